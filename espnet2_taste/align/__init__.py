@@ -1,0 +1,1 @@
+"""Forced alignment: words -> times."""

@@ -1,0 +1,1 @@
+"""Commands; each stage of a recipe calls one of them."""

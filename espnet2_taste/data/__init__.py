@@ -1,0 +1,1 @@
+"""Kaldi-style directories, audio files and word times on disk."""

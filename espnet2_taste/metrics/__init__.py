@@ -1,0 +1,1 @@
+"""Scores, studies, tables and pictures."""

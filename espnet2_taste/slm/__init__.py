@@ -1,0 +1,1 @@
+"""Spoken language models over text and TASTE codes."""

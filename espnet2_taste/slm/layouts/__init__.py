@@ -1,0 +1,1 @@
+"""Sequence layouts: how text and speech share rows, as pure data."""

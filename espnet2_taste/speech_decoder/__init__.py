@@ -1,0 +1,1 @@
+"""Text + TASTE vectors + speaker -> speech units."""

@@ -1,0 +1,59 @@
+"""Plain data that passes between the parts of TASTE.
+
+Legend: B utterances, N text tokens, W words, F encoder frames, Q codebooks,
+D features. Each class is frozen: a part receives one and returns another.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class EncoderStates:
+    """What the frozen speech encoder hands to the aggregator (paper, section 3.1).
+
+    Attributes:
+        keys: Last layer, (B, F, D_key).
+        values: A shallow layer or a mix of layers, (B, F, D_value).
+        lengths: Valid frames of each utterance, (B,) int64.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    lengths: torch.Tensor
+
+
+@dataclass(frozen=True)
+class QuantizerOutput:
+    """Result of a quantizer.
+
+    Attributes:
+        quantized: Vectors after quantization, (B, N, D).
+        codes: Code indices, (B, N, Q) int64, -1 at padding or skipped codebooks.
+        loss: Commitment loss, scalar (zero where the quantizer has none).
+    """
+
+    quantized: torch.Tensor
+    codes: torch.Tensor
+    loss: torch.Tensor
+
+
+@dataclass(frozen=True)
+class WordTiming:
+    """One word of an utterance with its place in time.
+
+    Attributes:
+        word: The word as written in the transcript.
+        start: Start in seconds.
+        duration: Length in seconds.
+    """
+
+    word: str
+    start: float
+    duration: float
+
+    @property
+    def end(self) -> float:
+        """End in seconds."""
+        return self.start + self.duration

@@ -1,0 +1,1 @@
+"""Transcripts: normalisation, words, token ids and word ids."""

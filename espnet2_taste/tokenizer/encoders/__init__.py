@@ -1,0 +1,1 @@
+"""Frozen speech encoders: waveform -> keys and values for the aggregator."""

@@ -1,0 +1,1 @@
+"""Vectors -> residual codes and back."""

@@ -1,0 +1,1 @@
+"""Offline features: speech units and speaker embeddings."""

@@ -1,0 +1,1 @@
+"""Speech units + speaker -> waveform."""
