@@ -1,5 +1,6 @@
 # Sourced by the recipes' path.sh and the Makefile: puts the environment made by
 # `make -C tools` first on PATH. Without one, the caller's own Python is used.
+# shellcheck shell=bash
 _taste_tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -s "${_taste_tools}/env.done" ]; then
     _taste_python=$(cat "${_taste_tools}/env.done")

@@ -1,0 +1,134 @@
+# Sourced by taslm.sh: messages, stages, and stamps that say what is done.
+# shellcheck shell=bash
+#
+# A stage function reads
+#     begin NAME [--after NAME...] [--files FILE...] [--values VALUE...]
+#                [--scope VALUE...] --outputs PATH... || return 0
+#     ...commands...
+#     finish
+# `begin` compares what the stage is made from (the stages it comes after, contents of
+# files, values) with the stamp of the last run, ${expdir}/.stages/NAME.done:
+#   the same, and all outputs are there   -> nothing to do, `begin` returns 1
+#   interrupted, or only --scope (the list of sets) differs -> the commands run again;
+#       they keep complete outputs, trainings resume
+#   different -> the old outputs are moved to PATH.old and the stage starts afresh
+
+log() {
+    printf '%s (%s:%s:%s) %s\n' "$(date '+%Y-%m-%dT%H:%M:%S')" \
+        "$(basename "${BASH_SOURCE[1]}")" "${BASH_LINENO[0]}" "${FUNCNAME[1]}" "$*"
+}
+
+die() {
+    printf '%s error: %s\n' "$(date '+%Y-%m-%dT%H:%M:%S')" "$*" >&2
+    exit 1
+}
+
+need() {  # <path>...: each is a directory or a file with something in it
+    local path
+    for path in "$@"; do
+        [ -d "${path}" ] || [ -s "${path}" ] ||
+            die "${path} is missing or empty: an earlier stage makes it, see --help"
+    done
+}
+
+_outputs_exist() {
+    local path
+    for path in "${step_outputs[@]}"; do
+        [ -d "${path}" ] || [ -s "${path}" ] || return 1
+    done
+}
+
+_identity_of() {  # <stage name>: what its stamp says it was made from
+    local stamp=${expdir}/.stages/$1.done
+    [ -s "${stamp}" ] || die "stage '$1' has not been completed: run it first"
+    head -n 1 "${stamp}"
+}
+
+_set_aside() {  # outputs made from something else are kept once, as PATH.old
+    local path
+    for path in "${step_outputs[@]}"; do
+        [ -e "${path}" ] || continue
+        log "${path} was made from other settings: moved to ${path}.old"
+        rm -rf "${path}.old"
+        mv "${path}" "${path}.old"
+    done
+}
+
+begin() {
+    local name=$1 part="" item="" identity scope_text previous=""
+    local -a after=() files=() values=() scope=()
+    step_outputs=()
+    shift
+    for item in "$@"; do
+        case ${item} in
+            --after | --files | --values | --scope | --outputs) part=${item#--} ;;
+            *)
+                case ${part} in
+                    after) after+=("$(_identity_of "${item}")") || exit 1 ;;
+                    files) need "${item}"; files+=("$(sha256sum <"${item}")") ;;
+                    values) values+=("${item}") ;;
+                    scope) scope+=("${item}") ;;
+                    outputs) step_outputs+=("${item}") ;;
+                    *) die "begin ${name}: '${item}' follows no option" ;;
+                esac
+                ;;
+        esac
+    done
+    identity=$(printf '%s\0' "${name}" "${after[@]}" -- "${files[@]}" -- "${values[@]}" |
+        sha256sum | cut -d ' ' -f 1)
+    scope_text=${scope[*]:-}
+    step_stamp=${expdir}/.stages/${name}
+    mkdir -p "${expdir}/.stages"
+    if [ -s "${step_stamp}.begun" ]; then
+        previous=$(head -n 1 "${step_stamp}.begun")
+    elif [ -s "${step_stamp}.done" ]; then
+        previous=$(head -n 1 "${step_stamp}.done")
+        if [ "$(cat "${step_stamp}.done")" = "${identity}"$'\n'"${scope_text}" ] &&
+            _outputs_exist; then
+            log "${name}: done before"
+            return 1
+        fi
+    fi
+    if [ -n "${previous}" ] && [ "${previous}" != "${identity}" ]; then
+        _set_aside
+    fi
+    printf '%s\n%s\n' "${identity}" "${scope_text}" >"${step_stamp}.begun"
+    rm -f "${step_stamp}.done"
+    log "${name}: started"
+}
+
+finish() {
+    need "${step_outputs[@]}"
+    mv "${step_stamp}.begun" "${step_stamp}.done"
+}
+
+run_stage() {  # <number> <title> <function>: run it if it was asked for
+    local number=$1 title=$2 function=$3 start=${SECONDS}
+    if [ "${number}" -lt "${stage}" ] || [ "${number}" -gt "${stop_stage}" ] ||
+        [[ " ${skip_stages} " == *" ${number} "* ]]; then
+        return 0
+    fi
+    current_stage=${number}
+    log "Stage ${number}: ${title}"
+    "${function}"
+    log "Stage ${number}: finished after $((SECONDS - start)) s"
+    current_stage=""
+}
+
+report_failure() {  # EXIT trap: how to go on
+    local status=$?
+    if [ "${status}" -ne 0 ] && [ -n "${current_stage:-}" ]; then
+        printf 'Stage %s failed. Repeat the same command to go on from there' \
+            "${current_stage}" >&2
+        printf ' (what is complete is kept).\n' >&2
+    fi
+}
+
+lock_experiment() {  # children inherit the lock: left-over jobs of a killed run hold it
+    mkdir -p "${expdir}"
+    exec 9>"${expdir}/.lock"
+    if ! flock --nonblock 9; then
+        log "Another run still works in ${expdir}: waiting until it ends"
+        flock 9
+    fi
+}
