@@ -1,5 +1,5 @@
 # Sourced by taslm.sh: messages, stages, and stamps that say what is done.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 #
 # A stage function reads
 #     begin NAME [--after NAME...] [--files FILE...] [--values VALUE...]

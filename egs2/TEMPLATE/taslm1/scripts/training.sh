@@ -1,5 +1,5 @@
 # Sourced by taslm.sh: the two calls every ESPnet task needs.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 collect_stats() {  # <module> <stats dir> <options>: lengths and statistics of the sets
     local module=$1 stats=$2 key_file n

@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
         --*)
             _po_name=${1#--}
             _po_name=${_po_name//-/_}
-            if ! [[ ${_po_name} =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] ||
+            if ! [[ ${_po_name} =~ ^[a-z][a-z0-9_]*$ ]] ||
                 ! declare -p "${_po_name}" >/dev/null 2>&1; then
                 echo "$0: unknown option $1 (see $0 --help)" >&2
                 exit 2

@@ -1,0 +1,111 @@
+# Sourced by taslm.sh: stages 1 to 5, from a corpus to words, word times and units.
+# shellcheck shell=bash disable=SC2154
+
+in_sets() {  # <folder> <file> <set>...: fills the array in_sets with folder/set/file
+    local folder=$1 file=$2 set
+    shift 2
+    in_sets=()
+    for set in "$@"; do
+        in_sets+=("${folder}/${set}/${file}")
+    done
+}
+
+stage_1_data() {
+    local -a options
+    in_sets data wav.scp "${sets[@]}"
+    if [ -n "${data_dir}" ]; then
+        begin data --values "${data_dir}" --scope "${sets[@]}" \
+            --outputs "${in_sets[@]}" || return 0
+        "${python}" -m espnet2_taste.bin.copy_data --source "${data_dir}" \
+            --sets "${sets[*]}" --output_dir data
+    else
+        read -r -a options <<<"${local_data_opts}"
+        begin data --files local/data.sh local/*.py --values "${options[@]}" \
+            --scope "${sets[@]}" --outputs "${in_sets[@]}" || return 0
+        local/data.sh --python "${python}" "${options[@]}"
+    fi
+    finish
+}
+
+stage_2_format() {
+    local set
+    local -a made=()
+    for set in "${sets[@]}"; do
+        begin "format_${set}" --after data --files data/"${set}"/{wav.scp,text} \
+            --values "${fs}" "${min_duration}" "${max_duration}" \
+            --outputs "${raw}/${set}/wav.scp" || continue
+        made+=("${set}")
+        "${python}" -m espnet2_taste.bin.format_audio --data_dir "data/${set}" \
+            --output_dir "${raw}/${set}" --fs "${fs}" \
+            --min_duration "${min_duration}" --max_duration "${max_duration}"
+        finish
+    done
+    [ ${#made[@]} -eq 0 ] || log "Formatted: ${made[*]}"
+}
+
+stage_3_text() {
+    local -a options=() after=("${sets[@]/#/format_}")
+    in_sets "${raw}" text_raw "${sets[@]}"
+    if [ -n "${extra_text}" ]; then
+        options=(--extra_text "${extra_text}")
+    fi
+    begin text --after "format_${train_set}" --values "${nbpe}" "${options[@]}" \
+        --scope "${sets[@]}" \
+        --outputs "${token_dir}" data/lm_tokenizer "${in_sets[@]}" || return 0
+    need "${raw}/${train_set}/text"
+    "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
+        --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
+        --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer "${options[@]}"
+    need "${token_dir}/tokens.txt" "${token_dir}/bpe.model"
+    finish
+}
+
+train_encoder() {  # ESPnet's own ASR task
+    local -a data=(--config "${asr_config}" --token_type bpe --cleaner none --g2p none
+        --token_list "${token_dir}/tokens.txt" --bpemodel "${token_dir}/bpe.model")
+    local part set file
+    for part in train valid; do
+        set=${train_set}
+        [ "${part}" = train ] || set=${valid_set}
+        for file in wav.scp,speech,sound text,text,text; do
+            data+=("--${part}_data_path_and_name_and_type" "${raw}/${set}/${file}")
+        done
+    done
+    begin asr --after text --files "${asr_config}" --values "${seed}" \
+        --outputs "${expdir}/asr/config.yaml" "${expdir}/asr_stats" || return 0
+    collect_stats espnet2.bin.asr_train "${expdir}/asr_stats" "${data[@]}"
+    train_model espnet2.bin.asr_train "${asr_exp}" "${data[@]}" --seed "${seed}" \
+        --train_shape_file "${expdir}/asr_stats/train/speech_shape" \
+        --valid_shape_file "${expdir}/asr_stats/valid/speech_shape"
+    need "${asr_exp}/valid.acc.best.pth"
+    finish
+}
+
+stage_4_encoder() {
+    if [ "${asr_exp}" = "${expdir}/asr" ]; then
+        train_encoder
+    fi
+    in_sets "${raw}" ctm_aligned "${sets[@]}"
+    begin align --after text --files "${asr_exp}/config.yaml" --scope "${sets[@]}" \
+        --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
+        --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"
+    finish
+}
+
+stage_5_units() {
+    in_sets "${raw}" units "${sets[@]}"
+    local -a outputs=("${in_sets[@]}")
+    in_sets "${raw}" spembs.scp "${sets[@]}"
+    outputs+=("${in_sets[@]}" "${expdir}/units/kmeans.pt")
+    begin units --after align --files "${units_config}" --values "${seed}" \
+        --scope "${sets[@]}" --outputs "${outputs[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
+        --asr_exp "${asr_exp}" --data_dir "${raw}/${train_set}" \
+        --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
+        --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.extract_spembs --dump_dir "${raw}" \
+        --sets "${sets[*]}" --nj "${nj}"
+    finish
+}

@@ -1,0 +1,121 @@
+# Sourced by taslm.sh: stages 6 to 10, the TASTE tokenizer, its vocoder, their scores.
+# shellcheck shell=bash disable=SC2154
+
+taste_data() {  # <name=type=file>...: fills the array data for the train and valid sets
+    local part set item file name type
+    data=()
+    for part in train valid; do
+        set=${train_set}
+        [ "${part}" = train ] || set=${valid_set}
+        for item in "$@"; do
+            IFS== read -r name type file <<<"${item}"
+            data+=("--${part}_data_path_and_name_and_type"
+                "${raw}/${set}/${file},${name},${type}")
+        done
+    done
+}
+
+taste_options() {  # fills the array data with what every TASTE training reads
+    taste_data speech=sound=wav.scp text=text=text units=text_int=units \
+        spembs=kaldi_ark=spembs.scp
+    data+=(--token_type bpe --token_list "${token_dir}/tokens.txt"
+        --bpemodel "${token_dir}/bpe.model")
+}
+
+stage_6_taste_stats() {
+    local -a data
+    taste_options
+    begin taste_stats --after units --files "${steps[0]}" \
+        --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
+    collect_stats espnet2_taste.bin.taste_train "${expdir}/taste_stats" \
+        --config "${steps[0]}" "${data[@]}"
+    need "${expdir}"/taste_stats/{train,valid}/speech_shape
+    finish
+}
+
+stage_7_taste_train() {
+    local -a data init=()
+    local config name before=taste_stats part
+    taste_options
+    for part in train valid; do
+        data+=("--${part}_shape_file" "${expdir}/taste_stats/${part}/speech_shape")
+    done
+    for config in "${steps[@]}"; do
+        name=$(basename "${config}" .yaml)
+        name=${name#train_}
+        if begin "${name}" --after "${before}" --files "${config}" --values "${seed}" \
+            --outputs "${expdir}/${name}/config.yaml"; then
+            train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
+                --config "${config}" --seed "${seed}" "${data[@]}" "${init[@]}"
+            need "${expdir}/${name}/${inference_model}"
+            finish
+        fi
+        before=${name}
+        init=(--init_param "${expdir}/${name}/${inference_model}")
+    done
+}
+
+stage_8_vocoder() {
+    local -a data
+    local stats=${expdir}/unit_vocoder_stats
+    begin unit_vocoder --after units --files "${unit_vocoder_config}" \
+        --values "${seed}" --outputs "${expdir}/unit_vocoder/config.yaml" || return 0
+    taste_data speech=sound=wav.scp units=text_int=units spembs=kaldi_ark=spembs.scp
+    collect_stats espnet2_taste.bin.unit_vocoder_train "${stats}" \
+        --config "${unit_vocoder_config}" "${data[@]}"
+    train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
+        --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}" \
+        --train_shape_file "${stats}/train/speech_shape" \
+        --valid_shape_file "${stats}/valid/speech_shape"
+    need "${expdir}/unit_vocoder/${inference_model}"
+    finish
+}
+
+tokenize_sets() {
+    in_sets "${taste_exp}/codes" codes.scp "${sets[@]}"
+    begin codes --after "$(basename "${taste_exp}")" --scope "${sets[@]}" \
+        --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
+        --dump_dir "${raw}" --sets "${sets[*]}" --output_dir "${taste_exp}/codes" \
+        --ngpu "${infer_gpu}"
+    finish
+}
+
+resynthesize() {  # <experiment> <options>: codes (or text, or true units) to speech
+    local experiment=$1 name
+    shift
+    name=$(basename "${experiment}")
+    in_sets "${experiment}/resynthesis" wav.scp "${eval_sets[@]}"
+    begin "resynthesis_${name}" --after "${name}" unit_vocoder codes \
+        --values "${seed}" --scope "${eval_sets[@]}" --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.taste_resynthesize "$@" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
+        --sets "${eval_sets[*]}" --output_dir "${experiment}/resynthesis" \
+        --seed "${seed}" --ngpu "${infer_gpu}"
+    finish
+}
+
+stage_9_tokenize() {
+    local config name
+    tokenize_sets
+    for config in "${steps[@]}"; do
+        name=$(basename "${config}" .yaml)
+        resynthesize "${expdir}/${name#train_}" --taste_exp "${expdir}/${name#train_}"
+    done
+    resynthesize "${expdir}/unit_vocoder" --from_units true
+}
+
+stage_10_score() {
+    begin taste_score --after "resynthesis_$(basename "${taste_exp}")" align \
+        --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
+    "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
+        --expdir "${expdir}" --asr_exp "${asr_exp}" --dump_dir "${raw}" \
+        --sets "${eval_sets[*]}" --output_dir "${taste_exp}/scores" --ngpu "${infer_gpu}"
+    if [ -n "${swap_sets}" ]; then
+        "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
+            --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
+            --dump_dir "${raw}" --sets "${swap_sets}" --seed "${seed}" \
+            --output_dir "${taste_exp}/swap" --ngpu "${infer_gpu}"
+    fi
+    finish
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# TASTE tokenizer and text-aligned spoken language model: the stages of a recipe.
+# Each stage is one function below: its inputs are checked, Python entry points called,
+# outputs checked, a stamp written (scripts/stages.sh says when a stage is done again).
+set -euo pipefail
+SECONDS=0
+
+# General
+stage=1                 # first stage to run
+stop_stage=13           # last stage to run (14 packs the models)
+skip_stages=""          # stages to leave out, e.g. "8 10"
+ngpu=0                  # GPUs per node; 0 is the CPU
+num_nodes=1             # nodes of a training
+nj=2                    # processes of CPU work on lists of utterances
+inference_nj=1          # processes of inference
+stats_nj=1              # jobs of collect_stats (a process costs ~12 s of start)
+num_workers=1           # data loading processes of a training
+num_threads=""          # CPU threads of a process; default: all cores
+python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
+cmd_backend=local       # local or slurm, see cmd.sh
+dumpdir=dump            # formatted audio, text, units
+expdir=exp              # models and results
+seed=0                  # of models and of sampling
+
+# Data
+train_set=train
+valid_set=valid
+test_sets="test"        # evaluated in stages 10 and 13
+swap_sets=""            # two sets of the same texts, read slow and fast
+pair_sets=""            # sets of utterance pairs for the consistency tests
+data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh
+local_data_opts=""      # options of local/data.sh
+fs=16000
+min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv
+max_duration=30
+
+# Text and given models (each is trained in the recipe when it is not given)
+nbpe=120                # size of the sentencepiece vocabulary of the speech encoder
+extra_text=""           # more text for the language model's tokenizer and training
+asr_exp=""              # experiment directory of an ESPnet ASR model
+lm=""                   # HF directory or hub name of a causal language model
+
+# Configurations
+asr_config=conf/train_asr.yaml
+units_config=conf/units.yaml
+taste_configs="conf/train_taste_text_only.yaml conf/train_taste_no_vq.yaml conf/train_taste_vq.yaml"
+unit_vocoder_config=conf/train_unit_vocoder.yaml
+text_lm_config=conf/train_text_lm.yaml
+taslm_embed_config=conf/train_taslm_embed.yaml
+taslm_token_config=conf/train_taslm_token.yaml
+inference_config=conf/decode_taslm.yaml
+inference_model=valid.loss.best.pth   # epoch of a model that is used
+
+help_message="Usage: $0 [options]     (see the top of $0 for all options)
+  --stage N --stop_stage N --skip_stages \"N N\"   which stages to run, default 1 to 13
+  --train_set X --valid_set X --test_sets \"X Y\"  names of the sets
+  --data_dir DIR      Kaldi-style data instead of local/data.sh
+  --asr_exp DIR       speech encoder: a trained ESPnet ASR model
+  --lm DIR            text language model: an HF directory or hub name
+  --ngpu N --nj N --python PYTHON --cmd_backend local|slurm --expdir DIR --dumpdir DIR
+Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
+  6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
+  10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack
+Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
+
+scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
+# shellcheck source-path=SCRIPTDIR source=scripts/stages.sh
+. "${scripts}/stages.sh"
+log "$0 $*"
+# shellcheck source-path=SCRIPTDIR source=utils/parse_options.sh
+. "$(dirname "${BASH_SOURCE[0]}")/utils/parse_options.sh"
+[ $# -eq 0 ] || die "no positional arguments are taken, but got: $*"
+# shellcheck source-path=SCRIPTDIR source=path.sh
+. ./path.sh
+# shellcheck source-path=SCRIPTDIR source=cmd.sh
+. ./cmd.sh
+export OMP_NUM_THREADS=${num_threads:-$(nproc)}
+for part in training data tokenizer slm; do
+    # shellcheck disable=SC1090
+    . "${scripts}/${part}.sh"
+done
+
+raw=${dumpdir}/raw
+token_dir=data/token_list/bpe
+read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
+read -r -a sets <<<"${train_set} ${valid_set} ${test_sets} ${swap_sets} ${pair_sets}"
+read -r -a steps <<<"${taste_configs}"
+taste_exp=${expdir}/$(basename "${steps[-1]}" .yaml | sed 's/^train_//')
+if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi
+
+trap report_failure EXIT
+lock_experiment
+run_stage 1 "data" stage_1_data
+run_stage 2 "format and filter the audio" stage_2_format
+run_stage 3 "words and both tokenizers" stage_3_text
+run_stage 4 "speech encoder and word times" stage_4_encoder
+run_stage 5 "speech units and speaker embeddings" stage_5_units
+run_stage 6 "TASTE: collect statistics" stage_6_taste_stats
+run_stage 7 "TASTE: train" stage_7_taste_train
+run_stage 8 "unit vocoder: train" stage_8_vocoder
+run_stage 9 "tokenize all sets, resynthesize the evaluation sets" stage_9_tokenize
+run_stage 10 "score the tokenizer, swap tokens" stage_10_score
+run_stage 11 "TASLM: train" stage_11_taslm
+run_stage 12 "TASLM: continuation and likelihoods" stage_12_inference
+run_stage 13 "scores and RESULTS.md" stage_13_results
+run_stage 14 "pack the models" stage_14_pack
+log "Finished: ${SECONDS} s"
