@@ -66,7 +66,9 @@ def reverse_valid(
     return scores.gather(2, states.expand_as(scores))
 
 
-def required_frames(targets: torch.Tensor, target_lengths: torch.Tensor) -> torch.Tensor:
+def required_frames(
+    targets: torch.Tensor, target_lengths: torch.Tensor
+) -> torch.Tensor:
     """Fewest frames a transcript fits into: one a token, one more at a repeat, (B,)."""
     repeats = targets[:, 1:] == targets[:, :-1]
     positions = torch.arange(1, targets.size(1), device=targets.device)

@@ -20,7 +20,10 @@ def tone(*pieces):
     """Alternate sound and silence, lengths in seconds; negative means silent."""
     rng = np.random.default_rng(0)
     return np.concatenate(
-        [rng.standard_normal(int(abs(s) * RATE)) * (0.1 if s > 0 else 0) for s in pieces]
+        [
+            rng.standard_normal(int(abs(s) * RATE)) * (0.1 if s > 0 else 0)
+            for s in pieces
+        ]
     )
 
 

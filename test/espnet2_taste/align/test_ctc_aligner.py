@@ -1,0 +1,80 @@
+"""The aligner on a stub model whose CTC head says what the waveform says."""
+
+import numpy as np
+import pytest
+import torch
+
+from espnet2_taste.align.ctc_aligner import CtcAligner
+from espnet2_taste.text.tokenizers import CharacterTokenizer
+
+TOKENS = ["<blank>", "<unk>", "<space>", "a", "b", "c", "<sos/eos>"]
+HOP = 640
+
+
+class StubCtc(torch.nn.Module):
+    def log_softmax(self, encoded):
+        return torch.log_softmax(encoded, dim=2)
+
+
+class StubModel(torch.nn.Module):
+    """Frame f holds the token written as the level of its 640 samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(20.0))
+        self.ctc = StubCtc()
+
+    def encode(self, speech, lengths):
+        frames = speech[:, : speech.size(1) // HOP * HOP].reshape(len(speech), -1, HOP)
+        ids = (frames.mean(2) * 10).round().long()
+        encoded = torch.nn.functional.one_hot(ids, len(TOKENS)).float() * self.scale
+        return encoded, lengths // HOP
+
+
+def wave(ids):
+    return np.repeat(np.asarray(ids, np.float32) / 10, HOP)
+
+
+@pytest.fixture
+def aligner():
+    return CtcAligner(StubModel(), CharacterTokenizer(TOKENS))
+
+
+def test_frame_length_is_measured(aligner):
+    assert aligner.frame_seconds == pytest.approx(0.04)
+
+
+def test_words_are_placed_and_heard(aligner):
+    # "ab" then "c": space a b . . space c
+    speech = wave([0, 0, 2, 3, 4, 0, 0, 2, 5, 0])
+    (result,) = aligner.align([speech], [["ab", "c"]])
+    assert result.problem == ""
+    assert result.heard == ("ab", "c")
+    assert [t.word for t in result.words] == ["ab", "c"]
+    first, second = result.words
+    assert first.end <= second.start + 1e-6
+    assert first.start == pytest.approx(0.08, abs=0.03)
+    assert second.start == pytest.approx(0.28, abs=0.05)
+
+
+def test_a_batch_equals_its_parts(aligner):
+    waves = [wave([0, 2, 3, 0, 2, 4, 0]), wave([0, 2, 5, 4, 0, 0, 0, 2, 3, 0, 0])]
+    words = [["a", "b"], ["cb", "a"]]
+    together = aligner.align(waves, words)
+    alone = [aligner.align([w], [t])[0] for w, t in zip(waves, words)]
+    for left, right in zip(together, alone):
+        assert left.heard == right.heard
+        for one, other in zip(left.words, right.words):
+            assert one.start == pytest.approx(other.start)
+            assert one.duration == pytest.approx(other.duration)
+
+
+def test_what_cannot_be_aligned_is_named(aligner):
+    short, empty = aligner.align([wave([0, 3]), wave([0, 3])], [["abcabc"], []])
+    assert "too few" in short.problem and short.words == ()
+    assert "no words" in empty.problem
+
+
+def test_a_missing_experiment_is_named(tmp_path):
+    with pytest.raises(ValueError, match="run stage 4"):
+        CtcAligner.from_exp(tmp_path, "valid.acc.ave.pth")
