@@ -1,0 +1,94 @@
+"""Text normalisers: one piece of a raw transcript -> cleaned text.
+
+Enters: a whitespace-separated piece of a transcript (str). Leaves: the cleaned piece,
+which may be empty or hold several words. A normaliser is chosen by name
+(``--normalizer``); others register theirs in ``normalizer_choices.classes``.
+"""
+
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+
+from espnet2.train.class_choices import ClassChoices
+
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\uff07`\u00b4"), "'")
+_EDGE_APOSTROPHES = re.compile(r"(?<!\w)'+|'+(?!\w)")
+
+
+def has_letter_or_digit(text: str) -> bool:
+    """Tell whether a word can be spoken, i.e. holds a letter or a digit.
+
+    Args:
+        text: Any string.
+
+    Returns:
+        True when at least one character is a letter or a number in any script.
+
+    Example:
+        >>> has_letter_or_digit("--"), has_letter_or_digit("b2")
+        (False, True)
+    """
+    return any(char.isalnum() for char in text)
+
+
+class AbsNormalizer(ABC):
+    """Base of all normalisers."""
+
+    @abstractmethod
+    def __call__(self, text: str) -> str:
+        """Clean a piece of text.
+
+        Args:
+            text: Raw text.
+
+        Returns:
+            Cleaned text with single spaces; "" when nothing is left.
+        """
+
+
+class BasicNormalizer(AbsNormalizer):
+    """Lower case without punctuation, letters of every script kept.
+
+    Curly quotes become straight, an apostrophe stays inside a word, other punctuation
+    and symbols separate words, invisible format characters vanish.
+
+    Example:
+        >>> BasicNormalizer()("“Don’t stop”, she said…\\r")
+        "don't stop she said"
+    """
+
+    def __call__(self, text: str) -> str:
+        """See :meth:`AbsNormalizer.__call__`."""
+        text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
+        text = unicodedata.normalize("NFC", "".join(map(self._clean_char, text)))
+        return " ".join(_EDGE_APOSTROPHES.sub(" ", text).split())
+
+    @staticmethod
+    def _clean_char(char: str) -> str:
+        category = unicodedata.category(char)
+        if category == "Cf":  # byte order mark, zero-width space
+            return ""
+        if char == "'" or category[0] in "LNM":
+            return char
+        return " "
+
+
+class KeepNormalizer(AbsNormalizer):
+    """The text as it is, but for whitespace and line ends.
+
+    Example:
+        >>> KeepNormalizer()("Hello,\\t World!\\r\\n")
+        'Hello, World!'
+    """
+
+    def __call__(self, text: str) -> str:
+        """See :meth:`AbsNormalizer.__call__`."""
+        return " ".join(text.replace("\ufeff", "").split())
+
+
+normalizer_choices = ClassChoices(
+    "normalizer",
+    classes={"basic": BasicNormalizer, "keep": KeepNormalizer},
+    type_check=AbsNormalizer,
+    default="basic",
+)

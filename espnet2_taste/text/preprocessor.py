@@ -1,0 +1,183 @@
+"""ESPnet preprocessors: transcript -> token ids and word ids.
+
+Enters: one utterance as ESPnet's dataset reads it, ``{"text": str, ...}``, plus
+``codes`` (W, Q) float for the spoken language model. Leaves: the same dictionary with
+``text`` (N,) int64, ``word_ids`` (N,) int64 and ``codes`` (W, Q) int64.
+
+Legend: N text tokens, W words, Q codebooks.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
+from espnet2_taste.text.words import TokenizedWords, tokenize_words
+
+
+class _WordPreprocessor:
+    """Words of an utterance -> ids; every error names the utterance."""
+
+    def __init__(
+        self,
+        tokenizer: AbsTextTokenizer,
+        first_word_space: bool = True,
+        word_space: bool = True,
+        text_name: str = "text",
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.first_word_space = first_word_space
+        self.word_space = word_space
+        self.text_name = text_name
+
+    def _tokenize(self, uid: str, text: str) -> TokenizedWords:
+        words = text.split()
+        if not words:
+            raise ValueError(
+                f"utterance '{uid}': empty text; run prepare_text (stage 3), which "
+                "leaves such utterances out and lists them"
+            )
+        try:
+            return tokenize_words(
+                words, self.tokenizer, self.first_word_space, self.word_space
+            )
+        except ValueError as error:
+            raise ValueError(f"utterance '{uid}': {error}") from error
+
+    def _with_text(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Replace the transcript, where there is one, by ids and word ids."""
+        if self.text_name not in data:
+            return data
+        tokens = self._tokenize(uid, data[self.text_name])
+        return {**data, self.text_name: tokens.ids, "word_ids": tokens.word_ids}
+
+
+class TastePreprocessor(_WordPreprocessor):
+    """Text side of the TASTE tokenizer.
+
+    Args:
+        token_type: "bpe", "char", "hf" or "whisper" (see ``text.tokenizers``).
+        token_list: ESPnet token list, file or tokens.
+        bpemodel: sentencepiece model.
+        tokenizer_path: Hugging Face directory or name.
+        first_word_space: Mark the first word's beginning too.
+        word_space: False for languages written without spaces.
+        text_name: Name of the transcript in the dictionary.
+
+    Raises:
+        ValueError: The tokenizer cannot be built from the options.
+    """
+
+    def __init__(
+        self,
+        token_type: str = "bpe",
+        token_list: str | Path | list[str] | None = None,
+        bpemodel: str | None = None,
+        tokenizer_path: str | None = None,
+        first_word_space: bool = True,
+        word_space: bool = True,
+        text_name: str = "text",
+    ) -> None:
+        tokenizer = build_text_tokenizer(
+            token_type, token_list, bpemodel, tokenizer_path
+        )
+        super().__init__(tokenizer, first_word_space, word_space, text_name)
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Tokenise one utterance.
+
+        Args:
+            uid: Utterance id.
+            data: ``text`` str; everything else passes through.
+
+        Returns:
+            ``text`` (N,), ``word_ids`` (N,) and what passed through.
+
+        Raises:
+            ValueError: The text is empty or a word has no token.
+        """
+        return self._with_text(uid, data)
+
+
+class TaslmPreprocessor(_WordPreprocessor):
+    """Text and codes of the spoken language model, and the text backbone's text.
+
+    Args:
+        tokenizer_path: The language model's Hugging Face directory or name.
+        first_word_space: Mark the first word's beginning too.
+        word_space: False for languages written without spaces.
+        text_name: Name of the transcript in the dictionary.
+        codes_name: Name of the word-level codes in the dictionary.
+
+    Raises:
+        ValueError: The tokenizer cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        tokenizer_path: str,
+        first_word_space: bool = True,
+        word_space: bool = True,
+        text_name: str = "text",
+        codes_name: str = "codes",
+    ) -> None:
+        tokenizer = build_text_tokenizer("hf", tokenizer_path=tokenizer_path)
+        super().__init__(tokenizer, first_word_space, word_space, text_name)
+        self.codes_name = codes_name
+
+    def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Tokenise one utterance and check its codes against its words.
+
+        Args:
+            uid: Utterance id.
+            data: ``text`` str and, for speech, ``codes`` (W, Q).
+
+        Returns:
+            ``text`` (N,), ``word_ids`` (N,), ``codes`` (W, Q) int64.
+
+        Raises:
+            ValueError: The text is empty, or rows of codes and words differ in number,
+                or a code is not a whole number.
+        """
+        result = self._with_text(uid, data)
+        if self.codes_name not in result:
+            return result
+        words = None
+        if "word_ids" in result:
+            words = int(result["word_ids"][-1]) + 1
+        codes = _whole_codes(uid, np.asarray(result[self.codes_name]), words)
+        return {**result, self.codes_name: codes}
+
+
+def _whole_codes(uid: str, codes: np.ndarray, words: int | None) -> np.ndarray:
+    """Check word-level codes.
+
+    Args:
+        uid: Utterance id, for the message.
+        codes: (W, Q) of any number type.
+        words: W according to the text, or None when there is no text.
+
+    Returns:
+        The codes, (W, Q) int64.
+
+    Raises:
+        ValueError: Wrong rank, wrong number of rows, or fractions.
+    """
+    if codes.ndim != 2 or codes.shape[1] == 0:
+        raise ValueError(
+            f"utterance '{uid}': codes must be words x codebooks, found shape "
+            f"{codes.shape}; write them with taste_tokenize (stage 9)"
+        )
+    if words is not None and len(codes) != words:
+        raise ValueError(
+            f"utterance '{uid}': {words} words in the text but {len(codes)} rows of "
+            "codes; tokenize the set again after changing its text (stage 9)"
+        )
+    whole = codes.astype(np.int64)
+    if not np.array_equal(whole, codes):
+        raise ValueError(
+            f"utterance '{uid}': codes are not whole numbers; is this a file of "
+            "vectors instead of codes?"
+        )
+    return whole

@@ -1,0 +1,340 @@
+"""Text tokenizers behind one small interface.
+
+Enters: one word (str). Leaves: its token ids, and text again from ids. ESPnet token
+lists (characters, sentencepiece), Hugging Face and Whisper vocabularies are adapters
+of the same four members, so that no caller asks which kind it holds. Chosen by name
+(``--token_type``).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from espnet2.train.class_choices import ClassChoices
+
+_CACHE_LIMIT = 100_000
+
+
+def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
+    """Read an ESPnet token list.
+
+    Args:
+        token_list: File with one token a line, or the tokens.
+
+    Returns:
+        The tokens; the place in the list is the id.
+
+    Raises:
+        ValueError: The list is empty, names a token twice or misses ``<unk>``.
+    """
+    if isinstance(token_list, (str, Path)):
+        lines = Path(token_list).read_text(encoding="utf-8").splitlines()
+        tokens = [line.rstrip("\r\n") for line in lines]
+    else:
+        tokens = list(token_list)
+    twice = sorted({token for token in tokens if tokens.count(token) > 1})
+    if not tokens or twice or "<unk>" not in tokens:
+        raise ValueError(
+            f"--token_list must hold distinct tokens, among them <unk>: found "
+            f"{len(tokens)} tokens, repeated: {twice[:5]}; train it with prepare_text"
+        )
+    return tokens
+
+
+def load_tokenizer(path: str | Path):
+    """Load a Hugging Face tokenizer without running code from its repository.
+
+    Args:
+        path: Directory, any file in the directory, or name on the hub.
+
+    Returns:
+        A ``transformers`` tokenizer.
+
+    Raises:
+        ValueError: The directory holds no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    place = Path(path)
+    if place.is_file():
+        place = place.parent
+    local = place.is_dir()
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(place), local_files_only=local, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"no Hugging Face tokenizer can be loaded from '{path}' "
+            f"({str(error).splitlines()[0]}); give a directory written by "
+            "save_pretrained or the name of a public model"
+        ) from error
+
+
+class AbsTextTokenizer(ABC):
+    """A vocabulary, seen word by word."""
+
+    def __init__(self) -> None:
+        self._cache: dict[tuple[str, bool], list[int]] = {}
+
+    @classmethod
+    @abstractmethod
+    def from_options(
+        cls, token_list, bpemodel: str | None, tokenizer_path: str | None
+    ) -> "AbsTextTokenizer":
+        """Build from the options every recipe has.
+
+        Args:
+            token_list: ESPnet token list (file or tokens).
+            bpemodel: sentencepiece model.
+            tokenizer_path: Hugging Face directory, file in it, or name.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ValueError: An option this kind needs is missing.
+        """
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of ids."""
+
+    @abstractmethod
+    def special_id(self, name: str) -> int:
+        """Id of a special token.
+
+        Args:
+            name: "bos", "eos", "unk", "pad" or, in ESPnet lists, "blank".
+
+        Returns:
+            The id.
+
+        Raises:
+            ValueError: The vocabulary has no such token.
+        """
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids.
+
+        Args:
+            ids: Token ids, N of them, without special tokens.
+
+        Returns:
+            The text, without a leading space.
+        """
+
+    @abstractmethod
+    def _encode(self, word: str, first: bool) -> list[int]:
+        """Encode one word; see :meth:`encode_word`."""
+
+    def encode_word(self, word: str, first: bool = False) -> list[int]:
+        """Token ids of one word.
+
+        Args:
+            word: A word without whitespace.
+            first: Leave out the mark of a word's beginning (the leading space).
+
+        Returns:
+            Token ids, at least one unless the vocabulary cannot write the word.
+        """
+        key = (word, first)
+        if key not in self._cache:
+            if len(self._cache) >= _CACHE_LIMIT:
+                self._cache.clear()
+            self._cache[key] = self._encode(word, first)
+        return list(self._cache[key])
+
+
+class _TokenListTokenizer(AbsTextTokenizer):
+    """What characters and sentencepiece share: an ESPnet token list."""
+
+    _SPECIAL = {
+        "blank": "<blank>",
+        "unk": "<unk>",
+        "bos": "<sos/eos>",
+        "eos": "<sos/eos>",
+    }
+
+    def __init__(self, token_list: str | Path | Sequence[str]) -> None:
+        super().__init__()
+        self.token_list = read_token_list(token_list)
+        self._ids = {token: index for index, token in enumerate(self.token_list)}
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens in the list."""
+        return len(self.token_list)
+
+    def special_id(self, name: str) -> int:
+        """See :meth:`AbsTextTokenizer.special_id`."""
+        token = self._SPECIAL.get(name)
+        if token not in self._ids:
+            known = [key for key, value in self._SPECIAL.items() if value in self._ids]
+            raise ValueError(f"the token list has no '{name}' token; it has {known}")
+        return self._ids[token]
+
+    def _lookup(self, tokens: Sequence[str]) -> list[int]:
+        unknown = self._ids["<unk>"]
+        return [self._ids.get(token, unknown) for token in tokens]
+
+
+class CharacterTokenizer(_TokenListTokenizer):
+    """ESPnet characters; ``<space>`` begins a word where the list has it."""
+
+    SPACE = "<space>"
+
+    @classmethod
+    def from_options(cls, token_list, bpemodel=None, tokenizer_path=None):
+        """See :meth:`AbsTextTokenizer.from_options`."""
+        _need("char", token_list=token_list)
+        return cls(token_list)
+
+    def _encode(self, word: str, first: bool) -> list[int]:
+        marked = not first and self.SPACE in self._ids
+        return self._lookup([self.SPACE] * marked + list(word))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See :meth:`AbsTextTokenizer.decode`."""
+        tokens = (self.token_list[index] for index in ids)
+        return "".join(" " if t == self.SPACE else t for t in tokens).strip()
+
+
+class SentencePieceTokenizer(_TokenListTokenizer):
+    """ESPnet's ``bpe``: a sentencepiece model and the token list made from it.
+
+    sentencepiece marks the beginning of every text, so the first word looks like the
+    others and ``first`` changes nothing.
+    """
+
+    def __init__(self, token_list: str | Path | Sequence[str], bpemodel: str) -> None:
+        super().__init__(token_list)
+        import sentencepiece
+
+        if not Path(bpemodel).is_file():
+            raise ValueError(f"--bpemodel: no such file: '{bpemodel}'")
+        self.model = sentencepiece.SentencePieceProcessor(model_file=str(bpemodel))
+
+    @classmethod
+    def from_options(cls, token_list, bpemodel=None, tokenizer_path=None):
+        """See :meth:`AbsTextTokenizer.from_options`."""
+        _need("bpe", token_list=token_list, bpemodel=bpemodel)
+        return cls(token_list, bpemodel)
+
+    def _encode(self, word: str, first: bool) -> list[int]:
+        return self._lookup(self.model.encode(word, out_type=str))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See :meth:`AbsTextTokenizer.decode`."""
+        pieces = [self.token_list[index] for index in ids]
+        return self.model.decode(pieces).strip()
+
+
+class HuggingFaceTokenizer(AbsTextTokenizer):
+    """Any Hugging Face tokenizer, e.g. the language model's own."""
+
+    def __init__(self, tokenizer_path: str | Path) -> None:
+        super().__init__()
+        self.tokenizer = load_tokenizer(tokenizer_path)
+
+    @classmethod
+    def from_options(cls, token_list=None, bpemodel=None, tokenizer_path=None):
+        """See :meth:`AbsTextTokenizer.from_options`."""
+        _need("hf or whisper", tokenizer_path=tokenizer_path)
+        return cls(tokenizer_path)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
+        return len(self.tokenizer)
+
+    def special_id(self, name: str) -> int:
+        """Id by name; a model without a beginning token begins with its end token."""
+        index = getattr(self.tokenizer, f"{name}_token_id", None)
+        if index is None and name == "bos":
+            index = self.tokenizer.eos_token_id
+        if index is None:
+            known = self.tokenizer.special_tokens_map
+            raise ValueError(f"the tokenizer has no '{name}' token; it has {known}")
+        return int(index)
+
+    def _encode(self, word: str, first: bool) -> list[int]:
+        text = word if first else " " + word
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See :meth:`AbsTextTokenizer.decode`."""
+        return self.tokenizer.decode(list(map(int, ids))).strip()
+
+
+class WhisperTextTokenizer(HuggingFaceTokenizer):
+    """Whisper's vocabulary, with the prefix its decoder expects."""
+
+    def prefix_ids(self, language: str = "en") -> list[int]:
+        """Ids the decoder begins with: start, language, transcribe, no timestamps.
+
+        Args:
+            language: Language code known to Whisper.
+
+        Returns:
+            Four ids.
+
+        Raises:
+            ValueError: The vocabulary lacks one of the tokens.
+        """
+        names = ["startoftranscript", language, "transcribe", "notimestamps"]
+        tokens = [f"<|{name}|>" for name in names]
+        vocabulary = self.tokenizer.get_vocab()
+        missing = [token for token in tokens if token not in vocabulary]
+        if missing:
+            raise ValueError(
+                f"not a Whisper vocabulary for '{language}': it lacks {missing}; "
+                "give --tokenizer_path a Whisper directory and a language it knows"
+            )
+        return [vocabulary[token] for token in tokens]
+
+
+def _need(token_type: str, **options) -> None:
+    """Raise unless every option is given."""
+    missing = [f"--{name}" for name, value in options.items() if value is None]
+    if missing:
+        raise ValueError(f"--token_type {token_type} needs {' and '.join(missing)}")
+
+
+token_type_choices = ClassChoices(
+    "token_type",
+    classes={
+        "char": CharacterTokenizer,
+        "bpe": SentencePieceTokenizer,
+        "hf": HuggingFaceTokenizer,
+        "whisper": WhisperTextTokenizer,
+    },
+    type_check=AbsTextTokenizer,
+    default="bpe",
+)
+
+
+def build_text_tokenizer(
+    token_type: str,
+    token_list: str | Path | Sequence[str] | None = None,
+    bpemodel: str | None = None,
+    tokenizer_path: str | None = None,
+) -> AbsTextTokenizer:
+    """Build the tokenizer a configuration names.
+
+    Args:
+        token_type: A name in ``token_type_choices``.
+        token_list: For "char" and "bpe".
+        bpemodel: For "bpe".
+        tokenizer_path: For "hf" and "whisper".
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        ValueError: The name is unknown or an option it needs is missing.
+    """
+    builder = token_type_choices.get_class(token_type)
+    return builder.from_options(token_list, bpemodel, tokenizer_path)

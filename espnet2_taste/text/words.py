@@ -1,0 +1,129 @@
+"""Words and their token ids: the index both text vocabularies share.
+
+Enters: a raw transcript, or its W words and a tokenizer. Leaves: normalised words, and
+N token ids with the word index of each. Every word is tokenised separately, so the
+speech side's and the language model's token sequences differ in N but agree in W
+(paper, section 3.1).
+
+Legend: N text tokens, W words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from espnet2_taste.text.normalizers import AbsNormalizer, has_letter_or_digit
+from espnet2_taste.text.segmenters import AbsSegmenter
+from espnet2_taste.text.tokenizers import AbsTextTokenizer
+
+
+@dataclass(frozen=True)
+class NormalizedText:
+    """A transcript after normalisation.
+
+    Attributes:
+        words: Words that can be spoken, W of them.
+        removed: Pieces of the raw transcript of which nothing was left.
+    """
+
+    words: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TokenizedWords:
+    """Token ids of an utterance.
+
+    Attributes:
+        ids: Token ids, (N,) int64.
+        word_ids: Index of the word each token belongs to, (N,) int64, from 0.
+    """
+
+    ids: np.ndarray
+    word_ids: np.ndarray
+
+
+def normalize_text(
+    text: str, normalizer: AbsNormalizer, segmenter: AbsSegmenter
+) -> NormalizedText:
+    """Turn a raw transcript into words.
+
+    Args:
+        text: Raw transcript of one utterance.
+        normalizer: Cleans each whitespace-separated piece.
+        segmenter: Cuts the cleaned piece into words.
+
+    Returns:
+        The words, and the pieces of which no word was left.
+
+    Example:
+        >>> from espnet2_taste.text.normalizers import BasicNormalizer
+        >>> from espnet2_taste.text.segmenters import WhitespaceSegmenter
+        >>> normalize_text("Yes -- no!", BasicNormalizer(), WhitespaceSegmenter())
+        NormalizedText(words=('yes', 'no'), removed=('--',))
+    """
+    words: list[str] = []
+    removed: list[str] = []
+    for piece in text.split():
+        found = [w for w in segmenter(normalizer(piece)) if has_letter_or_digit(w)]
+        words.extend(found)
+        if not found:
+            removed.append(piece)
+    return NormalizedText(tuple(words), tuple(removed))
+
+
+def tokenize_words(
+    words: Sequence[str],
+    tokenizer: AbsTextTokenizer,
+    first_word_space: bool = True,
+    word_space: bool = True,
+) -> TokenizedWords:
+    """Tokenise word by word.
+
+    Args:
+        words: The W words of an utterance.
+        tokenizer: Vocabulary to use.
+        first_word_space: Mark the beginning of the first word like every other. The
+            published preprocessor does, its training data did not (hence the option).
+        word_space: Mark the beginning of words at all; False for languages written
+            without spaces.
+
+    Returns:
+        Token ids and word ids, both (N,).
+
+    Raises:
+        ValueError: A word gives no token.
+    """
+    ids: list[int] = []
+    lengths: list[int] = []
+    for index, word in enumerate(words):
+        space = word_space and (first_word_space or index > 0)
+        pieces = tokenizer.encode_word(word, first=not space)
+        if not pieces:
+            raise ValueError(
+                f"word {index} ('{word}') gives no token of the vocabulary; remove it "
+                "when the text is normalised or use a vocabulary that knows it"
+            )
+        ids.extend(pieces)
+        lengths.append(len(pieces))
+    word_ids = np.repeat(np.arange(len(words), dtype=np.int64), lengths)
+    return TokenizedWords(np.asarray(ids, dtype=np.int64), word_ids)  # (N,), (N,)
+
+
+def word_starts(word_ids: np.ndarray) -> np.ndarray:
+    """Mark the first token of each word.
+
+    Args:
+        word_ids: Word index of each token, (..., N); negative at padding.
+
+    Returns:
+        Boolean mask, (..., N).
+
+    Example:
+        >>> word_starts(np.array([0, 0, 1, -1])).tolist()
+        [True, False, True, False]
+    """
+    before = np.full_like(word_ids, -1)
+    before[..., 1:] = word_ids[..., :-1]
+    return (word_ids != before) & (word_ids >= 0)

@@ -1,0 +1,116 @@
+"""Every tokenizer adapter encodes words, decodes them and names special ids."""
+
+import pickle
+
+import pytest
+
+from espnet2_taste.text.tokenizers import (
+    build_text_tokenizer,
+    load_tokenizer,
+    read_token_list,
+    token_type_choices,
+)
+
+CHARACTERS = [
+    "<blank>",
+    "<unk>",
+    "<space>",
+    *"abcdefghijklmnopqrstuvwxyz'",
+    "<sos/eos>",
+]
+
+
+@pytest.fixture
+def options(bpe_dir, lm_tokenizer_dir, whisper_dir):
+    return {
+        "char": {"token_list": CHARACTERS},
+        "bpe": {
+            "token_list": str(bpe_dir / "tokens.txt"),
+            "bpemodel": str(bpe_dir / "bpe.model"),
+        },
+        "hf": {"tokenizer_path": str(lm_tokenizer_dir)},
+        "whisper": {"tokenizer_path": str(whisper_dir)},
+    }
+
+
+@pytest.fixture(scope="session")
+def whisper_dir(tmp_path_factory, lm_tokenizer_dir):
+    """A byte-level vocabulary with Whisper's special tokens."""
+    tokenizer = load_tokenizer(lm_tokenizer_dir)
+    names = ["startoftranscript", "en", "transcribe", "notimestamps"]
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [f"<|{name}|>" for name in names]}
+    )
+    path = tmp_path_factory.mktemp("whisper")
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("token_type", sorted(token_type_choices.classes))
+def test_words_come_back(token_type, options):
+    tokenizer = build_text_tokenizer(token_type, **options[token_type])
+    words = ["the", "red", "doesn't"]
+    ids = [index for word in words for index in tokenizer.encode_word(word)]
+    assert tokenizer.decode(ids) == "the red doesn't"
+    assert all(0 <= index < tokenizer.vocab_size for index in ids)
+    assert 0 <= tokenizer.special_id("eos") < tokenizer.vocab_size
+    with pytest.raises(ValueError, match="no 'mask' token"):
+        tokenizer.special_id("mask")
+    copy = pickle.loads(pickle.dumps(tokenizer))  # data loader workers need this
+    assert copy.encode_word("red") == tokenizer.encode_word("red")
+
+
+@pytest.mark.parametrize("token_type", sorted(token_type_choices.classes))
+def test_missing_option_is_named(token_type):
+    with pytest.raises(ValueError, match=f"--token_type .*{token_type}.* needs --"):
+        build_text_tokenizer(token_type)
+
+
+def test_first_word_without_space(options):
+    for token_type in ("char", "hf"):
+        tokenizer = build_text_tokenizer(token_type, **options[token_type])
+        assert tokenizer.encode_word("red", first=True) != tokenizer.encode_word("red")
+
+
+def test_returned_ids_are_the_callers_own(options):
+    tokenizer = build_text_tokenizer("char", **options["char"])
+    tokenizer.encode_word("red").append(99)
+    assert 99 not in tokenizer.encode_word("red")
+
+
+def test_espnet_order_of_tokens(bpe_dir):
+    tokens = read_token_list(bpe_dir / "tokens.txt")
+    assert tokens[:2] == ["<blank>", "<unk>"] and tokens[-1] == "<sos/eos>"
+
+
+def test_unknown_character_is_unk(options):
+    tokenizer = build_text_tokenizer("char", **options["char"])
+    assert tokenizer.encode_word("я", first=True) == [tokenizer.special_id("unk")]
+
+
+def test_whisper_prefix(options):
+    tokenizer = build_text_tokenizer("whisper", **options["whisper"])
+    assert len(set(tokenizer.prefix_ids("en"))) == 4
+    with pytest.raises(ValueError, match="<|xx|>"):
+        tokenizer.prefix_ids("xx")
+
+
+def test_any_file_of_the_directory_names_it(lm_tokenizer_dir):
+    by_file = load_tokenizer(lm_tokenizer_dir / "tokenizer.json")
+    assert len(by_file) == len(load_tokenizer(lm_tokenizer_dir))
+
+
+def test_directory_without_tokenizer(tmp_path):
+    with pytest.raises(ValueError, match="no Hugging Face tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("tokens", [[], ["a", "b"], ["<unk>", "a", "a"]])
+def test_bad_token_list(tokens):
+    with pytest.raises(ValueError, match="distinct tokens"):
+        read_token_list(tokens)
+
+
+def test_bpe_model_must_exist():
+    with pytest.raises(ValueError, match="no such file"):
+        build_text_tokenizer("bpe", token_list=CHARACTERS, bpemodel="absent.model")
