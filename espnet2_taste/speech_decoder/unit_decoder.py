@@ -1,0 +1,327 @@
+"""Unit decoder: text and TASTE vectors to speech units, one unit after the other.
+
+Enters: text ids (B, N), TASTE vectors (B, N, D_taste) or None, speaker embeddings
+(B, S) and, in training, units (B, U). Leaves: logits (B, U + 1, K + 1), row t for
+unit t and one row more for the end (class K); or generated units.
+
+The language model reads ``[start][speaker][fused text and TASTE][task][units]``
+(paper, section 3.1 and appendix). Here the condition is padded on the left, so the
+first unit of all utterances stands in the same column; distances alone count, so
+this changes no result. Parameter names are the published ones.
+
+Legend: B utterances, N text tokens, U units, K unit classes, P positions of the
+condition (N + 3), S speaker features, D features.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from espnet2_taste.speech_decoder.fusion import AbsFusion
+from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
+from espnet2_taste.speech_decoder.unit_sampling import (
+    AbsUnitSampler,
+    LengthRule,
+    UtteranceNoise,
+)
+
+START, TASK = 0, 1
+CONDITION_EXTRA = 3  # start, speaker, task
+
+
+@dataclass(frozen=True)
+class UnitCondition:
+    """What the unit language model reads before the first unit.
+
+    Attributes:
+        embeds: Start, speaker, fused text and task, padded on the left, (B, P, D).
+        mask: True at real positions, (B, P).
+    """
+
+    embeds: torch.Tensor
+    mask: torch.Tensor
+
+
+def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """True before the end of each row, (B, size)."""
+    return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
+
+
+class UnitDecoder(nn.Module):
+    """Causal language model over speech units, conditioned on text and TASTE.
+
+    The default sizes are the published ones.
+
+    Args:
+        vocab_size: Text tokens.
+        num_units: Unit classes K.
+        taste_size: Features of the TASTE vectors.
+        spembs_size: Features S of the speaker embeddings.
+        fusion: Joins text and TASTE over ``hidden_size`` features.
+        embed_size: Features of the inputs of both encoders.
+        hidden_size: Features D.
+        text_blocks: Blocks of the text encoder.
+        taste_blocks: Blocks of the encoder of TASTE vectors.
+        lm_blocks: Blocks of the language model.
+        attention_heads: Heads of text encoder and language model.
+        linear_units: Feed-forward width of text encoder and language model.
+        taste_attention_heads: Heads of the encoder of TASTE vectors.
+        taste_linear_units: Feed-forward width of the encoder of TASTE vectors.
+        dropout_rate: Dropout of all stacks.
+        unit_dropout: Share of the previous units that is hidden in training, so that
+            the decoder has to read TASTE and cannot live on its own history.
+        unit_dropout_spread: Half the width of the range around ``unit_dropout`` from
+            which each utterance draws its own share.
+        spembs_dropout: Probability that the speaker is hidden in training.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_units: int,
+        taste_size: int,
+        spembs_size: int,
+        fusion: AbsFusion,
+        embed_size: int = 512,
+        hidden_size: int = 1024,
+        text_blocks: int = 3,
+        taste_blocks: int = 2,
+        lm_blocks: int = 7,
+        attention_heads: int = 8,
+        linear_units: int = 2048,
+        taste_attention_heads: int = 8,
+        taste_linear_units: int = 2048,
+        dropout_rate: float = 0.1,
+        unit_dropout: float = 0.0,
+        unit_dropout_spread: float = 0.0,
+        spembs_dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.num_units = num_units
+        self.hidden_size = hidden_size
+        self.unit_dropout = unit_dropout
+        self.unit_dropout_spread = unit_dropout_spread
+        self.spembs_dropout = spembs_dropout
+
+        size, rate = hidden_size, dropout_rate
+        self.text_embedding = nn.Embedding(vocab_size, embed_size)
+        self.text_encoder = RelTransformer(
+            *(embed_size, size, text_blocks, attention_heads, linear_units),
+            dropout_rate=rate,
+        )
+        self.text_encoder_affine_layer = nn.Linear(size, size)
+        self.audio_embed_affine_layer = nn.Linear(taste_size, embed_size)
+        self.audio_token_encoder = RelTransformer(
+            *(embed_size, size, taste_blocks),
+            *(taste_attention_heads, taste_linear_units),
+            dropout_rate=rate,
+        )
+        self.audio_token_encoder_affine_layer = nn.Linear(size, size)
+        self.fuse_encoded_audio_text_module = fusion
+
+        self.llm_embedding = nn.Embedding(2, size)
+        self.spk_embed_affine_layer = nn.Linear(spembs_size, size)
+        self.speech_embedding = nn.Embedding(num_units, size)
+        self.llm = RelTransformer(
+            *(size, size, lm_blocks, attention_heads, linear_units),
+            dropout_rate=rate,
+            activation=nn.ReLU,
+            input_activation=nn.ReLU,
+            norm_names=("norm1", "norm2"),
+        )
+        self.llm_decoder = nn.Linear(size, num_units + 1)
+        if unit_dropout > 0:
+            self.hidden_unit = nn.Parameter(torch.zeros(size))
+
+    @property
+    def end(self) -> int:
+        """Class that ends an utterance."""
+        return self.num_units
+
+    def forward(
+        self,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        taste: torch.Tensor | None,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+    ) -> torch.Tensor:
+        """Score given units (teacher forcing).
+
+        Args:
+            text: Token ids, any value at padding, (B, N).
+            text_lengths: (B,).
+            taste: (B, N, D_taste); None leaves the text alone.
+            units: Any value at padding, (B, U).
+            units_lengths: (B,).
+            spembs: (B, S).
+
+        Returns:
+            Logits (B, U + 1, K + 1): row t for unit t given the units before, the row
+            after the last unit for the end. Rows beyond are arbitrary.
+        """
+        condition = self.encode_conditions(text, text_lengths, taste, spembs)
+        history = self._drop_units(self._embed_units(units))  # (B, U, D)
+        x = torch.cat([condition.embeds, history], dim=1)  # (B, P + U, D)
+        unit_mask = length_mask(units_lengths, units.size(1))
+        hidden = self.llm(x, torch.cat([condition.mask, unit_mask], dim=1))
+        return self.llm_decoder(hidden[:, condition.embeds.size(1) - 1 :])
+
+    def targets(
+        self, units: torch.Tensor, units_lengths: torch.Tensor, ignore: int = -1
+    ) -> torch.Tensor:
+        """Classes that the rows of ``forward`` are to predict.
+
+        Args:
+            units: (B, U).
+            units_lengths: (B,).
+            ignore: Value after the end.
+
+        Returns:
+            (B, U + 1) int64.
+        """
+        columns = torch.arange(units.size(1) + 1, device=units.device)
+        lengths = units_lengths.unsqueeze(1)
+        padded = functional.pad(units.long(), (0, 1), value=ignore)
+        padded = padded.masked_fill(columns == lengths, self.end)
+        return padded.masked_fill(columns > lengths, ignore)
+
+    def encode_conditions(
+        self,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        taste: torch.Tensor | None,
+        spembs: torch.Tensor,
+    ) -> UnitCondition:
+        """Everything the language model reads before the first unit.
+
+        Args:
+            text: (B, N).
+            text_lengths: (B,).
+            taste: (B, N, D_taste) or None.
+            spembs: (B, S).
+
+        Returns:
+            The condition, padded on the left.
+        """
+        batch, tokens = text.shape
+        fused = self._fuse(text, length_mask(text_lengths, tokens), taste)  # (B, N, D)
+        special = self.llm_embedding.weight.unsqueeze(1).expand(-1, batch, -1)
+        head = [special[START].unsqueeze(1), self._embed_speaker(spembs), fused]
+        left = torch.cat(head, dim=1)  # (B, N + 2, D), padded on the right
+
+        padding = (tokens - text_lengths).unsqueeze(1)  # (B, 1)
+        source = torch.arange(tokens + 2, device=text.device) - padding  # (B, N + 2)
+        index = source.clamp(min=0).unsqueeze(-1).expand_as(left)
+        embeds = torch.cat([left.gather(1, index), special[TASK].unsqueeze(1)], dim=1)
+        return UnitCondition(embeds, functional.pad(source >= 0, (0, 1), value=True))
+
+    @torch.no_grad()
+    def generate(
+        self,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        taste: torch.Tensor | None,
+        spembs: torch.Tensor,
+        sampler: AbsUnitSampler,
+        noise: UtteranceNoise,
+        length_rule: LengthRule | None = None,
+    ) -> list[torch.Tensor]:
+        """Generate the units of a batch with cached keys and values.
+
+        Args:
+            text: (B, N).
+            text_lengths: (B,).
+            taste: (B, N, D_taste) or None.
+            spembs: (B, S).
+            sampler: Chooses the next unit.
+            noise: Random streams of the B utterances.
+            length_rule: Fewest and most units; the published ratios by default.
+
+        Returns:
+            Units of each utterance without the end, int64 tensors on the CPU.
+        """
+        rule = length_rule or LengthRule()
+        condition = self.encode_conditions(text, text_lengths, taste, spembs)
+        fewest, most = rule.bounds(text_lengths)
+        cache = self.llm.start_cache(text.size(0), 2 * condition.embeds.size(1) + 64)
+        hidden = self.llm.extend(condition.embeds, cache, condition.mask)[:, -1]
+        rows = torch.arange(text.size(0), device=text.device)
+        writer = UnitWriter(text.size(0))
+        for step in range(int(most.max())):
+            log_probs = self.llm_decoder(hidden).log_softmax(-1)
+            units = sampler(log_probs, step >= fewest[rows], noise)
+            going = (units != self.end) & (step < most[rows])
+            writer.write(rows, units, going)
+            if not going.all():
+                kept = going.nonzero().squeeze(1)
+                if kept.numel() == 0:
+                    break
+                rows, units = rows[kept], units[kept]
+                cache.select(kept)
+                noise.select(kept)
+            hidden = self.llm.extend(self._embed_units(units.unsqueeze(1)), cache)[:, 0]
+        return writer.utterances()
+
+    def _fuse(
+        self, text: torch.Tensor, mask: torch.Tensor, taste: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Encode text and TASTE and join them, (B, N, D)."""
+        embedded = self.text_embedding(text.masked_fill(~mask, 0))
+        encoded = self.text_encoder_affine_layer(self.text_encoder(embedded, mask))
+        if taste is None:
+            return encoded
+        taste = self.audio_embed_affine_layer(taste)
+        taste = self.audio_token_encoder_affine_layer(
+            self.audio_token_encoder(taste, mask)
+        )
+        return self.fuse_encoded_audio_text_module(encoded, taste)
+
+    def _embed_speaker(self, spembs: torch.Tensor) -> torch.Tensor:
+        """(B, S) -> (B, 1, D)."""
+        unit_norm = functional.normalize(spembs, dim=1)
+        if self.training and self.spembs_dropout > 0:
+            kept = torch.rand(len(spembs), 1, device=spembs.device)
+            unit_norm = unit_norm * (kept >= self.spembs_dropout)
+        return self.spk_embed_affine_layer(unit_norm).unsqueeze(1)
+
+    def _embed_units(self, units: torch.Tensor) -> torch.Tensor:
+        """(B, U) -> (B, U, D); padding and the end give an unused vector."""
+        return self.speech_embedding(units.clamp(0, self.num_units - 1))
+
+    def _drop_units(self, history: torch.Tensor) -> torch.Tensor:
+        """Hide some of the previous units in training, (B, U, D) -> (B, U, D)."""
+        if not self.training or self.unit_dropout <= 0:
+            return history
+        device = history.device
+        offset = 2 * torch.rand(len(history), 1, device=device) - 1  # (B, 1)
+        rate = self.unit_dropout + self.unit_dropout_spread * offset
+        hidden = torch.rand(history.shape[:2], device=device) < rate  # (B, U)
+        return torch.where(hidden.unsqueeze(-1), self.hidden_unit, history)
+
+
+class UnitWriter:
+    """Collects the units of a batch whose utterances end at different times.
+
+    Args:
+        batch: B.
+    """
+
+    def __init__(self, batch: int):
+        self.batch = batch
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def write(
+        self, rows: torch.Tensor, units: torch.Tensor, going: torch.Tensor
+    ) -> None:
+        """Add one unit to each row that goes on; all three are (B',)."""
+        self.steps.append((rows[going].cpu(), units[going].cpu()))
+
+    def utterances(self) -> list[torch.Tensor]:
+        """Units of each utterance, in order."""
+        rows = torch.cat([rows for rows, _ in self.steps])
+        units = torch.cat([units for _, units in self.steps])
+        return [units[rows == row] for row in range(self.batch)]
