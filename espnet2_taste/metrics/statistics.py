@@ -1,0 +1,101 @@
+"""The few statistics every measure of this package is made of.
+
+Enters: paired or single samples, (n,). Leaves: correlations and intervals. A
+correlation that does not exist (fewer than three pairs, or one side constant) is
+nan, never zero.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> float:
+    """Pearson correlation.
+
+    Args:
+        x: Samples, (n,).
+        y: Samples paired with ``x``, (n,).
+
+    Returns:
+        Correlation, nan where it is undefined.
+
+    Raises:
+        ValueError: The lengths differ.
+
+    Example:
+        >>> pearson([1, 2, 3], [2, 4, 6])
+        1.0
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.shape != y.shape:
+        raise ValueError(f"expected paired samples, found {x.shape} and {y.shape}")
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / scale) if scale > 0 else float("nan")
+
+
+def center_by_group(x: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+    """Subtract from each sample the mean of its group.
+
+    Args:
+        x: Samples, (n,).
+        groups: Group of each sample, (n,).
+
+    Returns:
+        Centred samples, (n,).
+    """
+    x = np.asarray(x, dtype=np.float64)
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    counts = np.bincount(index)
+    return x - (np.bincount(index, weights=x) / counts)[index]
+
+
+def pearson_within(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[str]
+) -> float:
+    """Pearson correlation of what remains when group means are taken away.
+
+    Args:
+        x: Samples, (n,).
+        y: Samples paired with ``x``, (n,).
+        groups: Group of each pair, e.g. its utterance or speaker, (n,).
+
+    Returns:
+        Correlation within groups, nan where it is undefined.
+    """
+    if not len(x):
+        return float("nan")
+    return pearson(center_by_group(x, groups), center_by_group(y, groups))
+
+
+def bootstrap_interval(
+    samples: Sequence[float],
+    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic of one sample.
+
+    Args:
+        samples: Observations, (n,).
+        statistic: Maps (draws, n) to (draws,); the mean by default.
+        level: Coverage.
+        draws: Resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper end; (nan, nan) without observations.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    if not len(values):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    resampled = values[rng.integers(len(values), size=(draws, len(values)))]
+    results = resampled.mean(axis=1) if statistic is None else statistic(resampled)
+    tail = (1 - level) / 2
+    low, high = np.quantile(results, [tail, 1 - tail])
+    return float(low), float(high)

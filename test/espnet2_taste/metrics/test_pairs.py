@@ -1,0 +1,35 @@
+"""Pair accuracy and tempo."""
+
+import math
+
+import pytest
+
+from espnet2_taste.metrics.pairs import pair_accuracy
+from espnet2_taste.metrics.rates import follow_rates, speaking_rate
+from espnet2_taste.structures import WordTiming
+
+
+def test_ties_count_half():
+    result = pair_accuracy([1, 2, 3, 0], [0, 2, 4, -1])
+    assert (result.accuracy, result.ties, result.pairs) == (0.625, 1, 4)
+    assert result.low <= result.accuracy <= result.high
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="pair 1"):
+        pair_accuracy([1, float("nan")], [0, 0])
+    with pytest.raises(ValueError, match="expected pairs"):
+        pair_accuracy([1], [0, 0])
+    assert math.isnan(pair_accuracy([], []).accuracy)
+
+
+def test_tempo_of_words():
+    words = [WordTiming("a", 0.5, 0.25), WordTiming("b", 1.0, 0.5)]
+    assert speaking_rate(words) == pytest.approx(2.0)
+    assert math.isnan(speaking_rate([]))
+
+
+def test_unknown_tempi_are_left_out():
+    result = follow_rates([1, 2, 3, float("nan")], [2, 4, 6, 1])
+    assert result.pearson == pytest.approx(1)
+    assert (result.utterances, result.left_out) == (3, 1)

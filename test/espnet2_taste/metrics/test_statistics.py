@@ -1,0 +1,44 @@
+"""Correlations and intervals."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet2_taste.metrics.statistics import (
+    bootstrap_interval,
+    center_by_group,
+    pearson,
+    pearson_within,
+)
+
+
+@given(st.integers(0, 1000), st.integers(3, 40))
+def test_pearson_equals_numpy(seed, size):
+    x, y = np.random.default_rng(seed).standard_normal((2, size))
+    assert pearson(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
+
+
+def test_pearson_is_nan_where_it_does_not_exist():
+    assert math.isnan(pearson([1, 1, 1], [1, 2, 3]))
+    assert math.isnan(pearson([1, 2], [1, 2]))
+    assert math.isnan(pearson_within([], [], []))
+    with pytest.raises(ValueError, match="paired"):
+        pearson([1, 2, 3], [1, 2])
+
+
+def test_group_means_do_not_count():
+    x, y = [1, 2, 11, 12], [5, 4, 25, 24]
+    assert pearson(x, y) > 0.9
+    assert pearson_within(x, y, ["a", "a", "b", "b"]) == pytest.approx(-1)
+    assert center_by_group([1, 3, 5], ["a", "a", "b"]).tolist() == [-1, 1, 0]
+
+
+def test_interval_holds_the_mean_and_is_repeatable():
+    samples = np.random.default_rng(0).standard_normal(200)
+    low, high = bootstrap_interval(samples)
+    assert low < samples.mean() < high
+    assert bootstrap_interval(samples) == (low, high)
+    assert all(map(math.isnan, bootstrap_interval([])))
