@@ -34,8 +34,9 @@ class UtteranceNoise:
         """Streams that depend on the seed and the utterance's name only."""
         generators = []
         for name in utterance_ids:
-            mixed = (seed << 32) ^ zlib.crc32(name.encode("utf-8"))
-            generators.append(torch.Generator().manual_seed(mixed % 2**63))
+            # The CPU generator reads 32 bits of its seed, so both go into those.
+            mixed = zlib.crc32(f"{seed} {name}".encode())
+            generators.append(torch.Generator().manual_seed(mixed))
         return cls(generators)
 
     def next(self) -> torch.Tensor:

@@ -1,0 +1,173 @@
+"""Unit decoder: padding, cache, batches, dropout of inputs."""
+
+import pytest
+import torch
+
+from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.speech_decoder.unit_sampling import (
+    ArgmaxSampler,
+    LengthRule,
+    TopKSampler,
+    UtteranceNoise,
+)
+
+TEXT_LENGTHS = torch.tensor([5, 2, 4])
+UNITS_LENGTHS = torch.tensor([3, 7, 6])
+NAMES = ["utt-a", "utt-b", "utt-c"]
+
+
+def build(**options):
+    torch.manual_seed(0)
+    sizes = {"embed_size": 6, "hidden_size": 8, "attention_heads": 2}
+    depth = {"text_blocks": 1, "taste_blocks": 1, "lm_blocks": 2}
+    width = {"linear_units": 16, "taste_linear_units": 16, "taste_attention_heads": 2}
+    decoder = UnitDecoder(
+        12, 9, 5, 4, WeightedSumFusion(8), **sizes, **depth, **width, **options
+    )
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.add_(0.4 * torch.randn_like(parameter))
+    return decoder.eval()
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    text = torch.randint(12, (3, 5), generator=generator)
+    units = torch.randint(9, (3, 7), generator=generator)
+    text[torch.arange(5) >= TEXT_LENGTHS[:, None]] = -1
+    units[torch.arange(7) >= UNITS_LENGTHS[:, None]] = -1
+    return {
+        "text": text,
+        "text_lengths": TEXT_LENGTHS,
+        "taste": torch.randn(3, 5, 5, generator=generator),
+        "units": units,
+        "units_lengths": UNITS_LENGTHS,
+        "spembs": torch.randn(3, 4, generator=generator),
+    }
+
+
+def alone(batch, row):
+    """The utterance by itself, without padding."""
+    cut = {"text": TEXT_LENGTHS, "taste": TEXT_LENGTHS, "units": UNITS_LENGTHS}
+    single = {}
+    for name, value in batch.items():
+        item = value[row : row + 1]
+        single[name] = item[:, : cut[name][row]] if name in cut else item
+    return single
+
+
+def conditions(batch):
+    return {k: v for k, v in batch.items() if not k.startswith("units")}
+
+
+@pytest.mark.parametrize("with_taste", [True, False])
+def test_padding_changes_nothing(batch, with_taste):
+    decoder = build()
+    if not with_taste:
+        batch = batch | {"taste": None}
+    logits = decoder(**batch)
+    assert logits.shape == (3, 8, 10)
+    for row, length in enumerate(UNITS_LENGTHS.tolist()):
+        single = alone(batch | {"taste": batch["taste"]}, row) if with_taste else None
+        if single is None:
+            full = batch | {"taste": torch.zeros(3, 5, 5)}
+            single = alone(full, row) | {"taste": None}
+        torch.testing.assert_close(
+            logits[row, : length + 1], decoder(**single)[0], atol=1e-5, rtol=1e-5
+        )
+
+
+def test_targets(batch):
+    targets = build().targets(batch["units"], UNITS_LENGTHS)
+    for row, length in enumerate(UNITS_LENGTHS.tolist()):
+        want = batch["units"][row, :length].tolist() + [9] + [-1] * (7 - length)
+        assert targets[row].tolist() == want
+
+
+def uncached(decoder, single, sampler, rule, name):
+    """Generate one utterance, everything computed anew at each step."""
+    noise = UtteranceNoise.from_ids([name], 7)
+    fewest, most = (bound.item() for bound in rule.bounds(single["text_lengths"]))
+    units = torch.zeros(1, 0, dtype=torch.long)
+    while units.size(1) < most:
+        step = units.size(1)
+        logits = decoder(
+            **conditions(single), units=units, units_lengths=torch.tensor([step])
+        )
+        log_probs = logits[:, -1].log_softmax(-1)
+        unit = sampler(log_probs, torch.tensor([step >= fewest]), noise)
+        if unit.item() == decoder.end:
+            break
+        units = torch.cat([units, unit[None]], dim=1)
+    return units[0].tolist()
+
+
+@pytest.mark.parametrize("sampler", [ArgmaxSampler(), TopKSampler(4)])
+def test_batched_cached_generation_equals_uncached_single(batch, sampler):
+    decoder, rule = build(), LengthRule(0.5, 6)
+    generated = decoder.generate(
+        **conditions(batch),
+        sampler=sampler,
+        noise=UtteranceNoise.from_ids(NAMES, 7),
+        length_rule=rule,
+    )
+    for row, name in enumerate(NAMES):
+        want = uncached(decoder, alone(batch, row), sampler, rule, name)
+        assert generated[row].tolist() == want
+
+
+def test_lengths_keep_their_bounds(batch):
+    decoder = build()
+    for end_bias, ratio in ((50.0, 1.0), (-50.0, 3.0)):
+        with torch.no_grad():
+            decoder.llm_decoder.bias[-1] = end_bias
+        generated = decoder.generate(
+            **conditions(batch),
+            sampler=TopKSampler(5),
+            noise=UtteranceNoise.from_ids(NAMES, 0),
+            length_rule=LengthRule(1.0, 3.0),
+        )
+        lengths = torch.tensor([len(units) for units in generated])
+        assert lengths.tolist() == ((TEXT_LENGTHS + 3) * ratio).long().tolist()
+
+
+def test_unit_dropout_hides_history_in_training_only(batch):
+    decoder = build(unit_dropout=1.0, dropout_rate=0.0)
+    other = batch | {"units": batch["units"].roll(1, 0).clamp(min=0)}
+    assert not torch.allclose(decoder(**batch), decoder(**other))
+    decoder.train()
+    full = torch.full((3,), 7)
+    torch.testing.assert_close(
+        decoder(**batch | {"units_lengths": full}),
+        decoder(**other | {"units_lengths": full}),
+    )
+
+
+def test_unit_dropout_rate_and_its_spread():
+    history = torch.ones(400, 50, 8)
+    for spread in (0.0, 0.4):
+        decoder = build(unit_dropout=0.4, unit_dropout_spread=spread).train()
+        hidden = (decoder._drop_units(history)[..., 0] != 1).float()
+        assert abs(hidden.mean() - 0.4) < 0.05
+        assert (hidden.mean(1).std() > 0.15) == (spread > 0)
+
+
+def test_spembs_dropout_hides_the_speaker_in_training_only(batch):
+    decoder = build(spembs_dropout=1.0, dropout_rate=0.0)
+    other = batch | {"spembs": batch["spembs"].flip(1)}
+    assert not torch.allclose(decoder(**batch), decoder(**other))
+    decoder.train()
+    torch.testing.assert_close(decoder(**batch), decoder(**other))
+
+
+def test_gradients_reach_every_part(batch):
+    decoder = build(unit_dropout=0.5).train()
+    logits = decoder(**batch)
+    targets = decoder.targets(batch["units"], UNITS_LENGTHS)
+    torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=-1
+    ).backward()
+    without = [n for n, p in decoder.named_parameters() if p.grad is None]
+    assert without == []
