@@ -1,0 +1,112 @@
+"""Write the AN4 recordings that travel inside the espnet wheel as Kaldi-style sets.
+
+Enters: ``egs3/mini_an4/esp2_asr/downloads.tar.gz`` of the installed espnet, or a folder
+given by ``--an4`` that holds ``an4/etc`` and ``an4/wav``. Leaves: data/train,
+data/train_dev (the last two training utterances) and data/test.
+
+Example:
+    python local/data.py --downloads downloads --output_dir data
+"""
+
+import argparse
+import importlib.util
+import re
+import sys
+import tarfile
+from pathlib import Path
+
+LINE = re.compile(r"^(?:<s>)?\s*(?P<words>.*?)\s*(?:</s>)?\s*\((?P<name>[^)]+)\)$")
+DEV_UTTERANCES = 2
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--downloads", type=Path, default=Path("downloads"))
+    parser.add_argument("--output_dir", type=Path, default=Path("data"))
+    return parser
+
+
+def find_archive() -> Path:
+    """Return the archive inside the installed espnet.
+
+    Raises:
+        RuntimeError: espnet is not installed or came without the archive.
+    """
+    spec = importlib.util.find_spec("egs3")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    for place in places:
+        archive = Path(place) / "mini_an4" / "esp2_asr" / "downloads.tar.gz"
+        if archive.is_file():
+            return archive
+    raise RuntimeError(
+        "the installed espnet has no egs3/mini_an4/esp2_asr/downloads.tar.gz; "
+        "set AN4 in db.sh to a folder that holds an4/etc and an4/wav"
+    )
+
+
+def read_utterances(etc: Path, part: str) -> list[tuple[str, str, str]]:
+    """Read (utterance id, audio path below wav, words) of ``train`` or ``test``.
+
+    Raises:
+        RuntimeError: A transcript line cannot be read.
+    """
+    files = (etc / f"an4_{part}.fileids").read_text(encoding="utf-8").split()
+    lines = (etc / f"an4_{part}.transcription").read_text(encoding="utf-8")
+    words = {}
+    for line in filter(None, map(str.strip, lines.splitlines())):
+        match = LINE.match(line)
+        if match is None:
+            raise RuntimeError(f"{etc}/an4_{part}.transcription: cannot read '{line}'")
+        words[match["name"]] = match["words"]
+    found = []
+    for name in files:
+        middle, speaker, _ = name.split("/")[-1].split("-")
+        utterance = name.split("/")[-1]
+        found.append((f"{speaker}-{middle}", f"{name}.sph", words[utterance]))
+    return sorted(found)
+
+
+def write_set(directory: Path, wav: Path, utterances: list) -> None:
+    """Write wav.scp, text, utt2spk and spk2utt of one set."""
+    directory.mkdir(parents=True, exist_ok=True)
+    speakers: dict[str, list[str]] = {}
+    for name, _, _ in utterances:
+        speakers.setdefault(name.split("-")[0], []).append(name)
+    tables = {
+        "wav.scp": [f"{name} {wav / path}" for name, path, _ in utterances],
+        "text": [f"{name} {words}" for name, _, words in utterances],
+        "utt2spk": [f"{name} {name.split('-')[0]}" for name, _, _ in utterances],
+        "spk2utt": [f"{spk} {' '.join(speakers[spk])}" for spk in sorted(speakers)],
+    }
+    for table, lines in tables.items():
+        text = "\n".join(lines) + "\n"
+        (directory / table).write_text(text, encoding="utf-8")
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Unpack unless that is done, and write the sets."""
+    args = get_parser().parse_args(cmd)
+    corpus = args.downloads / "an4"
+    try:
+        if not (corpus / "etc").is_dir():
+            args.downloads.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(find_archive()) as archive:
+                archive.extractall(args.downloads.parent, filter="data")
+        train = read_utterances(corpus / "etc", "train")
+        test = read_utterances(corpus / "etc", "test")
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"data.py: error: {error}")
+    sets = {
+        "train": train[:-DEV_UTTERANCES],
+        "train_dev": train[-DEV_UTTERANCES:],
+        "test": test,
+    }
+    for name, utterances in sets.items():
+        write_set(args.output_dir / name, corpus / "wav", utterances)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Synthetic English with known word times: a tokenizer and a spoken LM on a CPU.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+./taslm.sh \
+    --train_set train \
+    --valid_set dev \
+    --test_sets "test" \
+    --swap_sets "swap_slow swap_fast" \
+    --pair_sets "pairs_style pairs_voice pairs_coherent" \
+    "$@"
