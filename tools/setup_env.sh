@@ -36,6 +36,7 @@ install() {  # <interpreter> <uv or empty>: uv is several times faster than pip
 python=$("${tools}/find_python.sh" "${1:-}")
 uv=$(command -v uv || true)
 if has_espnet "${python}"; then
+    [ -n "${uv}" ] || uv=$(command -v "$(dirname "${python}")/uv" || true)
     echo "Using the ESPnet environment of ${python}"
 else
     echo "Building ${venv} from ${python}"

@@ -2,6 +2,7 @@
 # TASTE tokenizer and text-aligned spoken language model: the stages of a recipe.
 # Each stage is one function below: its inputs are checked, Python entry points called,
 # outputs checked, a stamp written (scripts/stages.sh says when a stage is done again).
+# shellcheck disable=SC2034
 set -euo pipefail
 SECONDS=0
 
@@ -81,6 +82,8 @@ for part in training data tokenizer slm; do
 done
 
 raw=${dumpdir}/raw
+asr_exp=${asr_exp:-${expdir}/asr}
+llm=${lm:-${expdir}/llm_base}
 token_dir=data/token_list/bpe
 read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
 read -r -a sets <<<"${train_set} ${valid_set} ${test_sets} ${swap_sets} ${pair_sets}"

@@ -61,32 +61,28 @@ stage_3_text() {
 }
 
 train_encoder() {  # ESPnet's own ASR task
-    local -a data=(--config "${asr_config}" --token_type bpe --cleaner none --g2p none
-        --token_list "${token_dir}/tokens.txt" --bpemodel "${token_dir}/bpe.model")
-    local part set file
-    for part in train valid; do
-        set=${train_set}
-        [ "${part}" = train ] || set=${valid_set}
-        for file in wav.scp,speech,sound text,text,text; do
-            data+=("--${part}_data_path_and_name_and_type" "${raw}/${set}/${file}")
-        done
-    done
+    local -a data
+    local stats=${expdir}/asr_stats
     begin asr --after text --files "${asr_config}" --values "${seed}" \
-        --outputs "${expdir}/asr/config.yaml" "${expdir}/asr_stats" || return 0
-    collect_stats espnet2.bin.asr_train "${expdir}/asr_stats" "${data[@]}"
-    train_model espnet2.bin.asr_train "${asr_exp}" "${data[@]}" --seed "${seed}" \
-        --train_shape_file "${expdir}/asr_stats/train/speech_shape" \
-        --valid_shape_file "${expdir}/asr_stats/valid/speech_shape"
+        --outputs "${asr_exp}" "${stats}" || return 0
+    set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
+    data+=(--config "${asr_config}" --token_type bpe --cleaner none --g2p none
+        --token_list "${token_dir}/tokens.txt" --bpemodel "${token_dir}/bpe.model")
+    collect_stats espnet2.bin.asr_train "${stats}" "${data[@]}"
+    set_shapes "${stats}" speech
+    train_model espnet2.bin.asr_train "${asr_exp}" "${data[@]}" --seed "${seed}"
     need "${asr_exp}/valid.acc.best.pth"
     finish
 }
 
 stage_4_encoder() {
+    local -a encoder=(--files "${asr_exp}/config.yaml")
     if [ "${asr_exp}" = "${expdir}/asr" ]; then
         train_encoder
+        encoder=(asr)
     fi
     in_sets "${raw}" ctm_aligned "${sets[@]}"
-    begin align --after text --files "${asr_exp}/config.yaml" --scope "${sets[@]}" \
+    begin align --after text "${encoder[@]}" --scope "${sets[@]}" \
         --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
         --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"

@@ -1,34 +1,102 @@
 # Sourced by taslm.sh: stages 11 to 14, the spoken language model, results, archives.
 # shellcheck shell=bash disable=SC2154
 
-variants() {  # fills the array variants with the TASLMs to train: name=config
-    variants=()
-    [ -z "${taslm_embed_config}" ] || variants+=("taslm_embed=${taslm_embed_config}")
-    [ -z "${taslm_token_config}" ] || variants+=("taslm_token=${taslm_token_config}")
-}
-
 train_text_lm() {  # a small text backbone, exported as an HF directory
+    local -a data
+    local stats=${expdir}/text_lm_stats
     begin text_lm --after text --files "${text_lm_config}" --values "${seed}" \
-        --outputs "${expdir}/llm_base/config.json" || return 0
-    "${python}" -m espnet2_taste.bin.text_lm_train --config "${text_lm_config}" \
-        --output_dir "${expdir}/text_lm" --seed "${seed}" --ngpu "${ngpu}" \
-        --resume true >"${expdir}/text_lm.log" 2>&1 ||
-        { tail -n 20 "${expdir}/text_lm.log" >&2; die "see ${expdir}/text_lm.log"; }
+        --outputs "${llm}" "${expdir}/text_lm" || return 0
+    set_data "text text ${raw}/SET/text"
+    data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer)
+    collect_stats espnet2_taste.bin.text_lm_train "${stats}" "${data[@]}"
+    set_shapes "${stats}" text
+    train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${data[@]}" \
+        --seed "${seed}"
+    "${python}" -m espnet2_taste.bin.export_text_lm \
+        --train_config "${expdir}/text_lm/config.yaml" \
+        --model_file "${expdir}/text_lm/${inference_model}" --output_dir "${llm}"
+    need "${llm}/config.json" "${llm}/model.safetensors"
     finish
 }
 
 train_taslm() {  # <name> <config>
-    local name=$1 config=$2 part
-    local -a data=()
-    begin "${name}" --after codes --files "${config}" --values "${lm}" "${seed}" \
-        --outputs "${expdir}/${name}/config.yaml" || return 0
-    collect_stats espnet2_taste.bin.taslm_train "${expdir}/${name}_stats" \
-        --config "${config}" "${data[@]}"
-    for part in train valid; do
-        data+=("--${part}_shape_file" "${expdir}/${name}_stats/${part}/text_shape")
-    done
-    train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" --config "${config}" \
-        --seed "${seed}" "${data[@]}"
+    local name=$1 config=$2
+    local -a data backbone=(text_lm)
+    [ -z "${lm}" ] || backbone=()
+    begin "${name}" --after codes "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
+    set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
+    data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}")
+    collect_stats espnet2_taste.bin.taslm_train "${expdir}/${name}_stats" "${data[@]}"
+    set_shapes "${expdir}/${name}_stats" text
+    train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" "${data[@]}" \
+        --seed "${seed}"
     need "${expdir}/${name}/${inference_model}"
+    finish
+}
+
+stage_11_taslm() {
+    if [ -z "${lm}" ]; then
+        train_text_lm
+    fi
+    train_taslm taslm_embed "${taslm_embed_config}"
+    train_taslm taslm_token "${taslm_token_config}"
+}
+
+continue_speech() {  # <name>: spoken continuations of the prompts of the test sets
+    local name=$1
+    local -a in_tests
+    read -r -a in_tests <<<"${test_sets}"
+    in_sets "${expdir}/${name}/continuation" wav.scp "${in_tests[@]}"
+    begin "continuation_${name}" --after "${name}" unit_vocoder \
+        --files "${inference_config}" --values "${seed}" \
+        --scope "${in_tests[@]}" --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.taslm_inference --config "${inference_config}" \
+        --taslm_exp "${expdir}/${name}" --taste_exp "${taste_exp}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
+        --sets "${test_sets}" --output_dir "${expdir}/${name}/continuation" \
+        --seed "${seed}" --ngpu "${infer_gpu}"
+    finish
+}
+
+score_speech() {  # <name>: likelihoods of the utterances of the test and pair sets
+    local name=$1
+    local -a scored
+    read -r -a scored <<<"${test_sets} ${pair_sets}"
+    in_sets "${expdir}/${name}/likelihood" scores.tsv "${scored[@]}"
+    begin "likelihood_${name}" --after "${name}" --scope "${scored[@]}" \
+        --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.taslm_score --taslm_exp "${expdir}/${name}" \
+        --codes_dir "${taste_exp}/codes" --sets "${scored[*]}" \
+        --output_dir "${expdir}/${name}/likelihood" --ngpu "${infer_gpu}"
+    finish
+}
+
+stage_12_inference() {
+    local name
+    for name in taslm_embed taslm_token; do
+        continue_speech "${name}"
+        score_speech "${name}"
+    done
+}
+
+stage_13_results() {
+    begin results --after taste_score continuation_taslm_{embed,token} \
+        likelihood_taslm_{embed,token} --scope "${sets[@]}" \
+        --outputs "${expdir}/RESULTS.md" || return 0
+    "${python}" -m espnet2_taste.bin.taslm_evaluate --expdir "${expdir}" \
+        --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
+        --asr_exp "${asr_exp}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
+        --output "${expdir}/RESULTS.md"
+    finish
+}
+
+stage_14_pack() {
+    begin pack --after results --outputs "${expdir}/packed" || return 0
+    "${python}" -m espnet2_taste.bin.pack taste --expdir "${expdir}" \
+        --taste_exp "${taste_exp}" --outpath "${expdir}/packed/taste.zip"
+    "${python}" -m espnet2_taste.bin.pack taslm --expdir "${expdir}" \
+        --taslm_exp "${expdir}/taslm_embed" --outpath "${expdir}/packed/taslm.zip"
     finish
 }

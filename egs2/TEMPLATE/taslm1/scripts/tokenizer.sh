@@ -1,23 +1,9 @@
 # Sourced by taslm.sh: stages 6 to 10, the TASTE tokenizer, its vocoder, their scores.
 # shellcheck shell=bash disable=SC2154
 
-taste_data() {  # <name=type=file>...: fills the array data for the train and valid sets
-    local part set item file name type
-    data=()
-    for part in train valid; do
-        set=${train_set}
-        [ "${part}" = train ] || set=${valid_set}
-        for item in "$@"; do
-            IFS== read -r name type file <<<"${item}"
-            data+=("--${part}_data_path_and_name_and_type"
-                "${raw}/${set}/${file},${name},${type}")
-        done
-    done
-}
-
 taste_options() {  # fills the array data with what every TASTE training reads
-    taste_data speech=sound=wav.scp text=text=text units=text_int=units \
-        spembs=kaldi_ark=spembs.scp
+    set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
+        "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp"
     data+=(--token_type bpe --token_list "${token_dir}/tokens.txt"
         --bpemodel "${token_dir}/bpe.model")
 }
@@ -35,11 +21,9 @@ stage_6_taste_stats() {
 
 stage_7_taste_train() {
     local -a data init=()
-    local config name before=taste_stats part
+    local config name before=taste_stats
     taste_options
-    for part in train valid; do
-        data+=("--${part}_shape_file" "${expdir}/taste_stats/${part}/speech_shape")
-    done
+    set_shapes "${expdir}/taste_stats" speech
     for config in "${steps[@]}"; do
         name=$(basename "${config}" .yaml)
         name=${name#train_}
@@ -60,13 +44,13 @@ stage_8_vocoder() {
     local stats=${expdir}/unit_vocoder_stats
     begin unit_vocoder --after units --files "${unit_vocoder_config}" \
         --values "${seed}" --outputs "${expdir}/unit_vocoder/config.yaml" || return 0
-    taste_data speech=sound=wav.scp units=text_int=units spembs=kaldi_ark=spembs.scp
+    set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
+        "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
     collect_stats espnet2_taste.bin.unit_vocoder_train "${stats}" \
         --config "${unit_vocoder_config}" "${data[@]}"
+    set_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
-        --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}" \
-        --train_shape_file "${stats}/train/speech_shape" \
-        --valid_shape_file "${stats}/valid/speech_shape"
+        --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}"
     need "${expdir}/unit_vocoder/${inference_model}"
     finish
 }

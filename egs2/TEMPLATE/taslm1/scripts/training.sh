@@ -1,6 +1,25 @@
 # Sourced by taslm.sh: the two calls every ESPnet task needs.
 # shellcheck shell=bash disable=SC2154
 
+set_data() {  # <"name type path">...: array data, SET in a path being train or valid set
+    local part set item name type path
+    data=()
+    for part in train valid; do
+        set=${train_set}
+        [ "${part}" = train ] || set=${valid_set}
+        for item in "$@"; do
+            read -r name type path <<<"${item}"
+            data+=("--${part}_data_path_and_name_and_type"
+                "${path//SET/${set}},${name},${type}")
+        done
+    done
+}
+
+set_shapes() {  # <stats dir> <name>: adds the lengths found by collect_stats to data
+    need "$1/train/$2_shape" "$1/valid/$2_shape"
+    data+=(--train_shape_file "$1/train/$2_shape" --valid_shape_file "$1/valid/$2_shape")
+}
+
 collect_stats() {  # <module> <stats dir> <options>: lengths and statistics of the sets
     local module=$1 stats=$2 key_file n
     shift 2
