@@ -1,0 +1,69 @@
+"""Names of trained text decoders -> names of the aggregator.
+
+Enters: the state dict of a Whisper or an ESPnet Transformer decoder. Leaves: a state
+dict for ``DecoderAggregator``: ``embed``, ``positions`` (Whisper only), ``blocks.i``
+and ``norm``. The output layer and position tables that are computed are left out.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+_ESPNET_ATTENTION = {
+    "linear_q": "q_proj",
+    "linear_k": "k_proj",
+    "linear_v": "v_proj",
+    "linear_out": "out_proj",
+}
+_ESPNET_MODULE = {
+    "src_attn": "encoder_attn",
+    "norm1": "self_attn_layer_norm",
+    "norm2": "encoder_attn_layer_norm",
+    "norm3": "final_layer_norm",
+    "w_1": "fc1",
+    "w_2": "fc2",
+    "decoders": "blocks",
+    "after_norm": "norm",
+}
+_ESPNET_IGNORED = ("output_layer.", "embed.1.")
+
+
+def decoder_state_from_whisper(
+    state: Mapping[str, torch.Tensor],
+) -> dict[str, torch.Tensor]:
+    """Rename a Whisper decoder.
+
+    Args:
+        state: Names below ``decoder.`` in Whisper's layout.
+
+    Returns:
+        The aggregator's state dict.
+    """
+    heads = {"embed_tokens": "embed", "embed_positions": "positions"}
+    heads |= {"layers": "blocks", "layer_norm": "norm"}
+    renamed = {}
+    for name, tensor in state.items():
+        head, _, tail = name.partition(".")
+        tail = tail.replace(".fc", ".feed_forward.fc")
+        renamed[f"{heads.get(head, head)}.{tail}"] = tensor
+    return renamed
+
+
+def decoder_state_from_espnet(
+    state: Mapping[str, torch.Tensor],
+) -> dict[str, torch.Tensor]:
+    """Rename an ESPnet Transformer decoder.
+
+    Args:
+        state: Names below ``decoder.`` of an ESPnet ASR model.
+
+    Returns:
+        The aggregator's state dict.
+    """
+    names = _ESPNET_MODULE | _ESPNET_ATTENTION
+    renamed = {}
+    for name, tensor in state.items():
+        if not name.startswith(_ESPNET_IGNORED):
+            parts = [names.get(part, part) for part in name.split(".")]
+            renamed[".".join(parts).replace("embed.0.", "embed.")] = tensor
+    return renamed

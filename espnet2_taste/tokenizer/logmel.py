@@ -1,0 +1,109 @@
+"""Whisper's log-mel spectrogram.
+
+Enters: 16 kHz waveforms (B, S). Leaves: log-mel features (B, T, M), one frame for
+each 10 ms. Legend: B utterances, S samples, T mel frames, M mel bins.
+
+The definition is the one Whisper was trained with (TASTE.md, section 1): 400-point
+STFT, Slaney mel filters, log10 floored 8 below the clip's maximum, (x + 4) / 4.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+SAMPLE_RATE = 16000
+N_FFT = 400
+HOP = 160
+WINDOW_SECONDS = 30
+WINDOW_SAMPLES = WINDOW_SECONDS * SAMPLE_RATE
+
+
+def _hz_to_mel(hz: torch.Tensor) -> torch.Tensor:
+    """Slaney's scale: linear below 1 kHz, logarithmic above."""
+    above = 15.0 + torch.log(hz.clamp(min=1000.0) / 1000.0) * (27.0 / math.log(6.4))
+    return torch.where(hz < 1000.0, hz * 3.0 / 200.0, above)
+
+
+def _mel_to_hz(mel: torch.Tensor) -> torch.Tensor:
+    above = 1000.0 * torch.exp((mel - 15.0) * (math.log(6.4) / 27.0))
+    return torch.where(mel < 15.0, mel * 200.0 / 3.0, above)
+
+
+def mel_filters(num_mels: int, n_fft: int, sample_rate: int) -> torch.Tensor:
+    """Triangular mel filters, each of unit area.
+
+    Args:
+        num_mels: Number of bins M.
+        n_fft: FFT size.
+        sample_rate: Hz.
+
+    Returns:
+        Filters, (M, n_fft // 2 + 1).
+    """
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+    top = _hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64))
+    mels = torch.linspace(0.0, float(top), num_mels + 2, dtype=torch.float64)
+    edges = _mel_to_hz(mels)
+    low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising = (bins - low) / (mid - low)
+    falling = (high - bins) / (high - mid)
+    triangles = torch.minimum(rising, falling).clamp(min=0.0)
+    return (triangles * 2.0 / (high - low)).float()
+
+
+class WhisperLogMel(nn.Module):
+    """Log-mel features as Whisper's feature extractor makes them.
+
+    Args:
+        num_mels: 80, or 128 for large-v3 and its descendants.
+    """
+
+    def __init__(self, num_mels: int = 128):
+        super().__init__()
+        filters = mel_filters(num_mels, N_FFT, SAMPLE_RATE)
+        self.register_buffer("filters", filters, persistent=False)
+        window = torch.hann_window(N_FFT)
+        self.register_buffer("window", window, persistent=False)
+
+    def forward(self, speech: torch.Tensor) -> torch.Tensor:
+        """Features of waveforms as they are, without padding.
+
+        Args:
+            speech: (B, S) at 16 kHz, in [-1, 1].
+
+        Returns:
+            (B, S // 160, M).
+        """
+        spectrum = torch.stft(
+            speech, N_FFT, HOP, window=self.window, center=True, return_complex=True
+        )
+        power = spectrum[..., :-1].abs().square()  # (B, n_fft // 2 + 1, T)
+        log_mel = (self.filters @ power).clamp(min=1e-10).log10()  # (B, M, T)
+        floor = log_mel.amax(dim=(1, 2), keepdim=True) - 8.0
+        return (torch.maximum(log_mel, floor).transpose(1, 2) + 4.0) / 4.0  # (B, T, M)
+
+
+def pad_to_window(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Silence after each utterance's end, up to 30 s.
+
+    Args:
+        speech: (B, S); what lies behind an utterance's end is ignored.
+        lengths: Valid samples, (B,).
+
+    Returns:
+        (B, 480000).
+
+    Raises:
+        ValueError: An utterance is longer than 30 s.
+    """
+    longest = int(lengths.max())
+    if longest > WINDOW_SAMPLES:
+        raise ValueError(
+            f"utterance of {longest / SAMPLE_RATE:.1f} s, but the Whisper encoder's "
+            f"window is {WINDOW_SECONDS} s: cut the audio (format_audio "
+            f"--max_duration {WINDOW_SECONDS})"
+        )
+    valid = torch.arange(longest, device=speech.device) < lengths[:, None]
+    speech = speech[:, :longest] * valid
+    return nn.functional.pad(speech, (0, WINDOW_SAMPLES - longest))

@@ -1,0 +1,257 @@
+"""Residual vector quantization with codebooks learned by moving averages.
+
+Enters: vectors (B, N, D) with a mask. Leaves: quantized vectors, codes (B, N, Q) and
+the commitment loss. Legend: B utterances, N positions, M valid positions, Q
+codebooks, K codes, C latent features, D features.
+
+Each codebook holds Euclidean means of the residuals it has seen (TASTE.md, section
+3). Codebooks start by k-means on the first training batch, never in evaluation.
+Under distributed training all ranks use the sums of all ranks.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn import functional as F
+
+from espnet2_taste.structures import QuantizerOutput
+from espnet2_taste.tokenizer.quantizers.abs_quantizer import (
+    AbsQuantizer,
+    share_and_perplexity,
+)
+
+EPSILON = 1e-5
+USED_COUNT = 1e-2
+
+
+def _sum_over_ranks(x: torch.Tensor) -> torch.Tensor:
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(x)
+    return x
+
+
+def _same_on_ranks(x: torch.Tensor) -> torch.Tensor:
+    if dist.is_available() and dist.is_initialized():
+        dist.broadcast(x, src=0)
+    return x
+
+
+def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Index of the nearest vector: (..., C), (K, C) -> (...,)."""
+    squares = vectors.square().sum(-1)  # (K,)
+    return (squares - 2.0 * x @ vectors.T).argmin(dim=-1)
+
+
+def kmeans(samples: torch.Tensor, num_codes: int, iterations: int) -> tuple:
+    """Lloyd's algorithm; an empty cluster keeps its mean.
+
+    Args:
+        samples: (M, C).
+        num_codes: K; samples are drawn repeatedly when there are fewer.
+        iterations: Rounds.
+
+    Returns:
+        Means (K, C) and cluster sizes (K,).
+    """
+    count = samples.size(0)
+    order = torch.randperm(count, device=samples.device)
+    picks = order[torch.arange(num_codes, device=samples.device) % count]
+    means = samples[picks].clone()
+    sizes = samples.new_zeros(num_codes)
+    for _ in range(iterations):
+        sums, sizes = _assigned(samples, nearest(samples, means), num_codes)
+        filled = (sizes > 0).unsqueeze(-1)
+        means = torch.where(filled, sums / sizes.clamp(min=1).unsqueeze(-1), means)
+    return means, sizes
+
+
+def _assigned(samples: torch.Tensor, codes: torch.Tensor, num_codes: int) -> tuple:
+    """Sum and count of the samples of each code: (K, C), (K,)."""
+    sums = samples.new_zeros(num_codes, samples.size(-1)).index_add(0, codes, samples)
+    counts = torch.bincount(codes, minlength=num_codes).to(samples.dtype)
+    return sums, counts
+
+
+class EmaCodebook(nn.Module):
+    """One codebook of K vectors.
+
+    Args:
+        num_codes: K.
+        size: C.
+        decay: Share of the past kept at each update.
+        kmeans_iterations: Rounds of the start.
+        revive_below: Codes whose moving count falls below are replaced by vectors of
+            the batch; 0 never.
+    """
+
+    def __init__(
+        self,
+        num_codes: int,
+        size: int,
+        decay: float,
+        kmeans_iterations: int,
+        revive_below: float,
+    ):
+        super().__init__()
+        self.decay = decay
+        self.kmeans_iterations = kmeans_iterations
+        self.revive_below = revive_below
+        vectors = torch.randn(num_codes, size) * size**-0.5
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("sums", vectors.clone())
+        self.register_buffer("counts", torch.zeros(num_codes))
+        self.register_buffer("initialized", torch.zeros(1))
+
+    @torch.no_grad()
+    def start(self, samples: torch.Tensor):
+        """K-means on the first batch's valid residuals, (M, C)."""
+        means, sizes = kmeans(samples, len(self.counts), self.kmeans_iterations)
+        self.vectors.copy_(_same_on_ranks(means))
+        self.counts.copy_(_same_on_ranks(sizes))
+        self.sums.copy_(self.vectors * self.counts.unsqueeze(-1))
+        self.initialized.fill_(1.0)
+
+    @torch.no_grad()
+    def update(self, samples: torch.Tensor, codes: torch.Tensor):
+        """Move the vectors towards the samples (M, C) with codes (M,)."""
+        num_codes = len(self.counts)
+        sums, counts = _assigned(samples, codes, num_codes)
+        self.counts.lerp_(_sum_over_ranks(counts), 1.0 - self.decay)
+        self.sums.lerp_(_sum_over_ranks(sums), 1.0 - self.decay)
+        total = self.counts.sum()
+        smoothed = (self.counts + EPSILON) / (total + num_codes * EPSILON) * total
+        self.vectors.copy_(self.sums / smoothed.unsqueeze(-1))
+        if self.revive_below > 0.0:
+            self._revive(samples)
+
+    def _revive(self, samples: torch.Tensor):
+        dead = self.counts < self.revive_below
+        drawn = torch.randint(len(samples), (len(dead),), device=samples.device)
+        fresh = _same_on_ranks(samples[drawn])  # (K, C)
+        self.vectors.copy_(torch.where(dead.unsqueeze(-1), fresh, self.vectors))
+        self.counts.masked_fill_(dead, self.revive_below)
+        revived = self.vectors * self.revive_below
+        self.sums.copy_(torch.where(dead.unsqueeze(-1), revived, self.sums))
+
+
+class ResidualQuantizer(AbsQuantizer):
+    """Projection, Q residual codebooks, projection back.
+
+    Args:
+        dim: Features D.
+        num_codebooks: Q.
+        codebook_size: K.
+        latent_size: Features C of the codes.
+        decay: Share of the past kept by the moving averages.
+        kmeans_iterations: Rounds of the codebooks' start.
+        quantize_dropout: Train with a random number of leading codebooks.
+        revive_below: Moving count below which a code is replaced; 0 never.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_codebooks: int = 4,
+        codebook_size: int = 512,
+        latent_size: int = 256,
+        decay: float = 0.99,
+        kmeans_iterations: int = 10,
+        quantize_dropout: bool = True,
+        revive_below: float = 0.0,
+    ):
+        super().__init__()
+        self.dim = dim
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
+        self.latent_size = latent_size
+        self.quantize_dropout = quantize_dropout
+        self.project_in = nn.Linear(dim, latent_size)
+        self.project_out = nn.Linear(latent_size, dim)
+        self.codebooks = nn.ModuleList(
+            EmaCodebook(
+                codebook_size, latent_size, decay, kmeans_iterations, revive_below
+            )
+            for _ in range(num_codebooks)
+        )
+
+    def draw_depth(self, device: torch.device) -> int:
+        """How many leading codebooks this training step uses, same on all ranks."""
+        if not (self.training and self.quantize_dropout):
+            return self.num_codebooks
+        depth = torch.randint(1, self.num_codebooks + 1, (1,), device=device)
+        return int(_same_on_ranks(depth))
+
+    def forward(self, x, mask=None):
+        """See ``AbsQuantizer.forward``."""
+        if mask is None:
+            mask = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
+        depth = self.draw_depth(x.device)
+        with torch.autocast(x.device.type, enabled=False):
+            residual = self.project_in(x.float())  # (B, N, C)
+            total, loss, codes = torch.zeros_like(residual), x.new_zeros(()), []
+            for codebook in self.codebooks[:depth]:
+                step = self._quantize(codebook, residual, mask)
+                total, loss = total + step.quantized, loss + step.loss
+                codes.append(step.codes)
+                residual = residual - step.quantized.detach()
+            codes += [torch.full_like(codes[0], -1)] * (self.num_codebooks - depth)
+            return QuantizerOutput(
+                self.project_out(total), torch.stack(codes, -1), loss
+            )
+
+    def _quantize(
+        self, codebook: EmaCodebook, residual: torch.Tensor, mask: torch.Tensor
+    ) -> QuantizerOutput:
+        """One codebook: residual (B, N, C) -> quantized (B, N, C), codes (B, N)."""
+        samples = residual.detach()[mask]  # (M, C)
+        if self.training and not codebook.initialized.item():
+            codebook.start(samples)
+        codes = nearest(residual.detach(), codebook.vectors)  # (B, N)
+        vectors = codebook.vectors[codes]  # (B, N, C)
+        loss = residual.new_zeros(())
+        if self.training:
+            codebook.update(samples, codes[mask])
+            loss = F.mse_loss(residual[mask], vectors[mask])
+            vectors = residual + (vectors - residual).detach()
+        quantized = vectors * mask.unsqueeze(-1)
+        return QuantizerOutput(quantized, codes.masked_fill(~mask, -1), loss)
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.project``."""
+        return self.project_out(self.project_in(x))
+
+    def code_vectors(self, codes: torch.Tensor) -> torch.Tensor:
+        """Vectors of each codebook: (..., Q') -> (..., Q', C), zero where -1."""
+        parts = [
+            book.vectors[index.clamp(min=0)] * (index >= 0).unsqueeze(-1)
+            for book, index in zip(self.codebooks, codes.unbind(-1))
+        ]
+        return torch.stack(parts, dim=-2)
+
+    def latent(self, codes: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.latent``; fewer than Q leading codes are allowed."""
+        return self.code_vectors(codes).sum(dim=-2)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.decode``."""
+        return self.project_out(self.latent(codes))
+
+    @torch.no_grad()
+    def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.codes_from_latent``."""
+        residual, codes = latent.float(), []
+        for codebook in self.codebooks:
+            codes.append(nearest(residual, codebook.vectors))
+            residual = residual - codebook.vectors[codes[-1]]
+        return torch.stack(codes, dim=-1)
+
+    def soft_code_vectors(self, logits: torch.Tensor) -> torch.Tensor:
+        """Expected code vectors: logits (..., Q, K) -> (..., Q, C)."""
+        books = torch.stack([book.vectors for book in self.codebooks])  # (Q, K, C)
+        return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), books)
+
+    def usage(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``AbsQuantizer.usage``, from the moving counts."""
+        counts = torch.stack([book.counts for book in self.codebooks])  # (Q, K)
+        used, perplexity = share_and_perplexity(counts, USED_COUNT)
+        return used.mean(), perplexity.mean()

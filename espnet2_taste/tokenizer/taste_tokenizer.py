@@ -1,0 +1,108 @@
+"""TASTE tokenizer: speech and its transcript -> one quantized vector for each token.
+
+Enters: waveforms (B, S), text ids (B, N), word ids (B, N). Leaves: vectors
+(B, N, D) and codes (B, N, Q). Legend: B utterances, S samples, N text tokens, W
+words, Q codebooks, D features.
+"""
+
+import torch
+from torch import nn
+
+from espnet2_taste.structures import QuantizerOutput
+from espnet2_taste.tokenizer.aggregator import AbsAggregator
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
+from espnet2_taste.tokenizer.word_pooling import word_codes
+
+
+class TasteTokenizer(nn.Module):
+    """Encoder, aggregator and quantizer composed (paper, section 3.1).
+
+    Args:
+        encoder: Frozen speech encoder.
+        aggregator: Text-aligned pooling.
+        quantizer: Residual quantizer of the aggregator's size.
+        project_without_codes: When codes are off, still pass the quantizer's
+            projections, so that codebooks later start in a trained space. The
+            published system passes vectors on untouched.
+
+    Raises:
+        ValueError: Aggregator and quantizer differ in size.
+    """
+
+    def __init__(
+        self,
+        encoder: AbsSpeechEncoder,
+        aggregator: AbsAggregator,
+        quantizer: AbsQuantizer,
+        project_without_codes: bool = False,
+    ):
+        super().__init__()
+        if aggregator.output_size != quantizer.dim:
+            raise ValueError(
+                f"the aggregator gives {aggregator.output_size} features, the "
+                f"quantizer takes {quantizer.dim}: set quantizer_conf.dim to "
+                f"{aggregator.output_size}"
+            )
+        self.encoder = encoder
+        self.aggregator = aggregator
+        self.quantizer = quantizer
+        self.project_without_codes = project_without_codes
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+        quantize: bool = True,
+    ) -> QuantizerOutput:
+        """Text-aligned vectors.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: Valid samples, (B,).
+            text: Token ids, (B, N), 0 at padding.
+            text_lengths: Valid tokens, (B,).
+            word_ids: (B, N), -1 at padding.
+            quantize: False passes continuous vectors on; codes are then all -1.
+
+        Returns:
+            Vectors (B, N, D), codes (B, N, Q), commitment loss.
+        """
+        states = self.encoder(speech, speech_lengths)
+        features = self.aggregator(text, text_lengths, word_ids, states)
+        tokens = torch.arange(text.size(1), device=text.device)
+        mask = tokens < text_lengths[:, None]  # (B, N)
+        if quantize:
+            return self.quantizer(features, mask)
+        if self.project_without_codes:
+            features = self.quantizer.project(features)
+        codes = word_ids.new_full((*text.shape, self.quantizer.num_codebooks), -1)
+        return QuantizerOutput(features, codes, features.new_zeros(()))
+
+    @torch.no_grad()
+    def encode(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Word-level codes.
+
+        Args:
+            As ``forward``.
+
+        Returns:
+            Codes (B, W, Q), -1 at padding, and words per utterance (B,).
+
+        Raises:
+            RuntimeError: The tokenizer is in training mode.
+        """
+        if self.training:
+            raise RuntimeError("encode() needs evaluation mode: call eval() first")
+        output = self(speech, speech_lengths, text, text_lengths, word_ids)
+        return word_codes(output.codes, word_ids)
