@@ -48,6 +48,8 @@ class TextAlignedGrid:
         arrivals: True where a word is heard for the first time, (B, L).
         text_labels: Text id to predict at each row, (B, L), or ``IGNORE``.
         word_labels: Index of the word to predict at each row, (B, L), or ``IGNORE``.
+        base_rows: True where the text prediction is compared with the base text LM,
+            (B, L): the rows that predict a token of the text, not EOS.
         text_lengths: Tokens of each utterance, (B,).
         lengths: Rows of each utterance, ``text_lengths + d + 1``, (B,).
     """
@@ -57,6 +59,7 @@ class TextAlignedGrid:
     arrivals: torch.Tensor
     text_labels: torch.Tensor
     word_labels: torch.Tensor
+    base_rows: torch.Tensor
     text_lengths: torch.Tensor
     lengths: torch.Tensor
 
@@ -280,13 +283,15 @@ class AbsTextAlignedLayout(ABC):
         lengths = text_lengths + self.delay + 1
         inside = length_mask(lengths, num_rows)
         word_labels = place_words(positions, num_rows)
+        text_labels = self.text_labels(heard, text_lengths, eos_id)
         arrived = place_words(delay_by_tokens(positions, 1), num_rows)
         return TextAlignedGrid(
             text=torch.nn.functional.pad(heard, (1, self.delay), value=IGNORE),
             words=torch.where(inside, fill_forward(arrived), IGNORE),
             arrivals=arrived != IGNORE,
-            text_labels=self.text_labels(heard, text_lengths, eos_id),
+            text_labels=text_labels,
             word_labels=word_labels,
+            base_rows=self.base_rows(text_labels, text_lengths),
             text_lengths=text_lengths,
             lengths=lengths,
         )
@@ -311,6 +316,22 @@ class AbsTextAlignedLayout(ABC):
             inside = rows < (text_lengths + self.delay + 1)[:, None]
             return labels.masked_fill(after & inside & (rows < heard.size(1)), 0)
         return labels.masked_fill(rows == text_lengths[:, None], eos_id)
+
+    def base_rows(
+        self, text_labels: torch.Tensor, text_lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the rows whose text prediction is held near the base LM.
+
+        Args:
+            text_labels: (B, L), ``IGNORE`` elsewhere.
+            text_lengths: (B,).
+
+        Returns:
+            Mask, (B, L) bool.
+        """
+        if self.reference_compat:
+            return text_labels != IGNORE
+        return length_mask(text_lengths, text_labels.size(1))
 
     def decode(self, grid: TextAlignedGrid) -> Tuple[torch.Tensor, torch.Tensor]:
         """Recover text and the row of each word: the inverse of :meth:`encode`.

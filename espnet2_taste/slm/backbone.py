@@ -1,0 +1,244 @@
+"""The text LM inside the spoken LM: a Hugging Face causal LM and how it is adapted.
+
+Enters: input embeddings (B, L, H), and a cache when generating. Leaves: hidden states,
+text logits, and the logits of the frozen base LM on the same text for the KL term.
+LoRA needs no second copy of the weights: the base is the same model with its adapter
+switched off.
+
+Legend: B utterances, L rows, N text tokens, H hidden size, V text vocabulary.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Iterator, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import nn
+
+from espnet2_taste.optional import require
+
+
+@dataclass(frozen=True)
+class BackboneOutput:
+    """What the LM says about its rows.
+
+    Attributes:
+        states: The hidden states asked for, each (B, L, H).
+        last: Hidden state after the final norm, (B, L, H).
+        cache: Keys and values for the next rows, or None.
+    """
+
+    states: Tuple[torch.Tensor, ...]
+    last: torch.Tensor
+    cache: Any
+
+
+class AbsBackbone(nn.Module, ABC):
+    """A causal LM fed with embeddings; subclasses say which weights train.
+
+    Args:
+        lm: A Hugging Face causal LM, or that model wrapped by an adapter.
+    """
+
+    def __init__(self, lm: nn.Module):
+        super().__init__()
+        self.lm = lm
+
+    @property
+    @abstractmethod
+    def causal_lm(self) -> nn.Module:
+        """The Hugging Face causal LM that is trained, without a wrapper."""
+
+    @abstractmethod
+    def base(self):
+        """Context manager that gives the frozen base LM."""
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.causal_lm.config.hidden_size
+
+    @property
+    def num_states(self) -> int:
+        """Hidden states: the embeddings and the output of every layer."""
+        return self.causal_lm.config.num_hidden_layers + 1
+
+    def embed(self, text: torch.Tensor) -> torch.Tensor:
+        """Return the input embedding of text ids, (...) -> (..., H)."""
+        return self.causal_lm.get_input_embeddings()(text)
+
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Return text logits, (..., H) -> (..., V)."""
+        return self.causal_lm.get_output_embeddings()(last)
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        layers: Sequence[int] = (),
+        attention_mask: Optional[torch.Tensor] = None,
+        position_ids: Optional[torch.Tensor] = None,
+        cache: Any = None,
+        use_cache: bool = False,
+    ) -> BackboneOutput:
+        """Run the LM.
+
+        Args:
+            inputs: Input embeddings, (B, L, H). Right padding needs no mask: the LM
+                is causal.
+            layers: Hidden states to return, 0 the embeddings; the last one is free.
+            attention_mask: (B, past + L), for batches of prompts of unequal length.
+            position_ids: (B, L), likewise.
+            cache: From the output of the call before.
+            use_cache: Return a cache.
+
+        Returns:
+            States, the last state, cache.
+        """
+        final = self.num_states - 1
+        outputs = self.causal_lm.base_model(
+            inputs_embeds=inputs.to(self.causal_lm.get_input_embeddings().weight.dtype),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=use_cache,
+            output_hidden_states=any(layer != final for layer in layers),
+        )
+        last = outputs.last_hidden_state
+        states = tuple(
+            last if layer == final else outputs.hidden_states[layer] for layer in layers
+        )
+        return BackboneOutput(states, last, outputs.past_key_values)
+
+    @torch.no_grad()
+    def base_logits(self, text: torch.Tensor) -> torch.Tensor:
+        """Return what the frozen base LM predicts after each text id.
+
+        Args:
+            text: Text ids that begin with BOS, (B, N).
+
+        Returns:
+            (B, N, V), without gradient.
+        """
+        with self.base() as base:
+            return base(input_ids=text, use_cache=False).logits
+
+
+def rest(module: nn.Module) -> None:
+    """Freeze a module and put it into evaluation mode."""
+    module.requires_grad_(False)
+    module.eval()
+
+
+class LoraBackbone(AbsBackbone):
+    """Low-rank adapters on a frozen base (published: r 64, alpha 128, dropout 0.05).
+
+    Args:
+        lm: A Hugging Face causal LM.
+        r: Rank.
+        alpha: Scale is alpha / r.
+        dropout: On the adapters' input.
+        target_modules: Layer names; "all-linear" means every one but the output.
+    """
+
+    def __init__(
+        self,
+        lm: nn.Module,
+        r: int = 64,
+        alpha: int = 128,
+        dropout: float = 0.05,
+        target_modules: Union[str, Sequence[str]] = "all-linear",
+    ):
+        peft = require("peft", feature="LoRA adaptation", extra="slm")
+        if not isinstance(target_modules, str):
+            target_modules = list(target_modules)
+        config = peft.LoraConfig(
+            r=r,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=target_modules,
+            task_type="CAUSAL_LM",
+        )
+        super().__init__(peft.get_peft_model(lm, config))
+
+    @property
+    def causal_lm(self):
+        """See :attr:`AbsBackbone.causal_lm`."""
+        return self.lm.get_base_model()
+
+    @contextmanager
+    def base(self) -> Iterator[nn.Module]:
+        """The same weights with the adapter switched off."""
+        with self.lm.disable_adapter():
+            yield self.lm.get_base_model()
+
+    def train(self, mode: bool = True):
+        """Set the mode of the adapters; the frozen base stays in evaluation mode."""
+        super().train(False)
+        self.training = mode
+        for name, module in self.lm.named_modules():
+            if ".lora_" in name:
+                module.train(mode)
+        return self
+
+
+class FullBackbone(AbsBackbone):
+    """Every weight trains.
+
+    Args:
+        lm: A Hugging Face causal LM.
+        keep_base: Keep a frozen copy as the base of the KL term; without it the model
+            is its own base and the term is zero.
+    """
+
+    def __init__(self, lm: nn.Module, keep_base: bool = True):
+        super().__init__(lm)
+        self.frozen_base = deepcopy(lm) if keep_base else None
+        if keep_base:
+            rest(self.frozen_base)
+
+    @property
+    def causal_lm(self):
+        """See :attr:`AbsBackbone.causal_lm`."""
+        return self.lm
+
+    @contextmanager
+    def base(self) -> Iterator[nn.Module]:
+        """The frozen copy, or the model itself."""
+        yield self.lm if self.frozen_base is None else self.frozen_base
+
+    def train(self, mode: bool = True):
+        """Set the mode of the trained weights only."""
+        super().train(mode)
+        if self.frozen_base is not None:
+            self.frozen_base.eval()
+        return self
+
+
+class FrozenBackbone(AbsBackbone):
+    """No weight of the LM trains; only what is around it does.
+
+    Args:
+        lm: A Hugging Face causal LM.
+    """
+
+    def __init__(self, lm: nn.Module):
+        super().__init__(lm)
+        rest(lm)
+
+    @property
+    def causal_lm(self):
+        """See :attr:`AbsBackbone.causal_lm`."""
+        return self.lm
+
+    @contextmanager
+    def base(self) -> Iterator[nn.Module]:
+        """The model itself."""
+        yield self.lm
+
+    def train(self, mode: bool = True):
+        """Keep the LM in evaluation mode."""
+        super().train(mode)
+        self.lm.eval()
+        return self

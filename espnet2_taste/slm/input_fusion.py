@@ -1,0 +1,210 @@
+"""What the language model hears in a row: text embedding and word vector, fused.
+
+Two small families of modules.
+
+- Code embeddings turn word codes into one vector a row. Enters: codes (B, W, Q) and
+  the grid's word of each row (B, L). Leaves: (B, L, D).
+- Input fusions join it with the text. Enters: text (..., H) and speech (..., D).
+  Leaves: (..., H).
+
+Legend: B utterances, W words, L rows, Q codebooks, K codes, D word-vector size of the
+quantizer, H hidden size of the LM.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+from espnet2_taste.slm.layouts.text_aligned import IGNORE, gather_words
+
+
+class AbsCodeEmbedding(nn.Module, ABC):
+    """Word codes to one vector a row, with a learned vector before the first word.
+
+    Args:
+        quantizer: Gives the sizes; it is not kept.
+    """
+
+    def __init__(self, quantizer: nn.Module):
+        super().__init__()
+        self.pad = nn.Parameter(torch.zeros(quantizer.dim))
+
+    @abstractmethod
+    def embed(self, codes: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:
+        """Return the vector of newly arrived codes, (..., Q) -> (..., D)."""
+
+    @abstractmethod
+    def hold(self, current: torch.Tensor) -> torch.Tensor:
+        """Return the vector of a row where the word of the row before goes on.
+
+        Args:
+            current: Vector of that word, (..., D).
+        """
+
+    def forward(
+        self,
+        codes: torch.Tensor,
+        words: torch.Tensor,
+        arrivals: torch.Tensor,
+        quantizer: nn.Module,
+    ) -> torch.Tensor:
+        """Embed what each row hears.
+
+        Args:
+            codes: (B, W, Q), -1 at padding.
+            words: Word of each row, (B, L), ``IGNORE`` before the first.
+            arrivals: True where a word is new, (B, L).
+            quantizer: The frozen quantizer.
+
+        Returns:
+            (B, L, D).
+        """
+        vectors = self.embed(codes, quantizer)  # (B, W, Q) -> (B, W, D)
+        rows = gather_words(vectors, words, self.pad)  # (B, L, D)
+        changed = arrivals | (words == IGNORE)
+        return torch.where(changed[..., None], rows, self.hold(rows))
+
+
+class FillForwardEmbedding(AbsCodeEmbedding):
+    """The quantizer's output vector, repeated until the next word (published)."""
+
+    def embed(self, codes, quantizer):
+        """See :meth:`AbsCodeEmbedding.embed`."""
+        return quantizer.decode(codes)
+
+    def hold(self, current):
+        """See :meth:`AbsCodeEmbedding.hold`."""
+        return current
+
+
+class ArrivalEmbedding(AbsCodeEmbedding):
+    """The quantizer's output vector in the row where it arrives, else a learned one."""
+
+    def __init__(self, quantizer: nn.Module):
+        super().__init__(quantizer)
+        self.empty = nn.Parameter(torch.zeros(quantizer.dim))
+
+    def embed(self, codes, quantizer):
+        """See :meth:`AbsCodeEmbedding.embed`."""
+        return quantizer.decode(codes)
+
+    def hold(self, current):
+        """See :meth:`AbsCodeEmbedding.hold`."""
+        return self.empty.expand_as(current)
+
+
+class FirstCodebookEmbedding(ArrivalEmbedding):
+    """A new learned table for the first codebook, in the row where it arrives."""
+
+    def __init__(self, quantizer: nn.Module):
+        super().__init__(quantizer)
+        self.table = nn.Embedding(quantizer.codebook_size, quantizer.dim)
+
+    def embed(self, codes, quantizer):
+        """See :meth:`AbsCodeEmbedding.embed`."""
+        return self.table(codes[..., 0].clamp(min=0))
+
+
+class AbsInputFusion(nn.Module, ABC):
+    """Joins the text embedding and the word vector of a row.
+
+    Args:
+        text_size: H.
+        speech_size: D.
+    """
+
+    def __init__(self, text_size: int, speech_size: int):
+        super().__init__()
+        self.text_size = text_size
+        self.speech_size = speech_size
+
+    @abstractmethod
+    def forward(self, text: torch.Tensor, speech: torch.Tensor) -> torch.Tensor:
+        """Fuse text (..., H) and speech (..., D) into (..., H)."""
+
+
+class WeightedSumFusion(AbsInputFusion):
+    """softmax(w)[0] * Linear(speech) + softmax(w)[1] * text (published).
+
+    Args:
+        text_size: H.
+        speech_size: D.
+        speech_init: First logit of w; the published start is -2 (weight 0.018).
+        text_init: Second logit of w.
+    """
+
+    def __init__(
+        self,
+        text_size: int,
+        speech_size: int,
+        speech_init: float = -2.0,
+        text_init: float = 2.0,
+    ):
+        super().__init__(text_size, speech_size)
+        self.linear = nn.Linear(speech_size, text_size)
+        self.weights = nn.Parameter(torch.tensor([speech_init, text_init]))
+
+    def forward(self, text, speech):
+        """See :meth:`AbsInputFusion.forward`."""
+        weights = self.weights.softmax(dim=0)
+        return weights[0] * self.linear(speech) + weights[1] * text
+
+
+class SimpleSumFusion(AbsInputFusion):
+    """text + relu(alpha) * Linear(speech).
+
+    Args:
+        text_size: H.
+        speech_size: D.
+        init: Start of alpha. The published 0 has no gradient and never learns.
+    """
+
+    def __init__(self, text_size: int, speech_size: int, init: float = 0.1):
+        super().__init__(text_size, speech_size)
+        self.linear = nn.Linear(speech_size, text_size)
+        self.alpha = nn.Parameter(torch.tensor(init))
+
+    def forward(self, text, speech):
+        """See :meth:`AbsInputFusion.forward`."""
+        return text + self.alpha.relu() * self.linear(speech)
+
+
+class MixLayer(nn.Module):
+    """text + sigmoid(three Linears of [text; speech]) * Linear(speech)."""
+
+    def __init__(self, text_size: int, speech_size: int):
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(text_size + speech_size, text_size),
+            nn.Linear(text_size, text_size),
+            nn.Linear(text_size, text_size),
+        )
+        self.value = nn.Linear(speech_size, text_size)
+
+    def forward(self, text: torch.Tensor, speech: torch.Tensor) -> torch.Tensor:
+        """Fuse text (..., H) and speech (..., D) into (..., H)."""
+        gate = self.gate(torch.cat([text, speech], dim=-1)).sigmoid()
+        return text + gate * self.value(speech)
+
+
+class ReferenceMixFusion(AbsInputFusion):
+    """Several gated layers that add the speech to the text.
+
+    Args:
+        text_size: H.
+        speech_size: D.
+        num_layers: Layers, 3 as published.
+    """
+
+    def __init__(self, text_size: int, speech_size: int, num_layers: int = 3):
+        super().__init__(text_size, speech_size)
+        self.layers = nn.ModuleList(
+            MixLayer(text_size, speech_size) for _ in range(num_layers)
+        )
+
+    def forward(self, text, speech):
+        """See :meth:`AbsInputFusion.forward`."""
+        for layer in self.layers:
+            text = layer(text, speech)
+        return text

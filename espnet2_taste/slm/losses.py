@@ -1,0 +1,108 @@
+"""Losses of the text-aligned spoken LM, in the symbols of the paper (section 3.3).
+
+Enters: predictions and targets with a mask of the rows that count. Leaves: scalars
+or one value a row. Nothing here knows a module.
+
+Legend: B utterances, L rows, V text vocabulary, Q codebooks, K codes, C latent size;
+``...`` any leading shape.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Average over the entries of a mask.
+
+    Args:
+        values: (...).
+        mask: (...) bool.
+
+    Returns:
+        Scalar; zero (with a graph) where the mask is empty.
+    """
+    count = mask.sum().clamp(min=1)
+    return torch.where(mask, values, torch.zeros_like(values)).sum() / count
+
+
+def text_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, ignore: int
+) -> torch.Tensor:
+    """Cross entropy of each row's text id.
+
+    Args:
+        logits: (B, L, V).
+        labels: (B, L), ``ignore`` where there is no target.
+        ignore: The id that is left out.
+
+    Returns:
+        Nats, (B, L), zero where ignored.
+    """
+    flat = F.cross_entropy(
+        logits.float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=ignore,
+        reduction="none",
+    )
+    return flat.view_as(labels)
+
+
+def kl_to_base(logits: torch.Tensor, base_logits: torch.Tensor) -> torch.Tensor:
+    """Divergence KL(base || model) of each row's text distribution.
+
+    Args:
+        logits: Of the trained model, (B, L, V).
+        base_logits: Of the frozen base LM on the same text, (B, L, V).
+
+    Returns:
+        Nats, (B, L).
+    """
+    log_p = F.log_softmax(logits.float(), dim=-1)
+    log_base = F.log_softmax(base_logits.float(), dim=-1)
+    return (log_base.exp() * (log_base - log_p)).sum(dim=-1)
+
+
+def code_cross_entropy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each codebook.
+
+    Args:
+        logits: (..., Q, K).
+        codes: (..., Q), -1 where there is no target.
+
+    Returns:
+        Nats, (..., Q), zero where ignored.
+    """
+    flat = F.cross_entropy(
+        logits.float().flatten(0, -2),
+        codes.flatten(),
+        ignore_index=-1,
+        reduction="none",
+    )
+    return flat.view_as(codes)
+
+
+def latent_regression(z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """L_reg: squared distance of the sampled latent to the target latent.
+
+    Args:
+        z: Sampled latent, (..., C).
+        c: Target latent, (..., C).
+
+    Returns:
+        Mean over C, (...).
+    """
+    return (z - c).square().mean(dim=-1)
+
+
+def latent_kl(mu: torch.Tensor, logvar: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """L_KL: divergence of N(mu, sigma^2) from N(c, 1).
+
+    Args:
+        mu: Predicted mean, (..., C).
+        logvar: log sigma^2, (C,) or (..., C).
+        c: Target latent, (..., C).
+
+    Returns:
+        Mean over C, (...).
+    """
+    return 0.5 * (logvar.exp() + (mu - c).square() - 1.0 - logvar).mean(dim=-1)
