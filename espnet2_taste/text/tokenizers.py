@@ -9,6 +9,7 @@ of the same four members, so that no caller asks which kind it holds. Chosen by 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from espnet2.train.class_choices import ClassChoices
 
@@ -151,7 +152,7 @@ class AbsTextTokenizer(ABC):
 class _TokenListTokenizer(AbsTextTokenizer):
     """What characters and sentencepiece share: an ESPnet token list."""
 
-    _SPECIAL = {
+    _SPECIAL: ClassVar[dict[str, str]] = {
         "blank": "<blank>",
         "unk": "<unk>",
         "bos": "<sos/eos>",

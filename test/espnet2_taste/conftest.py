@@ -1,4 +1,4 @@
-"""Small vocabularies of each kind, trained on the spot."""
+"""Fixtures for all tests: small vocabularies of each kind, trained on the spot."""
 
 import pytest
 

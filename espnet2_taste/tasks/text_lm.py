@@ -1,0 +1,85 @@
+"""Task of the text backbone: a Hugging Face causal LM on the recipe's text.
+
+Enters: ``text`` (one sentence an utterance). Leaves: an ESPnet experiment directory,
+which ``export_text_lm`` turns into a Hugging Face directory.
+"""
+
+import argparse
+import logging
+from collections.abc import Callable
+
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.trainer import Trainer
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.espnet_text_lm_model import IGNORE, ESPnetTextLmModel
+from espnet2_taste.slm.causal_lm import build_causal_lm
+from espnet2_taste.tasks.arguments import (
+    add_causal_lm_arguments,
+    add_word_arguments,
+    word_options,
+)
+from espnet2_taste.text.preprocessor import TaslmPreprocessor
+from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+
+_COLLECT = "extract_feats_in_collect_stats"  # read by AbsTask, not by the model
+
+
+class TextLmTask(AbsTask):
+    """Trains the language model that the spoken one starts from."""
+
+    num_optimizers = 1
+    class_choices_list = []
+    trainer = Trainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this task."""
+        group = parser.add_argument_group("Task related")
+        add_causal_lm_arguments(group)
+        add_word_arguments(group)
+        group.add_argument(
+            "--model_conf",
+            action=NestedDictAction,
+            default={_COLLECT: False},
+            help="Options of the ESPnet model; statistics are collected without it",
+        )
+        parser.get_default("required").append("tokenizer_path")
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """Pad token ids with -1."""
+        return CommonCollateFn(int_pad_value=IGNORE)
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """Tokenise sentences word by word, as the spoken language model does."""
+        return TaslmPreprocessor(args.tokenizer_path, **word_options(args))
+
+    @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Name the data that must be given."""
+        return ("text",)
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Name the data that may be given."""
+        return ()
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetTextLmModel:
+        """Build the model from its configuration."""
+        tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
+        lm = build_causal_lm(
+            args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
+        )
+        logging.info("vocabulary: %d tokens", tokenizer.vocab_size)
+        conf = {key: args.model_conf[key] for key in args.model_conf if key != _COLLECT}
+        return ESPnetTextLmModel(
+            lm, tokenizer.special_id("bos"), tokenizer.special_id("eos"), **conf
+        )

@@ -1,0 +1,52 @@
+"""Loss of the text backbone: places, padding, perplexity."""
+
+import pytest
+import torch
+
+from espnet2_taste.espnet_text_lm_model import (
+    ESPnetTextLmModel,
+    sentence_inputs_and_targets,
+)
+
+
+@pytest.fixture
+def model():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    return ESPnetTextLmModel(LlamaForCausalLM(config), bos_id=0, eos_id=1)
+
+
+def test_inputs_and_targets_by_slow_loop():
+    text = torch.tensor([[5, 6, 7], [8, -1, -1]])
+    inputs, targets = sentence_inputs_and_targets(text, torch.tensor([3, 1]), 0, 1)
+    assert inputs.tolist() == [[0, 5, 6, 7], [0, 8, 1, 1]]
+    assert targets.tolist() == [[5, 6, 7, 1], [8, 1, -1, -1]]
+
+
+def test_padding_changes_nothing(model):
+    model.eval()
+    text = torch.tensor([[5, 6, 7], [8, -1, -1]])
+    both, _, weight = model(text, torch.tensor([3, 1]))
+    one, _, one_weight = model(text[:1], torch.tensor([3]))
+    two, _, two_weight = model(text[1:], torch.tensor([1]))
+    assert weight == one_weight + two_weight == 6
+    torch.testing.assert_close(both * 6, one * 4 + two * 2)
+
+
+def test_statistics_and_gradients(model):
+    loss, stats, _ = model(
+        torch.tensor([[5, 6]]), torch.tensor([2]), word_ids=None, utt_id=["a"]
+    )
+    assert set(stats) == {"loss", "acc", "ppl"}
+    torch.testing.assert_close(stats["ppl"], loss.detach().exp())
+    loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert model.collect_feats(text=torch.zeros(1, 1)) == {}
