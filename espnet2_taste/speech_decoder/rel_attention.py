@@ -143,9 +143,7 @@ class RelPositionAttention(nn.Module):
             (B, T, D).
         """
         query = self._split(self.linear_q(x))  # (B, H, T, E)
-        by_distance = torch.matmul(
-            query + self.pos_bias_v.unsqueeze(1), distances.transpose(1, 2)
-        )  # (B, H, T, R)
+        by_distance = self._score_distances(query, distances)  # (B, H, T, R)
         bias = align_distances(by_distance, keys.size(2)) / math.sqrt(query.size(-1))
         bias = bias.masked_fill(~visible, float("-inf"))  # (B, H, T, K)
         context = functional.scaled_dot_product_attention(
@@ -156,6 +154,19 @@ class RelPositionAttention(nn.Module):
             dropout_p=self.dropout_rate if self.training else 0.0,
         )  # (B, H, T, E)
         return self.linear_out(context.transpose(1, 2).flatten(2))
+
+    def _score_distances(
+        self, query: torch.Tensor, distances: torch.Tensor
+    ) -> torch.Tensor:
+        """Second term of the score, before the scale, (B, H, T, R).
+
+        One product a head for all utterances: broadcasting over them would copy the
+        encodings B times.
+        """
+        batch, heads, queries, _ = query.shape
+        placed = (query + self.pos_bias_v.unsqueeze(1)).transpose(0, 1)
+        scores = placed.flatten(1, 2) @ distances.transpose(1, 2)  # (H, B * T, R)
+        return scores.view(heads, batch, queries, -1).transpose(0, 1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, H, T, E)."""
