@@ -76,7 +76,7 @@ begin() {
     done
     identity=$(printf '%s\0' "${name}" "${after[@]}" -- "${files[@]}" -- "${values[@]}" |
         sha256sum | cut -d ' ' -f 1)
-    scope_text=${scope[*]:-}
+    scope_text="scope: ${scope[*]:-}"
     step_stamp=${expdir}/.stages/${name}
     mkdir -p "${expdir}/.stages"
     if [ -s "${step_stamp}.begun" ]; then

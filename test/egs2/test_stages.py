@@ -1,0 +1,178 @@
+"""Stages: what is done is kept, what changed is done again, and recipes are linked."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+EGS2 = Path(__file__).resolve().parents[2] / "egs2"
+TEMPLATE = EGS2 / "TEMPLATE" / "taslm1"
+
+STAGES = f"""
+expdir=exp stage=${{STAGE:-1}} stop_stage=9 skip_stages=${{SKIP:-}}
+. {TEMPLATE}/scripts/stages.sh
+"""
+TWO = STAGES + """
+first() {
+    begin one --files a.conf --values "$VALUE" --scope $SETS --outputs one || return 0
+    mkdir -p one; echo one >> ran; touch "one/$VALUE"; $FAULT; finish
+}
+second() {
+    begin two --after one --outputs two || return 0
+    mkdir -p two; echo two >> ran; finish
+}
+run_stage 1 first first
+run_stage 2 second second
+"""
+
+
+def run(cwd, script=TWO, **variables):
+    """Run a script of stages."""
+    settings = {"VALUE": "1", "SETS": "a b", "FAULT": "true", "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=cwd,
+        env={**settings, **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A folder with a configuration and both stages done once."""
+    (tmp_path / "a.conf").write_text("x: 1\n")
+    assert run(tmp_path).returncode == 0
+    (tmp_path / "ran").write_text("")
+    return tmp_path
+
+
+def ran(folder) -> list[str]:
+    return (folder / "ran").read_text().split()
+
+
+def test_a_second_run_does_nothing(recipe):
+    assert "done before" in run(recipe).stdout
+    assert ran(recipe) == []
+
+
+def test_a_changed_file_renews_this_stage_and_those_after_it(recipe):
+    (recipe / "a.conf").write_text("x: 2\n")
+    run(recipe)
+    assert ran(recipe) == ["one", "two"]
+    assert (recipe / "one.old/1").exists()
+
+
+def test_a_changed_value_starts_with_fresh_outputs(recipe):
+    run(recipe, VALUE="2")
+    assert ran(recipe) == ["one", "two"]
+    assert [path.name for path in (recipe / "one").iterdir()] == ["2"]
+
+
+def test_more_sets_run_the_stage_again_on_what_is_there(recipe):
+    run(recipe, SETS="a b c")
+    assert ran(recipe) == ["one"]
+    assert not (recipe / "one.old").exists()
+
+
+def test_lost_outputs_are_made_again(recipe):
+    (recipe / "two").rmdir()
+    run(recipe)
+    assert ran(recipe) == ["two"]
+
+
+def test_an_interrupted_stage_goes_on_with_its_outputs(recipe):
+    assert run(recipe, VALUE="2", FAULT="kill -9 $$").returncode != 0
+    (recipe / "one/partial").touch()
+    done = run(recipe, VALUE="2")
+    assert done.returncode == 0
+    assert (recipe / "one/partial").exists()
+    assert ran(recipe) == ["one", "one", "two"]
+
+
+def test_an_interrupted_stage_with_new_settings_starts_afresh(recipe):
+    run(recipe, VALUE="2", FAULT="kill -9 $$")
+    run(recipe, VALUE="3")
+    assert [path.name for path in (recipe / "one").iterdir()] == ["3"]
+
+
+def test_a_failing_command_ends_the_run_and_names_the_way_on(recipe):
+    script = TWO.replace("run_stage 1", "trap report_failure EXIT; run_stage 1")
+    done = run(recipe, script, VALUE="2", FAULT="false")
+    assert done.returncode == 1
+    assert "Stage 1 failed. Repeat the same command" in done.stderr
+    assert ran(recipe) == ["one"]
+
+
+def test_a_stage_needs_the_ones_before(tmp_path):
+    (tmp_path / "a.conf").touch()
+    done = run(tmp_path, STAGE="2")
+    assert done.returncode == 1
+    assert "stage 'one' has not been completed" in done.stderr
+
+
+def test_a_missing_input_is_named(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert "a.conf is missing or empty" in done.stderr
+
+
+def test_stages_can_be_left_out(recipe):
+    (recipe / "a.conf").write_text("x: 2\n")
+    run(recipe, SKIP="1")
+    assert ran(recipe) == []
+
+
+def test_a_job_left_over_by_a_killed_run_is_waited_for(tmp_path):
+    script = STAGES + "lock_experiment; sleep 0.6 & kill -9 $$"
+    start = time.monotonic()
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=False)
+    done = subprocess.run(
+        ["bash", "-c", STAGES + "lock_experiment; echo free"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert time.monotonic() - start > 0.5
+    assert "waiting until it ends" in done.stdout
+    assert done.stdout.endswith("free\n")
+
+
+def test_setup_links_a_recipe(tmp_path):
+    (tmp_path / "egs2/TEMPLATE").mkdir(parents=True)
+    (tmp_path / "egs2/TEMPLATE/taslm1").symlink_to(TEMPLATE)
+    target = tmp_path / "egs2/new/taslm1"
+    subprocess.run([TEMPLATE / "setup.sh", target], check=True, capture_output=True)
+    for name in ("taslm.sh", "path.sh", "scripts/stages.sh", "utils/run.pl", "cmd.sh"):
+        assert (target / name).is_file()
+    (target / "cmd.sh").write_text("mine")
+    subprocess.run([TEMPLATE / "setup.sh", target], check=True, capture_output=True)
+    assert (target / "cmd.sh").read_text() == "mine"
+
+
+def test_setup_refuses_another_place(tmp_path):
+    command = [TEMPLATE / "setup.sh", tmp_path / "x/y"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "two levels below egs2" in done.stderr
+
+
+def shell_files() -> list[Path]:
+    folders = [TEMPLATE, EGS2 / "mini_espeak/taslm1", EGS2 / "mini_an4/taslm1"]
+    names = ["*.sh", "local/*.sh", "scripts/*.sh", "utils/*.sh", "utils/*.pl"]
+    found = [path for folder in folders for name in names for path in folder.glob(name)]
+    return sorted(path for path in found if path.resolve() == path)
+
+
+@pytest.mark.parametrize("path", shell_files(), ids=lambda p: str(p.relative_to(EGS2)))
+def test_shell_is_well_formed(path):
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+@pytest.mark.parametrize("name", ["data", "tokenizer", "slm"])
+def test_stage_functions_stay_short(name):
+    text = (TEMPLATE / f"scripts/{name}.sh").read_text()
+    for block in text.split("\n}\n")[:-1]:
+        body = block[block.index("() {") :]
+        assert body.count("\n") <= 26, body.splitlines()[0]

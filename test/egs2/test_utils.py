@@ -1,0 +1,153 @@
+"""The helpers of recipes: options, jobs on this machine and on Slurm, splitting."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "egs2" / "TEMPLATE" / "taslm1"
+UTILS = TEMPLATE / "utils"
+
+
+def bash(script: str, *arguments: str, cwd=None, env=None):
+    """Run a bash script, return the finished process."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "script", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+    )
+
+
+OPTIONS = f"""
+nj=4 tag="" use_it=false help_message="the help"
+. {UTILS}/parse_options.sh
+printf '%s|' "$nj" "$tag" "$use_it" "$@"
+"""
+
+
+def test_options_set_declared_variables_and_leave_the_rest():
+    done = bash(OPTIONS, "--nj", "8", "--use-it", "true", "--tag", "", "a b", "--nj")
+    assert done.stdout == "8||true|a b|--nj|"
+
+
+def test_option_values_are_never_run(tmp_path):
+    done = bash(OPTIONS, "--tag", f"$(touch {tmp_path}/x) `id` ; 'q\" \\")
+    assert done.stdout == f"4|$(touch {tmp_path}/x) `id` ; 'q\" \\|false|"
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--unknown", "1"], "unknown option --unknown"),
+        (["--PATH", "/"], "unknown option --PATH"),
+        (["--nj"], "--nj needs a value"),
+        (["--use_it", "yes"], "--use_it takes true or false, not 'yes'"),
+        (["--a[$(id)]", "1"], "unknown option"),
+    ],
+)
+def test_wrong_options_are_refused(arguments, message):
+    done = bash(OPTIONS, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_options_of_a_file_come_before_those_of_the_command(tmp_path):
+    (tmp_path / "c.conf").write_text("nj=2\ntag=file\n")
+    done = bash(OPTIONS, "--nj", "9", "--config", str(tmp_path / "c.conf"))
+    assert done.stdout == "9|file|false|"
+
+
+def test_help_is_printed():
+    done = bash(OPTIONS, "--help")
+    assert (done.returncode, done.stdout) == (0, "the help\n")
+
+
+def test_run_replaces_the_job_number_and_keeps_words(tmp_path):
+    command = [UTILS / "run.pl", "--gpu", "0", "JOB=2:4", "log/x.JOB.log"]
+    words = ["printf", "[%s]", "JOB", "a b", "$(id)", "n=JOB;"]
+    subprocess.run([*command, *words], cwd=tmp_path, check=True)
+    for job in (2, 3, 4):
+        log = (tmp_path / f"log/x.{job}.log").read_text()
+        assert f"[{job}][a b][$(id)][n={job};]" in log
+        assert "# Ended (code 0)" in log
+
+
+def test_run_without_jobs_leaves_the_word_job_alone(tmp_path):
+    subprocess.run([UTILS / "run.pl", "x.log", "echo", "JOB"], cwd=tmp_path, check=True)
+    assert "\nJOB\n" in (tmp_path / "x.log").read_text()
+
+
+@pytest.mark.parametrize("jobs", [[], ["JOB=1:3"]])
+def test_run_reports_a_failed_job(tmp_path, jobs):
+    command = [UTILS / "run.pl", *jobs, "JOB.log", "bash", "-c", "exit 3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "code 3" in done.stderr
+
+
+def test_run_limits_how_many_run_at_once(tmp_path):
+    script = "mkdir lock && sleep 0.05 && rmdir lock"
+    command = [UTILS / "run.pl", "--max-jobs-run", "1", "JOB=1:4", "JOB.log"]
+    subprocess.run([*command, "bash", "-c", script], cwd=tmp_path, check=True)
+
+
+def test_run_asks_for_a_log_per_job(tmp_path):
+    command = [UTILS / "run.pl", "JOB=1:2", "same.log", "true"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "must contain JOB" in done.stderr
+
+
+FAKE_SBATCH = """#!/usr/bin/env bash
+printf '%s\\n' "$@" > arguments
+for SLURM_ARRAY_TASK_ID in 1 2; do export SLURM_ARRAY_TASK_ID; bash "${@: -1}"; done
+"""
+
+
+def test_slurm_turns_options_into_sbatch_arguments(tmp_path):
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(FAKE_SBATCH)
+    sbatch.chmod(0o755)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/slurm.conf").write_text(
+        (TEMPLATE / "conf/slurm.conf").read_text()
+    )
+    command = [UTILS / "slurm.pl", "--gpu", "2", "--mem", "8G", "JOB=1:2"]
+    subprocess.run(
+        [*command, "log/JOB.log", "bash", "-c", 'echo "$1" >out.JOB', "-", "a b $(id)"],
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    arguments = (tmp_path / "arguments").read_text().split("\n")
+    for option, value in [
+        ("--gres", "gpu:2"),
+        ("--mem", "8G"),
+        ("--array", "1-2%1000"),
+    ]:
+        assert arguments[arguments.index(option) + 1] == value
+    assert arguments[arguments.index("--output") + 1] == "log/%a.log"
+    assert (tmp_path / "out.1").read_text() == "a b $(id)\n"
+    assert (tmp_path / "out.2").exists()
+    assert not list((tmp_path / "log").glob(".slurm*"))
+
+
+def test_split_keeps_order_and_balances(tmp_path):
+    lines = [f"utt{i} x" for i in range(7)]
+    (tmp_path / "in.scp").write_text("\n".join(lines) + "\n")
+    parts = [tmp_path / f"out.{i}" for i in range(3)]
+    subprocess.run([UTILS / "split_scp.py", tmp_path / "in.scp", *parts], check=True)
+    found = [part.read_text().splitlines() for part in parts]
+    assert sum(found, []) == lines
+    assert sorted(map(len, found)) == [2, 2, 3]
+
+
+def test_split_refuses_more_parts_than_lines(tmp_path):
+    (tmp_path / "in.scp").write_text("utt x\n")
+    command = [UTILS / "split_scp.py", "in.scp", "a", "b"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "1 lines cannot make 2 parts" in done.stderr
