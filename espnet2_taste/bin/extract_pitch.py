@@ -1,0 +1,113 @@
+"""Measure F0 of every utterance of a data directory once, for the unit vocoder.
+
+Enters: ``wav.scp``. Leaves: ``pitch.ark`` and ``pitch.scp``, one float vector (P,) an
+utterance, Hz every 10 ms, 0 where unvoiced. A complete ``pitch.scp`` is kept.
+
+Example:
+    python -m espnet2_taste.bin.extract_pitch --data_dir dump/raw/train --nj 2
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+from pathlib import Path
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data_dir", required=True, help="Directory with wav.scp.")
+    parser.add_argument("--fmin", type=float, default=60.0, help="Lowest F0, Hz.")
+    parser.add_argument("--fmax", type=float, default=500.0, help="Highest F0, Hz.")
+    parser.add_argument("--nj", type=int, default=1, help="Processes.")
+    return parser
+
+
+def read_ids(path: Path) -> list[str]:
+    """First fields of a Kaldi file, [] when it does not exist."""
+    if not path.is_file():
+        return []
+    return [line.split()[0] for line in path.read_text("utf-8").splitlines() if line]
+
+
+def measure(job: tuple[str, str, float, float]) -> tuple[str, "object"]:
+    """F0 of one utterance.
+
+    Args:
+        job: Utterance id, path of its audio, lowest and highest F0.
+
+    Returns:
+        The id and F0 in Hz every 10 ms, (P,) float32.
+
+    Raises:
+        RuntimeError: The audio cannot be read.
+    """
+    import soundfile
+
+    from espnet2_taste.metrics.pitch import track_pitch
+
+    utterance, path, fmin, fmax = job
+    try:
+        speech, rate = soundfile.read(path)
+    except (OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"utterance {utterance}: cannot read {path} ({error}); run stage 2 again"
+        ) from error
+    return utterance, track_pitch(speech, rate, fmin=fmin, fmax=fmax).astype("float32")
+
+
+def extract(data_dir: Path, fmin: float, fmax: float, nj: int) -> int:
+    """Write ``pitch.ark`` and, last, ``pitch.scp``.
+
+    Args:
+        data_dir: Directory with wav.scp.
+        fmin: Lowest F0, Hz.
+        fmax: Highest F0, Hz.
+        nj: Processes.
+
+    Returns:
+        Utterances measured, 0 when the result was already there.
+    """
+    import kaldiio
+    import tqdm
+
+    wav_scp = (data_dir / "wav.scp").read_text("utf-8").splitlines()
+    entries = [line.split(maxsplit=1) for line in wav_scp if line.strip()]
+    done = data_dir / "pitch.scp"
+    if read_ids(done) == [utterance for utterance, _ in entries]:
+        return 0
+    jobs = [(utterance, path, fmin, fmax) for utterance, path in entries]
+    part = data_dir / "pitch.scp.part"
+    specifier = f"ark,scp:{data_dir / 'pitch.ark'},{part}"
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(kaldiio.WriteHelper(specifier))
+        results = map(measure, jobs)
+        if nj > 1:
+            pool = multiprocessing.get_context("spawn").Pool(nj)
+            results = stack.enter_context(pool).imap(measure, jobs, chunksize=16)
+        for utterance, pitch in tqdm.tqdm(results, total=len(jobs), desc="pitch"):
+            writer(utterance, pitch)
+    os.replace(part, done)
+    return len(jobs)
+
+
+def main(cmd=None):
+    """Run the command line."""
+    args = get_parser().parse_args(cmd)
+    data_dir = Path(args.data_dir)
+    if not (data_dir / "wav.scp").is_file():
+        raise SystemExit(
+            f"extract_pitch: {data_dir / 'wav.scp'} is missing; run stage 2 first"
+        )
+    try:
+        count = extract(data_dir, args.fmin, args.fmax, max(1, args.nj))
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit(f"extract_pitch: {error}") from error
+    print(f"{data_dir / 'pitch.scp'}: {count or 'nothing new'} measured")
+
+
+if __name__ == "__main__":
+    main()

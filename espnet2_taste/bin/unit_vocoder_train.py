@@ -1,0 +1,26 @@
+"""Train a unit vocoder (stage 8): units and speaker embeddings to speech.
+
+Example:
+    python -m espnet2_taste.bin.unit_vocoder_train \
+        --config conf/train_unit_vocoder.yaml --output_dir exp/unit_vocoder \
+        --train_data_path_and_name_and_type dump/raw/train/wav.scp,speech,sound \
+        --train_data_path_and_name_and_type dump/raw/train/units,units,text_int \
+        --train_data_path_and_name_and_type dump/raw/train/spembs.scp,spembs,kaldi_ark \
+        --train_data_path_and_name_and_type dump/raw/train/pitch.scp,pitch,kaldi_ark ...
+"""
+
+from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+
+def get_parser():
+    """The options of ESPnet's trainer and those of the task."""
+    return UnitVocoderTask.get_parser()
+
+
+def main(cmd=None):
+    """Collect statistics or train, as the options say."""
+    UnitVocoderTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    main()

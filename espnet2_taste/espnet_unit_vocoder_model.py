@@ -1,0 +1,81 @@
+"""Training model of the unit vocoder: one batch in, ESPnet's loss, stats, weight out.
+
+Legend: B utterances, S samples, U units, D speaker embedding size, P pitch frames
+(one every 10 ms).
+"""
+
+import torch
+import torchaudio
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+
+
+class ESPnetUnitVocoderModel(AbsESPnetModel):
+    """Hands batches of the trainer to a unit vocoder.
+
+    Args:
+        vocoder: The vocoder to train.
+        fs: Sample rate of the data; speech is resampled to the vocoder's own.
+        extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
+            builds the model in the statistics stage.
+    """
+
+    def __init__(
+        self,
+        vocoder: AbsUnitVocoder,
+        fs: int = 16000,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        self.vocoder = vocoder
+        self.fs = fs
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        pitch: torch.Tensor,
+        pitch_lengths: torch.Tensor,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss of one batch.
+
+        Args:
+            speech: (B, S) at ``fs``.
+            speech_lengths: (B,).
+            units: (B, U), -1 at padding.
+            units_lengths: (B,).
+            spembs: (B, D).
+            pitch: F0 in Hz, 0 where unvoiced and at padding, (B, P).
+            pitch_lengths: (B,).
+            **kwargs: ``utt_id`` of ESPnet's trainer.
+
+        Returns:
+            Loss, statistics and the number of utterances as weight.
+        """
+        speech, speech_lengths = self._resample(speech, speech_lengths)
+        loss, stats = self.vocoder(
+            units, units_lengths, spembs, speech, speech_lengths, pitch
+        )
+        stats = {name: value.detach() for name, value in stats.items()}
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, units.size(0)), loss.device)
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing: the shapes of the inputs are all that the batches need."""
+        return {}
+
+    def _resample(
+        self, speech: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        rate = self.vocoder.sample_rate
+        if rate == self.fs:
+            return speech, lengths
+        speech = torchaudio.functional.resample(speech, self.fs, rate)
+        return speech, lengths * rate // self.fs

@@ -1,0 +1,124 @@
+"""ESPnet task that trains a vocoder from speech units and speaker embeddings.
+
+Enters, per utterance: ``speech`` (sound), ``units`` (text_int), ``spembs`` (kaldi_ark)
+and, optionally, ``pitch`` (kaldi_ark, F0 in Hz every 10 ms, made once by
+``espnet2_taste.bin.extract_pitch``; measured at each access where it is not given).
+"""
+
+import argparse
+from collections.abc import Callable, Collection
+
+import numpy as np
+import torch
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.preprocessor import AbsPreprocessor
+from espnet2.train.trainer import Trainer
+from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.espnet_unit_vocoder_model import ESPnetUnitVocoderModel
+from espnet2_taste.metrics.pitch import track_pitch
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+from espnet2_taste.vocoder.unit_to_mel_griffin_lim import UnitToMelGriffinLim
+
+vocoder_choices = ClassChoices(
+    "vocoder",
+    classes=dict(unit_to_mel_griffin_lim=UnitToMelGriffinLim),
+    type_check=AbsUnitVocoder,
+    default="unit_to_mel_griffin_lim",
+)
+
+
+class UnitVocoderPreprocessor(AbsPreprocessor):
+    """Adds ``pitch`` to utterances that come without it.
+
+    Args:
+        train: Whether the data are for training.
+        fs: Sample rate of ``speech``.
+    """
+
+    def __init__(self, train: bool, fs: int):
+        super().__init__(train)
+        self.fs = fs
+
+    def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
+        """Complete one utterance.
+
+        Args:
+            uid: Utterance id.
+            data: ``speech`` (S,), ``units`` (U,), ``spembs`` (D,), maybe ``pitch`` (P,).
+
+        Returns:
+            The same with ``pitch``.
+
+        Raises:
+            ValueError: The utterance has no units.
+        """
+        if len(data["units"]) == 0:
+            raise ValueError(
+                f"utterance {uid}: no speech units; leave it out of the 'units' file "
+                "of its data directory"
+            )
+        if data.get("pitch") is None:
+            data["pitch"] = track_pitch(data["speech"], self.fs).astype(np.float32)
+        return data
+
+
+class UnitVocoderTask(AbsTask):
+    """Trains ``--vocoder`` with ESPnet's trainer."""
+
+    num_optimizers: int = 1
+    class_choices_list = [vocoder_choices]
+    trainer = Trainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser):
+        """Add ``--vocoder``, ``--vocoder_conf`` and ``--model_conf``."""
+        group = parser.add_argument_group("Task related")
+        group.add_argument(
+            "--model_conf",
+            action=NestedDictAction,
+            default=get_default_kwargs(ESPnetUnitVocoderModel),
+            help="Keyword arguments of the training model (fs: rate of the data).",
+        )
+        for choices in cls.class_choices_list:
+            choices.add_arguments(group)
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable[
+        [Collection[tuple[str, dict[str, np.ndarray]]]],
+        tuple[list[str], dict[str, torch.Tensor]],
+    ]:
+        """Pad with 0 and, units, with -1; speaker embeddings carry no length."""
+        return CommonCollateFn(
+            float_pad_value=0.0, int_pad_value=-1, not_sequence=["spembs"]
+        )
+
+    @classmethod
+    def build_preprocess_fn(
+        cls, args: argparse.Namespace, train: bool
+    ) -> Callable[[str, dict], dict[str, np.ndarray]]:
+        """The preprocessor of one utterance."""
+        return UnitVocoderPreprocessor(train, fs=args.model_conf.get("fs", 16000))
+
+    @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Names that each ``--train_data_path_and_name_and_type`` set must give."""
+        return ("units", "spembs") if inference else ("speech", "units", "spembs")
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        """Names that may be given."""
+        return ("pitch",)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
+        """Build the vocoder that the options describe."""
+        vocoder = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
+        return ESPnetUnitVocoderModel(vocoder=vocoder, **args.model_conf)

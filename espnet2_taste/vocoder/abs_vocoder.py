@@ -1,0 +1,123 @@
+"""What every unit vocoder offers: speech units and a speaker embedding in, wave out.
+
+Legend: B utterances, U units, D speaker embedding size, S samples, F mel frames.
+A vocoder is trained by ``ESPnetUnitVocoderModel``, which calls ``forward``, and used
+through ``synthesize``; nothing outside this folder needs to know which one it is.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class AbsUnitVocoder(torch.nn.Module, ABC):
+    """Speech units and a speaker embedding to a waveform.
+
+    Attributes:
+        sample_rate: Samples a second of the waveform that ``synthesize`` returns.
+        num_units: Size of the unit inventory; valid units are 0 .. num_units - 1.
+        spembs_size: Size of the speaker embedding.
+    """
+
+    sample_rate: int
+    num_units: int
+    spembs_size: int
+
+    @abstractmethod
+    def forward(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        pitch: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Training loss of one batch.
+
+        Args:
+            units: Speech units, (B, U) int64, any value at padding.
+            units_lengths: Valid units, (B,).
+            spembs: Speaker embeddings, (B, D).
+            speech: Original speech at ``sample_rate``, (B, S).
+            speech_lengths: Valid samples, (B,).
+            pitch: F0 in Hz every 10 ms, 0 where unvoiced, (B, F).
+
+        Returns:
+            The scalar loss and named scalar statistics, the same names at each call.
+        """
+
+    @abstractmethod
+    def synthesize(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Speak the units. Deterministic, and a batch gives what its items give alone.
+
+        Args:
+            units: Speech units, (B, U) int64, any value at padding.
+            units_lengths: Valid units, (B,).
+            spembs: Speaker embeddings, (B, D).
+
+        Returns:
+            Waveforms (B, S) in [-1, 1], zero at padding, and their lengths (B,).
+
+        Raises:
+            ValueError: A unit, a length or an embedding does not fit the vocoder.
+        """
+
+    def check_inputs(
+        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+    ) -> torch.Tensor:
+        """Refuse inputs of another unit inventory or speaker model.
+
+        Args:
+            units: Speech units, (B, U).
+            units_lengths: Valid units, (B,).
+            spembs: Speaker embeddings, (B, D).
+
+        Returns:
+            The units with zeros at padding, (B, U) int64.
+
+        Raises:
+            ValueError: With the expected and the found value and the option to change.
+        """
+        if int(units_lengths.min()) < 1 or int(units_lengths.max()) > units.size(1):
+            raise ValueError(
+                f"units_lengths must lie in 1 .. {units.size(1)}, found "
+                f"{units_lengths.tolist()}; leave utterances without units out"
+            )
+        if spembs.dim() != 2 or spembs.size(1) != self.spembs_size:
+            raise ValueError(
+                f"the vocoder expects speaker embeddings (B, {self.spembs_size}), found "
+                f"{tuple(spembs.shape)}; set spembs_size in the vocoder's conf to the "
+                "size of spembs.scp, or extract them with the same model"
+            )
+        units = units.masked_fill(~length_mask(units_lengths, units.size(1)), 0)
+        if int(units.min()) < 0 or int(units.max()) >= self.num_units:
+            raise ValueError(
+                f"units must lie in 0 .. {self.num_units - 1}, found "
+                f"{int(units.min())} .. {int(units.max())}; set num_units in the "
+                "vocoder's conf to the number of units that stage 5 makes"
+            )
+        return units
+
+
+def length_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
+    """True at valid positions.
+
+    Args:
+        lengths: Valid positions, (B,).
+        max_length: T, the padded length.
+
+    Returns:
+        Boolean mask (B, T).
+
+    Example:
+        >>> length_mask(torch.tensor([1, 2]), 2).int().tolist()
+        [[1, 0], [1, 1]]
+    """
+    positions = torch.arange(max_length, device=lengths.device)
+    return positions[None, :] < lengths[:, None]

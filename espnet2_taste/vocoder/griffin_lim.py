@@ -1,0 +1,151 @@
+"""Log-mel to waveform without a network: mel inversion, then fast Griffin-Lim.
+
+Legend: B utterances, F frames, M mel bands, K frequency bins, S = F * hop samples.
+Where an F0 track is at hand, a pulse and noise source gives the first phases and the
+fine structure of the magnitudes, so that harmonics which 80 mel bands cannot resolve
+are still there. Sources: Griffin and Lim 1984; Perraudin, Balazs and Soendergaard 2013
+(momentum); Lee and Seung 2001 (multiplicative non-negative least divergence).
+
+Every item is followed by silence, so a batch gives what its items give alone.
+"""
+
+import torch
+
+from espnet2_taste.vocoder.abs_vocoder import length_mask
+from espnet2_taste.vocoder.excitation import voice_source
+from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
+
+TINY = 1.0e-8
+
+
+def invert_mel(
+    mel: torch.Tensor, filters: torch.Tensor, start: torch.Tensor, num_iters: int
+) -> torch.Tensor:
+    """Non-negative magnitudes whose mel bands match, close to a given start.
+
+    Each step multiplies by a smooth gain, so fine structure of ``start`` that the mel
+    bands cannot see survives.
+
+    Args:
+        mel: Mel magnitudes, (B, F, M).
+        filters: Mel filter bank, (K, M).
+        start: Positive magnitudes to begin with, (B, F, K).
+        num_iters: Multiplicative steps.
+
+    Returns:
+        Magnitudes, (B, F, K).
+    """
+    weight = filters.sum(dim=1).clamp(min=TINY)  # (K,)
+    covered = (filters.sum(dim=1) > 0).to(mel.dtype)
+    magnitude = start * covered
+    for _ in range(num_iters):
+        ratio = mel / (magnitude @ filters).clamp(min=TINY)
+        magnitude = magnitude * ((ratio @ filters.T) / weight)
+    return magnitude
+
+
+class GriffinLim(torch.nn.Module):
+    """Log-mel (and F0) to waveform; no parameters.
+
+    Args:
+        mel: The front end that the log-mel comes from.
+        num_iters: Griffin-Lim iterations.
+        momentum: Of the fast variant, in [0, 1).
+        inversion_iters: Multiplicative steps of the mel inversion.
+        seed: Of the noise source.
+    """
+
+    def __init__(
+        self,
+        mel: LogMel,
+        num_iters: int = 32,
+        momentum: float = 0.9,
+        inversion_iters: int = 10,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), found {momentum}")
+        self.mel = mel
+        self.num_iters = num_iters
+        self.momentum = momentum
+        self.inversion_iters = inversion_iters
+        self.seed = seed
+
+    @torch.no_grad()
+    def forward(
+        self,
+        log_mel: torch.Tensor,
+        lengths: torch.Tensor,
+        f0: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Synthesize a batch.
+
+        Args:
+            log_mel: (B, F, M).
+            lengths: Valid frames, (B,).
+            f0: Hz, 0 where unvoiced, (B, F); None means a noise source throughout.
+
+        Returns:
+            Waveforms (B, F * hop_length), zero at padding, and lengths (B,).
+        """
+        margin = self.mel.n_fft // self.mel.hop_length + 1
+        frames = log_mel.size(1) + margin
+        mask = length_mask(lengths, log_mel.size(1)).unsqueeze(2)
+        mel = torch.where(mask, log_mel.exp(), 0.0)
+        mel = torch.nn.functional.pad(mel, (0, 0, 0, margin))  # (B, F + margin, M)
+        track = mel.new_zeros(mel.shape[:2])
+        if f0 is not None:
+            track[:, : f0.size(1)] = f0 * mask.squeeze(2)
+        spectrum = self._source_spectrum(track)  # (B, K, F + margin)
+        start = spectrum.abs().transpose(1, 2) + FLOOR
+        magnitude = invert_mel(mel, self.mel.filters, start, self.inversion_iters)
+        wave = self._phase_iterations(magnitude.transpose(1, 2), spectrum, frames)
+        samples = lengths * self.mel.hop_length
+        wave = wave[:, : log_mel.size(1) * self.mel.hop_length]
+        wave = wave * length_mask(samples, wave.size(1))
+        return wave.clamp(-1.0, 1.0), samples
+
+    def _source_spectrum(self, f0: torch.Tensor) -> torch.Tensor:
+        """Spectrum of the voice source on the mel's frames, (B, F) to (B, K, F)."""
+        source = voice_source(
+            f0, self.mel.hop_length, self.mel.sample_rate, seed=self.seed
+        )
+        return self._stft(source)[:, :, : f0.size(1)]
+
+    def _phase_iterations(
+        self, magnitude: torch.Tensor, spectrum: torch.Tensor, frames: int
+    ) -> torch.Tensor:
+        """Find phases that are consistent with the magnitudes.
+
+        Args:
+            magnitude: Wanted magnitudes, (B, K, F).
+            spectrum: Spectrum whose phases start the search, (B, K, F).
+            frames: F.
+
+        Returns:
+            Waveforms, (B, F * hop_length).
+        """
+        estimate, previous = spectrum, torch.zeros_like(spectrum)
+        for _ in range(self.num_iters):
+            angles = estimate / (estimate.abs() + TINY)
+            rebuilt = self._stft(self._istft(magnitude * angles))[:, :, :frames]
+            estimate = rebuilt + self.momentum * (rebuilt - previous)
+            previous = rebuilt
+        return self._istft(magnitude * (estimate / (estimate.abs() + TINY)))
+
+    def _stft(self, wave: torch.Tensor) -> torch.Tensor:
+        """Frame j centred on sample j * hop, (B, S) to (B, K, S / hop + 1)."""
+        side = self.mel.n_fft // 2
+        return self.mel.stft(torch.nn.functional.pad(wave, (side, side)))
+
+    def _istft(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Overlap-add inverse of ``_stft``, (B, K, F) to (B, F * hop)."""
+        return torch.istft(
+            spectrum,
+            self.mel.n_fft,
+            hop_length=self.mel.hop_length,
+            win_length=self.mel.win_length,
+            window=self.mel.window,
+            length=spectrum.size(2) * self.mel.hop_length,
+        )

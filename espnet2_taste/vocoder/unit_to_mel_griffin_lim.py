@@ -1,0 +1,174 @@
+"""The recipe's small vocoder: a trained units-to-mel model, then Griffin-Lim.
+
+Legend: B utterances, U units, R mel frames a unit, F frames, M mel bands, S samples,
+D speaker embedding size. Unit u covers mel frames offset + u R .. offset + u R + R - 1:
+an encoder whose first output is centred later than R / 2 frames needs an offset.
+"""
+
+import torch
+
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder, length_mask
+from espnet2_taste.vocoder.griffin_lim import GriffinLim
+from espnet2_taste.vocoder.log_mel import LogMel
+from espnet2_taste.vocoder.unit_to_mel import REFERENCE_F0, MelPrediction, UnitToMel
+
+MEL_MEAN = -5.0
+MEL_SCALE = 2.0
+PITCH_RATE = 100.0
+
+
+def frames_per_unit(sample_rate: int, hop_length: int, unit_rate: float) -> int:
+    """Mel frames a unit, R.
+
+    Args:
+        sample_rate: Samples a second.
+        hop_length: Samples a mel frame.
+        unit_rate: Units a second.
+
+    Returns:
+        R.
+
+    Raises:
+        ValueError: R is not a whole number.
+
+    Example:
+        >>> frames_per_unit(16000, 160, 25.0)
+        4
+    """
+    ratio = sample_rate / hop_length / unit_rate
+    if ratio < 1 or abs(ratio - round(ratio)) > 1e-6:
+        raise ValueError(
+            f"{sample_rate} Hz / hop_length {hop_length} / unit_rate {unit_rate} gives "
+            f"{ratio:.4f} mel frames a unit; choose mel_conf.hop_length so that this "
+            "is a whole number"
+        )
+    return round(ratio)
+
+
+class UnitToMelGriffinLim(AbsUnitVocoder):
+    """Units to F0 and log-mel by a small network, then to a wave by Griffin-Lim.
+
+    Args:
+        num_units: Size of the unit inventory.
+        spembs_size: D.
+        unit_rate: Units a second.
+        frame_offset: Mel frames before those of the first unit.
+        pitch_weight: Of the F0 loss.
+        voicing_weight: Of the voicing loss.
+        mel_conf: Options of ``LogMel``.
+        network_conf: Options of ``UnitToMel``.
+        griffin_lim_conf: Options of ``GriffinLim``.
+    """
+
+    def __init__(
+        self,
+        num_units: int = 200,
+        spembs_size: int = 192,
+        unit_rate: float = 25.0,
+        frame_offset: int = 0,
+        pitch_weight: float = 2.0,
+        voicing_weight: float = 0.5,
+        mel_conf: dict | None = None,
+        network_conf: dict | None = None,
+        griffin_lim_conf: dict | None = None,
+    ):
+        super().__init__()
+        self.num_units = num_units
+        self.spembs_size = spembs_size
+        self.frame_offset = frame_offset
+        self.pitch_weight = pitch_weight
+        self.voicing_weight = voicing_weight
+        self.log_mel = LogMel(**(mel_conf or {}))
+        self.sample_rate = self.log_mel.sample_rate
+        self.hop_length = self.log_mel.hop_length
+        self.frames_per_unit = frames_per_unit(
+            self.sample_rate, self.hop_length, unit_rate
+        )
+        self.network = UnitToMel(
+            num_units,
+            spembs_size,
+            self.log_mel.band_frequencies(),
+            self.frames_per_unit,
+            **(network_conf or {}),
+        )
+        self.griffin_lim = GriffinLim(self.log_mel, **(griffin_lim_conf or {}))
+
+    def forward(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        pitch: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Training loss; see ``AbsUnitVocoder.forward``."""
+        units = self.check_inputs(units, units_lengths, spembs)
+        num_frames = units.size(1) * self.frames_per_unit
+        mel, mel_lengths = self.log_mel(speech, speech_lengths)
+        mel = self._frames_of_units(mel, num_frames)
+        f0 = self._f0_of_frames(pitch, num_frames)
+        prediction = self.network(units, units_lengths, spembs, f0)
+        known = (mel_lengths - self.frame_offset).clamp(min=0)
+        mask = length_mask(torch.minimum(prediction.lengths, known), num_frames)
+        return self._losses(prediction, (mel - MEL_MEAN) / MEL_SCALE, f0, mask)
+
+    @torch.no_grad()
+    def synthesize(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Speak the units; see ``AbsUnitVocoder.synthesize``."""
+        units = self.check_inputs(units, units_lengths, spembs)
+        prediction = self.network(units, units_lengths, spembs)
+        mel = prediction.mel * MEL_SCALE + MEL_MEAN
+        wave, lengths = self.griffin_lim(mel, prediction.lengths, prediction.f0)
+        lead = self.frame_offset * self.hop_length
+        return torch.nn.functional.pad(wave, (lead, 0)), lengths + lead
+
+    def _frames_of_units(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """Frames offset .. offset + num_frames of (B, F, M), zeros where there are none."""
+        x = x[:, self.frame_offset : self.frame_offset + num_frames]
+        return torch.nn.functional.pad(x, (0, 0, 0, num_frames - x.size(1)))
+
+    def _f0_of_frames(self, pitch: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """F0 every 10 ms (B, P) to F0 at the mel frames of the units (B, F)."""
+        seconds = torch.arange(num_frames, device=pitch.device) + self.frame_offset
+        seconds = seconds * (self.hop_length / self.sample_rate)
+        index = (seconds * PITCH_RATE).round().long()
+        known = index < pitch.size(1)
+        return pitch[:, index.clamp(max=pitch.size(1) - 1)].clamp(min=0.0) * known
+
+    def _losses(
+        self,
+        prediction: MelPrediction,
+        mel: torch.Tensor,
+        f0: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mel L1 + L2, log-F0 L1 where voiced, voicing cross-entropy."""
+        error = (prediction.mel - mel)[mask]  # (frames, M)
+        voiced = mask & (f0 > 0)
+        log_f0 = (f0.clamp(min=1.0) / REFERENCE_F0).log()
+        pitch_error = ((prediction.log_f0 - log_f0).abs() * voiced).sum()
+        pitch_error = pitch_error / voiced.sum().clamp(min=1)
+        voicing = torch.nn.functional.binary_cross_entropy_with_logits(
+            prediction.voicing[mask], (f0 > 0)[mask].to(mel.dtype)
+        )
+        wrong = ((prediction.voicing > 0) != (f0 > 0))[mask].to(mel.dtype).mean()
+        loss = (
+            error.abs().mean()
+            + error.square().mean()
+            + self.pitch_weight * pitch_error
+            + self.voicing_weight * voicing
+        )
+        stats = dict(
+            mel_l1=error.abs().mean(),
+            mel_l2=error.square().mean(),
+            log_f0_l1=pitch_error,
+            voicing_bce=voicing,
+            voicing_error=wrong,
+        )
+        return loss, stats

@@ -1,0 +1,154 @@
+import kaldiio
+import numpy
+import pytest
+import soundfile
+import torch
+import yaml
+
+from espnet2_taste.bin import extract_pitch
+from espnet2_taste.tasks.unit_vocoder import (
+    UnitVocoderPreprocessor,
+    UnitVocoderTask,
+    vocoder_choices,
+)
+from espnet2_taste.vocoder.loading import load_unit_vocoder
+
+RATE = 16000
+CONFIG = dict(
+    vocoder="unit_to_mel_griffin_lim",
+    vocoder_conf=dict(
+        num_units=12,
+        spembs_size=4,
+        network_conf=dict(
+            unit_size=8, unit_layers=1, frame_size=8, pitch_layers=1, frame_layers=1
+        ),
+        griffin_lim_conf=dict(num_iters=2),
+    ),
+    model_conf=dict(fs=RATE, extract_feats_in_collect_stats=False),
+    batch_type="sorted",
+    batch_size=2,
+    num_workers=0,
+    optim="adam",
+    optim_conf=dict(lr=1.0e-3),
+    best_model_criterion=[["valid", "loss", "min"]],
+    keep_nbest_models=1,
+    use_tensorboard=False,
+    use_matplotlib=False,
+)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Four short tones with units and speaker embeddings, Kaldi style."""
+    root = tmp_path_factory.mktemp("data")
+    rng = numpy.random.default_rng(0)
+    wavs, units, spembs = [], [], {}
+    for index in range(4):
+        seconds = 0.4 + 0.1 * index
+        time = numpy.arange(int(seconds * RATE)) / RATE
+        path = root / f"utt{index}.wav"
+        tone = numpy.sin(2 * numpy.pi * (120 + 30 * index) * time)
+        soundfile.write(path, 0.3 * tone, RATE, subtype="PCM_16")
+        wavs.append(f"utt{index} {path}")
+        drawn = rng.integers(0, 12, int(seconds * 25))
+        units.append(f"utt{index} {' '.join(map(str, drawn))}")
+        spembs[f"utt{index}"] = rng.standard_normal(4).astype("float32")
+    (root / "wav.scp").write_text("\n".join(wavs) + "\n")
+    (root / "units").write_text("\n".join(units) + "\n")
+    kaldiio.save_ark(str(root / "spembs.ark"), spembs, scp=str(root / "spembs.scp"))
+    return root
+
+
+def run_task(data_dir, work_dir, output, pitch=False, **options):
+    """Run the task with YAML options and the data directory for both sets."""
+    config = work_dir / f"{output}.yaml"
+    config.write_text(yaml.safe_dump({**CONFIG, **options}))
+    files = ["wav.scp,speech,sound", "units,units,text_int"]
+    files.append("spembs.scp,spembs,kaldi_ark")
+    files += ["pitch.scp,pitch,kaldi_ark"] if pitch else []
+    cmd = ["--config", str(config), "--output_dir", str(work_dir / output)]
+    for name in ("train", "valid"):
+        for file in files:
+            cmd += [f"--{name}_data_path_and_name_and_type", f"{data_dir}/{file}"]
+        shapes = work_dir / "stats" / name / "speech_shape"
+        source = str(shapes) if shapes.is_file() else f"{data_dir}/wav.scp"
+        cmd += [f"--{name}_shape_file", source]
+    UnitVocoderTask.main(cmd=cmd)
+
+
+@pytest.fixture(scope="module")
+def experiment(data_dir, tmp_path_factory):
+    """Statistics, one epoch, then resumed for a second one."""
+    work_dir = tmp_path_factory.mktemp("work")
+    extract_pitch.main(["--data_dir", str(data_dir)])
+    run_task(data_dir, work_dir, "stats", collect_stats=True)
+    run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=1)
+    run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=2, resume=True)
+    return work_dir
+
+
+def test_trains_resumes_and_synthesizes(experiment):
+    names = {path.name for path in (experiment / "exp").iterdir()}
+    assert {"2epoch.pth", "valid.loss.best.pth", "config.yaml"} <= names
+    state = torch.load(experiment / "exp" / "checkpoint.pth", weights_only=True)
+    assert len(state["reporter"]["stats"]) == 2
+    vocoder = load_unit_vocoder(experiment / "exp")
+    assert not vocoder.training
+    wave, lengths = vocoder.synthesize(
+        torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.ones(1, 4)
+    )
+    assert wave.shape == (1, 16 * 160) and lengths.tolist() == [2560]
+
+
+def test_statistics_hold_the_shapes_of_the_data(experiment):
+    shapes = (experiment / "stats" / "train" / "units_shape").read_text().splitlines()
+    assert shapes == ["utt0 10", "utt1 12", "utt2 15", "utt3 17"]
+
+
+def test_pitch_files_are_complete_and_kept(experiment, data_dir, capsys):
+    tracks = kaldiio.load_scp(str(data_dir / "pitch.scp"))
+    assert abs(numpy.median(tracks["utt2"]) - 180) < 2
+    before = (data_dir / "pitch.ark").stat().st_mtime_ns
+    extract_pitch.main(["--data_dir", str(data_dir)])
+    assert (data_dir / "pitch.ark").stat().st_mtime_ns == before
+    assert "nothing new" in capsys.readouterr().out
+
+
+def test_preprocessor_measures_missing_pitch():
+    tone = numpy.sin(2 * numpy.pi * 200 * numpy.arange(8000) / RATE)
+    preprocessor = UnitVocoderPreprocessor(train=True, fs=RATE)
+    data = preprocessor("utt", dict(speech=tone, units=numpy.array([1])))
+    assert data["pitch"].dtype == numpy.float32 and len(data["pitch"]) == 51
+    given = preprocessor(
+        "utt", dict(speech=tone, units=numpy.array([1]), pitch=numpy.zeros(3))
+    )
+    assert len(given["pitch"]) == 3
+
+
+def test_an_utterance_without_units_is_named():
+    with pytest.raises(ValueError, match="utterance utt7: no speech units"):
+        UnitVocoderPreprocessor(True, RATE)("utt7", dict(units=numpy.array([])))
+
+
+def test_extract_pitch_names_the_missing_file(tmp_path):
+    with pytest.raises(SystemExit, match="wav.scp is missing; run stage 2"):
+        extract_pitch.main(["--data_dir", str(tmp_path)])
+    (tmp_path / "wav.scp").write_text(f"utt1 {tmp_path}/none.wav\n")
+    with pytest.raises(SystemExit, match="utterance utt1: cannot read"):
+        extract_pitch.main(["--data_dir", str(tmp_path)])
+
+
+def test_loading_names_what_is_missing(tmp_path, experiment):
+    with pytest.raises(RuntimeError, match="config.yaml is missing"):
+        load_unit_vocoder(tmp_path)
+    config = (experiment / "exp" / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(config)
+    with pytest.raises(RuntimeError, match="no weights in"):
+        load_unit_vocoder(tmp_path)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "latest.pth")
+    with pytest.raises(RuntimeError, match="do not fit"):
+        load_unit_vocoder(tmp_path)
+
+
+def test_default_choice_is_registered():
+    assert vocoder_choices.default in vocoder_choices.classes
