@@ -25,6 +25,7 @@ from espnet2_taste.align.words import (
 )
 from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
 from espnet2_taste.text.words import TokenizedWords, tokenize_words
+from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model
 
 DEFAULT_RULE = BoundaryRule()
 
@@ -62,13 +63,17 @@ class CtcAligner(AbsAligner):
 
     @classmethod
     def from_exp(
-        cls, asr_exp: str | Path, model_file: str, device: str = "cpu", **options
+        cls,
+        asr_exp: str | Path,
+        model_file: str | None = None,
+        device: str = "cpu",
+        **options,
     ) -> "CtcAligner":
         """Build from an ASR experiment directory.
 
         Args:
             asr_exp: Directory with ``config.yaml`` and the model.
-            model_file: Name of the model in it, e.g. ``valid.acc.ave.pth``.
+            model_file: Checkpoint; the usual one of the directory by default.
             device: Torch device.
             options: Further arguments of the constructor.
 
@@ -78,20 +83,14 @@ class CtcAligner(AbsAligner):
         Raises:
             ValueError: The directory lacks a file, or the model has no CTC head.
         """
-        config, weights = Path(asr_exp) / "config.yaml", Path(asr_exp) / model_file
-        for path in (config, weights):
-            if not path.is_file():
-                raise ValueError(f"--asr_exp: no file '{path}'; run stage 4 first")
-        from espnet2.tasks.asr import ASRTask
-
-        model, args = ASRTask.build_model_from_file(config, weights, device)
+        model, args = load_asr_model(asr_exp, model_file)
         if getattr(model, "ctc", None) is None:
-            raise ValueError(f"{config}: the model has no CTC head (ctc_weight: 0)")
+            raise ValueError(f"--asr_exp {asr_exp}: no CTC head (ctc_weight is 0)")
         tokenizer = build_text_tokenizer(
             args.token_type, args.token_list, args.bpemodel
         )
         sample_rate = (args.frontend_conf or {}).get("fs", 16000)
-        return cls(model, tokenizer, _hertz(sample_rate), **options)
+        return cls(model.to(device), tokenizer, _hertz(sample_rate), **options)
 
     @property
     def sample_rate(self) -> int:

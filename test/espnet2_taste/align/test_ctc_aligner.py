@@ -76,5 +76,5 @@ def test_what_cannot_be_aligned_is_named(aligner):
 
 
 def test_a_missing_experiment_is_named(tmp_path):
-    with pytest.raises(ValueError, match="run stage 4"):
-        CtcAligner.from_exp(tmp_path, "valid.acc.ave.pth")
+    with pytest.raises(ValueError, match="ASR experiment"):
+        CtcAligner.from_exp(tmp_path)

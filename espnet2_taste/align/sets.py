@@ -1,0 +1,129 @@
+"""Align whole sets: the step between audio files and word times on disk.
+
+Enters: ``wav.scp`` and ``text`` of a set. Leaves: word times and recognised text of
+every utterance, and a list of those that could not be used, with the reason.
+
+Legend: S samples, W words.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.align.abs_aligner import AbsAligner
+from espnet2_taste.data.audio import load_speech
+from espnet2_taste.data.ctm import read_ctm, write_ctm, write_rows
+from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.metrics.wer import WordErrors, total_errors
+from espnet2_taste.structures import WordTiming
+
+PROBLEMS = "not_aligned.tsv"
+
+
+@dataclass(frozen=True)
+class AlignedSet:
+    """Result for a set.
+
+    Attributes:
+        timings: Word times of each utterance that could be aligned.
+        heard: Recognised text of each utterance whose audio could be read.
+        problems: Utterances without word times and why.
+    """
+
+    timings: dict[str, list[WordTiming]]
+    heard: dict[str, str]
+    problems: dict[str, str]
+
+    def errors(self, texts: Mapping[str, str]) -> WordErrors:
+        """Word errors against the transcripts; unread audio counts as deletions."""
+        return total_errors(
+            (text.split(), self.heard.get(name, "").split())
+            for name, text in texts.items()
+        )
+
+    def write(self, folder: Path, ctm_name: str, text_name: str) -> None:
+        """Write word times, text and problems; the word times come last.
+
+        Args:
+            folder: Where to write.
+            ctm_name: File of the word times.
+            text_name: File of the recognised text.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(folder / text_name, self.heard)
+        rows = sorted(self.problems.items())
+        write_rows(folder / PROBLEMS, ("utt", "reason"), rows)
+        write_ctm(folder / ctm_name, self.timings)
+
+
+def read_aligned_set(folder: Path, ctm_name: str, text_name: str) -> AlignedSet | None:
+    """Read what ``AlignedSet.write`` wrote; None if it is not there."""
+    if not (folder / ctm_name).is_file() or not (folder / text_name).is_file():
+        return None
+    timings = read_ctm(folder / ctm_name)
+    return AlignedSet(timings, read_table(folder / text_name), {})
+
+
+def align_set(
+    aligner: AbsAligner,
+    wavs: Mapping[str, str],
+    texts: Mapping[str, str],
+    batch_size: int = 16,
+    label: str = "align",
+) -> AlignedSet:
+    """Align every utterance that has a transcript.
+
+    Args:
+        aligner: Who places the words.
+        wavs: Audio file of each utterance.
+        texts: Words of each utterance, separated by spaces.
+        batch_size: Utterances at once.
+        label: What the progress bar is called.
+
+    Returns:
+        Word times, recognised text and problems; every utterance of ``texts`` is in
+        ``timings`` or in ``problems``.
+    """
+    timings, heard, problems = {}, {}, {}
+    batch: list[tuple[str, np.ndarray]] = []
+
+    def flush() -> None:
+        speech = [wave for _, wave in batch]
+        words = [texts[name].split() for name, _ in batch]
+        for (name, _), result in zip(batch, aligner.align(speech, words)):
+            heard[name] = " ".join(result.heard)
+            if result.problem:
+                problems[name] = result.problem
+            else:
+                timings[name] = list(result.words)
+        batch.clear()
+
+    for name, wave in _read_all(aligner, wavs, texts, problems, label):
+        batch.append((name, wave))
+        if len(batch) == batch_size:
+            flush()
+    if batch:
+        flush()
+    return AlignedSet(timings, heard, problems)
+
+
+def _read_all(
+    aligner: AbsAligner,
+    wavs: Mapping[str, str],
+    names: Sequence[str] | Mapping[str, str],
+    problems: dict[str, str],
+    label: str,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the audio of each utterance; what can not be read becomes a problem."""
+    from tqdm import tqdm
+
+    for name in tqdm(names, desc=label):
+        if name not in wavs:
+            problems[name] = "no audio in wav.scp"
+            continue
+        try:
+            yield name, load_speech(wavs[name], aligner.sample_rate, keep_silence=True)
+        except ValueError as error:
+            problems[name] = str(error)

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Time the words of sets with the recipe's own encoder (end of stage 4).
+
+Enters: an ASR experiment and sets with ``wav.scp`` and ``text``. Leaves in each set:
+``ctm_aligned`` (word times), ``text_asr`` (greedy CTC transcript), ``asr_align.json``
+(word errors, and the distance to the true times where the set has a ``ctm``) and
+``not_aligned.tsv`` (what was left out and why). Finished sets are kept.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.asr_align --asr_exp exp/asr --dump_dir dump/raw \\
+      --sets "train dev test"
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Time the words of sets with an ESPnet ASR model",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
+    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument("--output", default="ctm_aligned", help="Name of the result")
+    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def summarize(result, folder: Path, texts: dict[str, str]) -> dict:
+    """Word errors of a set and, where the truth is known, errors of its word times.
+
+    Args:
+        result: ``AlignedSet``.
+        folder: The set; its ``ctm`` is the truth.
+        texts: Transcripts.
+
+    Returns:
+        Numbers for ``asr_align.json``.
+    """
+    from dataclasses import asdict
+
+    from espnet2_taste.data.ctm import read_ctm
+    from espnet2_taste.metrics.durations import pair_words, score_durations
+
+    errors = result.errors(texts)
+    summary = {
+        "utterances": len(texts),
+        "not_aligned": len(result.problems),
+        "wer": errors.rate,
+        **asdict(errors),
+    }
+    if (folder / "ctm").is_file():
+        pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
+        summary["durations_against_truth"] = asdict(score_durations(pairs))
+    return summary
+
+
+def is_done(folder: Path, output: str) -> bool:
+    """Whether a set was finished before."""
+    return all((folder / name).is_file() for name in ("asr_align.json", output))
+
+
+def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
+    """Align one set.
+
+    Args:
+        aligner: ``AbsAligner``.
+        folder: The set.
+        output: Name of the word times.
+        batch_size: Utterances at once.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: The set lacks a file, or nothing in it could be aligned.
+    """
+    from espnet2_taste.align.sets import PROBLEMS, align_set
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.metrics.tables import write_json
+
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    result = align_set(aligner, wavs, texts, batch_size, folder.name)
+    if texts and not result.timings:
+        name, reason = next(iter(result.problems.items()))
+        raise ValueError(f"{folder}: no utterance can be aligned; {name}: {reason}")
+    result.write(folder, output, "text_asr")
+    summary = summarize(result, folder, texts)
+    write_json(folder / "asr_align.json", summary)
+    if result.problems:
+        print(f"{folder / PROBLEMS}: {len(result.problems)} utterances left out")
+    return summary
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"asr_align: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Align every set with one aligner, loaded only if a set needs it."""
+    folders = [Path(args.dump_dir) / name for name in args.sets.split()]
+    waiting = [folder for folder in folders if not is_done(folder, args.output)]
+    if not waiting:
+        print("asr_align: all sets are done")
+        return
+    from espnet2_taste.align.ctc_aligner import CtcAligner
+
+    device = "cuda" if args.ngpu else "cpu"
+    aligner = CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
+    for folder in waiting:
+        summary = align_folder(aligner, folder, args.output, args.batch_size)
+        print(f"{folder}: WER {100 * summary['wer']:.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Results on disk and on the page: one JSON a study, Markdown from many.
+
+Enters: numbers with the command and versions that made them. Leaves: ``scores.json``
+files and Markdown tables in which a number that does not exist reads "-".
+"""
+
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("espnet", "espnet2_taste", "torch", "torchaudio", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a measure should reach.
+
+    Attributes:
+        minimum: Lowest good value, or None.
+        maximum: Highest good value, or None.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def met(self, value: float | None) -> bool:
+        """Whether a value is good; a value that does not exist is not."""
+        if value is None or math.isnan(value):
+            return False
+        above = self.minimum is None or value >= self.minimum
+        return above and (self.maximum is None or value <= self.maximum)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.minimum is not None:
+            parts.append(f">= {self.minimum:g}")
+        if self.maximum is not None:
+            parts.append(f"<= {self.maximum:g}")
+        return " and ".join(parts) or "reported"
+
+
+def plain(value):
+    """Turn dataclasses, arrays and numpy scalars into what JSON knows; nan to None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: str | os.PathLike, content) -> None:
+    """Write JSON through a rename, readable, in the order given."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_json(path: str | os.PathLike):
+    """Read JSON.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path}: expected a JSON file ({error}); run its stage again"
+        ) from error
+
+
+def provenance(module: str, cmd: Sequence[str] | None, switches: Mapping) -> dict:
+    """Say how a result came to be.
+
+    Args:
+        module: Module that was run, e.g. ``espnet2_taste.bin.taste_score``.
+        cmd: Its arguments, None for those of the process.
+        switches: Choices that change the numbers.
+
+    Returns:
+        ``command``, ``versions`` and ``switches``.
+    """
+    arguments = sys.argv[1:] if cmd is None else [str(item) for item in cmd]
+    quoted = [f'"{item}"' if " " in item else item for item in arguments]
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "command": " ".join(["python -m", module, *quoted]),
+        "versions": versions,
+        "switches": dict(switches),
+    }
+
+
+def format_number(value, digits: int = 3) -> str:
+    """Write a number for people: fixed digits, "-" where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """Set a table.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells; numbers are formatted.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        ValueError: A row has another number of cells than the header.
+    """
+    lines = [list(header), ["---"] * len(header)]
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"expected {len(header)} cells, found {len(row)}: {row}")
+        lines.append([format_number(cell).replace("|", "\\|") for cell in row])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

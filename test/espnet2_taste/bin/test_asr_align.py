@@ -1,0 +1,106 @@
+"""Alignment of sets on disk with a tiny random ASR experiment."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from espnet2_taste.bin import asr_align
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.ctm import read_ctm, write_ctm
+from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.structures import WordTiming
+
+
+@pytest.fixture(scope="module")
+def asr_exp(bpe_dir, tmp_path_factory):
+    """A conformer of one block with random weights."""
+    import torch
+    from espnet2.tasks.asr import ASRTask
+
+    folder = tmp_path_factory.mktemp("asr")
+    block = {"output_size": 16, "attention_heads": 2, "linear_units": 16}
+    block |= {"num_blocks": 1, "input_layer": "conv2d", "cnn_module_kernel": 5}
+    config = ASRTask.get_default_config()
+    config |= {
+        "token_list": (bpe_dir / "tokens.txt").read_text("utf-8").split("\n")[:-1],
+        "token_type": "bpe",
+        "bpemodel": str(bpe_dir / "bpe.model"),
+        "frontend_conf": {"fs": 16000, "n_mels": 20},
+        "normalize": "utterance_mvn",
+        "normalize_conf": {},
+        "encoder": "conformer",
+        "encoder_conf": block,
+        "decoder": None,
+        "model_conf": {"ctc_weight": 1.0},
+        "init": None,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    torch.manual_seed(0)
+    model, _ = ASRTask.build_model_from_file(folder / "config.yaml", None, "cpu")
+    torch.save(model.state_dict(), folder / "valid.acc.best.pth")
+    return folder
+
+
+@pytest.fixture
+def dump(tmp_path):
+    folder = tmp_path / "raw" / "test"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    wavs, texts, truth = {}, {}, {}
+    for name, seconds in (("u1", 1.6), ("u2", 2.0), ("short", 0.2)):
+        path = folder / f"{name}.wav"
+        write_audio(path, 0.1 * rng.standard_normal(int(seconds * 16000)), 16000)
+        wavs[name], texts[name] = str(path), "the red dog"
+        truth[name] = [
+            WordTiming(word, i * seconds / 3, seconds / 3)
+            for i, word in enumerate(texts[name].split())
+        ]
+    texts["silent"] = "a bird"
+    write_table(folder / "wav.scp", wavs)
+    write_table(folder / "text", texts)
+    write_ctm(folder / "ctm", truth)
+    return tmp_path / "raw"
+
+
+def run(asr_exp, dump, *more):
+    asr_align.main(
+        ["--asr_exp", str(asr_exp), "--dump_dir", str(dump), "--sets", "test", *more]
+    )
+
+
+def test_words_are_timed_and_losses_listed(asr_exp, dump, capsys):
+    run(asr_exp, dump)
+    timings = read_ctm(dump / "test" / "ctm_aligned")
+    assert set(timings) == {"u1", "u2"}
+    for words in timings.values():
+        assert [timing.word for timing in words] == ["the", "red", "dog"]
+        assert all(a.end <= b.start + 2e-4 for a, b in zip(words, words[1:]))
+    summary = json.loads((dump / "test" / "asr_align.json").read_text())
+    assert summary["words"] == 11 and summary["not_aligned"] == 2
+    assert summary["durations_against_truth"]["words"] == 6
+    problems = (dump / "test" / "not_aligned.tsv").read_text()
+    assert "short\t" in problems and "silent\tno audio" in problems
+    run(asr_exp, dump)
+    assert "all sets are done" in capsys.readouterr().out
+
+
+def test_batches_do_not_matter(asr_exp, dump, tmp_path):
+    shutil.copytree(dump, tmp_path / "again")
+    run(asr_exp, dump)
+    run(asr_exp, tmp_path / "again", "--batch_size", "1")
+    first = (dump / "test" / "ctm_aligned").read_text()
+    assert first == (tmp_path / "again" / "test" / "ctm_aligned").read_text()
+
+
+def test_a_missing_set_is_one_line(asr_exp, tmp_path):
+    with pytest.raises(SystemExit, match="wav.scp"):
+        run(asr_exp, tmp_path)
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit):
+        asr_align.main(["--help"])
+    assert "example:" in capsys.readouterr().out

@@ -1,0 +1,51 @@
+"""Results on disk and on the page."""
+
+import math
+
+import numpy as np
+import pytest
+
+from espnet2_taste.metrics.pairs import PairAccuracy
+from espnet2_taste.metrics.tables import (
+    Target,
+    format_number,
+    markdown_table,
+    provenance,
+    read_json,
+    write_json,
+)
+
+
+def test_results_survive_the_disk(tmp_path):
+    content = {"a": np.float32(0.5), "b": math.nan, "c": PairAccuracy(1, 1.0, 0, 1, 1)}
+    write_json(tmp_path / "new" / "scores.json", content)
+    back = read_json(tmp_path / "new" / "scores.json")
+    assert back["a"] == 0.5 and back["b"] is None and back["c"]["pairs"] == 1
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.json"]
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ValueError, match="run its stage again"):
+        read_json(tmp_path / "x.json")
+
+
+def test_targets():
+    assert Target(minimum=0.8).met(0.8) and not Target(minimum=0.8).met(0.79)
+    assert not Target(maximum=0.1).met(math.nan) and not Target(maximum=0.1).met(None)
+    assert str(Target(0.1, 0.2)) == ">= 0.1 and <= 0.2"
+    assert str(Target()) == "reported"
+
+
+def test_tables_write_missing_numbers_as_a_dash():
+    table = markdown_table(["a", "b"], [[0.12345, math.nan], ["x|y", 3]])
+    assert table.splitlines()[2:] == ["| 0.123 | - |", "| x\\|y | 3 |"]
+    assert format_number(True) == "True"
+    with pytest.raises(ValueError, match="expected 2 cells"):
+        markdown_table(["a", "b"], [[1]])
+
+
+def test_provenance_names_command_and_versions():
+    result = provenance("m", ["--sets", "a b"], {"tolerance": 0.05})
+    assert result["command"] == 'python -m m --sets "a b"'
+    assert result["versions"]["torch"] and result["switches"] == {"tolerance": 0.05}
