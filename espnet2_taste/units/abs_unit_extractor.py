@@ -1,0 +1,69 @@
+"""What every source of speech units offers.
+
+Enters: waveforms (B, S). Leaves: units (B, U) at ``unit_rate``, -1 at padding.
+Legend: B utterances, S samples, U units.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+from espnet2_taste.units.batches import SpeechBatch
+
+
+class AbsUnitExtractor(nn.Module, ABC):
+    """Speech to discrete units.
+
+    Attributes:
+        num_units: Size of the inventory; units are 0 .. num_units - 1.
+        unit_rate: Units a second.
+        sample_rate: Rate of the audio that enters, Hz.
+    """
+
+    num_units: int
+    unit_rate: float
+    sample_rate: int
+
+    @abstractmethod
+    def forward(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Units of a batch.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: Valid samples, (B,).
+
+        Returns:
+            Units (B, U) int64, -1 at padding, and their lengths (B,).
+        """
+
+    def fit(self, batches: Iterable[SpeechBatch], seed: int) -> Mapping[str, float]:
+        """Learn from training speech; an extractor with given units learns nothing.
+
+        Args:
+            batches: The training set, once.
+            seed: Makes the result repeatable.
+
+        Returns:
+            Numbers worth recording.
+        """
+        return {}
+
+    def fitted_state(self) -> dict[str, torch.Tensor]:
+        """What ``fit`` has learned, without frozen parts that have files of their own."""
+        return {}
+
+    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what ``fitted_state`` gave.
+
+        Raises:
+            ValueError: The state does not belong to this extractor.
+        """
+        if state:
+            raise ValueError(
+                f"{type(self).__name__} learns nothing, but the state holds "
+                f"{', '.join(state)}; fit the units again"
+            )

@@ -1,0 +1,212 @@
+"""k-means over the frames of a speech encoder's layer: supervised-semantic units.
+
+Enters: frames (F, D). Leaves: centroids (K, D) and the nearest one of each frame (F,).
+With an encoder trained on text the units carry content and timing, much as S3 units
+do (paper, section 4.1).
+
+Legend: F frames, K units, D features, B utterances, S samples, U units.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.encoders.espnet_asr import EspnetAsrEncoder
+from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.batches import SpeechBatch
+
+CHUNK = 16384
+
+
+def nearest(frames: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    """Index of the nearest centroid of each frame.
+
+    Args:
+        frames: (..., D).
+        centroids: (K, D).
+
+    Returns:
+        (...) int64.
+    """
+    # The squared length of the frame is the same for all centroids.
+    offsets = centroids.square().sum(-1)
+    flat = frames.reshape(-1, frames.size(-1))
+    chunks = [
+        (offsets - 2 * part @ centroids.T).argmin(-1) for part in flat.split(CHUNK)
+    ]
+    return torch.cat(chunks).view(frames.shape[:-1])
+
+
+def spread_out(
+    frames: torch.Tensor, num_units: int, generator: torch.Generator
+) -> torch.Tensor:
+    """First centroids, far from each other (k-means++).
+
+    Args:
+        frames: (F, D).
+        num_units: K.
+        generator: Source of the choices.
+
+    Returns:
+        Centroids, (K, D).
+    """
+    first = torch.randint(len(frames), (1,), generator=generator)
+    chosen = [frames[first].squeeze(0)]
+    distance = (frames - chosen[0]).square().sum(-1)  # (F,)
+    for _ in range(num_units - 1):
+        # Inverse of the cumulative distribution: works for any number of frames.
+        cumulative = distance.double().cumsum(0)
+        uniform = torch.rand(1, generator=generator, dtype=torch.float64)
+        index = torch.searchsorted(cumulative, uniform * cumulative[-1], right=True)
+        chosen.append(frames[index.clamp(max=len(frames) - 1)].squeeze(0))
+        distance = torch.minimum(distance, (frames - chosen[-1]).square().sum(-1))
+    return torch.stack(chosen)
+
+
+def fit_kmeans(
+    frames: torch.Tensor,
+    num_units: int,
+    seed: int = 0,
+    iterations: int = 50,
+    tolerance: float = 1e-4,
+) -> torch.Tensor:
+    """Lloyd's algorithm; an empty cluster moves to the frame farthest from its own.
+
+    Args:
+        frames: (F, D).
+        num_units: K.
+        seed: Of the first centroids.
+        iterations: At most so many.
+        tolerance: Stop when the error falls by a smaller share.
+
+    Returns:
+        Centroids, (K, D).
+
+    Raises:
+        ValueError: Fewer frames than units.
+    """
+    if len(frames) < num_units:
+        raise ValueError(
+            f"{len(frames)} frames cannot make {num_units} units; lower --num_units "
+            "or give more speech"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    pick = torch.randperm(len(frames), generator=generator)[: 50 * num_units]
+    centroids = spread_out(frames[pick], num_units, generator)
+    before = float("inf")
+    for _ in range(iterations):
+        units = nearest(frames, centroids)
+        error = (frames - centroids[units]).square().sum(-1)  # (F,)
+        sums = torch.zeros_like(centroids).index_add_(0, units, frames)
+        counts = torch.bincount(units, minlength=num_units)
+        centroids = sums / counts.clamp(min=1).unsqueeze(1)
+        empty = (counts == 0).nonzero().squeeze(1)
+        if len(empty):
+            centroids[empty] = frames[error.topk(len(empty)).indices]
+        total = error.double().sum().item()
+        if not len(empty) and before - total <= tolerance * total:
+            break
+        before = total
+    return centroids
+
+
+class KmeansUnits(AbsUnitExtractor):
+    """Nearest centroid of each frame of an encoder layer.
+
+    Args:
+        encoder: Frozen speech encoder.
+        layer: Blocks passed before the frames are taken.
+        num_units: K.
+        max_frames: Frames used to fit, drawn at random from a larger set.
+    """
+
+    def __init__(
+        self,
+        encoder: AbsSpeechEncoder,
+        layer: int,
+        num_units: int,
+        max_frames: int = 400000,
+    ):
+        super().__init__()
+        encoder.check_layer(layer)
+        self.encoder = encoder
+        self.layer = layer
+        self.num_units = num_units
+        self.max_frames = max_frames
+        self.unit_rate = encoder.frame_rate
+        self.sample_rate = encoder.sample_rate
+        self.register_buffer("centroids", torch.zeros(num_units, 0))
+
+    def forward(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``AbsUnitExtractor.forward``."""
+        frames, valid, lengths = self._frames(speech, speech_lengths)
+        units = nearest(frames, self.centroids)  # (B, U)
+        return units.masked_fill(~valid, -1), lengths
+
+    def fit(self, batches: Iterable[SpeechBatch], seed: int) -> Mapping[str, float]:
+        """See ``AbsUnitExtractor.fit``."""
+        parts = []
+        for batch in batches:
+            frames, valid, _ = self._frames(batch.speech, batch.lengths)
+            parts.append(frames[valid].cpu())
+        frames = torch.cat(parts)
+        generator = torch.Generator().manual_seed(seed)
+        kept = torch.randperm(len(frames), generator=generator)[: self.max_frames]
+        centroids = fit_kmeans(frames[kept], self.num_units, seed)
+        self.centroids = centroids.to(self.centroids.device)
+        shares = torch.bincount(nearest(frames, centroids), minlength=self.num_units)
+        used = shares[shares > 0] / shares.sum()
+        perplexity = float((-(used * used.log()).sum()).exp())
+        return {"frames": len(frames), "unit_perplexity": round(perplexity, 2)}
+
+    def fitted_state(self) -> dict[str, torch.Tensor]:
+        """See ``AbsUnitExtractor.fitted_state``."""
+        return {"centroids": self.centroids.cpu()}
+
+    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See ``AbsUnitExtractor.load_fitted_state``."""
+        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if list(found) != ["centroids"] or found["centroids"][0] != self.num_units:
+            raise ValueError(
+                f"expected the tensor centroids ({self.num_units}, D), found {found}; "
+                "fit the units again"
+            )
+        self.centroids = state["centroids"].to(self.centroids.device)
+
+    @torch.no_grad()
+    def _frames(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Frames (B, U, D), True at valid ones (B, U), lengths (B,)."""
+        states, _, lengths = self.encoder.layer_states(
+            speech, speech_lengths, [self.layer]
+        )
+        frames = states[0]
+        places = torch.arange(frames.size(1), device=frames.device)
+        return frames, places < lengths.unsqueeze(1), lengths
+
+
+class EspnetKmeansUnits(KmeansUnits):
+    """k-means units of an ESPnet ASR experiment's encoder.
+
+    Args:
+        asr_exp: ESPnet experiment directory.
+        model_file: Checkpoint; the usual one of the directory by default.
+        layer: Blocks passed before the frames are taken.
+        num_units: K.
+        max_frames: Frames used to fit.
+    """
+
+    def __init__(
+        self,
+        asr_exp: str,
+        model_file: str | None = None,
+        layer: int = 1,
+        num_units: int = 200,
+        max_frames: int = 400000,
+    ):
+        encoder = EspnetAsrEncoder(asr_exp, model_file, value_layer=layer)
+        super().__init__(encoder, layer, num_units, max_frames)

@@ -1,0 +1,104 @@
+"""The unit directory of a recipe (``exp/units``): how units and embeddings are made.
+
+Enters and leaves: a folder with ``config.yaml`` (choices, options, sizes, rate),
+``kmeans.pt`` and ``spembs.pt`` (what was learned from the training set). An absent
+``config.yaml`` means the folder is not finished; it is written last.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import yaml
+from espnet2.train.class_choices import ClassChoices
+
+from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.kmeans import EspnetKmeansUnits
+from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
+
+unit_extractor_choices = ClassChoices(
+    name="unit_extractor",
+    classes={"kmeans": EspnetKmeansUnits},
+    type_check=AbsUnitExtractor,
+    default="kmeans",
+)
+speaker_embedder_choices = ClassChoices(
+    name="speaker_embedder",
+    classes={"mel_statistics": MelStatistics},
+    type_check=AbsSpeakerEmbedder,
+    default="mel_statistics",
+)
+CONFIG, UNITS, SPEMBS = "config.yaml", "kmeans.pt", "spembs.pt"
+
+
+def read_config(units_dir: str | Path) -> dict:
+    """Read ``config.yaml``.
+
+    Raises:
+        ValueError: The directory is not finished.
+    """
+    path = Path(units_dir) / CONFIG
+    if not path.is_file():
+        raise ValueError(f"{path} not found: run fit_units (stage 5) first")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def write_units_dir(
+    units_dir: str | Path,
+    config: Mapping,
+    extractor: AbsUnitExtractor,
+    embedder: AbsSpeakerEmbedder,
+) -> None:
+    """Write what was fitted, ``config.yaml`` last.
+
+    Args:
+        units_dir: The folder; made when absent.
+        config: Choices and their options.
+        extractor: Fitted.
+        embedder: Fitted.
+    """
+    folder = Path(units_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(extractor.fitted_state(), folder / UNITS)
+    torch.save(embedder.fitted_state(), folder / SPEMBS)
+    sizes = {
+        "num_units": extractor.num_units,
+        "unit_rate": float(extractor.unit_rate),
+        "spembs_size": embedder.size,
+    }
+    part = folder / (CONFIG + ".part")
+    part.write_text(yaml.safe_dump({**config, **sizes}), encoding="utf-8")
+    os.replace(part, folder / CONFIG)
+
+
+def build_unit_extractor(config: Mapping) -> AbsUnitExtractor:
+    """Extractor that ``config`` names, not fitted."""
+    cls = unit_extractor_choices.get_class(config["unit_extractor"])
+    return cls(**config["unit_extractor_conf"]).eval()
+
+
+def build_speaker_embedder(config: Mapping) -> AbsSpeakerEmbedder:
+    """Embedder that ``config`` names, not fitted."""
+    cls = speaker_embedder_choices.get_class(config["speaker_embedder"])
+    return cls(**config["speaker_embedder_conf"]).eval()
+
+
+def load_unit_extractor(units_dir: str | Path) -> AbsUnitExtractor:
+    """Fitted extractor of a unit directory."""
+    extractor = build_unit_extractor(read_config(units_dir))
+    extractor.load_fitted_state(_load(Path(units_dir) / UNITS))
+    return extractor
+
+
+def load_speaker_embedder(units_dir: str | Path) -> AbsSpeakerEmbedder:
+    """Fitted embedder of a unit directory."""
+    embedder = build_speaker_embedder(read_config(units_dir))
+    embedder.load_fitted_state(_load(Path(units_dir) / SPEMBS))
+    return embedder
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path} not found: run fit_units (stage 5) again")
+    return torch.load(path, map_location="cpu", weights_only=True)
