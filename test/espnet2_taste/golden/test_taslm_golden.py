@@ -7,6 +7,7 @@ from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.reference_keys import from_reference, to_reference
+from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
@@ -146,12 +147,17 @@ def check_inputs(golden, golden_check, taslm):
     batch = batch_of(golden)
     codes = batch.pop("codes")
     grid = taslm.layout.encode(**batch, eos_id=taslm.eos_id)
-    golden_check(taslm.inputs(grid, codes), golden["inputs_embeds"], "inputs_embeds")
-    golden_check(grid.lengths, golden["output_lengths"], "output_lengths")
-    labels = text_aligned.gather_words(codes, grid.word_labels, -1)
+    num_rows = golden["inputs_embeds"].size(1)
+    extra = grid.text.size(1) - num_rows
+    assert extra == int(taslm.layout.delay == 0), "published delay 0 lacks the last row"
+    mask = text_aligned.length_mask(grid.lengths - extra, num_rows)
+    inputs = taslm.inputs(grid, codes)[:, :num_rows] * mask[..., None]
+    golden_check(inputs, golden["inputs_embeds"], "inputs_embeds")
+    golden_check(grid.lengths - extra, golden["output_lengths"], "output_lengths")
+    labels = text_aligned.gather_words(codes, grid.word_labels, -1)[:, :num_rows]
     golden_check(labels, golden["taste_labels"], "taste_labels")
     if "attention_mask" in golden.tensors:
-        golden_check(grid.mask, golden["attention_mask"], "attention_mask")
+        golden_check(mask, golden["attention_mask"], "attention_mask")
     return grid
 
 
@@ -313,3 +319,58 @@ def test_published_names_round_trip(golden):
     back = to_reference(from_reference(state))
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+@pytest.mark.golden("G5h_*")
+def test_predicted_codes_reach_the_asr_tokens(golden, golden_check):
+    """The code of a word, read at its row, serves every ASR token of the word."""
+    quantizer = make_quantizer(golden)
+    cases = {
+        "audio_unit_embeds": ("taste_indices_pred", "taste_labels"),
+        "audio_unit_embeds_from_llm_indices": ("llm_indices", "llm_indices"),
+    }
+    lengths = golden["asr_token_lengths"].long()
+    starts, _ = text_aligned.word_starts(golden["asr_word_ids"].long(), lengths)
+    size = golden["asr_token_ids"].size(1)
+    words = text_aligned.fill_forward(text_aligned.place_words(starts, size))
+    words = words.masked_fill(~text_aligned.length_mask(lengths, size), -1)
+    for name, (source, targets) in cases.items():
+        mask = golden[targets][..., 0] != -1
+        labels = torch.where(mask, mask.cumsum(dim=1) - 1, -1)
+        rows, _ = text_aligned.unplace_words(labels)
+        index = rows.clamp(min=0)[..., None].expand(-1, -1, golden[source].size(-1))
+        vectors = quantizer.decode(golden[source].gather(1, index))
+        got = text_aligned.gather_words(vectors, words, torch.zeros(()))
+        golden_check(got, golden[name], name)
+
+
+@pytest.mark.golden("G8b_*")
+def test_scoring(golden, golden_case, golden_check):
+    """The published score of each utterance alone, from one padded batch of ours."""
+    source = golden_case("G5a_taslm_embed")
+    if not torch.equal(source["llm_token_ids"], golden["llm_token_ids"]):
+        pytest.skip("the codes of this case are not those of G5a_taslm_embed")
+    taslm, _ = make_taslm(source)
+    batch = batch_of(source)
+    single = []
+    scores = score_utterances(taslm, **batch)
+    for row in range(len(batch["text"])):
+        alone = score_utterances(taslm, **utterance(batch, row))
+        single.append(alone.both_mean())
+        golden_check(scores.speech_mean[row : row + 1], alone.speech_mean, "padding")
+    golden_check(-torch.cat(single), golden["loss_single"], "loss_single")
+    text = scores.text.sum() / scores.text_mask.sum()
+    speech = scores.speech.sum() / scores.speech_mask.sum()
+    golden_check(-0.5 * (text + speech), golden["loss_batch"], "loss_batch")
+
+
+def utterance(batch, row):
+    """One utterance of a batch without padding."""
+    length = int(batch["text_lengths"][row])
+    words = int(batch["word_ids"][row, :length].max()) + 1
+    return {
+        "text": batch["text"][row : row + 1, :length],
+        "text_lengths": batch["text_lengths"][row : row + 1],
+        "word_ids": batch["word_ids"][row : row + 1, :length],
+        "codes": batch["codes"][row : row + 1, :words],
+    }
