@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write a trained text backbone as a Hugging Face directory (stage 11).
 
 Enters: an experiment directory of ``text_lm_train``. Leaves: config.json,
@@ -11,6 +10,8 @@ import sys
 from pathlib import Path
 
 import yaml
+
+logger = logging.getLogger("export_text_lm")
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.export_text_lm --train_config exp/text_lm/config.yaml \\
@@ -97,12 +98,12 @@ def main(cmd=None) -> None:
             if not path.is_file():
                 raise ValueError(f"no such file: '{path}'; train with text_lm_train")
         if is_up_to_date(output_dir, model):
-            logging.info("%s is up to date", output_dir)
+            logger.info("%s is up to date", output_dir)
             return
         export(config, model, output_dir)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"export_text_lm: error: {error}")
-    logging.info("wrote %s", output_dir)
+    logger.info("wrote %s", output_dir)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Train the text backbone on sentences (stage 11).
 
 Example:

@@ -113,7 +113,7 @@ def add_causal_lm_arguments(group) -> None:
     group.add_argument(
         "--lm_conf",
         action=NestedDictAction,
-        default=dict(),
+        default={},
         help="Fields of the language model's configuration, with model_type for "
         "random weights",
     )

@@ -23,6 +23,8 @@ from espnet2_taste.tasks.arguments import (
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
 
+logger = logging.getLogger(__name__)
+
 _COLLECT = "extract_feats_in_collect_stats"  # read by AbsTask, not by the model
 
 
@@ -30,7 +32,7 @@ class TextLmTask(AbsTask):
     """Trains the language model that the spoken one starts from."""
 
     num_optimizers = 1
-    class_choices_list = []
+    class_choices_list = ()
     trainer = Trainer
 
     @classmethod
@@ -78,7 +80,7 @@ class TextLmTask(AbsTask):
         lm = build_causal_lm(
             args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
         )
-        logging.info("vocabulary: %d tokens", tokenizer.vocab_size)
+        logger.info("vocabulary: %d tokens", tokenizer.vocab_size)
         conf = {key: args.model_conf[key] for key in args.model_conf if key != _COLLECT}
         return ESPnetTextLmModel(
             lm, tokenizer.special_id("bos"), tokenizer.special_id("eos"), **conf

@@ -1,0 +1,120 @@
+"""Stage 3: transcripts -> words, and the two vocabularies trained on them.
+
+Enters: ``<dump_dir>/<set>`` with raw ``text``. Leaves: normalised ``text`` in every
+set, sentencepiece + ESPnet token list in ``--token_dir``, a Hugging Face tokenizer in
+``--lm_tokenizer_dir``, and ``<lm_text_dir>/text``: what the text backbone trains on.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from espnet2_taste.text.normalizers import normalizer_choices
+from espnet2_taste.text.segmenters import segmenter_choices
+
+logger = logging.getLogger("prepare_text")
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.prepare_text --dump_dir dump/raw --train_set train \\
+      --sets "train dev test" --token_dir data/token_list/bpe --nbpe 120 \\
+      --lm_tokenizer_dir data/lm_tokenizer --extra_text data/text_extra"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Normalise the text of all sets and train both vocabularies",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dump_dir", required=True, help="Folder of the sets")
+    add("--train_set", required=True, help="Set the vocabularies are trained on")
+    add("--sets", required=True, help="All sets, separated by spaces")
+    add("--token_dir", required=True, help="Receives tokens.txt and bpe.model")
+    add("--lm_tokenizer_dir", required=True, help="Receives the LM's tokenizer")
+    add("--lm_text_dir", help="Receives the LM's text (default: DUMP_DIR/lm_train)")
+    add("--nbpe", type=int, default=120, help="Pieces of the speech side's vocabulary")
+    add("--bpemode", default="unigram", choices=["unigram", "bpe"], help="Its kind")
+    add("--lm_vocab_size", type=int, default=512, help="Tokens of the LM")
+    add("--extra_text", help="More sentences for the LM, one a line")
+    for choices in (normalizer_choices, segmenter_choices):
+        name = f"--{choices.name}"
+        add(name, default=choices.default, choices=choices.choices(), help="Choice")
+    add("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Do what is not done yet.
+
+    Args:
+        args: Parsed options.
+
+    Raises:
+        ValueError: A set is missing or malformed, or a vocabulary cannot be trained.
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.text.preparation import TextRules, prepare_set, read_sentences
+    from espnet2_taste.text.training import train_lm_tokenizer, train_sentencepiece
+
+    rules = TextRules(args.normalizer, args.segmenter)
+    dump_dir = Path(args.dump_dir)
+    sets = list(dict.fromkeys([args.train_set, *args.sets.split()]))
+    for name in sets:
+        _report(name, prepare_set(dump_dir / name, rules))
+    sentences = list(read_table(dump_dir / args.train_set / "text").values())
+    extra = read_sentences(args.extra_text, rules) if args.extra_text else []
+    lm_text_dir = Path(args.lm_text_dir or dump_dir / "lm_train")
+    _write_lm_text(lm_text_dir, sentences + extra)
+    token_dir, lm_dir = Path(args.token_dir), Path(args.lm_tokenizer_dir)
+    if not (token_dir / "tokens.txt").is_file():
+        train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
+        logger.info("%s: trained on %d sentences", token_dir, len(sentences))
+    if not (lm_dir / "tokenizer_config.json").is_file():
+        train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
+        logger.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
+
+
+def _report(name: str, report) -> None:
+    """Log what was done to a set (None: nothing)."""
+    if report is None:
+        logger.info("%s: prepared before", name)
+        return
+    logger.info(
+        "%s: %d utterances kept, %d dropped (dropped.tsv), %d lost pieces without "
+        "letters (removed_words.tsv), %d lost their word times (untimed.tsv)",
+        *(name, report.kept, len(report.dropped)),
+        *(len(report.removed), len(report.untimed)),
+    )
+
+
+def _write_lm_text(directory: Path, sentences: list[str]) -> None:
+    """Write the text backbone's training text, unless it is there."""
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+
+    table = {f"sentence{index:09d}": line for index, line in enumerate(sentences)}
+    path = directory / "text"
+    if path.is_file() and read_table(path) == table:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    write_table(path, table)
+
+
+def main(cmd=None) -> None:
+    """Prepare the text of a recipe.
+
+    Args:
+        cmd: Arguments; those of the process when None.
+    """
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
+    try:
+        prepare(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"prepare_text: error: {error}")
+
+
+if __name__ == "__main__":
+    main()
