@@ -19,6 +19,8 @@ from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.transformer import DecoderBlock
 from espnet2_taste.tokenizer.word_pooling import word_means
 
+WHISPER_PREFIX = (50258, 50259, 50360, 50364)
+
 
 class AbsAggregator(nn.Module, ABC):
     """Common interface of the aggregators.
@@ -28,6 +30,11 @@ class AbsAggregator(nn.Module, ABC):
     """
 
     output_size: int
+
+    @classmethod
+    def default_prefix(cls, vocab_size: int) -> tuple[int, ...]:
+        """Ids before the text when the configuration names none."""
+        return ()
 
     @abstractmethod
     def forward(
@@ -257,6 +264,11 @@ class WhisperAggregator(DecoderAggregator):
     key_bias = False
     norm_eps = 1e-5
 
+    @classmethod
+    def default_prefix(cls, vocab_size: int) -> tuple[int, ...]:
+        """Start, English, transcribe, no timestamps, as the published system."""
+        return WHISPER_PREFIX
+
     def __init__(
         self,
         vocab_size: int,
@@ -295,6 +307,11 @@ class EspnetAggregator(DecoderAggregator):
 
     key_bias = True
     norm_eps = 1e-12
+
+    @classmethod
+    def default_prefix(cls, vocab_size: int) -> tuple[int, ...]:
+        """ESPnet's ``<sos/eos>``, the last token of its lists."""
+        return (vocab_size - 1,)
 
     def activation(self) -> nn.Module:
         """ReLU."""

@@ -31,3 +31,61 @@ def lm_tokenizer_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("lm") / "tokenizer"
     train_lm_tokenizer(SENTENCES, path, vocab_size=280)
     return path
+
+
+TINY_ASR = {
+    "frontend": "default",
+    "frontend_conf": {"n_fft": 512, "win_length": 400, "hop_length": 160},
+    "normalize": "utterance_mvn",
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 24,
+        "num_blocks": 2,
+        "macaron_style": False,
+        "cnn_module_kernel": 15,
+        "pos_enc_layer_type": "rel_pos",
+        "selfattention_layer_type": "rel_selfattn",
+        "rel_pos_type": "latest",
+    },
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 24, "num_blocks": 2},
+}
+
+
+def build_asr_exp(path, bpe_dir, **changes):
+    """Write an ESPnet ASR experiment with random weights; return its directory."""
+    import torch
+    import yaml
+    from espnet2.tasks.asr import ASRTask
+
+    config = path / "train_asr.yaml"
+    config.write_text(yaml.safe_dump(TINY_ASR | changes), encoding="utf-8")
+    parser = ASRTask.get_parser()
+    tokens = str(bpe_dir / "tokens.txt")
+    options = ["--config", str(config), "--token_list", tokens]
+    args = parser.parse_args([*options, "--output_dir", str(path)])
+    torch.manual_seed(0)
+    model = ASRTask.build_model(args)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    torch.save(model.state_dict(), path / "valid.acc.ave.pth")
+    (path / "config.yaml").write_text(yaml.safe_dump(vars(args)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_asr_exp(tmp_path_factory, bpe_dir):
+    """A conformer ASR experiment of 16 features with random weights."""
+    return build_asr_exp(tmp_path_factory.mktemp("asr"), bpe_dir)
+
+
+@pytest.fixture(scope="session")
+def asr_exp_builder(tmp_path_factory, bpe_dir):
+    """``build(encoder="transformer", ...)`` writes another tiny ASR experiment."""
+
+    def build(**changes):
+        return build_asr_exp(tmp_path_factory.mktemp("asr"), bpe_dir, **changes)
+
+    return build

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tokenizer.aggregator import WhisperAggregator
+from espnet2_taste.tokenizer.aggregator import WHISPER_PREFIX, WhisperAggregator
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
 from espnet2_taste.tokenizer.encoders.whisper import (
     WhisperBackbone,
@@ -24,7 +24,7 @@ from espnet2_taste.tokenizer.states_sources import (
 from espnet2_taste.tokenizer.word_pooling import reference_word_ids
 
 JOINT = "audio_tower.audio_joint_encoder_segmenter."
-PREFIX = (50258, 50259, 50360, 50364)
+
 SOURCES = {
     "asr_attn_pooling": lambda size: None,
     "original": lambda size: LastLayerStates(),
@@ -72,7 +72,7 @@ def aggregator(golden):
         num_heads=config["decoder_attention_heads"],
         num_layers=config["decoder_layers"],
         linear_units=config["decoder_ffn_dim"],
-        prefix=PREFIX[: options["skip_prefix_idx"]],
+        prefix=WHISPER_PREFIX[: options["skip_prefix_idx"]],
         word_level=options["is_word_level"],
         states_source=SOURCES[options["forward_type"]](size),
     )
@@ -116,7 +116,9 @@ def test_aggregator(golden, golden_check):
 def test_attention_maps(golden, golden_check):
     states = golden_states(golden, whisper_encoder(golden))
     maps = aggregator(golden).attention(golden["asr_token_ids"], states)
-    want = golden["dec_cross_attn_0"][:, :, len(PREFIX) : len(PREFIX) + maps.size(3)]
+    want = golden["dec_cross_attn_0"][
+        :, :, len(WHISPER_PREFIX) : len(WHISPER_PREFIX) + maps.size(3)
+    ]
     golden_check(maps[:, 0], want, "dec_cross_attn_0")
 
 

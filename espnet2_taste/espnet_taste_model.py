@@ -1,0 +1,195 @@
+"""Training model of the TASTE tokenizer: one batch in, loss, stats and weight out.
+
+Enters: speech (B, S), text (B, N) with word ids, units (B, U), speaker embeddings
+(B, E). Leaves: ESPnet's triple. Legend: B utterances, S samples, N text tokens, U
+units, K unit classes, E speaker features.
+
+The three training steps of the paper (section 3.3) are one model: text only
+(``use_taste: false``), TASTE without codes (``quantize: false``), TASTE with codes.
+"""
+
+import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch.nn import functional as F
+
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.structures import QuantizerOutput
+from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
+from espnet2_taste.trainable_state import TrainableState
+
+IGNORE = -1
+
+
+def unit_changes(targets: torch.Tensor) -> torch.Tensor:
+    """Where a target differs from the one before it; the first always does.
+
+    Args:
+        targets: (B, U + 1), ``IGNORE`` behind the end.
+
+    Returns:
+        Boolean mask, (B, U + 1).
+    """
+    before = F.pad(targets, (1, 0), value=IGNORE)[:, :-1]
+    return (targets != before) & (targets != IGNORE)
+
+
+def unit_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, change_weight: float
+) -> torch.Tensor:
+    """Cross-entropy over units and the end, heavier where the unit changes.
+
+    Args:
+        logits: (B, U + 1, K + 1).
+        targets: (B, U + 1), ``IGNORE`` behind the end.
+        change_weight: Weight of changes against 1 for repetitions.
+
+    Returns:
+        Weighted mean, scalar.
+    """
+    losses = F.cross_entropy(
+        logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
+    )
+    weights = (targets != IGNORE) + (change_weight - 1.0) * unit_changes(targets)
+    return (losses * weights).sum() / weights.sum()
+
+
+@torch.no_grad()
+def unit_accuracies(
+    logits: torch.Tensor, targets: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Top-1, top-5 and top-1 at changes.
+
+    Args:
+        logits: (B, U + 1, K + 1).
+        targets: (B, U + 1), ``IGNORE`` behind the end.
+
+    Returns:
+        ``acc``, ``acc_top5`` and ``acc_change``, scalars.
+    """
+    best = logits.topk(min(5, logits.size(-1)), dim=-1).indices
+    hits = best == targets.unsqueeze(-1)  # (B, U + 1, 5)
+    valid, changes = targets != IGNORE, unit_changes(targets)
+    return {
+        "acc": hits[..., 0][valid].float().mean(),
+        "acc_top5": hits.any(-1)[valid].float().mean(),
+        "acc_change": hits[..., 0][changes].float().mean(),
+    }
+
+
+class ESPnetTasteModel(TrainableState, AbsESPnetModel):
+    """TASTE tokenizer with the unit decoder that trains it.
+
+    Args:
+        tokenizer: Encoder, aggregator and quantizer.
+        unit_decoder: Predicts units from text and TASTE vectors.
+        use_taste: False trains the unit decoder from text alone; encoder and
+            aggregator are then not computed.
+        quantize: False passes continuous vectors on.
+        commit_weight: Weight of the commitment loss.
+        unit_change_weight: Weight of the loss where the unit changes.
+        extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
+            builds the model in the statistics stage.
+    """
+
+    frozen_prefixes = ("tokenizer.encoder.",)
+
+    def __init__(
+        self,
+        tokenizer: TasteTokenizer,
+        unit_decoder: UnitDecoder,
+        use_taste: bool = True,
+        quantize: bool = True,
+        commit_weight: float = 1.0,
+        unit_change_weight: float = 1.0,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.unit_decoder = unit_decoder
+        self.use_taste = use_taste
+        self.quantize = quantize
+        self.commit_weight = commit_weight
+        self.unit_change_weight = unit_change_weight
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+        self._freeze_unused()
+
+    def _freeze_unused(self):
+        if not self.use_taste:
+            self.tokenizer.requires_grad_(False)
+        elif not (self.quantize or self.tokenizer.project_without_codes):
+            self.tokenizer.quantizer.requires_grad_(False)
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss of one batch.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: (B,).
+            text: Token ids, (B, N), -1 at padding.
+            text_lengths: (B,).
+            word_ids: (B, N), -1 at padding.
+            units: (B, U), -1 at padding.
+            units_lengths: (B,).
+            spembs: (B, E).
+            **kwargs: ``utt_id`` of ESPnet's trainer, unused.
+
+        Returns:
+            Loss, statistics and the number of utterances as weight.
+        """
+        text = text.clamp(min=0)
+        taste, loss_commit = None, text.new_zeros((), dtype=torch.float)
+        if self.use_taste:
+            output = self.taste(speech, speech_lengths, text, text_lengths, word_ids)
+            taste, loss_commit = output.quantized, output.loss
+        logits = self.unit_decoder(
+            text, text_lengths, taste, units, units_lengths, spembs
+        )
+        targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
+        loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
+        loss = loss_ce + self.commit_weight * loss_commit
+        used, perplexity = self.tokenizer.quantizer.usage()
+        losses = {"loss": loss, "loss_ce": loss_ce, "loss_commit": loss_commit}
+        stats = {name: value.detach() for name, value in losses.items()}
+        stats |= unit_accuracies(logits, targets)
+        stats |= {"codes_used": used, "codes_perplexity": perplexity}
+        return force_gatherable((loss, stats, text.size(0)), loss.device)
+
+    def taste(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+    ) -> QuantizerOutput:
+        """TASTE vectors of this training step, with or without codes.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: (B,).
+            text: Token ids, (B, N), 0 at padding.
+            text_lengths: (B,).
+            word_ids: (B, N), -1 at padding.
+
+        Returns:
+            Vectors (B, N, D), codes (B, N, Q), commitment loss.
+        """
+        return self.tokenizer(
+            speech, speech_lengths, text, text_lengths, word_ids, self.quantize
+        )
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing: the shapes of the inputs are all that the batches need."""
+        return {}

@@ -1,0 +1,60 @@
+"""The parts of TASTE that a YAML file names.
+
+Each ``x_choices`` gives ``--x`` and ``--x_conf``. Other packages add their own class
+at import: ``quantizer_choices.classes["mine"] = MyQuantizer``.
+"""
+
+from espnet2.train.class_choices import ClassChoices
+
+from espnet2_taste.speech_decoder.fusion import (
+    AbsFusion,
+    ConcatFusion,
+    SumFusion,
+    WeightedSumFusion,
+)
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tokenizer.aggregator import (
+    AbsAggregator,
+    EspnetAggregator,
+    WhisperAggregator,
+)
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.encoders.espnet_asr import EspnetAsrEncoder
+from espnet2_taste.tokenizer.encoders.whisper import PretrainedWhisperEncoder
+from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
+from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+
+speech_encoder_choices = ClassChoices(
+    "speech_encoder",
+    classes={"espnet_asr": EspnetAsrEncoder, "whisper": PretrainedWhisperEncoder},
+    type_check=AbsSpeechEncoder,
+    default="espnet_asr",
+)
+aggregator_choices = ClassChoices(
+    "aggregator",
+    classes={"espnet": EspnetAggregator, "whisper": WhisperAggregator},
+    type_check=AbsAggregator,
+    default="espnet",
+)
+quantizer_choices = ClassChoices(
+    "quantizer",
+    classes={"rvq": ResidualQuantizer},
+    type_check=AbsQuantizer,
+    default="rvq",
+)
+fusion_choices = ClassChoices(
+    "fusion",
+    classes={
+        "weighted_sum": WeightedSumFusion,
+        "sum": SumFusion,
+        "concat": ConcatFusion,
+    },
+    type_check=AbsFusion,
+    default="weighted_sum",
+)
+unit_decoder_choices = ClassChoices(
+    "unit_decoder",
+    classes={"taste": UnitDecoder},
+    type_check=UnitDecoder,
+    default="taste",
+)

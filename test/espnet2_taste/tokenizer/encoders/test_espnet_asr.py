@@ -1,0 +1,133 @@
+"""ESPnet encoder: padding, layers, files, equality with ESPnet's own forward."""
+
+import pytest
+import torch
+
+from espnet2_taste.tokenizer.encoders.espnet_asr import (
+    EspnetAsrEncoder,
+    load_asr_model,
+    reflect_tails,
+)
+
+EBRANCHFORMER = {
+    "encoder": "e_branchformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "num_blocks": 2,
+        "cgmlp_linear_units": 24,
+        "cgmlp_conv_kernel": 7,
+        "merge_conv_kernel": 3,
+        "linear_units": 24,
+        "rel_pos_type": "latest",
+        "use_linear_after_conv": False,
+        "gate_activation": "identity",
+        "attention_layer_type": "rel_selfattn",
+        "pos_enc_layer_type": "rel_pos",
+    },
+}
+TRANSFORMER = {
+    "encoder": "transformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 24,
+        "num_blocks": 2,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_asr_exp):
+    return EspnetAsrEncoder(str(tiny_asr_exp), value_layer=1)
+
+
+def batch(*lengths):
+    torch.manual_seed(1)
+    speech = torch.randn(len(lengths), max(lengths)) * 0.1
+    return speech, torch.tensor(lengths)
+
+
+def test_equals_espnet_without_padding(encoder, tiny_asr_exp):
+    speech, lengths = batch(9000)
+    model, _ = load_asr_model(tiny_asr_exp)
+    with torch.no_grad():
+        want, want_lengths = model.encode(speech, lengths)
+    states = encoder(speech, lengths)
+    assert torch.equal(states.lengths, want_lengths)
+    assert torch.allclose(states.keys, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, EBRANCHFORMER, TRANSFORMER])
+def test_padding_changes_nothing(asr_exp_builder, changes):
+    encoder = EspnetAsrEncoder(str(asr_exp_builder(**changes)))
+    speech, lengths = batch(16000, 7777, 15900, 8321)
+    together = encoder(speech, lengths)
+    for row, length in enumerate(lengths):
+        alone = encoder(speech[row : row + 1, :length], lengths[row : row + 1])
+        frames = int(alone.lengths[0])
+        assert int(together.lengths[row]) == frames
+        for got, want in (
+            (together.keys, alone.keys),
+            (together.values, alone.values),
+        ):
+            assert torch.allclose(got[row, :frames], want[0], atol=2e-5)
+
+
+def test_layers_run_from_the_first_input_to_the_last_output(encoder):
+    speech, lengths = batch(8000)
+    layers, final, _ = encoder.layer_states(speech, lengths, [0, 1, 2, 1])
+    assert len(layers) == 4 and torch.equal(layers[1], layers[3])
+    assert torch.allclose(encoder.encoder.after_norm(layers[2]), final, atol=1e-6)
+    assert not torch.allclose(layers[0], layers[1])
+
+
+def test_stays_frozen_and_deterministic(encoder):
+    encoder.train()
+    assert not encoder.training
+    assert not any(p.requires_grad for p in encoder.parameters())
+    speech, lengths = batch(8000)
+    first, second = encoder(speech, lengths), encoder(speech, lengths)
+    assert torch.equal(first.keys, second.keys)
+    assert not first.keys.requires_grad
+
+
+def test_rates(encoder):
+    assert encoder.sample_rate == 16000
+    assert encoder.frame_rate == 25.0
+
+
+def test_unknown_layer_is_refused(tiny_asr_exp):
+    with pytest.raises(ValueError, match="value_layer to 0..2"):
+        EspnetAsrEncoder(str(tiny_asr_exp), value_layer=3)
+
+
+def test_short_utterance_is_refused(encoder):
+    with pytest.raises(ValueError, match="utterance 1 .* 700 samples"):
+        encoder(*batch(8000, 700))
+
+
+def test_checkpoint_must_fit(tiny_asr_exp, tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"weight": torch.zeros(1)}, path)
+    with pytest.raises(RuntimeError, match="does not fit"):
+        EspnetAsrEncoder(str(tiny_asr_exp), model_file=str(path))
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match="config.yaml not found"):
+        EspnetAsrEncoder(str(tmp_path))
+    (tmp_path / "config.yaml").write_text("{}")
+    with pytest.raises(ValueError, match="0 model files"):
+        load_asr_model(tmp_path)
+
+
+def test_reflect_tails_equals_reflection_of_each_row():
+    speech, lengths = batch(50, 20, 47)
+    mirrored = reflect_tails(speech, lengths, 8)
+    for row, length in enumerate(lengths.tolist()):
+        want = torch.nn.functional.pad(
+            speech[row, None, :length], (0, 8), mode="reflect"
+        )[0]
+        assert torch.equal(mirrored[row, : length + 8], want)
+        assert not mirrored[row, length + 8 :].any()
