@@ -1,0 +1,260 @@
+"""Pictures of what TASTE does, drawn without a display.
+
+Enters: plain arrays and word times. Leaves: PNG files. No function here runs a
+network or reads an experiment, except ``read_losses``, which reads a checkpoint's reports.
+
+Legend: F frames, N tokens, M mel bins, P pitch frames, W words.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.structures import WordTiming
+
+BLUE, ORANGE, GREY = "#3b6ea5", "#d98032", "#888888"
+
+
+def _figure(rows: int, size: tuple[float, float], columns: int = 1, **options):
+    """New figure on the Agg canvas, independent of pyplot's state, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
+
+
+def _save(figure, path: str | os.PathLike) -> None:
+    """Write a PNG through a rename, without a date, so that it can be compared."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name("." + path.name)
+    figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+    os.replace(temporary, path)
+
+
+def _mark_words(axis, timings: Sequence[WordTiming], top: bool = True) -> None:
+    """Draw word boundaries and, above the axis, the words."""
+    for timing in timings:
+        for time in (timing.start, timing.end):
+            axis.axvline(time, color="white" if top else GREY, linewidth=0.7)
+        if top:
+            middle = timing.start + timing.duration / 2
+            axis.text(
+                middle,
+                1.01,
+                timing.word,
+                transform=axis.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                fontsize=9,
+            )
+
+
+def plot_attention(
+    path: str | os.PathLike,
+    mel: np.ndarray,
+    attention: np.ndarray,
+    tokens: Sequence[str],
+    timings: Sequence[WordTiming],
+    seconds: float,
+) -> None:
+    """Show where each token looks: the mel above, the attention below, one time axis.
+
+    Args:
+        path: PNG to write.
+        mel: Log-mel spectrogram, (F_mel, M).
+        attention: Weights of each token over encoder frames, (N, F).
+        tokens: Token labels, (N,).
+        timings: Word boundaries to draw.
+        seconds: Length of the recording; both frame axes span it.
+
+    Raises:
+        ValueError: The number of labels differs from that of the rows.
+    """
+    if len(tokens) != len(attention):
+        raise ValueError(
+            f"expected a label for each of {len(attention)} rows, found {len(tokens)}"
+        )
+    height = 3.0 + 0.18 * len(tokens)
+    figure, (above, below) = _figure(
+        2, (9, height), sharex=True, height_ratios=(1, max(0.8, len(tokens) / 12))
+    )
+    extent = (0, seconds, 0, mel.shape[1])
+    above.imshow(mel.T, aspect="auto", origin="lower", extent=extent, cmap="magma")
+    above.set_ylabel("mel bin")
+    below.imshow(
+        attention,
+        aspect="auto",
+        extent=(0, seconds, len(tokens) - 0.5, -0.5),
+        cmap="magma",
+        interpolation="nearest",
+    )
+    below.set_yticks(range(len(tokens)), tokens, fontsize=8)
+    below.set_xlabel("seconds")
+    _mark_words(above, timings)
+    for timing in timings:
+        below.axvline(timing.start, color="white", linewidth=0.5, alpha=0.6)
+    _save(figure, path)
+
+
+def plot_swap(
+    path: str | os.PathLike,
+    rows: Sequence[tuple[str, Sequence[WordTiming], Sequence[int]]],
+) -> None:
+    """Show word durations as bars laid end to end, swapped words in colour.
+
+    Args:
+        path: PNG to write.
+        rows: Title of each reading, its words and the indices of swapped words.
+    """
+    figure, (axis,) = _figure(1, (10, 0.9 + 0.55 * len(rows)))
+    for line, (_, timings, chosen) in enumerate(rows):
+        origin = timings[0].start if timings else 0.0
+        for index, timing in enumerate(timings):
+            axis.barh(
+                line,
+                timing.duration,
+                left=timing.start - origin,
+                color=ORANGE if index in chosen else BLUE,
+                edgecolor="white",
+                height=0.8,
+            )
+            axis.text(
+                timing.start - origin + timing.duration / 2,
+                line,
+                f"{timing.word}\n{1000 * timing.duration:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white",
+            )
+    axis.set_yticks(range(len(rows)), [title for title, _, _ in rows])
+    axis.invert_yaxis()
+    axis.set_xlabel("seconds; in the bars milliseconds; orange: codes exchanged")
+    _save(figure, path)
+
+
+def plot_pitch(
+    path: str | os.PathLike,
+    tracks: Mapping[str, np.ndarray],
+    timings: Mapping[str, Sequence[WordTiming]],
+    hop_seconds: float = 0.01,
+) -> None:
+    """Show F0 tracks one below the other with the words of each.
+
+    Args:
+        path: PNG to write.
+        tracks: F0 in Hz by title, 0 where unvoiced, (P,) each.
+        timings: Words of the same titles.
+        hop_seconds: Distance of the frames.
+    """
+    figure, axes = _figure(
+        len(tracks), (9, 0.6 + 1.6 * len(tracks)), sharex=True, sharey=True
+    )
+    for axis, (title, track) in zip(axes, tracks.items()):
+        times = np.arange(len(track)) * hop_seconds
+        voiced = np.where(track > 0, track, np.nan)
+        axis.plot(times, voiced, ".", markersize=3, color=BLUE)
+        for timing in timings.get(title, ()):
+            axis.axvline(timing.start, color=GREY, linewidth=0.5)
+            axis.text(
+                timing.start,
+                1.01,
+                timing.word,
+                transform=axis.get_xaxis_transform(),
+                fontsize=8,
+            )
+        axis.set_ylabel(f"{title}\nHz", fontsize=8)
+    axes[-1].set_xlabel("seconds")
+    _save(figure, path)
+
+
+def plot_scatter(
+    path: str | os.PathLike,
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float], str]],
+    label: str,
+) -> None:
+    """Show paired values side by side, the diagonal drawn.
+
+    Args:
+        path: PNG to write.
+        panels: By title: values of the original, of the rendition, and a note.
+        label: What is measured, with its unit.
+    """
+    size = (3.1 * len(panels) + 0.6, 3.4)
+    figure, axes = _figure(1, size, columns=len(panels), sharex=True, sharey=True)
+    values = [np.concatenate([first, second]) for first, second, _ in panels.values()]
+    known = np.concatenate(values) if values else np.zeros(0)
+    known = known[np.isfinite(known)]
+    ends = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    for axis, (title, (first, second, note)) in zip(axes, panels.items()):
+        axis.plot(ends, ends, color=GREY, linewidth=0.8)
+        axis.plot(first, second, ".", markersize=3, alpha=0.5, color=BLUE)
+        axis.set_title(f"{title}\n{note}", fontsize=9)
+        axis.set_xlabel(f"original {label}", fontsize=8)
+    axes[0].set_ylabel(f"rendition {label}", fontsize=8)
+    _save(figure, path)
+
+
+def read_losses(
+    checkpoint: str | os.PathLike,
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Read what ESPnet's trainer reported after every epoch.
+
+    Args:
+        checkpoint: ``checkpoint.pth`` of an experiment, which carries the reports.
+
+    Returns:
+        ``result["train"]["loss"][3]`` is the training loss of epoch 3.
+
+    Raises:
+        ValueError: The file is missing.
+    """
+    import torch
+
+    if not Path(checkpoint).is_file():
+        raise ValueError(f"{checkpoint}: expected a checkpoint; train the model first")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    curves: dict[str, dict[str, dict[int, float]]] = {"train": {}, "valid": {}}
+    for epoch, phases in sorted(state["reporter"]["stats"].items()):
+        for phase in curves:
+            for name, value in phases.get(phase, {}).items():
+                if isinstance(value, (int, float)):
+                    curves[phase].setdefault(name, {})[int(epoch)] = float(value)
+    return curves
+
+
+def plot_losses(
+    path: str | os.PathLike,
+    curves: Mapping[str, Mapping[str, Mapping[int, float]]],
+    names: Sequence[str] = ("loss", "acc", "acc_change"),
+) -> None:
+    """Show curves of training and validation over epochs.
+
+    Args:
+        path: PNG to write.
+        curves: From ``read_losses``.
+        names: Values to show, those that exist.
+    """
+    shown = [n for n in names if any(n in phase for phase in curves.values())]
+    figure, axes = _figure(
+        max(1, len(shown)), (7, 2.2 * max(1, len(shown))), sharex=True
+    )
+    for axis, name in zip(axes, shown):
+        for phase, color in (("train", BLUE), ("valid", ORANGE)):
+            points = curves.get(phase, {}).get(name, {})
+            axis.plot(
+                list(points),
+                list(points.values()),
+                color=color,
+                marker=".",
+                label=phase,
+            )
+        axis.set_ylabel(name)
+        axis.legend(fontsize=8)
+    axes[-1].set_xlabel("epoch")
+    _save(figure, path)

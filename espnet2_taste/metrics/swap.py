@@ -1,0 +1,180 @@
+"""Token swap as a measured study (paper, figure on token exchange).
+
+A text is read slowly and fast. The codes of a few words change places between the two
+readings, both are rendered again, and the durations of all words are measured. If a
+code describes its own word and nothing else, swapped words take the other reading's
+duration and their neighbours keep theirs. This module holds the design and the
+arithmetic; the networks are driven by ``bin/taste_swap.py``.
+
+Legend: W words, Q codebooks.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from espnet2_taste.structures import WordTiming
+
+
+@dataclass(frozen=True)
+class SwapReading:
+    """One reading before and after the swap.
+
+    Attributes:
+        name: Utterance.
+        direction: +1 if its swapped words should become longer (the fast reading),
+            -1 if shorter (the slow one).
+        chosen: Indices of the swapped words.
+        own: Word times with its own codes, (W,).
+        swapped: Word times after the swap, (W,).
+        other: Word times of the other reading with its own codes, (W,).
+    """
+
+    name: str
+    direction: int
+    chosen: tuple[int, ...]
+    own: tuple[WordTiming, ...]
+    swapped: tuple[WordTiming, ...]
+    other: tuple[WordTiming, ...]
+
+
+@dataclass(frozen=True)
+class SwapScores:
+    """What swapping does, over all readings.
+
+    Attributes:
+        readings: Number of readings.
+        swapped_words: Number of swapped words.
+        share_right: Share of them whose duration moved the right way (a duration
+            that did not change counts as wrong).
+        share_right_slow: The same of words that should become shorter.
+        share_right_fast: The same of words that should become longer.
+        way: Median of how far swapped words went, 1 being the other reading's
+            duration; over words whose two readings differ by 20 ms or more.
+        unswapped_words: Number of words that kept their codes.
+        unswapped_change: Median of their |change| / duration.
+        unswapped_change_neighbours: The same of words next to a swapped one.
+    """
+
+    readings: int
+    swapped_words: int
+    share_right: float
+    share_right_slow: float
+    share_right_fast: float
+    way: float
+    unswapped_words: int
+    unswapped_change: float
+    unswapped_change_neighbours: float
+
+
+def choose_words(
+    name: str, num_words: int, seed: int = 0, share: float = 0.25
+) -> tuple[int, ...]:
+    """Choose the words to swap: at random, but no two neighbours.
+
+    The choice depends on the name and the seed alone, so it is the same in every run
+    and does not change when other utterances are added.
+
+    Args:
+        name: Name of the pair.
+        num_words: W.
+        seed: Seed of the study.
+        share: Share of the words to choose; at least one is chosen.
+
+    Returns:
+        Indices in ascending order.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode("utf-8"))])
+    wanted = max(1, round(share * num_words))
+    chosen: list[int] = []
+    for index in rng.permutation(num_words).tolist():
+        if len(chosen) < wanted and all(abs(index - other) > 1 for other in chosen):
+            chosen.append(index)
+    return tuple(sorted(chosen))
+
+
+def exchange(
+    first: np.ndarray, second: np.ndarray, chosen: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let the codes of chosen words change places.
+
+    Args:
+        first: Codes of one reading, (W, Q).
+        second: Codes of the other, (W, Q).
+        chosen: Indices of the words.
+
+    Returns:
+        Both readings after the swap; the inputs stay as they are.
+
+    Raises:
+        ValueError: The readings have different numbers of words.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected two readings of one text, found codes of shape {first.shape} "
+            f"and {second.shape}; check that pairs.tsv joins equal texts"
+        )
+    mixed_first, mixed_second = first.copy(), second.copy()
+    rows = list(chosen)
+    mixed_first[rows], mixed_second[rows] = second[rows], first[rows]
+    return mixed_first, mixed_second
+
+
+def score_swaps(readings: Sequence[SwapReading]) -> SwapScores:
+    """Measure what the swap did to durations.
+
+    Args:
+        readings: Both readings of every pair.
+
+    Returns:
+        The scores; nan where nothing was swapped.
+    """
+    parts = [_measure(reading) for reading in readings]
+    right, towards, way, change, neighbours = (
+        np.concatenate(column) if column else np.zeros(0)
+        for column in (list(zip(*parts)) or [()] * 5)
+    )
+    return SwapScores(
+        readings=len(readings),
+        swapped_words=len(right),
+        share_right=_mean(right),
+        share_right_slow=_mean(right[towards < 0]),
+        share_right_fast=_mean(right[towards > 0]),
+        way=_median(way),
+        unswapped_words=len(change),
+        unswapped_change=_median(change),
+        unswapped_change_neighbours=_median(change[neighbours.astype(bool)]),
+    )
+
+
+def _measure(reading: SwapReading) -> tuple[np.ndarray, ...]:
+    """One reading: of swapped words whether they moved right, their direction and how
+    far they went; of the others their relative change and whether they are beside."""
+    own, swapped, other = map(_durations, (reading.own, reading.swapped, reading.other))
+    chosen = np.zeros(len(own), dtype=bool)
+    chosen[list(reading.chosen)] = True
+    padded = np.pad(chosen, 1)
+    beside = padded[:-2] | padded[2:]
+    move, distance = swapped - own, other - own
+    far = chosen & (np.abs(distance) >= 0.02)
+    return (
+        move[chosen] * reading.direction > 0,
+        np.full(chosen.sum(), reading.direction),
+        move[far] / distance[far],
+        np.abs(move[~chosen]) / own[~chosen].clip(min=0.01),
+        beside[~chosen],
+    )
+
+
+def _durations(timings: Sequence[WordTiming]) -> np.ndarray:
+    return np.array([timing.duration for timing in timings])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")

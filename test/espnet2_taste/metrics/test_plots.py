@@ -1,0 +1,59 @@
+"""Pictures are drawn, complete and the same every time."""
+
+import numpy as np
+import pytest
+import torch
+
+from espnet2_taste.metrics.plots import (
+    plot_attention,
+    plot_losses,
+    plot_pitch,
+    plot_scatter,
+    plot_swap,
+    read_losses,
+)
+from espnet2_taste.structures import WordTiming
+
+WORDS = [WordTiming("red", 0.1, 0.3), WordTiming("dog", 0.4, 0.5)]
+
+
+def is_png(path):
+    return path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_attention(tmp_path):
+    mel, attention = np.random.rand(100, 80), np.random.rand(3, 25)
+    plot_attention(tmp_path / "a.png", mel, attention, ["re", "d", "dog"], WORDS, 1.0)
+    assert is_png(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="label for each of 3 rows"):
+        plot_attention(tmp_path / "b.png", mel, attention, ["red"], WORDS, 1.0)
+
+
+def test_swap_is_repeatable(tmp_path):
+    rows = [("slow", WORDS, ()), ("slow, swapped", WORDS, (1,)), ("empty", [], ())]
+    plot_swap(tmp_path / "images" / "a.png", rows)
+    plot_swap(tmp_path / "images" / "b.png", rows)
+    first, second = sorted((tmp_path / "images").iterdir())
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_pitch_and_scatter(tmp_path):
+    track = np.r_[np.zeros(10), np.full(50, 120.0)]
+    plot_pitch(tmp_path / "p.png", {"original": track, "x": track}, {"x": WORDS})
+    values = np.array([1.0, 2.0, np.nan])
+    plot_scatter(tmp_path / "s.png", {"a": (values, values, "r = 1")}, "duration (s)")
+    assert is_png(tmp_path / "p.png") and is_png(tmp_path / "s.png")
+
+
+def test_losses_come_from_the_checkpoint(tmp_path):
+    stats = {
+        epoch: {"train": {"loss": 1.0 / epoch, "time": 3.0}, "valid": {"loss": 2.0}}
+        for epoch in (2, 1)
+    }
+    torch.save({"reporter": {"stats": stats}}, tmp_path / "checkpoint.pth")
+    curves = read_losses(tmp_path / "checkpoint.pth")
+    assert curves["train"]["loss"] == {1: 1.0, 2: 0.5}
+    plot_losses(tmp_path / "l.png", curves)
+    assert is_png(tmp_path / "l.png")
+    with pytest.raises(ValueError, match="train the model first"):
+        read_losses(tmp_path / "none.pth")

@@ -1,0 +1,83 @@
+"""Design and arithmetic of the swap study."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet2_taste.metrics.swap import (
+    SwapReading,
+    choose_words,
+    exchange,
+    score_swaps,
+)
+from espnet2_taste.structures import WordTiming
+
+
+def timed(durations):
+    starts = np.cumsum([0, *durations[:-1]])
+    return tuple(WordTiming("w", s, d) for s, d in zip(starts, durations))
+
+
+@given(st.text(max_size=8), st.integers(1, 20), st.integers(0, 9))
+def test_choice_is_repeatable_and_without_neighbours(name, num_words, seed):
+    chosen = choose_words(name, num_words, seed)
+    assert chosen == choose_words(name, num_words, seed)
+    assert 1 <= len(chosen) <= max(1, round(num_words / 4))
+    assert all(b - a > 1 for a, b in zip(chosen, chosen[1:]))
+    assert all(0 <= index < num_words for index in chosen)
+
+
+def test_choices_differ_between_utterances():
+    assert len({choose_words(f"u{i}", 9) for i in range(20)}) > 5
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_exchanging_twice_gives_the_codes_back(seed, num_words):
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 9, (2, num_words, 3))
+    chosen = choose_words("u", num_words, seed)
+    once = exchange(first, second, chosen)
+    kept = [i for i in range(num_words) if i not in chosen]
+    assert (once[0][kept] == first[kept]).all()
+    assert (once[0][list(chosen)] == second[list(chosen)]).all()
+    twice = exchange(*once, chosen)
+    assert (twice[0] == first).all() and (twice[1] == second).all()
+
+
+def test_readings_of_different_texts_are_refused():
+    with pytest.raises(ValueError, match="pairs.tsv"):
+        exchange(np.zeros((3, 2)), np.zeros((4, 2)), [0])
+
+
+def test_a_perfect_swap():
+    slow, fast = timed([0.4, 0.4, 0.4, 0.4]), timed([0.2, 0.2, 0.2, 0.2])
+    mixed_slow, mixed_fast = timed([0.4, 0.2, 0.4, 0.4]), timed([0.2, 0.4, 0.2, 0.22])
+    scores = score_swaps(
+        [
+            SwapReading("s", -1, (1,), slow, mixed_slow, fast),
+            SwapReading("f", 1, (1,), fast, mixed_fast, slow),
+        ]
+    )
+    assert scores.share_right == scores.share_right_slow == 1.0
+    assert scores.way == pytest.approx(1.0)
+    assert scores.unswapped_words == 6
+    assert scores.unswapped_change == 0.0
+
+
+def test_no_change_is_not_the_right_way():
+    slow = timed([0.4, 0.4])
+    scores = score_swaps([SwapReading("s", -1, (0,), slow, slow, slow)])
+    assert scores.share_right == 0.0 and math.isnan(scores.way)
+    assert math.isnan(scores.share_right_fast)
+    assert math.isnan(score_swaps([]).share_right)
+
+
+def test_neighbours_are_told_from_the_rest():
+    own = timed([0.2] * 5)
+    swapped = timed([0.3, 0.3, 0.2, 0.2, 0.2])
+    scores = score_swaps([SwapReading("f", 1, (0,), own, swapped, own)])
+    assert scores.unswapped_change_neighbours == pytest.approx(0.5)
+    assert scores.unswapped_change == 0.0
