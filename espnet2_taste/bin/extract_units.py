@@ -1,0 +1,141 @@
+"""Write the speech units and speaker embeddings of sets (stage 5).
+
+Enters: a unit directory and sets with ``wav.scp``. Leaves in each set: ``units`` (one
+line an utterance, ESPnet's ``text_int``) and ``spembs.ark``/``spembs.scp`` (one vector
+an utterance, ESPnet's ``kaldi_ark``). Finished sets are kept unless the unit directory
+is newer.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.extract_units --units_dir exp/units \\
+      --dump_dir dump/raw --sets "train dev test"
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Write the speech units and speaker embeddings of sets",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--units_dir", required=True, help="From fit_units")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def is_done(folder: Path, units_dir: Path) -> bool:
+    """Whether a set holds units and embeddings of exactly its utterances."""
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    made = units_dir / "config.yaml"
+    names = sorted(read_table(folder / "wav.scp"))
+    for path in (folder / "units", folder / "spembs.scp"):
+        if not path.is_file() or path.stat().st_mtime < made.stat().st_mtime:
+            return False
+        if sorted(read_table(path)) != names:
+            return False
+    return True
+
+
+def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str):
+    """Write units and embeddings of one set.
+
+    Args:
+        extractor: ``AbsUnitExtractor``.
+        embedder: ``AbsSpeakerEmbedder`` for the same sample rate.
+        folder: The set.
+        batch_size: Utterances at once.
+        device: Where the networks are.
+
+    Returns:
+        Number of utterances.
+
+    Raises:
+        ValueError: Audio cannot be read, or the two want different sample rates.
+    """
+    import torch
+
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.units.batches import speech_batches
+
+    if extractor.sample_rate != embedder.sample_rate:
+        raise ValueError(
+            f"the units want {extractor.sample_rate} Hz, the speaker embeddings "
+            f"{embedder.sample_rate} Hz; set sample_rate in speaker_embedder_conf"
+        )
+    wavs = read_table(folder / "wav.scp")
+    rows, vectors = {}, {}
+    with torch.no_grad():
+        for batch in speech_batches(
+            wavs, extractor.sample_rate, batch_size, folder.name, device
+        ):
+            units, lengths = extractor(batch.speech, batch.lengths)
+            spembs = embedder(batch.speech, batch.lengths).cpu().numpy()
+            for row, name in enumerate(batch.names):
+                kept = units[row, : int(lengths[row])].tolist()
+                rows[name] = " ".join(map(str, kept))
+                vectors[name] = spembs[row]
+    write_vectors(folder, vectors)
+    write_table(folder / "units", rows)
+    return len(rows)
+
+
+def write_vectors(folder: Path, vectors: dict) -> None:
+    """Write ``spembs.ark`` and then ``spembs.scp``, sorted by utterance."""
+    import kaldiio
+
+    from espnet2_taste.data.kaldi_dir import sort_keys
+
+    part = folder / "spembs.scp.part"
+    with kaldiio.WriteHelper(f"ark,scp:{folder / 'spembs.ark'},{part}") as writer:
+        for name in sort_keys(vectors):
+            writer(name, vectors[name])
+    os.replace(part, folder / "spembs.scp")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"extract_units: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Extract every set with the same networks, loaded only if a set needs them."""
+    units_dir = Path(args.units_dir)
+    if not (units_dir / "config.yaml").is_file():
+        raise ValueError(
+            f"{units_dir / 'config.yaml'} not found: run fit_units (stage 5) first"
+        )
+    folders = [Path(args.dump_dir) / name for name in args.sets.split()]
+    waiting = [folder for folder in folders if not is_done(folder, units_dir)]
+    if not waiting:
+        print("extract_units: all sets are done")
+        return
+    from espnet2_taste.units.unit_exp import load_speaker_embedder, load_unit_extractor
+
+    device = "cuda" if args.ngpu else "cpu"
+    extractor = load_unit_extractor(units_dir).to(device)
+    embedder = load_speaker_embedder(units_dir).to(device)
+    for folder in waiting:
+        count = extract_set(extractor, embedder, folder, args.batch_size, device)
+        print(f"{folder / 'units'}: {count} utterances")
+
+
+if __name__ == "__main__":
+    main()

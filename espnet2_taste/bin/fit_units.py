@@ -1,0 +1,120 @@
+"""Learn speech units and the speaker average from a training set (stage 5).
+
+Enters: an ASR experiment and a set with ``wav.scp``. Leaves: a unit directory
+(``config.yaml``, ``kmeans.pt``, ``spembs.pt``). A finished directory that was made with
+the same options is kept.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.fit_units --asr_exp exp/asr --layer 4 \\
+      --num_units 200 --data_dir dump/raw/train --output_dir exp/units
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = ArgumentParser(
+        description="Learn speech units and the speaker average from a set",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data_dir", required=True, help="Training set")
+    parser.add_argument("--output_dir", required=True, help="Unit directory to write")
+    parser.add_argument("--unit_extractor", default="kmeans", help="Kind of units")
+    parser.add_argument(
+        "--unit_extractor_conf",
+        action=NestedDictAction,
+        default={},
+        help="Options of the units",
+    )
+    parser.add_argument("--asr_exp", help="Short for unit_extractor_conf asr_exp=...")
+    parser.add_argument("--layer", type=int, help="Short for its layer=...")
+    parser.add_argument("--num_units", type=int, help="Short for its num_units=...")
+    parser.add_argument(
+        "--speaker_embedder", default="mel_statistics", help="Kind of embeddings"
+    )
+    parser.add_argument(
+        "--speaker_embedder_conf",
+        action=NestedDictAction,
+        default={},
+        help="Options of the embeddings",
+    )
+    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
+    parser.add_argument("--seed", type=int, default=0, help="Of the first centroids")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def unit_config(args: argparse.Namespace) -> dict:
+    """Choices and options that define the units, as ``config.yaml`` keeps them."""
+    short = {name: getattr(args, name) for name in ("asr_exp", "layer", "num_units")}
+    given = {name: value for name, value in short.items() if value is not None}
+    return {
+        "unit_extractor": args.unit_extractor,
+        "unit_extractor_conf": {**args.unit_extractor_conf, **given},
+        "speaker_embedder": args.speaker_embedder,
+        "speaker_embedder_conf": dict(args.speaker_embedder_conf),
+        "data_dir": args.data_dir,
+        "seed": args.seed,
+    }
+
+
+def is_done(output_dir: Path, config: dict) -> bool:
+    """Whether the directory was finished with these options."""
+    import yaml
+
+    path = output_dir / "config.yaml"
+    if not path.is_file():
+        return False
+    return config.items() <= yaml.safe_load(path.read_text("utf-8")).items()
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"fit_units: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit both on the training set and write the directory."""
+    config = unit_config(args)
+    if is_done(Path(args.output_dir), config):
+        print(f"fit_units: {args.output_dir} is done")
+        return
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.units import unit_exp
+    from espnet2_taste.units.batches import speech_batches
+
+    wavs = read_table(Path(args.data_dir) / "wav.scp")
+    device = "cuda" if args.ngpu else "cpu"
+    extractor = unit_exp.build_unit_extractor(config).to(device)
+    embedder = unit_exp.build_speaker_embedder(config).to(device)
+
+    def batches(rate: int, label: str):
+        return speech_batches(wavs, rate, args.batch_size, label, device)
+
+    facts = extractor.fit(batches(extractor.sample_rate, "units"), args.seed)
+    embedder.fit(batches(embedder.sample_rate, "speakers"))
+    unit_exp.write_units_dir(args.output_dir, {**config, **facts}, extractor, embedder)
+    print(
+        f"fit_units: {args.output_dir}: {extractor.num_units} units at "
+        f"{extractor.unit_rate:g} Hz, embeddings of {embedder.size}; {dict(facts)}"
+    )
+
+
+if __name__ == "__main__":
+    main()

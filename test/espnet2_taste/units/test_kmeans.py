@@ -1,0 +1,83 @@
+"""k-means: against a slow loop, on clear clusters, as units of a batch."""
+
+import pytest
+import torch
+from torch import nn
+
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.kmeans import KmeansUnits, fit_kmeans, nearest
+
+
+class HopEncoder(AbsSpeechEncoder):
+    """Frames are pairs of samples."""
+
+    key_size = value_size = 2
+    frame_rate, sample_rate, num_layers, value_layer = 25.0, 50, 1, 1
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.freeze()
+
+    def layer_states(self, speech, speech_lengths, layers):
+        frames = speech[:, : speech.size(1) // 2 * 2].unflatten(1, (-1, 2))
+        return [frames * layer for layer in layers], frames, speech_lengths // 2
+
+
+def blobs():
+    generator = torch.Generator().manual_seed(0)
+    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    noise = 0.3 * torch.randn(4, 30, 2, generator=generator)
+    return centers, (centers.unsqueeze(1) + noise).flatten(0, 1)
+
+
+def test_nearest_equals_slow_loop():
+    frames, centroids = torch.randn(3, 5, 4), torch.randn(6, 4)
+    units = nearest(frames, centroids)
+    for index in [(0, 0), (1, 3), (2, 4)]:
+        distances = [(frames[index] - c).norm().item() for c in centroids]
+        assert units[index] == distances.index(min(distances))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clear_clusters_are_found(seed):
+    centers, frames = blobs()
+    centroids = fit_kmeans(frames, 4, seed)
+    assert (torch.cdist(centers, centroids).min(1).values < 0.3).all()
+
+
+def test_same_seed_same_units_and_more_units_than_places():
+    frames = torch.zeros(20, 2)
+    frames[10:] = 1.0
+    assert torch.isfinite(fit_kmeans(frames, 5, 0)).all()
+    _, frames = blobs()
+    torch.testing.assert_close(fit_kmeans(frames, 7, 3), fit_kmeans(frames, 7, 3))
+
+
+def test_units_of_a_batch_and_their_state():
+    extractor = KmeansUnits(HopEncoder(), layer=1, num_units=4)
+    _, frames = blobs()
+    speech = frames.flatten().repeat(2, 1)  # (2, 240)
+    lengths = torch.tensor([240, 7])
+    facts = extractor.fit([SpeechBatch(["a", "b"], speech, lengths)], seed=0)
+    assert facts["frames"] == 123 and 3.5 < facts["unit_perplexity"] <= 4.0
+    units, unit_lengths = extractor(speech, lengths)
+    assert unit_lengths.tolist() == [120, 3]
+    assert (units[1, 3:] == -1).all() and (units[1, :3] == units[0, :3]).all()
+    assert len(set(units[0, :30].tolist())) == 1
+
+    again = KmeansUnits(HopEncoder(), layer=1, num_units=4)
+    again.load_fitted_state(extractor.fitted_state())
+    assert torch.equal(again(speech, lengths)[0], units)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="3 frames.*5 units"):
+        fit_kmeans(torch.randn(3, 2), 5)
+    with pytest.raises(ValueError, match="layer 2"):
+        KmeansUnits(HopEncoder(), layer=2, num_units=4)
+    with pytest.raises(ValueError, match=r"\(4, D\).*\(3, 2\)"):
+        KmeansUnits(HopEncoder(), 1, 4).load_fitted_state(
+            {"centroids": torch.zeros(3, 2)}
+        )
