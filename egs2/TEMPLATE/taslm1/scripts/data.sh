@@ -101,7 +101,5 @@ stage_5_units() {
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
         --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.extract_spembs --dump_dir "${raw}" \
-        --sets "${sets[*]}" --nj "${nj}"
     finish
 }
