@@ -1,0 +1,138 @@
+"""Aggregator: padding, gradients, initialisation, attention maps."""
+
+import pytest
+import torch
+
+from espnet2_taste.structures import EncoderStates
+from espnet2_taste.tokenizer.aggregator import (
+    EspnetAggregator,
+    WhisperAggregator,
+    sinusoidal_positions,
+)
+
+SIZES = {"vocab_size": 20, "key_size": 8, "value_size": 8, "size": 8, "num_heads": 2}
+SIZES |= {"linear_units": 12, "num_layers": 2}
+WORD_IDS = torch.tensor([[0, 0, 1, 2, 2, 2], [0, 1, 1, -1, -1, -1]])
+LENGTHS = torch.tensor([6, 3])
+FRAMES = torch.tensor([11, 7])
+
+
+def states(frames=FRAMES):
+    torch.manual_seed(3)
+    keys, values = torch.randn(2, 11, 8), torch.randn(2, 11, 8)
+    return EncoderStates(keys, values, frames)
+
+
+def build(kind, **options):
+    torch.manual_seed(0)
+    return kind(**SIZES, prefix=(19, 3), **options).eval()
+
+
+@pytest.mark.parametrize("kind", [EspnetAggregator, WhisperAggregator])
+def test_padding_changes_nothing(kind):
+    model, whole = build(kind), states()
+    text = torch.randint(0, 20, (2, 6))
+    together = model(text, LENGTHS, WORD_IDS, whole)
+    assert together.shape == (2, 6, model.output_size)
+    alone = EncoderStates(whole.keys[1:, :7], whole.values[1:, :7], FRAMES[1:])
+    single = model(text[1:, :3], LENGTHS[1:], WORD_IDS[1:, :3], alone)
+    assert torch.allclose(together[1, :3], single[0], atol=1e-6)
+
+
+def test_tokens_of_a_word_share_a_vector_only_at_word_level():
+    text = torch.randint(0, 20, (2, 6))
+    pooled = build(EspnetAggregator)(text, LENGTHS, WORD_IDS, states())
+    assert torch.allclose(pooled[0, 3], pooled[0, 5])
+    free = build(EspnetAggregator, word_level=False)
+    free = free(text, LENGTHS, WORD_IDS, states())
+    assert not torch.allclose(free[0, 3], free[0, 5])
+    assert torch.allclose(free[0, 3:6].mean(0), pooled[0, 4], atol=1e-6)
+
+
+def test_only_chosen_parts_train():
+    model = build(EspnetAggregator, trainable_layers=[1])
+    text = torch.randint(0, 20, (2, 6))
+    model(text, LENGTHS, WORD_IDS, states()).square().sum().backward()
+    moved = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert moved and all(n.startswith(("blocks.1.", "norm.")) for n in moved)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert moved == trained
+
+
+def test_values_start_as_the_identity():
+    model = build(WhisperAggregator, identity_values=True)
+    for block in model.blocks:
+        assert torch.equal(block.encoder_attn.v_proj.weight, torch.eye(8))
+    with pytest.raises(ValueError, match="aggregator_conf.size to 9"):
+        build(WhisperAggregator, identity_values=True) and WhisperAggregator(
+            **{**SIZES, "value_size": 9}, identity_values=True
+        )
+
+
+def test_attention_rows_sum_to_one_over_valid_frames():
+    model = build(EspnetAggregator)
+    maps = model.attention(torch.randint(0, 20, (2, 6)), states())
+    assert maps.shape == (2, 2, 2, 6, 11)
+    assert torch.allclose(maps.sum(-1), torch.ones(2, 2, 2, 6), atol=1e-6)
+    assert not maps[1, ..., 7:].any()
+
+
+def test_values_are_read_at_all():
+    model, whole = build(EspnetAggregator), states()
+    text = torch.randint(0, 20, (2, 6))
+    other = EncoderStates(whole.keys, whole.values + 1.0, whole.lengths)
+    assert not torch.allclose(
+        model(text, LENGTHS, WORD_IDS, whole), model(text, LENGTHS, WORD_IDS, other)
+    )
+
+
+def test_initialisation_names_what_does_not_fit():
+    model = build(EspnetAggregator)
+    state = model.state_dict()
+    state["norm.weight"] = torch.ones(9)
+    state["extra"] = state.pop("embed.weight")
+    with pytest.raises(ValueError) as error:
+        model.load_decoder_state(state)
+    for word in ("embed.weight", "extra", "norm.weight: (9,) given, (8,) wanted"):
+        assert word in str(error.value)
+
+
+def test_espnet_decoder_gives_the_same_hidden_states(tiny_asr_exp):
+    from espnet2_taste.tokenizer.encoders.espnet_asr import (
+        EspnetAsrEncoder,
+        load_asr_model,
+    )
+
+    encoder = EspnetAsrEncoder(str(tiny_asr_exp))
+    decoder = load_asr_model(tiny_asr_exp)[0].decoder
+    vocabulary = len(encoder.token_list())
+    sizes = {"size": 16, "num_heads": 2, "linear_units": 24, "num_layers": 2}
+    model = EspnetAggregator(vocabulary, 16, 16, **sizes).eval()
+    model.load_decoder_state(encoder.decoder_state())
+    memory, ids = torch.randn(1, 9, 16), torch.randint(0, vocabulary, (1, 5))
+    lengths = torch.tensor([9]), torch.tensor([5])
+    with torch.no_grad():
+        _, _, want = _with_hidden(decoder, memory, lengths, ids)
+        got = model.decode(ids, EncoderStates(memory, memory, lengths[0]))
+    assert torch.allclose(got, want, atol=1e-5)
+
+
+def _with_hidden(decoder, memory, lengths, ids):
+    logits, out_lengths = decoder(memory, lengths[0], ids, lengths[1])
+    seen = []
+    hook = decoder.after_norm.register_forward_hook(lambda m, a, out: seen.append(out))
+    decoder(memory, lengths[0], ids, lengths[1])
+    hook.remove()
+    return logits, out_lengths, seen[0]
+
+
+def test_position_table_is_a_table_of_sines():
+    table = sinusoidal_positions(4, 6)
+    assert torch.allclose(table[3, 0], torch.sin(torch.tensor(3.0)))
+    assert torch.allclose(table[3, 5], torch.cos(torch.tensor(3.0 * 10000 ** (-4 / 6))))
+
+
+def test_too_long_text_for_learned_positions():
+    model = build(WhisperAggregator, max_positions=7)
+    with pytest.raises(ValueError, match="8 tokens with the prefix"):
+        model(torch.zeros(2, 6, dtype=torch.long), LENGTHS, WORD_IDS, states())
