@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Score a TASTE tokenizer and what it is compared with (stage 10).
+
+Enters: resynthesis of the evaluation sets by each variant (units from audio, TASTE
+without and with codes, text only), the codes, and the sets as stages 2 to 5 left
+them. Leaves in --output_dir: ``scores.json`` (word errors by the recipe's ASR,
+durations by the same aligner on both sides, F0, unit accuracy, bit rate, each with
+its switches) and ``images``.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq --expdir exp \\
+      --asr_exp exp/asr --dump_dir dump/raw --sets "test" --output_dir exp/taste_vq/scores
+"""
+MODULE = "espnet2_taste.bin.taste_score"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Score a TASTE tokenizer and what it is compared with",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--taste_exp", required=True, help="TASTE with codes")
+    parser.add_argument("--expdir", default="exp", help="Where the experiments are")
+    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
+    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument("--output_dir", required=True, help="Directory of the scores")
+    parser.add_argument(
+        "--inference_model", default="valid.loss.best.pth", help="TASTE checkpoint"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=0.05, help="Equal durations, seconds (+-)"
+    )
+    parser.add_argument("--batch_size", type=int, default=8, help="Utterances at once")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    from espnet2_taste.evaluation.taste import score_tokenizer
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    switches = {
+        "tolerance_seconds": args.tolerance,
+        "aligner": f"expected CTC times, {args.asr_exp}",
+        "asr": f"greedy CTC, {args.asr_exp}",
+        "inference_model": args.inference_model,
+    }
+    try:
+        scores = score_tokenizer(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"taste_score: {error}")
+    result = {"study": "tokenizer", **provenance(MODULE, cmd, switches), **scores}
+    write_json(Path(args.output_dir) / "scores.json", result)
+    print(f"{Path(args.output_dir) / 'scores.json'} written")
+
+
+if __name__ == "__main__":
+    main()

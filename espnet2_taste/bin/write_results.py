@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Collect the scores of a recipe into RESULTS.md (end of stage 13).
+
+Enters: every ``scores.json`` below --expdir. Leaves: one Markdown page with the
+recipe's targets, met or missed, and the tables with the commands that made them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.write_results --expdir exp --output exp/RESULTS.md
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Collect the scores of a recipe into RESULTS.md",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--expdir", default="exp", help="Where the experiments are")
+    parser.add_argument("--output", default="exp/RESULTS.md", help="Page to write")
+    parser.add_argument(
+        "--test_sets", default="test", help="Sets whose targets are listed, one string"
+    )
+    return parser
+
+
+def read_studies(expdir: Path) -> dict[str, dict]:
+    """Read the scores of every study.
+
+    Args:
+        expdir: Where the experiments are.
+
+    Returns:
+        Studies by name, in the order of the stages.
+
+    Raises:
+        ValueError: There are none, or two files hold the same study.
+    """
+    from espnet2_taste.evaluation.report import STUDIES
+    from espnet2_taste.metrics.tables import read_json
+
+    found: dict[str, tuple[Path, dict]] = {}
+    for path in sorted(expdir.rglob("scores.json")):
+        content = read_json(path)
+        study = content.get("study")
+        if study in found:
+            raise ValueError(
+                f"{path} and {found[study][0]} hold the same study '{study}': "
+                "move one of them out of --expdir"
+            )
+        if study in STUDIES:
+            found[study] = (path, content)
+    if not found:
+        raise ValueError(f"no scores.json below {expdir}: run stages 10 and 13 first")
+    return {name: found[name][1] for name in STUDIES if name in found}
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    from espnet2_taste.data.kaldi_dir import write_lines
+    from espnet2_taste.evaluation.report import write_report
+
+    try:
+        studies = read_studies(Path(args.expdir))
+        page = write_report(studies, args.test_sets.split())
+    except ValueError as error:
+        sys.exit(f"write_results: {error}")
+    write_lines(args.output, page.splitlines())
+    print(f"{args.output} written from: {', '.join(studies)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Studies: networks, files and the pure measures of ``metrics`` brought together."""

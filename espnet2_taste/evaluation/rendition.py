@@ -1,0 +1,174 @@
+"""Everything that is measured on a resynthesized set against the original recordings.
+
+Enters: a set as prepared by stages 2 to 4 and the word times, transcripts and audio
+of its resynthesis. Leaves: word errors, durations and F0 as plain numbers, and the
+paired values themselves for pictures. Original and resynthesis are aligned by the
+same aligner; where a set knows the true word times, they are compared as well.
+
+Legend: W words, P pitch frames.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.align.sets import AlignedSet
+from espnet2_taste.data.audio import read_audio
+from espnet2_taste.data.ctm import read_ctm
+from espnet2_taste.data.kaldi_dir import read_kaldi_dir, read_table
+from espnet2_taste.metrics.durations import WordPairs, pair_words, score_durations
+from espnet2_taste.metrics.pitch import track_pitch
+from espnet2_taste.metrics.word_pitch import score_pitch, word_mean_f0
+from espnet2_taste.structures import WordTiming
+
+
+@dataclass(frozen=True)
+class OriginalSet:
+    """What is known about the recordings of a set.
+
+    Attributes:
+        name: The set.
+        wavs: Audio of each utterance.
+        texts: Words of each utterance.
+        speakers: Speaker of each utterance.
+        timings: Word times by the aligner.
+        truth: True word times; empty if unknown.
+        heard: What the recipe's ASR recognised; empty if unknown.
+        word_f0: Mean F0 of the words of each utterance, Hz, nan where unvoiced.
+    """
+
+    name: str
+    wavs: dict[str, str]
+    texts: dict[str, str]
+    speakers: dict[str, str]
+    timings: dict[str, list[WordTiming]]
+    truth: dict[str, list[WordTiming]]
+    heard: dict[str, str]
+    word_f0: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class PairedValues:
+    """Values of each word in the original and in the resynthesis, for pictures.
+
+    Attributes:
+        durations: Seconds, two arrays of (W,).
+        f0: Hz, two arrays of (W,), nan where unvoiced.
+    """
+
+    durations: tuple[np.ndarray, np.ndarray]
+    f0: tuple[np.ndarray, np.ndarray]
+
+
+def read_pitch(path: str) -> np.ndarray:
+    """F0 of a file in every hop of 10 ms, (P,)."""
+    speech, rate = read_audio(path)
+    return track_pitch(speech, rate)
+
+
+def measure_word_f0(
+    wavs: Mapping[str, str], timings: Mapping[str, list[WordTiming]]
+) -> dict[str, np.ndarray]:
+    """Mean F0 of every word of a set.
+
+    Args:
+        wavs: Audio of each utterance.
+        timings: Words of each utterance.
+
+    Returns:
+        Hz of the words of each utterance, nan where unvoiced, (W,) each.
+    """
+    from tqdm import tqdm
+
+    return {
+        name: word_mean_f0(read_pitch(wavs[name]), words)
+        for name, words in tqdm(timings.items(), desc="F0")
+    }
+
+
+def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
+    """Read a set that has been through stage 4 and measure its F0.
+
+    Args:
+        folder: The set.
+        ctm_name: Word times by the aligner.
+
+    Returns:
+        The recordings.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    tables = read_kaldi_dir(folder)
+    timings = read_ctm(folder / ctm_name)
+    truth = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
+    heard_file = folder / "text_asr"
+    return OriginalSet(
+        name=folder.name,
+        wavs=tables.wav,
+        texts=tables.text,
+        speakers=tables.utt2spk,
+        timings=timings,
+        truth=truth,
+        heard=read_table(heard_file) if heard_file.is_file() else {},
+        word_f0=measure_word_f0(tables.wav, timings),
+    )
+
+
+def score_original(original: OriginalSet) -> dict:
+    """Word errors and, with known truth, how good the aligner is on the recordings."""
+    aligned = AlignedSet(original.timings, original.heard, {})
+    scores = {"wer": _errors(aligned, original)} if original.heard else {}
+    if original.truth:
+        pairs = pair_words(original.truth, original.timings)
+        scores["durations_against_truth"] = asdict(score_durations(pairs))
+    return scores
+
+
+def score_rendition(
+    original: OriginalSet,
+    aligned: AlignedSet,
+    wavs: Mapping[str, str],
+    tolerance: float = 0.05,
+) -> tuple[dict, PairedValues]:
+    """Compare a resynthesized set with the original.
+
+    Args:
+        original: The recordings.
+        aligned: Word times and transcripts of the resynthesis.
+        wavs: Its audio.
+        tolerance: Seconds within which two durations count as equal.
+
+    Returns:
+        Numbers (``wer``, ``durations``, ``durations_against_truth``, ``pitch``,
+        ``left_out``), and the paired values.
+    """
+    pairs = pair_words(original.timings, aligned.timings)
+    word_f0 = measure_word_f0(wavs, aligned.timings)
+    first = _values(original.word_f0, pairs)
+    second = _values(word_f0, pairs)
+    speakers = [original.speakers[name] for name in pairs.utterances]
+    scores = {
+        "wer": _errors(aligned, original),
+        "durations": asdict(score_durations(pairs, tolerance)),
+        "pitch": asdict(score_pitch(first, second, speakers, pairs.utterances)),
+        "left_out": dict(pairs.left_out) | aligned.problems,
+    }
+    if original.truth:
+        against = pair_words(original.truth, aligned.timings)
+        scores["durations_against_truth"] = asdict(score_durations(against, tolerance))
+    return scores, PairedValues(pairs.durations(), (first, second))
+
+
+def _errors(aligned: AlignedSet, original: OriginalSet) -> dict:
+    errors = aligned.errors(original.texts)
+    return {"rate": errors.rate, **asdict(errors)}
+
+
+def _values(by_utterance: Mapping[str, np.ndarray], pairs: WordPairs) -> np.ndarray:
+    """Values of the paired words in their order, (W,)."""
+    names = list(dict.fromkeys(pairs.utterances))
+    parts = [by_utterance[name] for name in names]
+    return np.concatenate(parts) if parts else np.zeros(0)

@@ -1,0 +1,264 @@
+"""RESULTS.md from the studies' ``scores.json``.
+
+Enters: the contents of the studies (``tokenizer``, ``swap``, ``slm``). Leaves:
+Markdown: the recipe's targets and whether they are met, then one table a question,
+each with the command and the switches that made it, and the versions at the end. A
+study that is missing is named as missing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
+from espnet2_taste.metrics.tables import Target, format_number, markdown_table
+
+STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the table of targets.
+
+    Attributes:
+        name: What is measured.
+        study: Where it is found.
+        value: Its value, None if it does not exist.
+        target: What it should be.
+    """
+
+    name: str
+    study: str
+    value: float | None
+    target: Target
+
+    def row(self) -> tuple:
+        """Cells of the table."""
+        verdict = "met" if self.target.met(self.value) else "**missed**"
+        if self.value is None:
+            verdict = "not measured"
+        return self.name, self.value, str(self.target), verdict
+
+
+def dig(content, *path, default=None):
+    """Value at a path of nested dictionaries, ``default`` where it breaks off."""
+    for key in path:
+        if not isinstance(content, Mapping) or key not in content:
+            return default
+        content = content[key]
+    return default if content is None else content
+
+
+def list_targets(studies: Mapping[str, Mapping], set_name: str) -> list[Measure]:
+    """The recipe's targets (issue's table) on one test set.
+
+    Args:
+        studies: Studies by name.
+        set_name: Test set.
+
+    Returns:
+        One measure a line.
+    """
+    scores = dig(studies, "tokenizer", "sets", set_name, default={})
+    own = dig(scores, TASTE, "durations", "pearson")
+    text = dig(scores, TEXT_ONLY, "durations", "pearson")
+    gain = own - text if own is not None and text is not None else None
+    swap = dig(studies, "swap", "scores", default={})
+    measures = [
+        ("encoder WER", dig(scores, "original", "wer", "rate"), Target(maximum=0.10)),
+        ("word durations, Pearson r", own, Target(minimum=0.80)),
+        ("... gain over text only", gain, Target(minimum=0.25)),
+        (
+            "word mean F0, Pearson r",
+            dig(scores, TASTE, "pitch", "pearson"),
+            Target(minimum=0.70),
+        ),
+        ("WER of resynthesis", dig(scores, TASTE, "wer", "rate"), Target(maximum=0.15)),
+    ]
+    lines = [Measure(name, "tokenizer", value, goal) for name, value, goal in measures]
+    lines += [
+        Measure(
+            "swapped words that move the right way",
+            "swap",
+            dig(swap, "share_right"),
+            Target(minimum=0.85),
+        ),
+        Measure(
+            "median change of unswapped words",
+            "swap",
+            dig(swap, "unswapped_change"),
+            Target(maximum=0.10),
+        ),
+    ]
+    return lines + _slm_targets(dig(studies, "slm", "models", default={}))
+
+
+def _slm_targets(models: Mapping[str, Mapping]) -> list[Measure]:
+    """Targets of every spoken language model."""
+    goals = (
+        ("text perplexity / base LM", ("perplexity", "ratio"), Target(maximum=1.10)),
+        ("consistent style", ("pairs", "pairs_style", "accuracy"), Target(0.65)),
+        ("consistent voice", ("pairs", "pairs_voice", "accuracy"), Target(0.65)),
+        ("coherent ending", ("pairs", "pairs_coherent", "accuracy"), Target(0.80)),
+        ("rate follows the prompt, r", ("rate", "pearson"), Target(0.4)),
+    )
+    return [
+        Measure(f"{model}: {name}", "slm", dig(scores, *path), goal)
+        for model, scores in (models or {"TASLM": {}}).items()
+        for name, path, goal in goals
+    ]
+
+
+def write_report(studies: Mapping[str, Mapping], test_sets: Iterable[str]) -> str:
+    """Set the whole page.
+
+    Args:
+        studies: Contents of the ``scores.json`` files by their ``study``.
+        test_sets: Sets whose targets are listed; sets the tokenizer study lacks are
+            passed by.
+
+    Returns:
+        Markdown.
+    """
+    scored = dig(studies, "tokenizer", "sets", default={})
+    names = [name for name in test_sets if name in scored] or list(scored)[:1] or ["-"]
+    parts = ["# Results", "Made by `espnet2_taste.bin.write_results`; do not edit."]
+    for name in names:
+        rows = [measure.row() for measure in list_targets(studies, name)]
+        parts += [f"## Targets on `{name}`"]
+        parts += [markdown_table(("measure", "value", "target", ""), rows)]
+    parts += _tokenizer_sections(dig(studies, "tokenizer", default={}))
+    parts += _swap_section(dig(studies, "swap", default={}))
+    parts += _slm_sections(dig(studies, "slm", default={}))
+    missing = [name for name in STUDIES if name not in studies]
+    if missing:
+        stages = ", ".join(f"{name} (stage {STUDIES[name]})" for name in missing)
+        parts += ["## Missing", f"Not scored yet: {stages}."]
+    return "\n\n".join(parts + _versions(studies)) + "\n"
+
+
+def _source(study: Mapping) -> str:
+    """Command and switches of a study."""
+    switches = ", ".join(
+        f"{name} = {value}"
+        for name, value in dig(study, "switches", default={}).items()
+    )
+    return f"Command: `{dig(study, 'command', default='-')}`  \nSwitches: {switches}."
+
+
+def _tokenizer_sections(study: Mapping) -> list[str]:
+    """Tables of the tokenizer study."""
+    if not study:
+        return []
+    parts = ["## Tokenizer", _source(study)]
+    for name, scores in study["sets"].items():
+        parts += [f"### Resynthesis of `{name}`", _rendition_table(scores)]
+        units = dig(study, "units", name, default={})
+        parts += [f"### Unit accuracy on `{name}`", _unit_table(units)]
+    parts += ["### Bit rate", _bitrate_table(dig(study, "bitrate", default={}))]
+    return parts
+
+
+def _rendition_table(scores: Mapping[str, Mapping]) -> str:
+    header = (
+        "rendition",
+        "WER %",
+        "duration r",
+        "within utt.",
+        "share equal",
+        "r to truth",
+        "length r",
+        "F0 r",
+        "F0 r within speaker",
+        "left out",
+    )
+    rows = []
+    for label, values in scores.items():
+        rate = dig(values, "wer", "rate")
+        rows.append(
+            (
+                label,
+                format_number(100 * rate if rate is not None else None, 1),
+                dig(values, "durations", "pearson"),
+                dig(values, "durations", "pearson_within"),
+                dig(values, "durations", "share_within"),
+                dig(values, "durations_against_truth", "pearson"),
+                dig(values, "durations", "length_pearson"),
+                dig(values, "pitch", "pearson"),
+                dig(values, "pitch", "pearson_within_speaker"),
+                len(dig(values, "left_out", default={})),
+            )
+        )
+    return markdown_table(header, rows)
+
+
+def _unit_table(units: Mapping[str, Mapping]) -> str:
+    columns = ("acc", "acc_top5", "acc_change", "acc_change_top5")
+    header = ("", "top-1", "top-5", "top-1 at changes", "top-5 at changes")
+    note = (
+        f"{TOPLINE}: units found again in audio made from the true units; the others: "
+        "next unit, teacher-forced."
+    )
+    rows = [(label, *(dig(v, c) for c in columns)) for label, v in units.items()]
+    return markdown_table(header, rows) + "\n\n" + note
+
+
+def _bitrate_table(bitrate: Mapping[str, Mapping]) -> str:
+    columns = (
+        "tokens_per_second",
+        "bits_per_token",
+        "bits_per_second",
+        "entropy_bits_per_second",
+        "text_bits_per_second",
+    )
+    header = ("set", "words/s", "bit/word", "bit/s", "bit/s (entropy)", "text bit/s")
+    rows = [
+        (name, *(format_number(dig(values, c), 1) for c in columns))
+        for name, values in bitrate.items()
+    ]
+    return markdown_table(header, rows)
+
+
+def _swap_section(study: Mapping) -> list[str]:
+    """Table of the swap study."""
+    if not study:
+        return []
+    rows = [(key.replace("_", " "), value) for key, value in study["scores"].items()]
+    table = markdown_table(("measure", "value"), rows)
+    return ["## Token swap", _source(study), table]
+
+
+def _slm_sections(study: Mapping) -> list[str]:
+    """Tables of the spoken language models."""
+    if not study:
+        return []
+    header = ("model", "measure", "value", "95 % interval", "n")
+    rows = []
+    for model, scores in study["models"].items():
+        for name, value in dig(scores, "perplexity", default={}).items():
+            rows.append((model, f"perplexity, {name}", value, "", ""))
+        for name, pairs in dig(scores, "pairs", default={}).items():
+            interval = f"{format_number(pairs['low'])}-{format_number(pairs['high'])}"
+            rows.append((model, name, pairs["accuracy"], interval, pairs["pairs"]))
+        rate = dig(scores, "rate", default={})
+        rows.append(
+            (
+                model,
+                "rate follows, r",
+                dig(rate, "pearson"),
+                "",
+                dig(rate, "utterances"),
+            )
+        )
+    return ["## Spoken language model", _source(study), markdown_table(header, rows)]
+
+
+def _versions(studies: Mapping[str, Mapping]) -> list[str]:
+    """Versions of the first study; the others' where they differ."""
+    lines, seen = [], []
+    for name, study in studies.items():
+        versions = dig(study, "versions", default={})
+        if versions and versions not in seen:
+            seen.append(versions)
+            listed = ", ".join(f"{key} {value}" for key, value in versions.items())
+            lines.append(f"- {name}: {listed}")
+    return ["## Versions", "\n".join(lines)] if lines else []

@@ -1,0 +1,226 @@
+"""The tokenizer's scores: every variant on every set, then codes and pictures.
+
+Enters: the options of ``bin/taste_score``. Leaves: a dictionary for ``scores.json``
+and pictures in ``images``. Alignments of resynthesized sets are kept beside their
+audio (``ctm_aligned``, ``text_asr``) and used again unless the audio is newer.
+
+Legend: W words, Q codebooks.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.align.abs_aligner import AbsAligner
+from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.rendition import (
+    OriginalSet,
+    PairedValues,
+    read_original,
+    read_pitch,
+    score_original,
+    score_rendition,
+)
+from espnet2_taste.evaluation.unit_accuracy import (
+    count_taste_hits,
+    round_trip_accuracies,
+)
+from espnet2_taste.evaluation.variants import TOPLINE, Variant, find_variants
+from espnet2_taste.metrics.bitrate import measure_bitrate
+from espnet2_taste.metrics.plots import (
+    plot_losses,
+    plot_pitch,
+    plot_scatter,
+    read_losses,
+)
+
+
+def score_tokenizer(args: argparse.Namespace) -> dict:
+    """Score all variants on all sets.
+
+    Args:
+        args: Options of ``bin/taste_score``.
+
+    Returns:
+        ``sets`` (by set, then variant), ``units`` (the same), ``bitrate`` (by set).
+
+    Raises:
+        ValueError: Something an earlier stage makes is missing.
+    """
+    variants = find_variants(Path(args.expdir), Path(args.taste_exp))
+    device = "cuda" if args.ngpu else "cpu"
+    aligner = _LazyAligner(args.asr_exp, args.asr_model_file, device)
+    images = Path(args.output_dir) / "images"
+    scores = {"sets": {}, "units": {}, "bitrate": {}}
+    for name in args.sets.split():
+        folder = Path(args.dump_dir) / name
+        original = read_original(folder)
+        scores["sets"][name] = _score_set(original, variants, aligner, args, images)
+        scores["units"][name] = _score_units(folder, variants, args, device)
+        codes = Path(args.taste_exp) / "codes" / name / "codes.scp"
+        scores["bitrate"][name] = _score_codes(codes, Path(args.taste_exp), original)
+    for variant in variants:
+        _draw_losses(variant.exp)
+    return scores
+
+
+class _LazyAligner:
+    """Builds the aligner when the first set needs it."""
+
+    def __init__(self, asr_exp: str, model_file: str | None, device: str) -> None:
+        self.options = (asr_exp, model_file, device)
+        self.aligner: AbsAligner | None = None
+
+    def __call__(self) -> AbsAligner:
+        if self.aligner is None:
+            from espnet2_taste.align.ctc_aligner import CtcAligner
+
+            self.aligner = CtcAligner.from_exp(*self.options)
+        return self.aligner
+
+
+def align_rendition(
+    rendition: Path, texts: dict[str, str], aligner, batch_size: int = 16
+) -> tuple[AlignedSet, dict[str, str]]:
+    """Word times of a resynthesized set, kept beside its audio.
+
+    Args:
+        rendition: Folder with ``wav.scp``.
+        texts: What is said in it.
+        aligner: Function that gives the aligner.
+        batch_size: Utterances at once.
+
+    Returns:
+        The alignment and the audio of each utterance.
+    """
+    wavs = read_table(rendition / "wav.scp")
+    kept = read_aligned_set(rendition, "ctm_aligned", "text_asr")
+    made = (rendition / "wav.scp").stat().st_mtime
+    if kept and (rendition / "ctm_aligned").stat().st_mtime >= made:
+        return kept, wavs
+    aligned = align_set(aligner(), wavs, texts, batch_size, str(rendition))
+    aligned.write(rendition, "ctm_aligned", "text_asr")
+    return aligned, wavs
+
+
+def _score_set(
+    original: OriginalSet,
+    variants: list[Variant],
+    aligner: _LazyAligner,
+    args: argparse.Namespace,
+    images: Path,
+) -> dict:
+    """Scores of each variant on one set, and its pictures."""
+    scores = {"original": score_original(original)}
+    values: dict[str, PairedValues] = {}
+    renditions: dict[str, tuple[AlignedSet, dict[str, str]]] = {}
+    for variant in variants:
+        folder = variant.rendition(original.name)
+        if not (folder / "wav.scp").is_file():
+            continue
+        aligned, wavs = align_rendition(folder, original.texts, aligner)
+        renditions[variant.label] = (aligned, wavs)
+        scores[variant.label], values[variant.label] = score_rendition(
+            original, aligned, wavs, args.tolerance
+        )
+    _draw_values(images, original.name, scores, values)
+    _draw_pitch(images, original, renditions)
+    return scores
+
+
+def _score_units(
+    folder: Path, variants: list[Variant], args: argparse.Namespace, device: str
+) -> dict:
+    """Unit accuracy of each variant on one set."""
+    scores = {}
+    for variant in variants:
+        if variant.label != TOPLINE:
+            counts = count_taste_hits(
+                variant.exp, args.inference_model, folder, args.batch_size, device
+            )
+            scores[variant.label] = counts.accuracies()
+            continue
+        wav_scp = variant.rendition(folder.name) / "wav.scp"
+        units_dir = Path(args.expdir) / "units"
+        if wav_scp.is_file() and units_dir.is_dir():
+            wavs = read_table(wav_scp)
+            scores[TOPLINE] = round_trip_accuracies(units_dir, wavs, folder / "units")
+    return scores
+
+
+def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
+    """Bit rate of the codes of one set."""
+    import kaldiio
+    import soundfile
+    import yaml
+
+    from espnet2_taste.text.tokenizers import build_text_tokenizer
+    from espnet2_taste.text.words import tokenize_words
+
+    if not codes_scp.is_file():
+        raise ValueError(f"{codes_scp} not found: run stage 9 first")
+    codes = kaldiio.load_scp(str(codes_scp))
+    config = yaml.safe_load((taste_exp / "config.yaml").read_text("utf-8"))
+    tokenizer = build_text_tokenizer(
+        config["token_type"],
+        config["token_list"],
+        config.get("bpemodel"),
+        config.get("tokenizer_path"),
+    )
+    texts = [original.texts[name].split() for name in codes]
+    tokens = sum(len(tokenize_words(words, tokenizer).ids) for words in texts)
+    rate = measure_bitrate(
+        [codes[name].astype(np.int64) for name in codes],
+        sum(soundfile.info(original.wavs[name]).duration for name in codes),
+        config["quantizer_conf"]["codebook_size"],
+        tokens,
+        tokenizer.vocab_size,
+    )
+    return rate.as_dict()
+
+
+def _draw_values(
+    images: Path, set_name: str, scores: dict, values: dict[str, PairedValues]
+) -> None:
+    """Scatter plots of durations and of F0."""
+    if not values:
+        return
+    durations, pitch = {}, {}
+    for label, pairs in values.items():
+        r_duration = scores[label]["durations"]["pearson"]
+        r_pitch = scores[label]["pitch"]["pearson"]
+        durations[label] = (*pairs.durations, f"r = {r_duration:.2f}")
+        pitch[label] = (*pairs.f0, f"r = {r_pitch:.2f}")
+    plot_scatter(images / f"durations_{set_name}.png", durations, "duration (s)")
+    plot_scatter(images / f"f0_{set_name}.png", pitch, "word F0 (Hz)")
+
+
+def _draw_pitch(
+    images: Path,
+    original: OriginalSet,
+    renditions: dict[str, tuple[AlignedSet, dict[str, str]]],
+) -> None:
+    """F0 of one utterance, the first that every variant has, in all renditions."""
+    shared = [
+        name
+        for name in original.timings
+        if all(name in aligned.timings for aligned, _ in renditions.values())
+    ]
+    if not shared or not renditions:
+        return
+    name = shared[0]
+    tracks = {"original": read_pitch(original.wavs[name])}
+    timings = {"original": original.timings[name]}
+    for label, (aligned, wavs) in renditions.items():
+        tracks[label] = read_pitch(wavs[name])
+        timings[label] = aligned.timings[name]
+    plot_pitch(images / f"f0_tracks_{original.name}.png", tracks, timings)
+
+
+def _draw_losses(exp: Path) -> None:
+    """Loss curves of an experiment, where it has a checkpoint."""
+    if (exp / "checkpoint.pth").is_file():
+        curves = read_losses(exp / "checkpoint.pth")
+        plot_losses(exp / "images" / "taste_curves.png", curves)

@@ -1,0 +1,86 @@
+"""The renditions a tokenizer is compared with, found by where they lie.
+
+Enters: the directory of experiments. Leaves: label and folder of each experiment that
+has resynthesized something, in the order in which tables show them: units from audio,
+TASTE without codes, TASTE, text only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+TOPLINE, NO_VQ, TASTE, TEXT_ONLY = "units from audio", "no VQ", "TASTE", "text only"
+ORDER = (TOPLINE, NO_VQ, TASTE, TEXT_ONLY)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to render a set.
+
+    Attributes:
+        label: Its name in tables.
+        exp: Its experiment directory.
+    """
+
+    label: str
+    exp: Path
+
+    def rendition(self, set_name: str) -> Path:
+        """Folder of a resynthesized set."""
+        return self.exp / "resynthesis" / set_name
+
+
+def label_of(exp: Path, taste_exp: Path) -> str | None:
+    """Label of an experiment directory, None if it is no variant.
+
+    Args:
+        exp: Directory that holds ``resynthesis``.
+        taste_exp: The tokenizer that is scored.
+
+    Returns:
+        One of ``ORDER``, or the directory's own name for other TASTE experiments.
+    """
+    name = exp.name
+    if exp.resolve() == taste_exp.resolve():
+        return TASTE
+    for part, label in (
+        ("unit_vocoder", TOPLINE),
+        ("no_vq", NO_VQ),
+        ("text_only", TEXT_ONLY),
+    ):
+        if part in name:
+            return label
+    return name if name.startswith("taste") else None
+
+
+def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
+    """Find every experiment with a resynthesis.
+
+    Args:
+        expdir: Directory of experiments.
+        taste_exp: The tokenizer that is scored.
+
+    Returns:
+        Variants in the order of tables; others behind, by name.
+
+    Raises:
+        ValueError: The tokenizer itself has no resynthesis, or two experiments claim
+            one label.
+    """
+    found: dict[str, Variant] = {}
+    folders = {path.parent for path in expdir.glob("*/resynthesis")}
+    if (taste_exp / "resynthesis").is_dir():
+        folders = {f for f in folders if f.resolve() != taste_exp.resolve()}
+        folders.add(taste_exp)
+    for exp in sorted(folders):
+        label = label_of(exp, taste_exp)
+        if label in found:
+            raise ValueError(
+                f"{exp} and {found[label].exp} are both '{label}': "
+                "move one of them out of --expdir"
+            )
+        if label:
+            found[label] = Variant(label, exp)
+    if TASTE not in found:
+        raise ValueError(f"{taste_exp}/resynthesis not found: run stage 9 first")
+    known = [found.pop(label) for label in ORDER if label in found]
+    return known + [found[label] for label in sorted(found)]

@@ -1,0 +1,32 @@
+"""Variants are found by where they lie."""
+
+import pytest
+
+from espnet2_taste.evaluation.variants import ORDER, find_variants
+
+
+def make(tmp_path, *names):
+    for name in names:
+        (tmp_path / name / "resynthesis").mkdir(parents=True)
+    return tmp_path
+
+
+def test_order_is_that_of_the_table(tmp_path):
+    make(tmp_path, "taste_vq", "taste_text_only", "unit_vocoder", "taste_no_vq", "asr")
+    found = find_variants(tmp_path, tmp_path / "taste_vq")
+    assert tuple(variant.label for variant in found) == ORDER
+    assert found[2].rendition("test") == tmp_path / "taste_vq" / "resynthesis" / "test"
+
+
+def test_other_tokenizers_stand_behind(tmp_path):
+    make(tmp_path, "taste_vq", "taste_big")
+    labels = [v.label for v in find_variants(tmp_path, tmp_path / "taste_vq")]
+    assert labels == ["TASTE", "taste_big"]
+
+
+def test_what_is_missing_or_twice_is_named(tmp_path):
+    with pytest.raises(ValueError, match="run stage 9"):
+        find_variants(tmp_path, tmp_path / "taste_vq")
+    make(tmp_path, "taste_vq", "taste_no_vq", "taste_no_vq_2")
+    with pytest.raises(ValueError, match="both 'no VQ'"):
+        find_variants(tmp_path, tmp_path / "taste_vq")
