@@ -93,17 +93,24 @@ class TopKSampler(AbsUnitSampler):
 
     Args:
         top_k: Candidates; the published value is 25.
+        temperature: Below one sharpens the distribution; the published value is 1.
 
     Raises:
-        ValueError: Fewer than two candidates.
+        ValueError: Fewer than two candidates, or a temperature that is not positive.
     """
 
-    def __init__(self, top_k: int = 25):
+    def __init__(self, top_k: int = 25, temperature: float = 1.0):
         if top_k < 2:
             raise ValueError(
                 f"top_k must be at least 2, got {top_k}; use the argmax sampler for 1"
             )
+        if temperature <= 0:
+            raise ValueError(
+                f"temperature must be above 0, got {temperature}; use the argmax "
+                "sampler for the limit"
+            )
         self.top_k = top_k
+        self.temperature = temperature
 
     def __call__(
         self, log_probs: torch.Tensor, end_allowed: torch.Tensor, noise: UtteranceNoise
@@ -113,7 +120,8 @@ class TopKSampler(AbsUnitSampler):
         scores, classes = log_probs.topk(min(self.top_k, end + 1), dim=-1)  # (B, C)
         too_early = (classes == end) & ~end_allowed.unsqueeze(1)
         scores = scores.masked_fill(too_early, float("-inf"))
-        return draw(scores.softmax(-1), classes, noise.next().to(scores))
+        probabilities = (scores / self.temperature).softmax(-1)
+        return draw(probabilities, classes, noise.next().to(scores))
 
 
 def draw(

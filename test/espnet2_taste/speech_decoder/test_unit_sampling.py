@@ -76,6 +76,13 @@ def test_top_k_follows_the_probabilities():
     )
 
 
+def test_low_temperature_comes_near_argmax():
+    log_probs = torch.randn(50, 9).log_softmax(-1)
+    allowed = torch.ones(50, dtype=torch.bool)
+    cold = TopKSampler(5, temperature=1e-3)(log_probs, allowed, FixedNoise(0.7, 50))
+    assert torch.equal(cold, log_probs.argmax(-1))
+
+
 def test_argmax_takes_the_best_unit_while_the_end_is_too_early():
     log_probs = torch.tensor([[0.1, 0.3, 0.6], [0.1, 0.3, 0.6]]).log()
     chosen = ArgmaxSampler()(log_probs, torch.tensor([True, False]), None)
@@ -108,5 +115,7 @@ def test_length_rule():
 def test_errors():
     with pytest.raises(ValueError, match="top_k.*1"):
         TopKSampler(1)
+    with pytest.raises(ValueError, match="temperature.*-1"):
+        TopKSampler(temperature=-1)
     with pytest.raises(ValueError, match="5.*2"):
         LengthRule(5, 2)

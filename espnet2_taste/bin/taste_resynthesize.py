@@ -1,0 +1,156 @@
+"""Speak sets again from TASTE vectors, TASTE codes or true units (stage 9).
+
+Enters: a unit vocoder and, unless the true units are asked for, a TASTE experiment;
+sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
+each set, ``audio/``, ``units`` and, last, ``wav.scp``. Finished sets are kept.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2.utils.types import str2bool
+
+_EXAMPLE = """examples:
+  the experiment's own vectors (text only, without codes, with codes):
+    python -m espnet2_taste.bin.taste_resynthesize --taste_exp exp/taste_vq \\
+        --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets test \\
+        --output_dir exp/taste_vq/resynthesis
+  stored codes: the same with --codes_dir exp/taste_vq/codes
+  true units: --from_units true in place of --taste_exp
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Speak sets again from TASTE vectors, TASTE codes or true units",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--taste_exp", help="TASTE experiment directory")
+    source.add_argument(
+        "--from_units", type=str2bool, default=False, help="Speak the true units"
+    )
+    parser.add_argument("--model_file", help="TASTE checkpoint, default: the best one")
+    parser.add_argument("--codes_dir", help="Parent of <set>/codes.scp to speak")
+    parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument("--output_dir", required=True, help="Parent of the results")
+    parser.add_argument("--top_k", type=int, default=25, help="Candidates of a unit")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="0 takes the best unit"
+    )
+    parser.add_argument(
+        "--min_unit_ratio", type=float, default=2.0, help="Least units a text position"
+    )
+    parser.add_argument(
+        "--max_unit_ratio", type=float, default=20.0, help="Most units a text position"
+    )
+    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
+    parser.add_argument("--seed", type=int, default=0, help="Of the unit sampling")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def build_source(args: argparse.Namespace, device: str):
+    """The source of units that the options ask for.
+
+    Args:
+        args: Options.
+        device: Where the networks go.
+
+    Returns:
+        An ``AbsUnitSource``.
+
+    Raises:
+        ValueError: The experiment is missing or an option is out of range.
+    """
+    from espnet2_taste.speech_decoder import resynthesis
+    from espnet2_taste.speech_decoder.unit_sampling import (
+        ArgmaxSampler,
+        LengthRule,
+        TopKSampler,
+    )
+    from espnet2_taste.tokenizer.inference import TasteEncoder
+
+    if not args.taste_exp:
+        return resynthesis.RecordedUnits(args.batch_size)
+    greedy = args.temperature == 0 or args.top_k == 1
+    generator = resynthesis.UnitGenerator(
+        TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
+        ArgmaxSampler() if greedy else TopKSampler(args.top_k, args.temperature),
+        LengthRule(args.min_unit_ratio, args.max_unit_ratio),
+        args.seed,
+    )
+    if args.codes_dir:
+        codes_dir = Path(args.codes_dir)
+        return resynthesis.UnitsFromCodes(generator, codes_dir, args.batch_size)
+    return resynthesis.UnitsFromSpeech(generator, args.batch_size)
+
+
+def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
+    """Speak one set.
+
+    Args:
+        source: ``AbsUnitSource``.
+        vocoder: ``AbsUnitVocoder``.
+        folder: The set.
+        output: Where the files go; made when absent.
+
+    Returns:
+        Number of utterances.
+    """
+    from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.kaldi_dir import write_table
+    from espnet2_taste.speech_decoder.resynthesis import speak
+
+    (output / "audio").mkdir(parents=True, exist_ok=True)
+    wavs, rows = {}, {}
+    for batch in source.batches(folder):
+        for name, units, wave in zip(batch.names, batch.units, speak(vocoder, batch)):
+            path = output / "audio" / f"{name}.wav"
+            write_audio(path, wave, vocoder.sample_rate)
+            wavs[name] = str(path)
+            rows[name] = " ".join(map(str, units.tolist()))
+    write_table(output / "units", rows)
+    write_table(output / "wav.scp", wavs)
+    return len(wavs)
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"taste_resynthesize: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Speak the sets that are not done, with one source and one vocoder."""
+    if not args.taste_exp and not args.from_units:
+        raise ValueError("give --taste_exp or --from_units true")
+    outputs = {name: Path(args.output_dir) / name for name in args.sets.split()}
+    waiting = {n: p for n, p in outputs.items() if not (p / "wav.scp").is_file()}
+    if not waiting:
+        print("taste_resynthesize: all sets are done")
+        return
+    from espnet2_taste.vocoder.loading import load_unit_vocoder
+
+    device = "cuda" if args.ngpu else "cpu"
+    source = build_source(args, device)
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    for name, path in waiting.items():
+        count = resynthesize_set(source, vocoder, Path(args.dump_dir) / name, path)
+        print(f"{path}: {count} utterances")
+
+
+if __name__ == "__main__":
+    main()
