@@ -110,12 +110,19 @@ class Taslm(nn.Module):
 
         Returns:
             Logits, predictions and their targets.
+
+        Raises:
+            ValueError: Fewer codes than words.
         """
         grid = self.layout.encode(text, text_lengths, word_ids, self.eos_id)
-        inputs = self.inputs(grid, codes)
-        hidden = self.backbone(inputs, layers=self.head.layers)
         positions, num_words = unplace_words(grid.word_labels)  # (B, W)
         word_mask = positions != IGNORE
+        if codes.size(1) < positions.size(1):
+            raise ValueError(
+                f"the batch has up to {positions.size(1)} words but only "
+                f"{codes.size(1)} rows of codes; tokenize the set again (stage 9)"
+            )
+        hidden = self.backbone(self.inputs(grid, codes), layers=self.head.layers)
         states = [rows_at(state, positions) for state in hidden.states]
         spoken = codes[:, : positions.size(1)]
         rows = text.size(1) + 1  # the delay rows after the text predict no text

@@ -26,7 +26,8 @@ train_taslm() {  # <name> <config>
     begin "${name}" --after codes "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
-    data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}")
+    data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
+        --taste_exp "${taste_exp}")
     collect_stats espnet2_taste.bin.taslm_train "${expdir}/${name}_stats" "${data[@]}"
     set_shapes "${expdir}/${name}_stats" text
     train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" "${data[@]}" \

@@ -1,0 +1,60 @@
+"""What a row hears: code embeddings and fusions."""
+
+import pytest
+import torch
+
+from espnet2_taste.slm import input_fusion
+
+WORDS = torch.tensor([[-1, -1, 0, 0, 1]])
+ARRIVALS = torch.tensor([[False, False, True, False, True]])
+
+
+def rows_of(embedding, quantizer):
+    torch.nn.init.normal_(embedding.pad)
+    codes = torch.tensor([[[1, 2, 3], [4, 5, 6]]])
+    return embedding(codes, WORDS, ARRIVALS, quantizer)[0], quantizer.decode(codes)[0]
+
+
+def test_fill_forward_repeats_a_word(quantizer):
+    embedding = input_fusion.FillForwardEmbedding(quantizer)
+    rows, words = rows_of(embedding, quantizer)
+    want = [embedding.pad, embedding.pad, words[0], words[0], words[1]]
+    torch.testing.assert_close(rows, torch.stack(want))
+
+
+def test_arrival_hears_a_word_once(quantizer):
+    embedding = input_fusion.ArrivalEmbedding(quantizer)
+    torch.nn.init.normal_(embedding.empty)
+    rows, words = rows_of(embedding, quantizer)
+    want = [embedding.pad, embedding.pad, words[0], embedding.empty, words[1]]
+    torch.testing.assert_close(rows, torch.stack(want))
+
+
+def test_first_codebook_reads_its_own_table(quantizer):
+    embedding = input_fusion.FirstCodebookEmbedding(quantizer)
+    rows, _ = rows_of(embedding, quantizer)
+    torch.testing.assert_close(rows[2], embedding.table.weight[1])
+    torch.testing.assert_close(rows[4], embedding.table.weight[4])
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        input_fusion.WeightedSumFusion,
+        input_fusion.SimpleSumFusion,
+        input_fusion.ReferenceMixFusion,
+    ],
+)
+def test_gradients_reach_every_parameter(fusion):
+    module = fusion(6, 4)
+    fused = module(torch.randn(2, 3, 6), torch.randn(2, 3, 4))
+    assert fused.shape == (2, 3, 6)
+    fused.square().sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_weighted_sum_starts_almost_as_text():
+    module = input_fusion.WeightedSumFusion(6, 4)
+    share = module.weights.softmax(dim=0)
+    assert share[0].item() == pytest.approx(0.018, abs=1e-3)

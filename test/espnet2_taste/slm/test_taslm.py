@@ -1,0 +1,145 @@
+"""TASLM: padding, the frozen base, what one step changes, scores, the cache."""
+
+import pytest
+import torch
+
+from espnet2_taste.slm import backbone as backbones
+from espnet2_taste.slm import heads, input_fusion, losses, scoring
+from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
+from espnet2_taste.slm.taslm import Taslm
+
+BACKBONES = {
+    "lora": lambda lm: backbones.LoraBackbone(lm, r=2, alpha=4, dropout=0.1),
+    "full": backbones.FullBackbone,
+    "frozen": backbones.FrozenBackbone,
+}
+
+
+@pytest.fixture
+def build(tiny_lm, quantizer):
+    def build(backbone="lora", head=heads.ContinueLatentLinearLastHead, delay=1):
+        torch.manual_seed(2)
+        wrapped = BACKBONES[backbone](tiny_lm)
+        size = wrapped.hidden_size
+        model = Taslm(
+            backbone=wrapped,
+            quantizer=quantizer,
+            layout=WordDelayLayout(delay),
+            code_embedding=input_fusion.FillForwardEmbedding(quantizer),
+            input_fusion=input_fusion.WeightedSumFusion(size, quantizer.dim),
+            head=head(size, wrapped.num_states, quantizer),
+            bos_id=1,
+            eos_id=2,
+        )
+        torch.nn.init.normal_(model.pad_text)
+        torch.nn.init.normal_(model.code_embedding.pad)
+        return model
+
+    return build
+
+
+def alone(batch, row, tokens, words):
+    return {
+        "text": batch["text"][row : row + 1, :tokens],
+        "text_lengths": batch["text_lengths"][row : row + 1],
+        "word_ids": batch["word_ids"][row : row + 1, :tokens],
+        "codes": batch["codes"][row : row + 1, :words],
+    }
+
+
+def loss_of(model, batch):
+    output = model(**batch)
+    text = losses.text_cross_entropy(output.text_logits, output.text_labels, -1)
+    taste = model.head.loss(output.prediction, output.codes, model.quantizer)
+    taste = losses.masked_mean(taste.per_word, output.word_mask)
+    return losses.masked_mean(text, output.text_labels != -1) + taste
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+@pytest.mark.parametrize("head", [heads.LinearLastHead, heads.WeightedLayerHead])
+def test_padding_never_changes_a_score(build, batch, head, delay):
+    model = build(head=head, delay=delay).eval()
+    together = scoring.score_utterances(model, **batch)
+    single = scoring.score_utterances(model, **alone(batch, 1, tokens=3, words=1))
+    for name, value in single.table().items():
+        torch.testing.assert_close(together.table()[name][1:], value)
+    assert together.text_mask.sum(1).tolist() == [6, 4]  # tokens and EOS
+    assert together.speech_mask.sum(1).tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_gradients_reach_what_trains_and_nothing_else(build, batch, name):
+    model = build(name, delay=2).train()  # the last row predicts nothing
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    for _ in range(2):  # the first step of LoRA moves B only
+        optimizer.zero_grad()
+        loss_of(model, batch).backward()
+        optimizer.step()
+    after = model.state_dict()
+    changed = {key for key in after if not torch.equal(before[key], after[key])}
+    around = {k for k in after if k.split(".")[0] not in ("backbone", "quantizer")}
+    assert around <= changed
+    inner = changed - around
+    if name == "lora":
+        assert inner == {k for k in after if ".lora_" in k}
+    elif name == "full":
+        assert inner == {k for k in after if k.startswith("backbone.lm.")}
+    else:
+        assert not inner
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    assert frozen and all(p.grad is None for p in frozen)
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_the_base_stays_what_it_was(build, batch, name):
+    model = build(name).train()
+    before = model.base_logits(batch["text"])
+    torch.testing.assert_close(
+        model.backbone.base_logits(batch["text"][:1]),
+        model.backbone.causal_lm(batch["text"][:1]).logits,
+    )
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.5)
+    for _ in range(2):
+        loss_of(model, batch).backward()
+        optimizer.step()
+    torch.testing.assert_close(model.base_logits(batch["text"]), before)
+    adapted = model.backbone.causal_lm(batch["text"].clamp(min=0)).logits
+    assert not torch.allclose(adapted, before[:, 1:])
+
+
+def test_only_adapters_are_in_training_mode(build):
+    model = build("lora").train()
+    modes = {name: module.training for name, module in model.backbone.named_modules()}
+    assert not model.quantizer.training and model.head.training
+    assert all(mode == (".lora_" in n) for n, mode in modes.items() if n)
+
+
+def test_rows_one_by_one_with_a_cache(build, batch):
+    model = build().eval()
+    data = alone(batch, 0, tokens=5, words=3)
+    codes = data.pop("codes")
+    inputs = model.inputs(model.layout.encode(**data, eos_id=2), codes)
+    whole = model.backbone(inputs).last
+    cache, rows = None, []
+    for row in inputs.split(1, dim=1):
+        step = model.backbone(row, cache=cache, use_cache=True)
+        cache = step.cache
+        rows.append(step.last)
+    torch.testing.assert_close(torch.cat(rows, dim=1), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_too_few_codes_are_refused(build, batch):
+    batch["codes"] = batch["codes"][:, :2]
+    with pytest.raises(ValueError, match="up to 3 words but only 2 rows"):
+        build()(**batch)
+
+
+def test_pair_accuracy_counts_ties_as_half():
+    accuracy = scoring.pair_accuracy(
+        torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 1.0])
+    )
+    assert accuracy == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="found 0 and 0"):
+        scoring.pair_accuracy(torch.empty(0), torch.empty(0))

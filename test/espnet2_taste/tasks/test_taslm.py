@@ -1,0 +1,196 @@
+"""The spoken LM end to end: statistics, training, resuming, reload, its options."""
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from espnet2_taste.bin import taslm_train
+from espnet2_taste.tasks import slm_choices
+from espnet2_taste.tasks.taslm import TaslmTask, load_quantizer
+from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+
+QUANTIZER = {"num_codebooks": 2, "codebook_size": 8, "latent_size": 6}
+CONFIG = {
+    "model_conf": {"kl_weight": 0.5, "extract_feats_in_collect_stats": False},
+    "optim": "adamw",
+    "optim_conf": {"lr": 1.0e-2},
+    "batch_type": "sorted",
+    "batch_size": 8,
+    "keep_nbest_models": 1,
+    "num_workers": 0,
+    "num_att_plot": 0,
+    "use_matplotlib": False,
+    "use_tensorboard": False,
+    "best_model_criterion": [["valid", "loss", "min"]],
+}
+
+
+def write_taste_exp(path):
+    """A TASTE experiment of which only the quantizer is there."""
+    path.mkdir()
+    torch.manual_seed(0)
+    state = ResidualQuantizer(12, **QUANTIZER).state_dict()
+    state = {f"tokenizer.quantizer.{name}": value for name, value in state.items()}
+    torch.save(state, path / "valid.loss.best.pth")
+    config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def write_lm(path, tokenizer_dir):
+    """A Hugging Face directory with random weights and the tokenizer."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, sentences, lm_tokenizer_dir):
+    """A directory with text, codes, a text LM and a TASTE experiment."""
+    path = tmp_path_factory.mktemp("recipe")
+    rng = np.random.default_rng(0)
+    names = [f"utt{index:02d}" for index in range(len(sentences))]
+    lines = [f"{name} {line}\n" for name, line in zip(names, sentences)]
+    (path / "text").write_text("".join(lines), encoding="utf-8")
+    with kaldiio.WriteHelper(f"ark,scp:{path}/codes.ark,{path}/codes.scp") as writer:
+        for name, line in zip(names, sentences):
+            codes = rng.integers(0, 8, size=(len(line.split()), 2))
+            writer(name, codes.astype(np.float32))
+    write_taste_exp(path / "taste")
+    write_lm(path / "llm", lm_tokenizer_dir)
+    (path / "train.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    return path
+
+
+def train(recipe, output, *options):
+    cmd = ["--config", f"{recipe}/train.yaml", "--output_dir", str(output)]
+    cmd += ["--tokenizer_path", f"{recipe}/llm", "--init_lm", f"{recipe}/llm"]
+    cmd += ["--taste_exp", f"{recipe}/taste"]
+    for part in ("train", "valid"):
+        option = f"--{part}_data_path_and_name_and_type"
+        cmd += [option, f"{recipe}/text,text,text"]
+        cmd += [option, f"{recipe}/codes.scp,codes,kaldi_ark"]
+    taslm_train.main(cmd + list(options))
+
+
+@pytest.fixture(scope="module")
+def shapes(recipe):
+    """Options of the shape files that collect_stats writes."""
+    stats = recipe / "stats"
+    keys = ["--train_shape_file", f"{recipe}/text", "--valid_shape_file"]
+    train(recipe, stats, "--collect_stats", "true", *keys, f"{recipe}/text")
+    first = ["--train_shape_file", f"{stats}/train/text_shape"]
+    return [*first, "--valid_shape_file", f"{stats}/valid/text_shape"]
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, shapes):
+    """One epoch, then a second by resuming."""
+    output = recipe / "exp"
+    train(recipe, output, *shapes, "--max_epoch", "1")
+    train(recipe, output, *shapes, "--max_epoch", "2", "--resume", "true")
+    return output
+
+
+def test_resumed_training_reloads_without_the_taste_experiment(recipe, trained):
+    assert (trained / "2epoch.pth").is_file()
+    options = yaml.safe_load((trained / "config.yaml").read_text())
+    assert options["taste_exp"] is None and options["quantizer_conf"]["dim"] == 12
+    assert options["init_lm"].endswith("config.json")  # a file, for packing
+    model, _ = TaslmTask.build_model_from_file(
+        trained / "config.yaml", trained / "valid.loss.best.pth", "cpu"
+    )
+    state = torch.load(trained / "valid.loss.best.pth", weights_only=True)
+    assert all(torch.equal(model.state_dict()[name], state[name]) for name in state)
+    quantizer = load_quantizer(recipe / "taste")
+    for name, value in quantizer.state_dict().items():
+        assert torch.equal(state[f"taslm.quantizer.{name}"], value)
+
+
+def test_checkpoints_leave_the_frozen_lm_out(trained):
+    state = torch.load(trained / "2epoch.pth", weights_only=True)
+    inner = [name for name in state if name.startswith("taslm.backbone.")]
+    assert inner and all(".lora_" in name for name in inner)
+
+
+def test_a_foreign_checkpoint_is_refused(trained, tmp_path):
+    torch.save({"other": torch.zeros(1)}, tmp_path / "wrong.pth")
+    with pytest.raises(RuntimeError, match="does not fit"):
+        TaslmTask.build_model_from_file(
+            trained / "config.yaml", tmp_path / "wrong.pth", "cpu"
+        )
+
+
+def built(recipe, *options):
+    cmd = ["--config", f"{recipe}/train.yaml", "--output_dir", f"{recipe}/x"]
+    cmd += ["--tokenizer_path", f"{recipe}/llm", "--init_lm", f"{recipe}/llm"]
+    cmd += ["--taste_exp", f"{recipe}/taste", *options]
+    return TaslmTask.build_model(TaslmTask.get_parser().parse_args(cmd))
+
+
+@pytest.mark.parametrize(
+    "option, name",
+    [
+        (choices.name, name)
+        for choices in (
+            slm_choices.layout_choices,
+            slm_choices.code_embedding_choices,
+            slm_choices.input_fusion_choices,
+            slm_choices.head_choices,
+        )
+        for name in choices.classes
+    ],
+)
+def test_every_registered_part_trains(recipe, option, name):
+    model = built(recipe, f"--{option}", name)
+    batch = {
+        "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
+        "text_lengths": torch.tensor([3, 2]),
+        "word_ids": torch.tensor([[0, 1, 1], [0, 0, -1]]),
+        "codes": torch.tensor([[[1, 2], [3, 4]], [[5, 6], [-1, -1]]]),
+    }
+    loss, stats, weight = model(**batch)
+    loss.backward()
+    assert torch.isfinite(loss) and weight == 2
+    names = {"text_ppl", "base_text_ppl", "loss_taste", "code_acc_1", "code_acc_2"}
+    assert names <= set(stats)
+
+
+def test_a_fresh_adapter_is_the_base(recipe):
+    """Hearing text alone, LoRA's start predicts what the base does: KL is zero."""
+    model = built(recipe).eval()
+    text = torch.tensor([[5, 6, 7]])
+    adapted = model.taslm.backbone.causal_lm(text).logits
+    torch.testing.assert_close(model.taslm.backbone.base_logits(text), adapted)
+
+
+@pytest.mark.parametrize("adaptation", ["full", "frozen"])
+def test_other_adaptations_save_and_load(recipe, adaptation):
+    model = built(recipe, "--adaptation", adaptation)
+    state = model.state_dict()
+    assert any("backbone.lm." in name for name in state) == (adaptation == "full")
+    assert not any("frozen_base" in name for name in state)
+    model.load_state_dict(state)
+
+
+def test_missing_parts_are_named(recipe, tmp_path):
+    with pytest.raises(ValueError, match="give --taste_exp"):
+        built(recipe, "--taste_exp", "none")
+    with pytest.raises(ValueError, match="has no config.yaml"):
+        built(recipe, "--taste_exp", str(tmp_path))
+    with pytest.raises(ValueError, match="head_conf: .*'depth'"):
+        built(recipe, "--head_conf", "depth=2")
+    with pytest.raises(ValueError, match="give the LM with --init_lm"):
+        built(recipe, "--init_lm", "none")
