@@ -9,7 +9,7 @@ study that is missing is named as missing.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
+from espnet2_taste.evaluation.variants import TASTE, TEXT_ONLY, TOPLINE
 from espnet2_taste.metrics.tables import Target, format_number, markdown_table
 
 STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}

@@ -221,10 +221,10 @@ def read_losses(
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     curves: dict[str, dict[str, dict[int, float]]] = {"train": {}, "valid": {}}
     for epoch, phases in sorted(state["reporter"]["stats"].items()):
-        for phase in curves:
+        for phase, found in curves.items():
             for name, value in phases.get(phase, {}).items():
                 if isinstance(value, (int, float)):
-                    curves[phase].setdefault(name, {})[int(epoch)] = float(value)
+                    found.setdefault(name, {})[int(epoch)] = float(value)
     return curves
 
 

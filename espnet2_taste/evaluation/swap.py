@@ -1,0 +1,222 @@
+"""The swap study on disk: plan, render, align, score, draw.
+
+Enters: pairs of slow and fast readings, their codes, a function that renders codes
+and an aligner. Leaves: audio before and after the swap, ``words.tsv`` with every
+word, pictures, and the scores of ``metrics.swap``.
+
+Legend: S samples, W words, Q codebooks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.align.abs_aligner import AbsAligner
+from espnet2_taste.align.sets import AlignedSet, align_set
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.metrics.plots import plot_swap
+from espnet2_taste.metrics.swap import SwapReading, choose_words, exchange
+
+WORDS = "words.tsv"
+
+
+@dataclass(frozen=True)
+class PlannedReading:
+    """One reading and what its codes become.
+
+    Attributes:
+        name: Utterance.
+        partner: The other reading.
+        direction: +1 if swapped words should become longer, -1 if shorter.
+        chosen: Swapped words.
+        words: All words, (W,).
+        own: Codes of the reading, (W, Q).
+        swapped: Codes after the swap, (W, Q).
+    """
+
+    name: str
+    partner: str
+    direction: int
+    chosen: tuple[int, ...]
+    words: tuple[str, ...]
+    own: np.ndarray
+    swapped: np.ndarray
+
+
+Render = Callable[[Sequence[PlannedReading], Sequence[np.ndarray]], list[np.ndarray]]
+
+
+def plan_swaps(
+    pairs: Sequence[Mapping[str, str]],
+    texts: Mapping[str, str],
+    codes: Mapping[str, np.ndarray],
+    seed: int,
+    share: float,
+) -> list[PlannedReading]:
+    """Choose words and exchange their codes.
+
+    Args:
+        pairs: Rows with ``slow`` and ``fast``, utterance ids.
+        texts: Words of each utterance.
+        codes: Codes of each utterance, (W, Q).
+        seed: Seed of the choice.
+        share: Share of words to swap.
+
+    Returns:
+        Both readings of every pair.
+
+    Raises:
+        ValueError: A reading is missing, or a pair has different texts.
+    """
+    plans = []
+    for row in pairs:
+        slow, fast = row["slow"], row["fast"]
+        for name in (slow, fast):
+            if name not in codes or name not in texts:
+                raise ValueError(
+                    f"pairs.tsv names '{name}', which has no codes or no text: "
+                    "give both swap sets, tokenized by stage 9"
+                )
+        if texts[slow] != texts[fast]:
+            raise ValueError(f"'{slow}' and '{fast}' read different texts")
+        words = tuple(texts[slow].split())
+        chosen = choose_words(f"{slow} {fast}", len(words), seed, share)
+        mixed = exchange(codes[slow], codes[fast], chosen)
+        plans += [
+            PlannedReading(slow, fast, -1, chosen, words, codes[slow], mixed[0]),
+            PlannedReading(fast, slow, 1, chosen, words, codes[fast], mixed[1]),
+        ]
+    return plans
+
+
+def render_condition(
+    plans: Sequence[PlannedReading],
+    condition: str,
+    render: Render,
+    sample_rate: int,
+    folder: Path,
+    batch_size: int,
+) -> dict[str, str]:
+    """Render all readings with their own or with the swapped codes.
+
+    Args:
+        plans: The readings.
+        condition: ``own`` or ``swapped``, the attribute that holds the codes.
+        render: Turns readings and codes into waveforms.
+        sample_rate: Of the waveforms.
+        folder: Where the audio goes; complete audio found there is kept.
+        batch_size: Readings at once.
+
+    Returns:
+        Audio of each reading.
+    """
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    wavs = {plan.name: str(folder / f"{plan.name}.wav") for plan in plans}
+    waiting = [plan for plan in plans if not Path(wavs[plan.name]).is_file()]
+    for start in tqdm(range(0, len(waiting), batch_size), desc=f"swap, {condition}"):
+        batch = waiting[start : start + batch_size]
+        waves = render(batch, [getattr(plan, condition) for plan in batch])
+        for plan, wave in zip(batch, waves, strict=True):
+            write_audio(wavs[plan.name], wave, sample_rate)
+    write_table(folder / "wav.scp", wavs)
+    return wavs
+
+
+def read_swaps(
+    plans: Sequence[PlannedReading], own: AlignedSet, swapped: AlignedSet
+) -> tuple[list[SwapReading], dict[str, str]]:
+    """Bring the word times of both conditions together.
+
+    Args:
+        plans: The readings.
+        own: Word times before the swap.
+        swapped: Word times after it.
+
+    Returns:
+        Readings that could be aligned in every condition, and why others were not.
+    """
+    readings, left_out = [], {}
+    for plan in plans:
+        problem = (
+            own.problems.get(plan.name)
+            or own.problems.get(plan.partner)
+            or swapped.problems.get(plan.name)
+        )
+        if problem:
+            left_out[plan.name] = problem
+            continue
+        readings.append(
+            SwapReading(
+                name=plan.name,
+                direction=plan.direction,
+                chosen=plan.chosen,
+                own=tuple(own.timings[plan.name]),
+                swapped=tuple(swapped.timings[plan.name]),
+                other=tuple(own.timings[plan.partner]),
+            )
+        )
+    return readings, left_out
+
+
+def align_conditions(
+    plans: Sequence[PlannedReading],
+    wavs: Mapping[str, Mapping[str, str]],
+    aligner: AbsAligner,
+) -> dict[str, AlignedSet]:
+    """Align the audio of each condition.
+
+    Args:
+        plans: The readings.
+        wavs: Audio of each reading, by condition.
+        aligner: The one aligner.
+
+    Returns:
+        Alignments by condition.
+    """
+    texts = {plan.name: " ".join(plan.words) for plan in plans}
+    return {
+        condition: align_set(aligner, audio, texts, label=f"swap, {condition}")
+        for condition, audio in wavs.items()
+    }
+
+
+def write_words(path: Path, readings: Sequence[SwapReading]) -> None:
+    """Write every word's durations before and after the swap."""
+    header = ("utt", "word_index", "word", "swapped", "own", "after", "other")
+    rows = [
+        (
+            reading.name,
+            index,
+            own.word,
+            int(index in reading.chosen),
+            f"{own.duration:.4f}",
+            f"{after.duration:.4f}",
+            f"{other.duration:.4f}",
+        )
+        for reading in readings
+        for index, (own, after, other) in enumerate(
+            zip(reading.own, reading.swapped, reading.other)
+        )
+    ]
+    write_rows(path, header, rows)
+
+
+def draw_swaps(images: Path, readings: Sequence[SwapReading], count: int = 3) -> None:
+    """Draw the first readings: before, after, and the other reading."""
+    for reading in readings[:count]:
+        kind = "slow" if reading.direction < 0 else "fast"
+        other = "fast" if reading.direction < 0 else "slow"
+        plot_swap(
+            images / f"swap_{reading.name}.png",
+            [
+                (kind, reading.own, ()),
+                (f"{kind}, swapped", reading.swapped, reading.chosen),
+                (other, reading.other, ()),
+            ],
+        )

@@ -1,0 +1,85 @@
+"""The swap study with a renderer and an aligner that know what they do."""
+
+import numpy as np
+import pytest
+
+from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
+from espnet2_taste.evaluation.swap import (
+    align_conditions,
+    draw_swaps,
+    plan_swaps,
+    read_swaps,
+    render_condition,
+    write_words,
+)
+from espnet2_taste.metrics.swap import score_swaps
+from espnet2_taste.structures import WordTiming
+
+RATE = 16000
+PAIRS = [{"slow": "a-slow", "fast": "a-fast"}, {"slow": "b-slow", "fast": "b-fast"}]
+TEXTS = {n: "the red dog runs home" for row in PAIRS for n in row.values()}
+
+
+def codes(duration_ms):
+    """The first code of a word is its duration in 10 ms."""
+    return np.full((5, 2), duration_ms // 10)
+
+
+CODES = {n: codes(400 if n.endswith("slow") else 200) for n in TEXTS}
+
+
+def render(plans, batch):
+    return [np.full(int(item[:, 0].sum() * 0.01 * RATE), 0.1) for item in batch]
+
+
+class RulerAligner(AbsAligner):
+    """Divides a recording evenly, so only the total length counts."""
+
+    sample_rate = RATE
+
+    def align(self, speech, words):
+        results = []
+        for wave, spoken in zip(speech, words):
+            step = len(wave) / RATE / len(spoken)
+            timed = [WordTiming(w, i * step, step) for i, w in enumerate(spoken)]
+            results.append(AlignedUtterance(tuple(timed), tuple(spoken)))
+        return results
+
+
+def test_study_from_codes_to_scores(tmp_path):
+    plans = plan_swaps(PAIRS, TEXTS, CODES, seed=0, share=0.25)
+    assert [plan.direction for plan in plans] == [-1, 1, -1, 1]
+    assert plans[0].chosen == plans[1].chosen
+    wavs = {
+        condition: render_condition(
+            plans, condition, render, RATE, tmp_path / condition, 3
+        )
+        for condition in ("own", "swapped")
+    }
+    aligned = align_conditions(plans, wavs, RulerAligner())
+    readings, left_out = read_swaps(plans, aligned["own"], aligned["swapped"])
+    assert left_out == {} and len(readings) == 4
+    scores = score_swaps(readings)
+    assert scores.share_right == 1.0
+    assert scores.swapped_words == 4
+    write_words(tmp_path / "words.tsv", readings)
+    assert len((tmp_path / "words.tsv").read_text().splitlines()) == 1 + 4 * 5
+    draw_swaps(tmp_path / "images", readings, count=1)
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["swap_a-slow.png"]
+
+
+def test_audio_that_exists_is_kept(tmp_path):
+    plans = plan_swaps(PAIRS[:1], TEXTS, CODES, 0, 0.25)
+    render_condition(plans, "own", render, RATE, tmp_path, 2)
+
+    def never(plans, batch):
+        raise AssertionError("rendered again")
+
+    assert len(render_condition(plans, "own", never, RATE, tmp_path, 2)) == 2
+
+
+def test_readings_that_do_not_belong_together_are_named():
+    with pytest.raises(ValueError, match="names 'a-fast'"):
+        plan_swaps(PAIRS, TEXTS, {"a-slow": CODES["a-slow"]}, 0, 0.25)
+    with pytest.raises(ValueError, match="different texts"):
+        plan_swaps(PAIRS, TEXTS | {"a-fast": "a b"}, CODES, 0, 0.25)
