@@ -1,0 +1,121 @@
+"""Audio files in and out.
+
+Enters: any file libsndfile reads (wav, flac, ogg, mp3, NIST sphere ...). Leaves: mono
+float32 samples (S,) at the rate asked for, or a ``ValueError`` that says what is wrong
+with the recording.
+"""
+
+import os
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+LOWEST_RATE = 8000
+SILENCE_PEAK = 1e-4
+
+
+def resample(speech: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Change the sample rate with a linear-phase polyphase filter.
+
+    Args:
+        speech: Samples (S,).
+        source_rate: Samples a second of ``speech``.
+        target_rate: Samples a second wanted.
+
+    Returns:
+        Samples (ceil(S * target_rate / source_rate),) float32.
+    """
+    if source_rate == target_rate or len(speech) == 0:
+        return np.asarray(speech, dtype=np.float32)
+    divisor = gcd(source_rate, target_rate)
+    changed = resample_poly(speech, target_rate // divisor, source_rate // divisor)
+    return changed.astype(np.float32)
+
+
+def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
+    """Read a recording and mix its channels down.
+
+    Args:
+        path: An audio file.
+
+    Returns:
+        Samples (S,) float32 and their rate.
+
+    Raises:
+        ValueError: The file is missing, unreadable or empty, or holds values that are
+            no numbers.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"the audio file is missing: {path}")
+    try:
+        speech, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise ValueError(f"the audio cannot be read ({error})") from error
+    if len(speech) == 0:
+        raise ValueError("the audio is empty (0 samples)")
+    if not np.isfinite(speech).all():
+        raise ValueError("the audio holds NaN or infinite samples")
+    return speech.mean(axis=1), rate
+
+
+def load_speech(
+    path: str | os.PathLike,
+    sample_rate: int,
+    min_duration: float = 0.0,
+    max_duration: float = float("inf"),
+    keep_silence: bool = False,
+) -> np.ndarray:
+    """Read a recording at a given rate and check that it can be used.
+
+    Args:
+        path: An audio file.
+        sample_rate: Samples a second wanted.
+        min_duration: Shortest duration that is accepted, seconds.
+        max_duration: Longest duration that is accepted, seconds.
+        keep_silence: Accept recordings without any sound.
+
+    Returns:
+        Samples (S,) float32.
+
+    Raises:
+        ValueError: The recording is unreadable, too short, too long, silent, or its
+            rate is so low that the speech has lost its upper half.
+    """
+    speech, rate = read_audio(path)
+    seconds = len(speech) / rate
+    if rate < min(LOWEST_RATE, sample_rate):
+        raise ValueError(
+            f"the sample rate is {rate} Hz, expected at least {LOWEST_RATE} Hz"
+        )
+    if not min_duration <= seconds <= max_duration:
+        raise ValueError(
+            f"the audio lasts {seconds:.2f} s, expected {min_duration:g} to "
+            f"{max_duration:g} s"
+        )
+    if not keep_silence and np.abs(speech).max() < SILENCE_PEAK:
+        raise ValueError("the audio is silent")
+    return resample(speech, rate, sample_rate)
+
+
+def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -> None:
+    """Write mono PCM of 16 bit; the suffix (wav or flac) names the format.
+
+    Args:
+        path: The file to write; a temporary file beside it is renamed at the end.
+        speech: Samples (S,); values beyond [-1, 1) are clipped.
+        sample_rate: Samples a second.
+    """
+    path = Path(path)
+    temporary = path.with_name("." + path.name)
+    scaled = np.clip(np.rint(np.asarray(speech) * 32768), -32768, 32767)
+    soundfile.write(
+        str(temporary),
+        scaled.astype(np.int16),
+        sample_rate,
+        subtype="PCM_16",
+        format=path.suffix[1:].upper(),
+    )
+    os.replace(temporary, path)

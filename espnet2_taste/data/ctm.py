@@ -1,0 +1,105 @@
+"""Word times on disk: the five-column ``ctm`` of Kaldi and NIST.
+
+Enters and leaves: per utterance a list of ``WordTiming`` in the order of the text; on
+disk one line ``utterance channel start duration word`` per word, times in seconds.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
+from espnet2_taste.structures import WordTiming
+
+PROSODY_COLUMNS = ("utt", "word_index", "word", "start", "dur", "f0", "rate", "pitch")
+
+
+def read_ctm(path: str | os.PathLike) -> dict[str, list[WordTiming]]:
+    """Read word times.
+
+    Args:
+        path: A ctm file; comment lines start with ``;;``.
+
+    Returns:
+        Words of each utterance in the order of the file.
+
+    Raises:
+        ValueError: A line has too few columns, a time that is no number, or a
+            negative one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected word times (ctm), found no such file")
+    timings: dict[str, list[WordTiming]] = {}
+    content = path.read_bytes().decode("utf-8-sig")
+    for number, line in enumerate(content.splitlines(), start=1):
+        columns = line.split()
+        if not columns or line.startswith(";;"):
+            continue
+        timings.setdefault(columns[0], []).append(_parse(columns, path, number))
+    return timings
+
+
+def _parse(columns: list[str], path: Path, number: int) -> WordTiming:
+    """Turn the columns of one line into a word."""
+    try:
+        start, duration, word = float(columns[2]), float(columns[3]), columns[4]
+    except (IndexError, ValueError) as error:
+        raise ValueError(
+            f"{path}, line {number}: expected 'utterance channel start duration word', "
+            f"found '{' '.join(columns)}'"
+        ) from error
+    if not (start >= 0 and duration >= 0):
+        raise ValueError(
+            f"{path}, line {number}: utterance '{columns[0]}' has a word at {start} s "
+            f"of {duration} s; expected times of at least 0"
+        )
+    return WordTiming(word, start, duration)
+
+
+def write_ctm(
+    path: str | os.PathLike, timings: Mapping[str, Iterable[WordTiming]]
+) -> None:
+    """Write word times, utterances sorted by the bytes of their ids, 0.1 ms exact."""
+    write_lines(
+        path,
+        (
+            f"{utterance} 1 {word.start:.4f} {word.duration:.4f} {word.word}"
+            for utterance in sort_keys(timings)
+            for word in timings[utterance]
+        ),
+    )
+
+
+def read_rows(path: str | os.PathLike) -> list[dict[str, str]]:
+    """Read a table with a header and tab-separated columns.
+
+    Returns:
+        One dictionary per row, by column name.
+
+    Raises:
+        ValueError: The file is missing or a row has another number of columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a tab-separated table, found no such file")
+    lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    header, rows = lines[0].split("\t") if lines else [], []
+    for number, line in enumerate(lines[1:], start=2):
+        columns = line.split("\t")
+        if len(columns) != len(header):
+            raise ValueError(
+                f"{path}, line {number}: expected {len(header)} columns "
+                f"({', '.join(header)}), found {len(columns)}"
+            )
+        rows.append(dict(zip(header, columns)))
+    return rows
+
+
+def write_rows(
+    path: str | os.PathLike, header: Iterable[str], rows: Iterable[Iterable]
+) -> None:
+    """Write a header and tab-separated rows through a rename."""
+    lines = ["\t".join(header)]
+    lines += ["\t".join(str(value) for value in row) for row in rows]
+    write_lines(path, lines)

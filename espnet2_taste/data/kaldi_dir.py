@@ -1,0 +1,167 @@
+"""Kaldi-style data directories: tables of ``key value`` lines.
+
+Enters and leaves: a folder with ``wav.scp``, ``text``, ``utt2spk`` and ``spk2utt``,
+one line per utterance (or speaker), sorted by the bytes of the key as ``LC_ALL=C sort``
+does. Reading accepts Windows line ends, a byte-order mark and any order of lines, and
+refuses duplicate keys; writing goes to a temporary name first, so that a killed run
+never leaves half a table.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TABLES = ("wav.scp", "text", "utt2spk")
+
+
+@dataclass(frozen=True)
+class KaldiDir:
+    """The tables of one set, each from utterance id to value.
+
+    Attributes:
+        wav: Audio path of each utterance.
+        text: Transcript of each utterance.
+        utt2spk: Speaker of each utterance.
+    """
+
+    wav: dict[str, str]
+    text: dict[str, str]
+    utt2spk: dict[str, str] = field(default_factory=dict)
+
+
+def read_table(path: str | os.PathLike) -> dict[str, str]:
+    """Read ``key value`` lines; the value may be empty or hold spaces.
+
+    Args:
+        path: A text file in UTF-8.
+
+    Returns:
+        Values by key, in the order of the file.
+
+    Raises:
+        ValueError: The file is missing, is not UTF-8 or holds a key twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a text file, found none. Check --data_dir")
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected UTF-8, found byte {error.object[error.start]:#x} at "
+            f"offset {error.start}. Convert it, e.g. iconv -f latin1 -t utf-8 {path.name}"
+        ) from error
+    table: dict[str, str] = {}
+    for number, line in enumerate(content.split("\n"), start=1):
+        key, _, value = line.strip().replace("\t", " ").partition(" ")
+        if not key:
+            continue
+        if key in table:
+            raise ValueError(
+                f"{path}, line {number}: '{key}' occurs twice, expected each id once. "
+                "Rename or remove one of them"
+            )
+        table[key] = value.strip()
+    return table
+
+
+def write_table(path: str | os.PathLike, table: Mapping[str, str]) -> None:
+    """Write ``key value`` lines sorted by the bytes of the key, through a rename."""
+    lines = (f"{key} {table[key]}".rstrip() for key in sort_keys(table))
+    write_lines(path, lines)
+
+
+def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
+    """Write lines to a temporary file beside ``path`` and rename it."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(line + "\n" for line in lines)
+    os.replace(temporary, path)
+
+
+def sort_keys(keys: Iterable[str]) -> list[str]:
+    """Sort as ``LC_ALL=C sort`` does: by the bytes of the UTF-8 string."""
+    return sorted(keys, key=lambda key: key.encode("utf-8"))
+
+
+def speakers_to_utterances(utt2spk: Mapping[str, str]) -> dict[str, str]:
+    """Turn ``utt2spk`` into ``spk2utt`` (utterances joined by spaces)."""
+    speakers: dict[str, list[str]] = {}
+    for utterance in sort_keys(utt2spk):
+        speakers.setdefault(utt2spk[utterance], []).append(utterance)
+    return {speaker: " ".join(ids) for speaker, ids in speakers.items()}
+
+
+def read_kaldi_dir(path: str | os.PathLike) -> KaldiDir:
+    """Read the tables of a set.
+
+    A missing ``utt2spk`` makes every utterance its own speaker, as in Kaldi.
+
+    Args:
+        path: The set's folder.
+
+    Returns:
+        The tables as they are; ``checks.split_usable`` says what can be used.
+
+    Raises:
+        ValueError: A table is missing or malformed.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ValueError(f"{path}: expected a Kaldi-style folder, found none")
+    wav = read_table(path / "wav.scp")
+    text = read_table(path / "text")
+    speakers = {}
+    if (path / "utt2spk").is_file():
+        speakers = read_table(path / "utt2spk")
+    utt2spk = {utterance: speakers.get(utterance) or utterance for utterance in wav}
+    return KaldiDir(wav, text, utt2spk)
+
+
+def write_kaldi_dir(path: str | os.PathLike, tables: KaldiDir) -> None:
+    """Write ``wav.scp``, ``text``, ``utt2spk`` and ``spk2utt``.
+
+    Args:
+        path: The set's folder; made when absent.
+        tables: Tables over the same utterances.
+
+    Raises:
+        ValueError: The tables speak of different utterances.
+    """
+    for name, table in (("text", tables.text), ("utt2spk", tables.utt2spk)):
+        different = sorted(set(tables.wav) ^ set(table))
+        if different:
+            raise ValueError(
+                f"{path}: wav.scp and {name} differ at '{different[0]}' "
+                f"({len(different)} utterances in all); expected the same ids in both"
+            )
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    write_table(path / "wav.scp", tables.wav)
+    write_table(path / "text", tables.text)
+    write_table(path / "utt2spk", tables.utt2spk)
+    write_table(path / "spk2utt", speakers_to_utterances(tables.utt2spk))
+
+
+def combine_kaldi_dirs(sets: Iterable[KaldiDir]) -> KaldiDir:
+    """Join sets into one.
+
+    Raises:
+        ValueError: Two sets hold the same utterance.
+    """
+    wav: dict[str, str] = {}
+    text: dict[str, str] = {}
+    utt2spk: dict[str, str] = {}
+    for tables in sets:
+        both = sort_keys(set(wav) & set(tables.wav))
+        if both:
+            raise ValueError(
+                f"'{both[0]}' is in two of the sets to combine ({len(both)} such "
+                "utterances). Put a prefix before the ids of one set"
+            )
+        wav |= tables.wav
+        text |= tables.text
+        utt2spk |= tables.utt2spk
+    return KaldiDir(wav, text, utt2spk)
