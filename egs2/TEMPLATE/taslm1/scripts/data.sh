@@ -33,30 +33,32 @@ stage_2_format() {
     for set in "${sets[@]}"; do
         begin "format_${set}" --after data --files data/"${set}"/{wav.scp,text} \
             --values "${fs}" "${min_duration}" "${max_duration}" \
-            --outputs "${raw}/${set}/wav.scp" || continue
+            --outputs "${raw}/${set}" || continue
         made+=("${set}")
         "${python}" -m espnet2_taste.bin.format_audio --data_dir "data/${set}" \
             --output_dir "${raw}/${set}" --fs "${fs}" \
             --min_duration "${min_duration}" --max_duration "${max_duration}"
+        need "${raw}/${set}/wav.scp"
         finish
     done
     [ ${#made[@]} -eq 0 ] || log "Formatted: ${made[*]}"
 }
 
 stage_3_text() {
-    local -a options=() after=("${sets[@]/#/format_}")
-    in_sets "${raw}" text_raw "${sets[@]}"
+    local -a options=()
     if [ -n "${extra_text}" ]; then
         options=(--extra_text "${extra_text}")
     fi
-    begin text --after "format_${train_set}" --values "${nbpe}" "${options[@]}" \
-        --scope "${sets[@]}" \
-        --outputs "${token_dir}" data/lm_tokenizer "${in_sets[@]}" || return 0
+    begin text --after "format_${train_set}" --values "${nbpe}" "${lm_vocab_size}" \
+        "${extra_text}" --scope "${sets[@]}" \
+        --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
     "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
-        --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer "${options[@]}"
-    need "${token_dir}/tokens.txt" "${token_dir}/bpe.model"
+        --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
+        --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" "${options[@]}"
+    in_sets "${raw}" text_raw "${sets[@]}"
+    need "${token_dir}"/{tokens.txt,bpe.model} "${in_sets[@]}"
     finish
 }
 

@@ -5,7 +5,7 @@ taste_options() {  # fills the array data with what every TASTE training reads
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
         "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp"
     data+=(--token_type bpe --token_list "${token_dir}/tokens.txt"
-        --bpemodel "${token_dir}/bpe.model")
+        --bpemodel "${token_dir}/bpe.model" --speech_encoder_conf asr_exp="${asr_exp}")
 }
 
 stage_6_taste_stats() {
@@ -41,11 +41,14 @@ stage_7_taste_train() {
 
 stage_8_vocoder() {
     local -a data
-    local stats=${expdir}/unit_vocoder_stats
+    local set stats=${expdir}/unit_vocoder_stats
     begin unit_vocoder --after units --files "${unit_vocoder_config}" \
         --values "${seed}" --outputs "${expdir}/unit_vocoder/config.yaml" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
+    for set in "${train_set}" "${valid_set}"; do
+        "${python}" -m espnet2_taste.bin.extract_pitch --data_dir "${raw}/${set}" --nj "${nj}"
+    done
     collect_stats espnet2_taste.bin.unit_vocoder_train "${stats}" \
         --config "${unit_vocoder_config}" "${data[@]}"
     set_shapes "${stats}" speech
