@@ -15,6 +15,7 @@ import numpy as np
 from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.attention import draw_attention
 from espnet2_taste.evaluation.rendition import (
     OriginalSet,
     PairedValues,
@@ -58,6 +59,14 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
         folder = Path(args.dump_dir) / name
         original = read_original(folder)
         scores["sets"][name] = _score_set(original, variants, aligner, args, images)
+        first = next(iter(original.timings))
+        draw_attention(
+            images / f"attention_{name}.png",
+            Path(args.taste_exp),
+            first,
+            original.wavs[first],
+            original.timings[first],
+        )
         scores["units"][name] = _score_units(folder, variants, args, device)
         codes = Path(args.taste_exp) / "codes" / name / "codes.scp"
         scores["bitrate"][name] = _score_codes(codes, Path(args.taste_exp), original)

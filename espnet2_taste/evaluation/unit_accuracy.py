@@ -7,6 +7,7 @@ recipe's own renderer: units of audio that was made from the true units, against
 Legend: B utterances, N tokens, U units, K classes.
 """
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,36 +16,12 @@ import torch
 from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
 
 
-def load_taste(taste_exp: Path, model_file: str, device: str):
-    """Load a trained TASTE model.
-
-    Args:
-        taste_exp: Experiment directory.
-        model_file: Name of the checkpoint in it.
-        device: Torch device.
-
-    Returns:
-        The model in evaluation mode and its training options.
-
-    Raises:
-        ValueError: The directory lacks a file.
-    """
-    from espnet2_taste.tasks.taste import TasteTask
-
-    config, weights = taste_exp / "config.yaml", taste_exp / model_file
-    for path in (config, weights):
-        if not path.is_file():
-            raise ValueError(f"{path} not found: train the model (stage 7) first")
-    model, args = TasteTask.build_model_from_file(config, weights, device)
-    return model.eval(), args
-
-
-def iterate_set(folder: Path, args, batch_size: int):
+def iterate_set(folder: Path, preprocessor, batch_size: int):
     """Batches of a set as in training, in the order of the set.
 
     Args:
         folder: Set with wav.scp, text, units and spembs.scp.
-        args: Training options of the experiment.
+        preprocessor: Text side of the experiment.
         batch_size: Utterances a batch.
 
     Returns:
@@ -63,8 +40,8 @@ def iterate_set(folder: Path, args, batch_size: int):
         dtype="float32",
         batch_size=batch_size,
         num_workers=0,
-        preprocess_fn=TasteTask.build_preprocess_fn(args, False),
-        collate_fn=TasteTask.build_collate_fn(args, False),
+        preprocess_fn=preprocessor,
+        collate_fn=TasteTask.build_collate_fn(argparse.Namespace(), False),
     )
 
 
@@ -86,9 +63,12 @@ def count_taste_hits(
     """
     from espnet2.torch_utils.device_funcs import to_device
 
-    model, args = load_taste(taste_exp, model_file, device)
+    from espnet2_taste.tokenizer.inference import load_taste_exp
+
+    weights = taste_exp / model_file
+    model, preprocessor = load_taste_exp(taste_exp, weights, device)
     counts = UnitCounts()
-    for _, batch in iterate_set(folder, args, batch_size):
+    for _, batch in iterate_set(folder, preprocessor, batch_size):
         batch = to_device(batch, device)
         text = batch["text"].clamp(min=0)
         words = (text, batch["text_lengths"])

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Exchange the codes of chosen words between slow and fast readings (stage 10).
+
+Enters: a TASTE experiment with the codes of two swap sets, a unit vocoder, the
+recipe's ASR and ``pairs.tsv`` of the first set. Leaves in --output_dir: audio before
+(``own``) and after (``swapped``), ``words.tsv``, ``images`` and ``scores.json``.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
+      --unit_vocoder_exp exp/unit_vocoder --asr_exp exp/asr --dump_dir dump/raw \\
+      --sets "swap_slow swap_fast" --output_dir exp/taste_vq/swap
+"""
+MODULE = "espnet2_taste.bin.taste_swap"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Exchange codes between slow and fast readings and measure",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--taste_exp", required=True, help="TASTE with codes")
+    parser.add_argument("--model_file", help="TASTE checkpoint, default: the best one")
+    parser.add_argument("--codes_dir", help="Default: codes in the experiment")
+    parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
+    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
+    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="The two sets, one string")
+    parser.add_argument("--output_dir", required=True, help="Directory of the study")
+    parser.add_argument("--share", type=float, default=0.25, help="Words to swap")
+    parser.add_argument("--top_k", type=int, default=25, help="Candidates of a unit")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0: best unit")
+    parser.add_argument("--batch_size", type=int, default=16, help="Readings at once")
+    parser.add_argument("--seed", type=int, default=0, help="Of choice and sampling")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args, cmd)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"taste_swap: {error}")
+
+
+def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
+    """Pairs, texts, codes and speaker embeddings of the swap sets.
+
+    Args:
+        args: Options.
+
+    Returns:
+        Rows of ``pairs.tsv``; the others by utterance.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    import kaldiio
+
+    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.speech_decoder.resynthesis import read_spembs
+
+    codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
+    folders = [Path(args.dump_dir) / name for name in args.sets.split()]
+    texts, codes, spembs = {}, {}, {}
+    for folder in folders:
+        scp = codes_dir / folder.name / "codes.scp"
+        if not scp.is_file():
+            raise ValueError(f"{scp} not found: run taste_tokenize (stage 9) first")
+        texts |= read_table(folder / "text")
+        codes |= {k: v.astype("int64") for k, v in kaldiio.load_scp(str(scp)).items()}
+        spembs |= dict(read_spembs(folder).items())
+    return read_rows(folders[0] / "pairs.tsv"), texts, codes, spembs
+
+
+def build_render(args: argparse.Namespace, spembs: dict, device: str):
+    """Function from readings and codes to waveforms, and their sample rate.
+
+    The sampling noise of a reading depends on its name and the seed alone, so it is
+    the same before and after the swap.
+    """
+    import numpy as np
+    import torch
+
+    from espnet2_taste.speech_decoder.resynthesis import (
+        UnitBatch,
+        UnitGenerator,
+        look_up,
+        speak,
+    )
+    from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, TopKSampler
+    from espnet2_taste.tokenizer.inference import TasteEncoder
+    from espnet2_taste.vocoder.loading import load_unit_vocoder
+
+    greedy = args.temperature == 0 or args.top_k == 1
+    generator = UnitGenerator(
+        TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
+        ArgmaxSampler() if greedy else TopKSampler(args.top_k, args.temperature),
+        seed=args.seed,
+    )
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+
+    def render(plans, codes):
+        names = [plan.name for plan in plans]
+        ids = generator.encoder.texts(names, [" ".join(plan.words) for plan in plans])
+        taste = generator.taste_from_codes(names, ids, codes)
+        vectors = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
+        units = generator(names, ids, taste, vectors)
+        return speak(vocoder, UnitBatch(names, units, vectors))
+
+    return render, vocoder.sample_rate
+
+
+def run(args: argparse.Namespace, cmd=None) -> None:
+    """Run the study unless its scores exist."""
+    output = Path(args.output_dir)
+    if (output / "scores.json").is_file():
+        print("taste_swap: done")
+        return
+    from espnet2_taste.align.ctc_aligner import CtcAligner
+    from espnet2_taste.evaluation import swap
+    from espnet2_taste.metrics.swap import score_swaps
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    device = "cuda" if args.ngpu else "cpu"
+    pairs, texts, codes, spembs = read_material(args)
+    plans = swap.plan_swaps(pairs, texts, codes, args.seed, args.share)
+    render, rate = build_render(args, spembs, device)
+    wavs = {
+        name: swap.render_condition(
+            plans, name, render, rate, output / name, args.batch_size
+        )
+        for name in ("own", "swapped")
+    }
+    aligner = CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
+    aligned = swap.align_conditions(plans, wavs, aligner)
+    readings, left_out = swap.read_swaps(plans, aligned["own"], aligned["swapped"])
+    swap.write_words(output / swap.WORDS, readings)
+    swap.draw_swaps(output / "images", readings)
+    switches = {"share": args.share, "seed": args.seed, "top_k": args.top_k}
+    switches |= {"temperature": args.temperature, "aligner": args.asr_exp}
+    result = {"study": "swap", **provenance(MODULE, cmd, switches)}
+    result |= {"scores": score_swaps(readings), "left_out": left_out}
+    write_json(output / "scores.json", result)
+    print(f"{output / 'scores.json'} written")
+
+
+if __name__ == "__main__":
+    main()
