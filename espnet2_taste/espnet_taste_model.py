@@ -8,13 +8,16 @@ The three training steps of the paper (section 3.3) are one model: text only
 (``use_taste: false``), TASTE without codes (``quantize: false``), TASTE with codes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
-from espnet2_taste.structures import QuantizerOutput
+from espnet2_taste.structures import EncoderStates, QuantizerOutput
+from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
 
@@ -88,6 +91,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         quantize: False passes continuous vectors on.
         commit_weight: Weight of the commitment loss.
         unit_change_weight: Weight of the loss where the unit changes.
+        encoder_cache_mb: Memory for encoder states of utterances seen before; 0
+            computes them anew in every epoch.
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
             builds the model in the statistics stage.
     """
@@ -102,6 +107,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         quantize: bool = True,
         commit_weight: float = 1.0,
         unit_change_weight: float = 1.0,
+        encoder_cache_mb: int = 0,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -111,6 +117,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         self.quantize = quantize
         self.commit_weight = commit_weight
         self.unit_change_weight = unit_change_weight
+        self.cache = EncoderStateCache(encoder_cache_mb) if encoder_cache_mb else None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self._freeze_unused()
 
@@ -130,6 +137,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
+        utt_id: Sequence[str] | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss of one batch.
@@ -143,7 +151,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             units: (B, U), -1 at padding.
             units_lengths: (B,).
             spembs: (B, E).
-            **kwargs: ``utt_id`` of ESPnet's trainer, unused.
+            utt_id: Utterance ids, which ESPnet's trainer adds.
+            **kwargs: Further data, unused.
 
         Returns:
             Loss, statistics and the number of utterances as weight.
@@ -151,7 +160,10 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         text = text.clamp(min=0)
         taste, loss_commit = None, text.new_zeros((), dtype=torch.float)
         if self.use_taste:
-            output = self.taste(speech, speech_lengths, text, text_lengths, word_ids)
+            states = self._encoder_states(speech, speech_lengths, utt_id)
+            output = self.tokenizer.from_states(
+                states, text, text_lengths, word_ids, self.quantize
+            )
             taste, loss_commit = output.quantized, output.loss
         logits = self.unit_decoder(
             text, text_lengths, taste, units, units_lengths, spembs
@@ -165,6 +177,22 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         stats |= unit_accuracies(logits, targets)
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         return force_gatherable((loss, stats, text.size(0)), loss.device)
+
+    def _encoder_states(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        utt_id: Sequence[str] | None,
+    ) -> EncoderStates:
+        """Keys and values (B, F, D), from the cache when the utterances are known."""
+        if self.cache is None or utt_id is None:
+            return self.tokenizer.encoder(speech, speech_lengths)
+        names = list(zip(utt_id, speech_lengths.tolist()))
+        states = self.cache.get(names, speech.device)
+        if states is None:
+            states = self.tokenizer.encoder(speech, speech_lengths)
+            self.cache.put(names, states)
+        return states
 
     def taste(
         self,

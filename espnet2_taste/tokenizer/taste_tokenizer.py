@@ -8,7 +8,7 @@ words, Q codebooks, D features.
 import torch
 from torch import nn
 
-from espnet2_taste.structures import QuantizerOutput
+from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
@@ -72,6 +72,28 @@ class TasteTokenizer(nn.Module):
             Vectors (B, N, D), codes (B, N, Q), commitment loss.
         """
         states = self.encoder(speech, speech_lengths)
+        return self.from_states(states, text, text_lengths, word_ids, quantize)
+
+    def from_states(
+        self,
+        states: EncoderStates,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+        quantize: bool = True,
+    ) -> QuantizerOutput:
+        """``forward`` behind the encoder.
+
+        Args:
+            states: Keys and values of the speech encoder.
+            text: (B, N), 0 at padding.
+            text_lengths: (B,).
+            word_ids: (B, N), -1 at padding.
+            quantize: As ``forward``.
+
+        Returns:
+            As ``forward``.
+        """
         features = self.aggregator(text, text_lengths, word_ids, states)
         tokens = torch.arange(text.size(1), device=text.device)
         mask = tokens < text_lengths[:, None]  # (B, N)

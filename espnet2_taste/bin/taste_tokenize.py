@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Turn sets of speech and transcripts into word-level TASTE codes (stage 9).
+
+Enters: a trained TASTE experiment and sets with ``wav.scp`` and ``text``. Leaves, for
+each set, ``codes.scp`` and ``codes.ark`` (words x codebooks, float32 as Kaldi has no
+integer matrices), ``words`` (the words of the rows) and ``codes.json`` (how many codes
+are used). Finished sets are kept.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.taste_tokenize --taste_exp exp/taste_vq \\
+      --dump_dir dump/raw --sets "train dev test" --output_dir exp/taste_vq/codes
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Tokenize sets with a trained TASTE tokenizer",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--taste_exp", required=True, help="TASTE experiment directory")
+    parser.add_argument("--model_file", help="Checkpoint, default: the best one")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
+    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument("--output_dir", required=True, help="Parent of the results")
+    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"taste_tokenize: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Tokenize the sets that are not done, with one model."""
+    outputs = {name: Path(args.output_dir) / name for name in args.sets.split()}
+    waiting = {
+        name: path
+        for name, path in outputs.items()
+        if not (path / "codes.json").is_file()
+    }
+    if not waiting:
+        print("taste_tokenize: all sets are done")
+        return
+    from espnet2_taste.tokenizer.inference import TasteEncoder
+
+    device = "cuda" if args.ngpu else "cpu"
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    for name, path in waiting.items():
+        codes = tokenize_set(encoder, Path(args.dump_dir) / name, args.batch_size)
+        write_codes(path, codes, encoder.model.tokenizer.quantizer.codebook_size)
+        print(f"{path}: {len(codes)} utterances")
+
+
+def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:
+    """Codes of every utterance of a set.
+
+    Args:
+        encoder: ``TasteEncoder``.
+        folder: The set.
+        batch_size: Utterances at once.
+
+    Returns:
+        ``TasteCodes`` by utterance id.
+
+    Raises:
+        ValueError: A table is missing, names differ, or an utterance cannot be read.
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.units.batches import speech_batches
+
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    different = sorted(set(wavs) ^ set(texts))
+    if different:
+        raise ValueError(
+            f"{folder}: '{different[0]}' and {len(different) - 1} more are in only one "
+            "of wav.scp and text: run stages 2 and 3 again"
+        )
+    result = {}
+    for batch in speech_batches(wavs, encoder.sample_rate, batch_size, folder.name):
+        found = encoder(batch, [texts[name] for name in batch.names])
+        result.update(zip(batch.names, found))
+    return result
+
+
+def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
+    """Write the codes of a set; ``codes.json`` last, which marks the set as done.
+
+    Args:
+        folder: Where the files go; made when absent.
+        codes: ``TasteCodes`` by utterance id.
+        codebook_size: K, for the statistics.
+    """
+    import kaldiio
+    import numpy as np
+    import torch
+
+    from espnet2_taste.data.kaldi_dir import sort_keys, write_lines, write_table
+    from espnet2_taste.metrics.tables import write_json
+    from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ark = folder / "codes.ark"
+    temporary = folder / "codes.ark.tmp"
+    offsets = {}
+    with open(temporary, "wb") as stream:
+        for name in sort_keys(codes):
+            stream.write(f"{name} ".encode())
+            offsets[name] = stream.tell()
+            kaldiio.save_mat(stream, codes[name].codes.astype(np.float32))
+    temporary.replace(ark)
+    write_lines(folder / "codes.scp", (f"{n} {ark}:{p}" for n, p in offsets.items()))
+    write_table(folder / "words", {n: " ".join(c.words) for n, c in codes.items()})
+    rows = torch.cat([torch.from_numpy(item.codes) for item in codes.values()])
+    used, perplexity = code_statistics(rows, codebook_size)
+    summary = {"utterances": len(codes), "words": len(rows)}
+    summary |= {"used": used.tolist(), "perplexity": perplexity.tolist()}
+    write_json(folder / "codes.json", summary | {"codebook_size": codebook_size})
+
+
+if __name__ == "__main__":
+    main()

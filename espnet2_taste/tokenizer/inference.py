@@ -1,0 +1,188 @@
+"""A trained TASTE tokenizer from its experiment directory.
+
+Enters: waveforms and transcripts. Leaves: word-level codes (W, Q) with their words.
+Legend: B utterances, S samples, N text tokens, W words, Q codebooks.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet2_taste.espnet_taste_model import ESPnetTasteModel
+from espnet2_taste.text.preprocessor import TastePreprocessor
+from espnet2_taste.units.batches import SpeechBatch
+
+MODEL_FILE = "valid.loss.best.pth"
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Transcripts of a batch as ids.
+
+    Attributes:
+        text: Token ids, 0 at padding, (B, N).
+        lengths: (B,).
+        word_ids: -1 at padding, (B, N).
+    """
+
+    text: torch.Tensor
+    lengths: torch.Tensor
+    word_ids: torch.Tensor
+
+
+@dataclass(frozen=True)
+class TasteCodes:
+    """Codes of one utterance.
+
+    Attributes:
+        words: W words.
+        codes: (W, Q) int64.
+    """
+
+    words: tuple[str, ...]
+    codes: np.ndarray
+
+
+def load_taste_exp(
+    taste_exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
+) -> tuple[ESPnetTasteModel, TastePreprocessor]:
+    """Load a trained TASTE model with the text side it was trained with.
+
+    Args:
+        taste_exp: Experiment directory with ``config.yaml``.
+        model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
+        device: Where the model goes.
+
+    Returns:
+        The model in evaluation mode, and the preprocessor of transcripts.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    from espnet2_taste.tasks.taste import TasteTask
+
+    folder = Path(taste_exp)
+    path = Path(model_file) if model_file else folder / MODEL_FILE
+    for wanted in (folder / "config.yaml", path):
+        if not wanted.is_file():
+            raise ValueError(
+                f"{wanted} not found: train the TASTE tokenizer first (stage 7), or "
+                "name another experiment or model file"
+            )
+    model, args = TasteTask.build_model_from_file(
+        folder / "config.yaml", path, str(device)
+    )
+    return model.eval(), TasteTask.build_preprocess_fn(args, False)
+
+
+class TasteEncoder:
+    """Speech and transcripts -> codes.
+
+    Args:
+        model: A trained model in evaluation mode.
+        preprocessor: Its text side.
+    """
+
+    def __init__(self, model: ESPnetTasteModel, preprocessor: TastePreprocessor):
+        self.model = model
+        self.preprocessor = preprocessor
+
+    @classmethod
+    def from_exp(
+        cls,
+        taste_exp: str | Path,
+        model_file: str | Path | None = None,
+        device: str = "cpu",
+    ) -> "TasteEncoder":
+        """Load from an experiment directory; see ``load_taste_exp``."""
+        return cls(*load_taste_exp(taste_exp, model_file, device))
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms that enter, Hz."""
+        return self.model.tokenizer.encoder.sample_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def texts(self, names: Sequence[str], texts: Sequence[str]) -> TextBatch:
+        """Tokenise transcripts.
+
+        Args:
+            names: Utterance ids, for errors.
+            texts: B transcripts, words separated by spaces.
+
+        Returns:
+            The batch on the model's device.
+        """
+        items = [
+            self.preprocessor(name, {"text": text}) for name, text in zip(names, texts)
+        ]
+        lengths = torch.tensor([len(item["text"]) for item in items])
+        return TextBatch(
+            text=_padded([item["text"] for item in items], 0).to(self.device),
+            lengths=lengths.to(self.device),
+            word_ids=_padded([item["word_ids"] for item in items], -1).to(self.device),
+        )
+
+    @torch.no_grad()
+    def __call__(self, batch: SpeechBatch, texts: Sequence[str]) -> list[TasteCodes]:
+        """Tokenize a batch.
+
+        Args:
+            batch: B utterances at ``sample_rate``.
+            texts: Their transcripts.
+
+        Returns:
+            Codes of each utterance.
+
+        Raises:
+            RuntimeError: The model was trained without codes.
+        """
+        if not (self.model.use_taste and self.model.quantize):
+            raise RuntimeError(
+                "this TASTE model was trained without codes: use the experiment of the "
+                "step with 'use_taste: true' and 'quantize: true'"
+            )
+        batch, ids = batch.to(self.device), self.texts(batch.names, texts)
+        codes, words = self.model.tokenizer.encode(
+            batch.speech, batch.lengths, ids.text, ids.lengths, ids.word_ids
+        )
+        return [
+            TasteCodes(tuple(text.split()), row[:count].cpu().numpy())
+            for text, row, count in zip(texts, codes, words.tolist())
+        ]
+
+    @torch.no_grad()
+    def vectors(
+        self, batch: SpeechBatch, texts: Sequence[str]
+    ) -> tuple[TextBatch, torch.Tensor | None]:
+        """What the unit decoder reads, whatever training step the model is of.
+
+        Args:
+            batch: B utterances at ``sample_rate``.
+            texts: Their transcripts.
+
+        Returns:
+            The texts, and TASTE vectors (B, N, D) or None for a text-only model.
+        """
+        ids = self.texts(batch.names, texts)
+        if not self.model.use_taste:
+            return ids, None
+        batch = batch.to(self.device)
+        output = self.model.taste(
+            batch.speech, batch.lengths, ids.text, ids.lengths, ids.word_ids
+        )
+        return ids, output.quantized
+
+
+def _padded(rows: Iterable[np.ndarray], value: int) -> torch.Tensor:
+    tensors = [torch.as_tensor(row) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(
+        tensors, batch_first=True, padding_value=value
+    )

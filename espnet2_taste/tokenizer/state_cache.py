@@ -1,0 +1,73 @@
+"""Encoder states of utterances already seen, kept in memory.
+
+Enters: ``EncoderStates`` of batches with their utterance ids. Leaves: the same states
+for any later batch of known utterances. Legend: B utterances, F frames, D features.
+
+The encoder is frozen and an utterance's states do not depend on its batch, so from
+the second epoch on a training needs no encoder at all.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet2_taste.structures import EncoderStates
+
+BYTES_PER_MB = 2**20
+
+
+class EncoderStateCache:
+    """States by utterance.
+
+    Args:
+        limit_mb: Memory it may take; what no longer fits is not kept.
+
+    Example:
+        >>> cache = EncoderStateCache(1)
+        >>> states = EncoderStates(torch.ones(1, 3, 2), torch.ones(1, 3, 2),
+        ...                        torch.tensor([3]))
+        >>> cache.put([("utt", 480)], states)
+        >>> cache.get([("utt", 480)], "cpu").keys.shape
+        torch.Size([1, 3, 2])
+    """
+
+    def __init__(self, limit_mb: int):
+        self.free = limit_mb * BYTES_PER_MB
+        self.states: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def get(
+        self, names: Sequence[tuple[str, int]], device: torch.device | str
+    ) -> EncoderStates | None:
+        """States of a batch.
+
+        Args:
+            names: Utterance ids with their samples, B of them.
+            device: Where the states are wanted.
+
+        Returns:
+            Keys and values (B, F, D), zeros at padding; None when one is unknown.
+        """
+        if not all(name in self.states for name in names):
+            return None
+        keys, values = zip(*(self.states[name] for name in names))
+        lengths = torch.tensor([len(key) for key in keys], device=device)
+        return EncoderStates(
+            pad_sequence(keys, batch_first=True).to(device),
+            pad_sequence(values, batch_first=True).to(device),
+            lengths,
+        )
+
+    def put(self, names: Sequence[tuple[str, int]], states: EncoderStates) -> None:
+        """Remember a batch, as far as there is room.
+
+        Args:
+            names: Utterance ids with their samples, B of them.
+            states: Their states.
+        """
+        for row, (name, length) in enumerate(zip(names, states.lengths.tolist())):
+            pair = states.keys[row, :length], states.values[row, :length]
+            size = sum(x.numel() * x.element_size() for x in pair)
+            if name not in self.states and size <= self.free:
+                self.states[name] = tuple(x.detach().cpu().clone() for x in pair)
+                self.free -= size

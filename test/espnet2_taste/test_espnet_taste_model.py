@@ -1,0 +1,151 @@
+"""Training model: stats, masks, gradients of each step, cached encoder states."""
+
+import pytest
+import torch
+
+from espnet2_taste.espnet_taste_model import (
+    ESPnetTasteModel,
+    unit_accuracies,
+    unit_changes,
+    unit_cross_entropy,
+)
+from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tokenizer.aggregator import EspnetAggregator
+from espnet2_taste.tokenizer.encoders.whisper import (
+    WhisperBackbone,
+    WhisperSize,
+    WhisperSpeechEncoder,
+)
+from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
+
+STEPS = {
+    "text_only": {"use_taste": False, "quantize": False},
+    "no_vq": {"use_taste": True, "quantize": False},
+    "vq": {"use_taste": True, "quantize": True},
+}
+UTTERANCES = ["a", "b"]
+
+
+def build(step, project=True, **options):
+    torch.manual_seed(0)
+    backbone = WhisperBackbone(WhisperSize(16, 8, 2, 12, 2, 1500))
+    encoder = WhisperSpeechEncoder(backbone, value_layer=1, full_window=False)
+    aggregator = EspnetAggregator(
+        *(20, 8, 8), size=8, num_heads=2, linear_units=12, trainable_layers=[1]
+    )
+    quantizer = ResidualQuantizer(8, 2, 4, 6, quantize_dropout=False)
+    tokenizer = TasteTokenizer(encoder, aggregator, quantizer, project)
+    decoder = UnitDecoder(
+        *(20, 5, 8, 3, WeightedSumFusion(8)),
+        **{"embed_size": 8, "hidden_size": 8, "linear_units": 12},
+        **{"text_blocks": 1, "taste_blocks": 1, "lm_blocks": 1, "attention_heads": 2},
+        **{"taste_attention_heads": 2, "taste_linear_units": 12, "dropout_rate": 0.0},
+    )
+    return ESPnetTasteModel(tokenizer, decoder, **STEPS[step], **options)
+
+
+def batch(pad=0):
+    torch.manual_seed(1)
+    word_ids = torch.tensor([[0, 0, 1, 1], [0, 1, -1, -1]])
+    text = torch.tensor([[3, 4, 5, 6], [7, 8, -1, -1]])
+    units = torch.tensor([[0, 0, 1, 2, 2], [3, 4, 4, -1, -1]])
+    speech = torch.randn(2, 8000)
+    speech[1, 5000:] = 0.0
+    fill = torch.nn.functional.pad
+    return {
+        "speech": fill(speech, (0, 640 * pad), value=9.0),
+        "speech_lengths": torch.tensor([8000, 5000]),
+        "text": fill(text, (0, pad), value=-1),
+        "text_lengths": torch.tensor([4, 2]),
+        "word_ids": fill(word_ids, (0, pad), value=-1),
+        "word_ids_lengths": torch.tensor([4, 2]),
+        "units": fill(units, (0, pad), value=-1),
+        "units_lengths": torch.tensor([5, 3]),
+        "spembs": torch.randn(2, 3),
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_padding_changes_nothing(step):
+    model = build(step).eval()
+    loss, stats, weight = model(**batch(), utt_id=UTTERANCES)
+    padded, other, _ = model(**batch(3), utt_id=UTTERANCES)
+    assert weight == 2
+    assert torch.allclose(loss, padded, atol=1e-5)
+    for name in stats:
+        assert torch.allclose(stats[name], other[name], atol=1e-5), name
+
+
+def test_stats_have_the_same_names_in_every_step():
+    names = [set(build(step)(**batch())[1]) for step in STEPS]
+    assert names[0] == names[1] == names[2]
+    assert {"loss", "loss_ce", "loss_commit", "acc", "acc_change"} <= names[0]
+
+
+TRAINED = {
+    "text_only": (),
+    "no_vq": ("aggregator.blocks.1.", "aggregator.norm.", "quantizer.project_"),
+    "vq": ("aggregator.blocks.1.", "aggregator.norm.", "quantizer.project_"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_gradients_reach_what_trains_and_nothing_else(step):
+    model = build(step).train()
+    model(**batch())[0].backward()
+    moved = {n for n, p in model.named_parameters() if p.grad is not None}
+    wanted = tuple(f"tokenizer.{name}" for name in TRAINED[step])
+    tokenizer = {n for n in moved if n.startswith("tokenizer.")}
+    assert all(n.startswith(wanted) for n in tokenizer)
+    assert bool(tokenizer) == bool(wanted)
+    assert tokenizer == {
+        n
+        for n, p in model.named_parameters()
+        if n.startswith("tokenizer.") and p.requires_grad
+    }
+    audio = {n for n in moved if n.startswith("unit_decoder.audio_")}
+    assert bool(audio) == STEPS[step]["use_taste"]
+
+
+def test_without_projections_the_quantizer_rests():
+    model = build("no_vq", project=False).train()
+    model(**batch())[0].backward()
+    assert all(p.grad is None for p in model.tokenizer.quantizer.parameters())
+
+
+def test_text_only_needs_no_encoder(monkeypatch):
+    model = build("text_only")
+    monkeypatch.setattr(model.tokenizer.encoder, "forward", None)
+    model(**batch(), utt_id=UTTERANCES)
+
+
+def test_cached_states_give_the_same_loss_without_the_encoder(monkeypatch):
+    model = build("vq", encoder_cache_mb=10).eval()
+    first = model(**batch(), utt_id=UTTERANCES)[0]
+    monkeypatch.setattr(model.tokenizer.encoder, "forward", None)
+    assert torch.allclose(model(**batch(), utt_id=UTTERANCES)[0], first, atol=1e-6)
+    swapped = {name: x.flip(0) for name, x in batch().items()}
+    model(**swapped, utt_id=UTTERANCES[::-1])
+    assert not any("cache" in name for name in model.state_dict())
+
+
+def test_change_weight_and_accuracies():
+    targets = torch.tensor([[1, 1, 2, 3, -1]])
+    assert unit_changes(targets).tolist() == [[True, False, True, True, False]]
+    logits = torch.full((1, 5, 8), -9.0)
+    for place, unit in enumerate([1, 1, 2, 0]):
+        logits[0, place, unit] = 9.0
+    stats = unit_accuracies(logits, targets)
+    assert stats["acc"] == 0.75 and torch.allclose(
+        stats["acc_change"], torch.tensor(2 / 3)
+    )
+    losses = torch.nn.functional.cross_entropy(
+        logits[0, :4], targets[0, :4], reduction="none"
+    )
+    weights = torch.tensor([3.0, 1.0, 3.0, 3.0])
+    want = (losses * weights).sum() / weights.sum()
+    assert torch.allclose(unit_cross_entropy(logits, targets, 3.0), want)
+    plain = unit_cross_entropy(logits, targets, 1.0)
+    assert torch.allclose(plain, losses.mean())
