@@ -37,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--lm_text_dir", help="Receives the LM's text (default: DUMP_DIR/lm_train)")
     add("--nbpe", type=int, default=120, help="Pieces of the speech side's vocabulary")
     add("--bpemode", default="unigram", choices=["unigram", "bpe"], help="Its kind")
-    add("--lm_vocab_size", type=int, default=512, help="Tokens of the LM")
+    add("--lm_vocab_size", type=int, default=640, help="Tokens of the LM")
     add("--extra_text", help="More sentences for the LM, one a line")
     for choices in (normalizer_choices, segmenter_choices):
         name = f"--{choices.name}"
