@@ -28,6 +28,7 @@ train_set=train
 valid_set=valid
 test_sets="test"        # evaluated in stages 10 and 13
 swap_sets=""            # two sets of the same texts, read slow and fast
+prompt_sets=""          # sets whose beginnings are continued; default: test_sets
 pair_sets=""            # sets of utterance pairs for the consistency tests
 data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh
 local_data_opts=""      # options of local/data.sh
@@ -37,6 +38,7 @@ max_duration=30
 
 # Text and given models (each is trained in the recipe when it is not given)
 nbpe=120                # size of the sentencepiece vocabulary of the speech encoder
+lm_vocab_size=512       # size of the vocabulary of the language model
 extra_text=""           # more text for the language model's tokenizer and training
 asr_exp=""              # experiment directory of an ESPnet ASR model
 lm=""                   # HF directory or hub name of a causal language model
@@ -86,7 +88,11 @@ asr_exp=${asr_exp:-${expdir}/asr}
 llm=${lm:-${expdir}/llm_base}
 token_dir=data/token_list/bpe
 read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
-read -r -a sets <<<"${train_set} ${valid_set} ${test_sets} ${swap_sets} ${pair_sets}"
+read -r -a prompts <<<"${prompt_sets:-${test_sets}}"
+sets=()                 # all of them, each once
+for name in ${train_set} ${valid_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
+    [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
+done
 read -r -a steps <<<"${taste_configs}"
 taste_exp=${expdir}/$(basename "${steps[-1]}" .yaml | sed 's/^train_//')
 if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi

@@ -6,7 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ./taslm.sh \
     --train_set train \
     --valid_set dev \
-    --test_sets "test" \
+    --test_sets "test test_newvoice" \
     --swap_sets "swap_slow swap_fast" \
     --pair_sets "pairs_style pairs_voice pairs_coherent" \
+    --prompt_sets "prompts" \
+    --extra_text data/text_extra \
     "$@"

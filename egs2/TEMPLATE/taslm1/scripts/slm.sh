@@ -7,6 +7,7 @@ train_text_lm() {  # a small text backbone, exported as an HF directory
     begin text_lm --after text --files "${text_lm_config}" --values "${seed}" \
         --outputs "${llm}" "${expdir}/text_lm" || return 0
     set_data "text text ${raw}/SET/text"
+    data[1]="${raw}/lm_train/text,text,text"    # the training set and --extra_text
     data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer)
     collect_stats espnet2_taste.bin.text_lm_train "${stats}" "${data[@]}"
     set_shapes "${stats}" text
@@ -27,7 +28,7 @@ train_taslm() {  # <name> <config>
         --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
-        --taste_exp "${taste_exp}")
+        --taste_exp "${taste_exp}" --taste_model_file "${inference_model}")
     collect_stats espnet2_taste.bin.taslm_train "${expdir}/${name}_stats" "${data[@]}"
     set_shapes "${expdir}/${name}_stats" text
     train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" "${data[@]}" \
@@ -44,18 +45,16 @@ stage_11_taslm() {
     train_taslm taslm_token "${taslm_token_config}"
 }
 
-continue_speech() {  # <name>: spoken continuations of the prompts of the test sets
+continue_speech() {  # <name>: spoken continuations of prompts
     local name=$1
-    local -a in_tests
-    read -r -a in_tests <<<"${test_sets}"
-    in_sets "${expdir}/${name}/continuation" wav.scp "${in_tests[@]}"
+    in_sets "${expdir}/${name}/continuation" wav.scp "${prompts[@]}"
     begin "continuation_${name}" --after "${name}" unit_vocoder \
         --files "${inference_config}" --values "${seed}" \
-        --scope "${in_tests[@]}" --outputs "${in_sets[@]}" || return 0
+        --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.taslm_inference --config "${inference_config}" \
         --taslm_exp "${expdir}/${name}" --taste_exp "${taste_exp}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${test_sets}" --output_dir "${expdir}/${name}/continuation" \
+        --sets "${prompts[*]}" --output_dir "${expdir}/${name}/continuation" \
         --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
@@ -89,7 +88,7 @@ stage_13_results() {
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
         --asr_exp "${asr_exp}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md"
+        --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
     finish
 }
 
