@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --test_sets "test" \
     --nbpe 30 \
     --asr_config conf/train_asr_debug.yaml \
+    --units_config conf/units_debug.yaml \
     --taste_configs "conf/train_taste_text_only_debug.yaml conf/train_taste_no_vq_debug.yaml conf/train_taste_vq_debug.yaml" \
     --unit_vocoder_config conf/train_unit_vocoder_debug.yaml \
     --text_lm_config conf/train_text_lm_debug.yaml \
