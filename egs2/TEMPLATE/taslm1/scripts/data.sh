@@ -11,17 +11,16 @@ in_sets() {  # <folder> <file> <set>...: fills the array in_sets with folder/set
 }
 
 stage_1_data() {
-    local -a options
-    in_sets data wav.scp "${sets[@]}"
+    local -a options outputs=("${sets[@]/#/data/}")
     if [ -n "${data_dir}" ]; then
         begin data --values "${data_dir}" --scope "${sets[@]}" \
-            --outputs "${in_sets[@]}" || return 0
+            --outputs "${outputs[@]}" || return 0
         "${python}" -m espnet2_taste.bin.copy_data --source "${data_dir}" \
             --sets "${sets[*]}" --output_dir data
     else
         read -r -a options <<<"${local_data_opts}"
         begin data --files local/data.sh local/*.py --values "${options[@]}" \
-            --scope "${sets[@]}" --outputs "${in_sets[@]}" || return 0
+            --scope "${sets[@]}" --outputs "${outputs[@]}" || return 0
         local/data.sh --python "${python}" "${options[@]}"
     fi
     finish
