@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from espeak import Synthesizer
@@ -25,6 +26,7 @@ from render import SAMPLE_RATE, WordTruth, render
 
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import PROSODY_COLUMNS, write_ctm, write_rows
+from espnet2_taste.data.finished import finish_folder, is_finished
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
     sort_keys,
@@ -34,6 +36,7 @@ from espnet2_taste.data.kaldi_dir import (
 from espnet2_taste.structures import WordTiming
 
 CHUNK = 25
+RECORD = "made.json"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -55,26 +58,44 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Make every set that is not there yet."""
     args = get_parser().parse_args(cmd)
-    if args.scale <= 0:
-        raise SystemExit(f"--scale: expected a positive number, found {args.scale}")
+    try:
+        make_corpus(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"make_corpus: error: {error}")
+
+
+def make_corpus(args: argparse.Namespace) -> None:
+    """Make what is missing of the corpus.
+
+    Args:
+        args: Options of the command.
+
+    Raises:
+        ValueError: An option is out of range.
+        RuntimeError: The synthesizer cannot be used.
+    """
+    if args.scale <= 0 or args.nj < 1:
+        raise ValueError(
+            f"expected --scale > 0 and --nj >= 1, found {args.scale} and {args.nj}"
+        )
     recipe = {"seed": args.seed, "scale": args.scale, "version": 1}
     planner = Planner(Sizes().scaled(args.scale), args.seed)
     plans = planner.plan()
-    wanted = [n for n in plans if not _is_complete(args.output_dir / n, recipe)]
+    wanted = [n for n in plans if not is_finished(args.output_dir / n, RECORD, recipe)]
     for name in wanted:
-        _make_set(args.output_dir / name, plans[name], args.nj)
-        _mark_complete(args.output_dir / name, recipe)
+        _make_set(args.output_dir / name, plans[name], recipe, args.nj)
     text = args.output_dir / "text_extra"
     if not text.is_file():
         write_lines(text, planner.extra_text())
-    print(f"{args.output_dir}: {len(wanted)} sets made, {len(plans) - len(wanted)} kept")
+    print(
+        f"{args.output_dir}: {len(wanted)} sets made, {len(plans) - len(wanted)} kept"
+    )
 
 
-def _make_set(directory: Path, plan: SetPlan, processes: int) -> None:
+def _make_set(directory: Path, plan: SetPlan, recipe: dict, processes: int) -> None:
     """Synthesize one set into a temporary folder and rename it."""
     temporary = directory.with_name(directory.name + ".tmp")
-    for old in (directory, temporary):
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "wav").mkdir(parents=True)
     chunks = [
         (temporary / "wav", plan.utterances[i : i + CHUNK])
@@ -84,7 +105,8 @@ def _make_set(directory: Path, plan: SetPlan, processes: int) -> None:
     for part in map_fresh(_make_chunk, chunks, processes):
         truth |= part
     _write_tables(temporary, directory, plan, truth)
-    os.replace(temporary, directory)
+    write_lines(temporary / RECORD, [json.dumps(recipe)])
+    finish_folder(temporary, directory)
 
 
 def _make_chunk(task: tuple[Path, list[Utterance]]) -> dict[str, list[WordTruth]]:
@@ -135,16 +157,6 @@ def _write_tables(
     write_rows(folder / "word_prosody", PROSODY_COLUMNS, rows)
     for name, (header, table) in plan.tables.items():
         write_rows(folder / name, header, table)
-
-
-def _is_complete(directory: Path, recipe: dict) -> bool:
-    """Whether a set was made to its end with the same options."""
-    marker = directory / "made.json"
-    return marker.is_file() and json.loads(marker.read_text()) == recipe
-
-
-def _mark_complete(directory: Path, recipe: dict) -> None:
-    write_lines(directory / "made.json", [json.dumps(recipe)])
 
 
 if __name__ == "__main__":

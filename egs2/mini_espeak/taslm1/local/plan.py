@@ -164,9 +164,7 @@ class Planner:
     def _plain(self, name: str, count: int, voices: dict) -> SetPlan:
         return SetPlan(
             [
-                self._utterance(
-                    f"{name}{i:04d}", voices, self._new(grammar.draw).words
-                )
+                self._utterance(f"{name}{i:04d}", voices, self._new(grammar.draw).words)
                 for i in range(count)
             ]
         )

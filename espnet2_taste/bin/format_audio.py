@@ -1,0 +1,66 @@
+"""Bring the audio of sets into one form and leave out what cannot be used (stage 2).
+
+Enters: Kaldi-style sets with audio that libsndfile reads. Leaves: the same sets with
+mono wav files of 16 bit at one rate, ``utt2num_samples`` and ``dropped.tsv`` (utterance
+and reason). A set made from the same tables, audio and options is kept.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+_EXAMPLE = """examples:
+  python -m espnet2_taste.bin.format_audio --data_dir data/train \\
+      --output_dir dump/raw/train --fs 16000
+  python -m espnet2_taste.bin.format_audio --data_dir data --output_dir dump/raw \\
+      --sets "train dev test"
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Bring the audio of sets into one form",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data_dir", type=Path, required=True, help="A set")
+    parser.add_argument("--output_dir", type=Path, required=True, help="Set to make")
+    parser.add_argument(
+        "--sets",
+        default="",
+        help="Names of sets, one string; --data_dir and --output_dir then hold sets",
+    )
+    parser.add_argument("--fs", type=int, default=16000, help="Samples a second")
+    parser.add_argument("--min_duration", type=float, default=0.3, help="Seconds")
+    parser.add_argument("--max_duration", type=float, default=30.0, help="Seconds")
+    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=args.log_level, format="%(message)s")
+    from espnet2_taste.data.formatting import AudioForm, format_set
+
+    try:
+        form = AudioForm(args.fs, args.min_duration, args.max_duration)
+        for name in args.sets.split() or [""]:
+            target = args.output_dir / name
+            result = format_set(args.data_dir / name, target, form)
+            logging.info(
+                "%s: %d utterances%s, %d left out (%s)",
+                target,
+                result.kept,
+                "" if result.made else ", as they were",
+                result.dropped,
+                target / "dropped.tsv",
+            )
+    except (ValueError, OSError) as error:
+        sys.exit(f"format_audio: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What is wrong with a set, before anything is computed from it.
+
+Enters: the tables of a set as read. Leaves: the tables of the utterances that can be
+used, and the reason for each one that cannot; or a ``ValueError`` where going on would
+be wrong for the whole set (names that are no file names, commands instead of paths).
+"""
+
+import os
+import re
+from pathlib import Path
+
+from espnet2_taste.data.kaldi_dir import KaldiDir, sort_keys
+
+LONGEST_NAME = 200
+UNUSABLE_NAME = re.compile(r"[\x00-\x20\x7f/\\]|^[.-]")
+
+
+def check_name(utterance: str) -> None:
+    """Refuse an utterance id that cannot name a file.
+
+    Raises:
+        ValueError: The id has a slash, a blank or a control character, begins with
+            ``.`` or ``-``, or is too long.
+    """
+    if UNUSABLE_NAME.search(utterance):
+        raise ValueError(
+            f"utterance '{utterance}': the id is used as a file name, so it may hold no "
+            "slash or blank and may not begin with '.' or '-'. Rename it in wav.scp, "
+            "text and utt2spk"
+        )
+    if len(utterance.encode("utf-8")) > LONGEST_NAME:
+        raise ValueError(
+            f"utterance '{utterance[:40]}...': the id has "
+            f"{len(utterance.encode('utf-8'))} bytes, expected at most {LONGEST_NAME}. "
+            "Rename it in wav.scp, text and utt2spk"
+        )
+
+
+def check_no_command(utterance: str, value: str) -> None:
+    """Refuse a shell command in ``wav.scp``.
+
+    Raises:
+        ValueError: The entry holds a pipe.
+    """
+    if "|" in value:
+        raise ValueError(
+            f"utterance '{utterance}': wav.scp holds a command ('{value[:60]}'), which "
+            "is not run for safety. Run it yourself, write its output to a file and put "
+            "the path into wav.scp"
+        )
+
+
+def find_audio(value: str, set_dir: str | os.PathLike) -> Path | None:
+    """Find the file that an entry of ``wav.scp`` means.
+
+    Args:
+        value: An absolute path, or one relative to the current folder, to the set's
+            folder or to any folder above it.
+        set_dir: The set's folder.
+
+    Returns:
+        The file, or None where there is none.
+    """
+    if not value:
+        return None
+    set_dir = Path(set_dir).absolute()
+    for folder in (Path(), set_dir, *set_dir.parents):
+        if (folder / value).is_file():
+            return folder / value
+    return None
+
+
+def find_utterances(
+    tables: KaldiDir, set_dir: str | os.PathLike
+) -> tuple[KaldiDir, dict[str, str]]:
+    """Split a set into utterances with audio and text, and the others.
+
+    Args:
+        tables: The set as read.
+        set_dir: Its folder, where relative audio paths may begin.
+
+    Returns:
+        Tables of the utterances that can be used, with audio paths as found, and the
+        reason for each of the others by utterance id.
+
+    Raises:
+        ValueError: An id cannot name a file, or ``wav.scp`` holds a command.
+    """
+    usable = KaldiDir({}, {}, {})
+    dropped: dict[str, str] = {}
+    for utterance in sort_keys(set(tables.wav) | set(tables.text)):
+        check_name(utterance)
+        value = tables.wav.get(utterance)
+        check_no_command(utterance, value or "")
+        text = tables.text.get(utterance)
+        audio = find_audio(value or "", set_dir)
+        reason = _reason(value, text, audio)
+        if reason:
+            dropped[utterance] = reason
+            continue
+        usable.wav[utterance] = str(audio)
+        usable.text[utterance] = text
+        usable.utt2spk[utterance] = tables.utt2spk.get(utterance, utterance)
+    return usable, dropped
+
+
+def _reason(value: str | None, text: str | None, audio: Path | None) -> str:
+    """Why an utterance cannot be used, or an empty string."""
+    if value is None:
+        return "it has a transcript but no audio in wav.scp"
+    if text is None:
+        return "it has audio but no transcript in text"
+    if not text:
+        return "its transcript is empty"
+    if audio is None:
+        hint = " (is there a blank in the utterance id?)" if " " in value else ""
+        return f"the audio file is missing: {value}{hint}"
+    return ""

@@ -1,0 +1,186 @@
+"""A set of recordings in any form becomes a set at one rate in one form.
+
+Enters: a Kaldi-style folder. Leaves: another one with ``audio/<utterance>.wav`` (mono,
+PCM of 16 bit), the tables of the utterances that can be used, ``utt2num_samples``, the
+word times and study tables of the source, and ``dropped.tsv`` with a reason for
+everything left out.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.checks import find_utterances
+from espnet2_taste.data.finished import (
+    digest,
+    finish_folder,
+    is_finished,
+    start_folder,
+)
+from espnet2_taste.data.kaldi_dir import (
+    KaldiDir,
+    read_kaldi_dir,
+    sort_keys,
+    write_kaldi_dir,
+    write_lines,
+    write_table,
+)
+
+RECORD = "format.json"
+HEADED_TABLES = ("word_prosody", "pairs.tsv", "prompt_words")
+SOURCE_TABLES = ("wav.scp", "text", "utt2spk", "ctm", *HEADED_TABLES)
+
+
+@dataclass(frozen=True)
+class AudioForm:
+    """What every recording of a set has to be.
+
+    Attributes:
+        sample_rate: Samples a second.
+        min_duration: Shortest recording that is kept, seconds.
+        max_duration: Longest recording that is kept, seconds.
+    """
+
+    sample_rate: int = 16000
+    min_duration: float = 0.3
+    max_duration: float = 30.0
+
+    def __post_init__(self):
+        if self.sample_rate < 1 or not 0 <= self.min_duration < self.max_duration:
+            raise ValueError(
+                f"expected a positive --fs and 0 <= --min_duration < --max_duration, "
+                f"found {self.sample_rate}, {self.min_duration}, {self.max_duration}"
+            )
+
+
+@dataclass(frozen=True)
+class FormatResult:
+    """Numbers of utterances of a set; ``made`` is False where all was there."""
+
+    kept: int
+    dropped: int
+    made: bool
+
+
+def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
+    """Write ``source`` in the given form to ``target``, unless that is done.
+
+    Args:
+        source: A Kaldi-style folder.
+        target: The folder to make. Its ``wav.scp`` holds paths below this very name.
+        form: Rate and durations wanted.
+
+    Returns:
+        How many utterances were kept and dropped.
+
+    Raises:
+        ValueError: The set is malformed, or no utterance of it can be used.
+    """
+    if (source / "segments").is_file():
+        raise ValueError(
+            f"{source}: it has a 'segments' file, expected one recording per utterance. "
+            "Cut the recordings first (ESPnet: scripts/audio/format_wav_scp.sh)"
+        )
+    tables, dropped = find_utterances(read_kaldi_dir(source), source)
+    record = asdict(form) | {
+        "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
+        "audio": digest(tables.wav.values(), contents=False),
+    }
+    if is_finished(target, RECORD, record):
+        return _count(target)
+    folder = start_folder(target, RECORD, record)
+    samples = _format_audio(tables, folder / "audio", form, dropped, source.name)
+    _check_any_left(source, samples, dropped)
+    kept = KaldiDir(
+        {name: str(target / "audio" / f"{name}.wav") for name in samples},
+        {name: tables.text[name] for name in samples},
+        {name: tables.utt2spk[name] for name in samples},
+    )
+    write_kaldi_dir(folder, kept)
+    write_table(folder / "utt2num_samples", {n: str(s) for n, s in samples.items()})
+    write_dropped(folder / "dropped.tsv", dropped)
+    copy_study_tables(source, folder, set(dropped))
+    finish_folder(folder, target)
+    return FormatResult(len(samples), len(dropped), True)
+
+
+def _format_audio(
+    tables: KaldiDir, folder: Path, form: AudioForm, dropped: dict, title: str
+) -> dict[str, int]:
+    """Write the audio of each utterance; gives samples, adds to ``dropped``."""
+    folder.mkdir(exist_ok=True)
+    samples = {}
+    for name, path in tqdm(tables.wav.items(), desc=title, disable=None):
+        file = folder / f"{name}.wav"
+        if file.is_file():
+            samples[name] = soundfile.info(str(file)).frames
+            continue
+        try:
+            speech = format_utterance(path, form)
+        except ValueError as error:
+            dropped[name] = str(error)
+            continue
+        write_audio(file, speech, form.sample_rate)
+        samples[name] = len(speech)
+    return samples
+
+
+def format_utterance(path: str | Path, form: AudioForm) -> np.ndarray:
+    """Read one recording in the form wanted.
+
+    Args:
+        path: An audio file.
+        form: Rate and durations.
+
+    Returns:
+        Samples (S,) float32.
+
+    Raises:
+        ValueError: The recording cannot be used; the message says why.
+    """
+    return load_speech(path, form.sample_rate, form.min_duration, form.max_duration)
+
+
+def copy_study_tables(source: Path, target: Path, dropped: set[str]) -> None:
+    """Copy word times and study tables without the lines of dropped utterances.
+
+    A line that names a dropped utterance in any column goes, so that no pair is left
+    with one member.
+    """
+    for name in ("ctm", *HEADED_TABLES):
+        file = source / name
+        if not file.is_file():
+            continue
+        lines = file.read_bytes().decode("utf-8-sig").splitlines()
+        separator = "\t" if name in HEADED_TABLES else None
+        kept = [ln for ln in lines if not dropped.intersection(ln.split(separator))]
+        write_lines(target / name, kept)
+
+
+def write_dropped(path: Path, dropped: dict[str, str]) -> None:
+    """Write ``utt`` and ``reason`` of everything left out, header included."""
+    rows = [f"{name}\t{' '.join(dropped[name].split())}" for name in sort_keys(dropped)]
+    write_lines(path, ["utt\treason", *rows])
+
+
+def _check_any_left(source: Path, samples: dict, dropped: dict[str, str]) -> None:
+    """Refuse a set of which nothing is left."""
+    if samples:
+        return
+    first = next(iter(sort_keys(dropped)), None)
+    example = f"'{first}': {dropped[first]}" if first else "wav.scp and text are empty"
+    raise ValueError(
+        f"{source}: none of its {len(dropped)} utterances can be used; for example "
+        f"{example}"
+    )
+
+
+def _count(target: Path) -> FormatResult:
+    """Numbers of a set that is there."""
+    kept = len((target / "utt2num_samples").read_text().splitlines())
+    dropped = len((target / "dropped.tsv").read_text().splitlines()) - 1
+    return FormatResult(kept, dropped, False)
