@@ -21,11 +21,16 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2_taste.espnet_unit_vocoder_model import ESPnetUnitVocoderModel
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+from espnet2_taste.vocoder.flow_vocoder import FlowGriffinLim, FlowHiFT
 from espnet2_taste.vocoder.unit_to_mel_griffin_lim import UnitToMelGriffinLim
 
 vocoder_choices = ClassChoices(
     "vocoder",
-    classes=dict(unit_to_mel_griffin_lim=UnitToMelGriffinLim),
+    classes=dict(
+        unit_to_mel_griffin_lim=UnitToMelGriffinLim,
+        flow_griffin_lim=FlowGriffinLim,
+        flow_hift=FlowHiFT,
+    ),
     type_check=AbsUnitVocoder,
     default="unit_to_mel_griffin_lim",
 )

@@ -177,9 +177,9 @@ class HarmonicSource(nn.Module):
             (B, L, S).
         """
         order = torch.arange(1, self.num_sines + 1, device=f0.device)
-        cycles = f0[:, None, :] * order[None, :, None] / self.sample_rate
+        cycles = f0.double()[:, None, :] * order[None, :, None] / self.sample_rate
         # In float32 the sum would lose the phase of long utterances.
-        turns = torch.cumsum(cycles.double(), dim=2) % 1.0
+        turns = torch.cumsum(cycles, dim=2) % 1.0
         starts = phases * (order > 1)[None, :, None]
         waves = torch.sin(2 * math.pi * turns + starts).to(f0.dtype)
         voiced = (f0 > self.voiced_hz).to(f0.dtype)[:, None, :]

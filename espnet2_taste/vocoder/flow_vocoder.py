@@ -1,0 +1,230 @@
+"""Unit vocoders around the flow: units to log-mel by flow matching, then a renderer.
+
+``FlowHiFT`` is the published voice generator (parameters ``flow.*`` and ``hift.*``);
+``FlowGriffinLim`` trains and speaks without a neural vocoder. Both train the flow on
+log-mel; ``FlowHiFT`` can also train its HiFT, which is left alone by default because
+a generator from a checkpoint is better than what a spectral loss alone makes.
+
+Legend: B utterances, U units, D speaker embedding size, T mel frames, M mel bands,
+S samples, P pitch frames (one every 10 ms).
+"""
+
+from abc import abstractmethod
+
+import torch
+from torch.nn import functional
+
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder, length_mask
+from espnet2_taste.vocoder.flow import UnitFlow
+from espnet2_taste.vocoder.griffin_lim import GriffinLim
+from espnet2_taste.vocoder.hift import HiFTGenerator
+from espnet2_taste.vocoder.log_mel import LogMel
+
+PUBLISHED_MEL = dict(
+    sample_rate=22050,
+    n_fft=1024,
+    win_length=1024,
+    hop_length=256,
+    n_mels=80,
+    fmax=8000.0,
+    center=False,
+)
+PITCH_RATE = 100.0
+
+
+class FlowVocoder(AbsUnitVocoder):
+    """Units to log-mel; a subclass turns log-mel into a waveform.
+
+    Args:
+        num_units: Size of the unit inventory.
+        spembs_size: D.
+        unit_rate: Units a second.
+        mel_conf: Options of ``LogMel``; the published ones where not given.
+        flow_conf: Options of ``UnitFlow`` but the three sizes above.
+    """
+
+    def __init__(
+        self,
+        num_units: int = 4096,
+        spembs_size: int = 192,
+        unit_rate: float = 50.0,
+        mel_conf: dict | None = None,
+        flow_conf: dict | None = None,
+    ):
+        super().__init__()
+        self.num_units = num_units
+        self.spembs_size = spembs_size
+        self.unit_rate = unit_rate
+        self.log_mel = LogMel(**{**PUBLISHED_MEL, **(mel_conf or {})})
+        self.sample_rate = self.log_mel.sample_rate
+        self.hop_length = self.log_mel.hop_length
+        self.flow = UnitFlow(
+            num_units, spembs_size, self.log_mel.n_mels, **(flow_conf or {})
+        )
+
+    @abstractmethod
+    def render(
+        self, mel: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-mel (B, M, T) of these lengths (B,) to waves (B, S) and lengths (B,)."""
+
+    def mel_lengths(self, units_lengths: torch.Tensor) -> torch.Tensor:
+        """Whole mel frames (B,) that units_lengths (B,) units last."""
+        frames = self.sample_rate / (self.unit_rate * self.hop_length)
+        return (units_lengths.double() * frames + 1e-6).long().clamp(min=1)
+
+    def forward(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        pitch: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss of the flow; see ``AbsUnitVocoder.forward``."""
+        units = self.check_inputs(units, units_lengths, spembs)
+        mel, mel_lengths = self.log_mel(speech, speech_lengths)
+        loss = self.flow(
+            units, units_lengths, spembs, mel.transpose(1, 2), mel_lengths.clamp(min=1)
+        )
+        return loss, dict(flow=loss)
+
+    @torch.no_grad()
+    def synthesize(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        noise: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Speak the units; see ``AbsUnitVocoder.synthesize``.
+
+        Args:
+            units: (B, U).
+            units_lengths: (B,).
+            spembs: (B, D).
+            noise: Start of the flow, (B, M, T); None draws it from the flow's seed.
+
+        Returns:
+            Waveforms (B, S) and lengths (B,).
+        """
+        units = self.check_inputs(units, units_lengths, spembs)
+        lengths = self.mel_lengths(units_lengths)
+        mel = self.flow.synthesize(units, units_lengths, spembs, lengths, noise)
+        return self.render(mel, lengths)
+
+
+class FlowGriffinLim(FlowVocoder):
+    """Flow matching, then Griffin-Lim.
+
+    Args:
+        griffin_lim_conf: Options of ``GriffinLim``.
+        **flow_vocoder_conf: Options of ``FlowVocoder``.
+    """
+
+    def __init__(self, griffin_lim_conf: dict | None = None, **flow_vocoder_conf):
+        super().__init__(**flow_vocoder_conf)
+        self.griffin_lim = GriffinLim(self.log_mel, **(griffin_lim_conf or {}))
+
+    def render(
+        self, mel: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``FlowVocoder.render``."""
+        return self.griffin_lim(mel.transpose(1, 2), lengths)
+
+
+class FlowHiFT(FlowVocoder):
+    """Flow matching, then HiFT: the published voice generator.
+
+    Args:
+        hift_conf: Options of ``HiFTGenerator`` but mel size and sample rate.
+        hift_weight: Weight of the loss that trains HiFT on true mels; 0 freezes it.
+        hift_frames: Mel frames of each utterance that this loss looks at.
+        **flow_vocoder_conf: Options of ``FlowVocoder``.
+
+    Raises:
+        ValueError: HiFT's stages do not multiply to the mel's hop.
+    """
+
+    def __init__(
+        self,
+        hift_conf: dict | None = None,
+        hift_weight: float = 0.0,
+        hift_frames: int = 32,
+        **flow_vocoder_conf,
+    ):
+        super().__init__(**flow_vocoder_conf)
+        self.hift = HiFTGenerator(
+            self.log_mel.n_mels, self.sample_rate, **(hift_conf or {})
+        )
+        if self.hift.hop_length != self.hop_length:
+            raise ValueError(
+                f"HiFT makes {self.hift.hop_length} samples a mel frame, the mel's "
+                f"hop_length is {self.hop_length}; change hift_conf.upsample_rates, "
+                "hift_conf.stft_hop or mel_conf.hop_length"
+            )
+        self.hift_weight = hift_weight
+        self.hift_frames = hift_frames
+        self.hift.requires_grad_(hift_weight > 0)
+
+    def forward(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        pitch: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss of the flow and, with a weight, of HiFT."""
+        loss, stats = super().forward(
+            units, units_lengths, spembs, speech, speech_lengths, pitch
+        )
+        if self.hift_weight > 0:
+            hift_loss, hift_stats = self.hift_loss(speech, speech_lengths, pitch)
+            loss = loss + self.hift_weight * hift_loss
+            stats = {**stats, **hift_stats}
+        return loss, stats
+
+    def hift_loss(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, pitch: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Log-mel distance of resynthesized pieces, and the F0 predictor's error.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: (B,).
+            pitch: F0 in Hz, 0 where unvoiced, (B, P).
+
+        Returns:
+            Scalar loss and its parts.
+        """
+        mel, lengths = self.log_mel(speech, speech_lengths)  # (B, T, M)
+        frames = min(self.hift_frames, mel.size(1))
+        latest = (lengths - frames).clamp(min=0)
+        start = (torch.rand(len(mel), device=mel.device) * (latest + 1)).long()
+        index = start[:, None] + torch.arange(frames, device=mel.device)  # (B, T')
+        piece = mel.gather(1, index.unsqueeze(2).expand(-1, -1, mel.size(2)))
+        piece = piece.transpose(1, 2)  # (B, M, T')
+        wave = self.hift(piece)
+        rebuilt, _ = self.log_mel(wave, start.new_full((len(mel),), wave.size(1)))
+        mel_error = functional.l1_loss(rebuilt[:, :frames].transpose(1, 2), piece)
+        at = index * (self.hop_length / self.sample_rate * PITCH_RATE)
+        at = at.round().long().clamp(max=pitch.size(1) - 1)
+        f0_error = functional.l1_loss(
+            self.hift.f0_predictor(piece) / 100, pitch.gather(1, at) / 100
+        )
+        return mel_error + f0_error, dict(hift_mel_l1=mel_error, hift_f0_l1=f0_error)
+
+    def render(
+        self, mel: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``FlowVocoder.render``; utterances of one length run as one batch."""
+        samples = lengths * self.hop_length
+        waves = mel.new_zeros(mel.size(0), int(samples.max()))
+        for length in lengths.unique().tolist():
+            rows = lengths == length
+            wave = self.hift(mel[rows, :, :length])
+            waves[rows, : wave.size(1)] = wave
+        return waves * length_mask(samples, waves.size(1)), samples

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from espnet2_taste.vocoder.hift import (
+    HarmonicSource,
+    HiFTGenerator,
+    Snake,
+    WeightNormConv1d,
+)
+
+SMALL = dict(n_mels=8, base_channels=16, f0_channels=8)
+
+
+@pytest.fixture(scope="module")
+def hift():
+    torch.manual_seed(0)
+    return HiFTGenerator(**SMALL).eval()
+
+
+def test_shapes_and_determinism(hift):
+    mel = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wave = hift(mel)
+        assert wave.shape == (2, 5 * 256)
+        assert wave.abs().max() <= 0.99
+        assert torch.equal(wave, hift(mel))
+        torch.testing.assert_close(wave[1:], hift(mel[1:]), atol=1e-5, rtol=1e-4)
+
+
+def test_longer_draws_start_the_same_way(hift):
+    phases, noise = hift.draw(3, torch.zeros(1))
+    more_phases, more_noise = hift.draw(7, torch.zeros(1))
+    assert torch.equal(phases, more_phases)
+    assert torch.equal(noise, more_noise[:, :, : noise.size(2)])
+
+
+def test_sines_equal_a_slow_loop():
+    source = HarmonicSource(8000, num_harmonics=2)
+    f0 = torch.tensor([[100.0] * 40 + [0.0] * 10])
+    phases = torch.tensor([[[9.0], [0.5], [-1.0]]])
+    noise = torch.randn(1, 3, 50, generator=torch.Generator().manual_seed(0))
+    found = source.sines(f0, phases, noise)[0]
+    for harmonic in range(3):
+        start = phases[0, harmonic, 0].item() if harmonic else 0.0
+        turns = 0.0
+        for sample, hertz in enumerate(f0[0].tolist()):
+            turns += hertz * (harmonic + 1) / 8000
+            drawn = noise[0, harmonic, sample]
+            angle = torch.tensor(2 * torch.pi * turns + start)
+            wanted = 0.1 * torch.sin(angle) + 0.003 * drawn if hertz else drawn / 30
+            assert abs(found[harmonic, sample] - wanted) < 1e-4
+
+
+def test_long_utterances_keep_their_phase():
+    source = HarmonicSource(22050)
+    samples = 22050 * 30
+    f0 = torch.full((1, samples), 333.3)
+    silent = torch.zeros(1, 9, samples)
+    found = source.sines(f0, torch.zeros(1, 9, 1), silent)[0, 8, -1].double()
+    turns = 9 * torch.tensor(333.3).double() / 22050 * samples % 1.0
+    assert abs(found - 0.1 * torch.sin(2 * torch.pi * turns)) < 1e-3
+
+
+def test_weight_norm_starts_as_the_direction_itself():
+    torch.manual_seed(0)
+    conv = WeightNormConv1d(3, 4, 5)
+    torch.testing.assert_close(conv.weight, conv.weight_v)
+    assert set(conv.state_dict()) == {"weight_g", "weight_v", "bias"}
+
+
+def test_snake():
+    x = torch.linspace(-2, 2, 5)[None, None]
+    torch.testing.assert_close(Snake(1)(x), x + torch.sin(x) ** 2)
+
+
+def test_gradients_reach_every_parameter_but_the_f0_classifier_path(hift):
+    mel = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(1))
+    hift.zero_grad()
+    (hift(mel).square().sum() + hift.f0_predictor(mel).sum()).backward()
+    without = [n for n, p in hift.named_parameters() if p.grad is None]
+    hift.zero_grad()
+    assert without == []
