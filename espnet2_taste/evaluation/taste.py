@@ -52,7 +52,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
     """
     variants = find_variants(Path(args.expdir), Path(args.taste_exp))
     device = "cuda" if args.ngpu else "cpu"
-    aligner = _LazyAligner(args.asr_exp, args.asr_model_file, device)
+    aligner = LazyAligner(args.asr_exp, args.asr_model_file, device)
     images = Path(args.output_dir) / "images"
     scores = {"sets": {}, "units": {}, "bitrate": {}}
     for name in args.sets.split():
@@ -75,7 +75,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
     return scores
 
 
-class _LazyAligner:
+class LazyAligner:
     """Builds the aligner when the first set needs it."""
 
     def __init__(self, asr_exp: str, model_file: str | None, device: str) -> None:
@@ -117,7 +117,7 @@ def align_rendition(
 def _score_set(
     original: OriginalSet,
     variants: list[Variant],
-    aligner: _LazyAligner,
+    aligner: LazyAligner,
     args: argparse.Namespace,
     images: Path,
 ) -> dict:

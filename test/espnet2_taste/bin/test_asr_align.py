@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
 
 from espnet2_taste.bin import asr_align
 from espnet2_taste.data.audio import write_audio
@@ -15,33 +14,8 @@ from espnet2_taste.structures import WordTiming
 
 
 @pytest.fixture(scope="module")
-def asr_exp(bpe_dir, tmp_path_factory):
-    """A conformer of one block with random weights."""
-    import torch
-    from espnet2.tasks.asr import ASRTask
-
-    folder = tmp_path_factory.mktemp("asr")
-    block = {"output_size": 16, "attention_heads": 2, "linear_units": 16}
-    block |= {"num_blocks": 1, "input_layer": "conv2d", "cnn_module_kernel": 5}
-    config = ASRTask.get_default_config()
-    config |= {
-        "token_list": (bpe_dir / "tokens.txt").read_text("utf-8").split("\n")[:-1],
-        "token_type": "bpe",
-        "bpemodel": str(bpe_dir / "bpe.model"),
-        "frontend_conf": {"fs": 16000, "n_mels": 20},
-        "normalize": "utterance_mvn",
-        "normalize_conf": {},
-        "encoder": "conformer",
-        "encoder_conf": block,
-        "decoder": None,
-        "model_conf": {"ctc_weight": 1.0},
-        "init": None,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    torch.manual_seed(0)
-    model, _ = ASRTask.build_model_from_file(folder / "config.yaml", None, "cpu")
-    torch.save(model.state_dict(), folder / "valid.acc.best.pth")
-    return folder
+def asr_exp(asr_exp_builder, bpe_dir):
+    return asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
 
 
 @pytest.fixture

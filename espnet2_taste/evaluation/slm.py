@@ -1,0 +1,155 @@
+"""Scores of spoken language models: perplexity, pairs, tempo.
+
+Enters, for each model: ``likelihood/<set>/scores.tsv`` (log-likelihoods of every
+utterance by stream and reduction) and ``continuation/<set>`` (audio and text of
+continued prompts). Leaves: a dictionary a model. Which stream and which reduction
+decide a pair is a switch: published rankings turn on it.
+
+Legend: W words.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from espnet2_taste.data.ctm import read_ctm, read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.taste import align_rendition
+from espnet2_taste.metrics.pairs import pair_accuracy
+from espnet2_taste.metrics.rates import follow_rates, speaking_rate
+
+Scores = dict[str, dict[str, float]]
+
+
+def read_scores(path: Path) -> Scores:
+    """Log-likelihoods of a set.
+
+    Args:
+        path: ``scores.tsv`` with ``utt`` and one column a reduction.
+
+    Returns:
+        Columns by name, for each utterance.
+
+    Raises:
+        ValueError: The file is missing or malformed.
+    """
+    return {
+        row["utt"]: {name: float(v) for name, v in row.items() if name != "utt"}
+        for row in read_rows(path)
+    }
+
+
+def perplexity(scores: Scores, total: str, per_token: str) -> float:
+    """Corpus perplexity of the text.
+
+    Args:
+        scores: Of the set.
+        total: Column of summed log-likelihoods.
+        per_token: Column of the same per token; the quotient counts the tokens.
+
+    Returns:
+        exp of the mean negative log-likelihood a token; nan if a column is missing.
+    """
+    if not scores or any(
+        total not in row or per_token not in row for row in scores.values()
+    ):
+        return float("nan")
+    log_likelihood = sum(row[total] for row in scores.values())
+    tokens = sum(
+        row[total] / row[per_token] for row in scores.values() if row[per_token]
+    )
+    return math.exp(-log_likelihood / tokens) if tokens else float("nan")
+
+
+def compare_perplexity(scores: Scores) -> dict[str, float]:
+    """Text perplexity of the model, of its base and their ratio.
+
+    Args:
+        scores: Of a test set; the base's columns begin with ``base_``.
+
+    Returns:
+        ``model``, ``base``, ``ratio``; nan where a column is missing.
+    """
+    model = perplexity(scores, "text_sum", "text_mean")
+    base = perplexity(scores, "base_text_sum", "base_text_mean")
+    return {"model": model, "base": base, "ratio": model / base}
+
+
+def score_pairs(
+    scores: Scores, pairs: Sequence[Mapping[str, str]], columns: Sequence[str]
+) -> dict[str, dict]:
+    """Pair accuracy under several reductions.
+
+    Args:
+        scores: Of the set that holds both members.
+        pairs: Rows with ``positive`` and ``negative``, utterance ids.
+        columns: Reductions to try.
+
+    Returns:
+        ``PairAccuracy`` fields by column.
+
+    Raises:
+        ValueError: A member has no score or a column is missing.
+    """
+    results = {}
+    for column in columns:
+        sides: list[list[float]] = [[], []]
+        for row in pairs:
+            for side, key in zip(sides, ("positive", "negative")):
+                value = scores.get(row[key], {}).get(column)
+                if value is None:
+                    raise ValueError(
+                        f"'{row[key]}' has no '{column}' in scores.tsv: "
+                        "run stage 12 again"
+                    )
+                side.append(value)
+        results[column] = asdict(pair_accuracy(*sides))
+    return results
+
+
+def prompt_rates(folder: Path) -> dict[str, float]:
+    """Words per second of the prompts of a set.
+
+    Args:
+        folder: Set with ``ctm_aligned`` and, if only the first words of each
+            utterance are the prompt, ``prompt_words``.
+
+    Returns:
+        Rate by utterance.
+    """
+    timings = read_ctm(folder / "ctm_aligned")
+    counts = {}
+    if (folder / "prompt_words").is_file():
+        rows = read_rows(folder / "prompt_words")
+        counts = {row["utt"]: int(row["n_words"]) for row in rows}
+    return {
+        name: speaking_rate(words[: counts.get(name)])
+        for name, words in timings.items()
+    }
+
+
+def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
+    """How the tempo of continuations follows their prompts.
+
+    Args:
+        prompts: Set of the prompts.
+        continuation: Folder with ``wav.scp`` and ``text`` of the continuations alone.
+        aligner: Function that gives the aligner.
+
+    Returns:
+        ``RateFollowing`` fields.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    texts = {k: v for k, v in read_table(continuation / "text").items() if v}
+    aligned, _ = align_rendition(continuation, texts, aligner)
+    first = prompt_rates(prompts)
+    second = {name: speaking_rate(words) for name, words in aligned.timings.items()}
+    names = sorted(first)
+    missing = float("nan")
+    result = follow_rates(
+        [first[name] for name in names], [second.get(name, missing) for name in names]
+    )
+    return asdict(result)
