@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--taste_exp", help="TASTE experiment directory")
     source.add_argument(
         "--from_units", type=str2bool, default=False, help="Speak the true units"

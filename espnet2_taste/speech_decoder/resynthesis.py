@@ -185,7 +185,7 @@ class UnitGenerator:
                     f"utterance '{name}': {len(row)} rows of codes for {words} words; "
                     "tokenize the set again with the text it has now (stage 9)"
                 )
-        rows = [torch.from_numpy(np.asarray(row)).long() for row in codes]
+        rows = [torch.tensor(np.asarray(row)).long() for row in codes]
         padded = pad_sequence(rows, batch_first=True, padding_value=-1)  # (B, W, Q)
         spread = token_codes(padded.to(ids.word_ids.device), ids.word_ids)  # (B, N, Q)
         return self.encoder.model.tokenizer.quantizer.decode(spread)

@@ -1,0 +1,165 @@
+"""taste_resynthesize: the three sources, batches, resuming, errors."""
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from espnet2_taste.bin import taste_resynthesize, taste_tokenize
+
+UNITS, SPEMBS = 7, 4
+TASTE = {
+    "token_type": "bpe",
+    "aggregator_conf": {
+        "size": 16,
+        "num_heads": 2,
+        "linear_units": 24,
+        "num_layers": 2,
+    },
+    "quantizer_conf": {"num_codebooks": 2, "codebook_size": 4, "latent_size": 5},
+    "unit_decoder_conf": {
+        "num_units": UNITS,
+        "spembs_size": SPEMBS,
+        "embed_size": 6,
+        "hidden_size": 8,
+        "attention_heads": 2,
+        "text_blocks": 1,
+        "taste_blocks": 1,
+        "lm_blocks": 1,
+        "linear_units": 16,
+        "taste_linear_units": 16,
+        "taste_attention_heads": 2,
+    },
+}
+VOCODER = {
+    "vocoder": "unit_to_mel_griffin_lim",
+    "vocoder_conf": {
+        "num_units": UNITS,
+        "spembs_size": SPEMBS,
+        "network_conf": {
+            "unit_size": 8,
+            "unit_layers": 1,
+            "frame_size": 8,
+            "pitch_layers": 1,
+            "frame_layers": 1,
+        },
+        "griffin_lim_conf": {"num_iters": 2},
+    },
+}
+
+
+def write_exp(task, folder, config, *options):
+    """An experiment directory of random weights."""
+    folder.mkdir(parents=True)
+    source = folder / "source.yaml"
+    source.write_text(yaml.safe_dump(config))
+    command = ["--config", str(source), "--output_dir", str(folder), *options]
+    args = task.get_parser().parse_args(command)
+    torch.manual_seed(0)
+    model = task.build_model(args)
+    torch.save(model.state_dict(), folder / "valid.loss.best.pth")
+    (folder / "config.yaml").write_text(yaml.safe_dump(vars(args)))
+
+
+def write_set(folder):
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    texts = {"utt1": "the red dog", "utt2": "a small bird runs home", "utt3": "song"}
+    lines = {"wav.scp": "", "text": "", "units": ""}
+    for index, (name, text) in enumerate(texts.items()):
+        path = folder / f"{name}.wav"
+        soundfile.write(path, 0.1 * noise.standard_normal(9600 + 3200 * index), 16000)
+        units = noise.integers(0, UNITS, 15 + 5 * index)
+        lines["wav.scp"] += f"{name} {path}\n"
+        lines["text"] += f"{name} {text}\n"
+        lines["units"] += f"{name} {' '.join(map(str, units))}\n"
+    for name, content in lines.items():
+        (folder / name).write_text(content)
+    spembs = {n: noise.standard_normal(SPEMBS).astype("float32") for n in texts}
+    kaldiio.save_ark(str(folder / "spembs.ark"), spembs, scp=str(folder / "spembs.scp"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir):
+    from espnet2_taste.tasks.taste import TasteTask
+    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+    root = tmp_path_factory.mktemp("recipe")
+    write_set(root / "dump" / "test")
+    tokens = ["--token_list", str(bpe_dir / "tokens.txt")]
+    tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
+    config = TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
+    write_exp(TasteTask, root / "taste_vq", config, *tokens)
+    text_only = config | {"model_conf": {"use_taste": False}}
+    write_exp(TasteTask, root / "taste_text_only", text_only, *tokens)
+    write_exp(UnitVocoderTask, root / "unit_vocoder", VOCODER)
+    return root
+
+
+def run(root, output, *options):
+    command = ["--unit_vocoder_exp", str(root / "unit_vocoder"), "--sets", "test"]
+    command += ["--dump_dir", str(root / "dump"), "--output_dir", str(root / output)]
+    taste_resynthesize.main([*command, *options])
+    return root / output / "test"
+
+
+def read_units(folder):
+    rows = (line.split() for line in (folder / "units").read_text().splitlines())
+    return {name: units for name, *units in rows}
+
+
+def test_true_units_are_spoken_as_they_are(recipe):
+    folder = run(recipe, "true", "--from_units", "true")
+    assert read_units(folder) == read_units(recipe / "dump" / "test")
+    for line in (folder / "wav.scp").read_text().splitlines():
+        name, path = line.split()
+        seconds = soundfile.info(path).duration
+        assert abs(seconds - len(read_units(folder)[name]) / 25) < 0.1
+
+
+def test_batch_size_changes_nothing_and_the_seed_does(recipe):
+    taste = ["--taste_exp", str(recipe / "taste_vq"), "--max_unit_ratio", "4"]
+    together = read_units(run(recipe, "together", *taste))
+    alone = read_units(run(recipe, "alone", *taste, "--batch_size", "1"))
+    other = read_units(run(recipe, "other", *taste, "--seed", "5"))
+    assert together == alone != other
+
+
+def test_stored_codes_give_what_the_speech_gives(recipe):
+    taste = ["--taste_exp", str(recipe / "taste_vq")]
+    source = ["--dump_dir", str(recipe / "dump"), "--sets", "test"]
+    codes = str(recipe / "codes")
+    taste_tokenize.main([*taste, *source, "--output_dir", codes])
+    options = [*taste, "--max_unit_ratio", "4"]
+    from_codes = run(recipe, "from_codes", *options, "--codes_dir", codes)
+    assert read_units(from_codes) == read_units(run(recipe, "speech", *options))
+
+
+def test_text_only_and_greedy(recipe):
+    options = ["--taste_exp", str(recipe / "taste_text_only"), "--temperature", "0"]
+    first = read_units(run(recipe, "greedy", *options, "--max_unit_ratio", "3"))
+    options += ["--max_unit_ratio", "3", "--seed", "9"]
+    assert first == read_units(run(recipe, "greedy_again", *options))
+
+
+def test_finished_sets_are_kept(recipe, capsys):
+    folder = run(recipe, "kept", "--from_units", "true")
+    before = (folder / "wav.scp").stat().st_mtime_ns
+    run(recipe, "kept", "--from_units", "true")
+    assert "all sets are done" in capsys.readouterr().out
+    assert (folder / "wav.scp").stat().st_mtime_ns == before
+
+
+def test_errors_are_one_line(recipe, tmp_path):
+    for options, words in (
+        (["--taste_exp", str(tmp_path / "none")], "config.yaml not found"),
+        (["--from_units", "false"], "give --taste_exp"),
+        (
+            ["--taste_exp", str(recipe / "taste_vq"), "--codes_dir", str(tmp_path)],
+            "taste_tokenize",
+        ),
+    ):
+        with pytest.raises(SystemExit, match=f"taste_resynthesize: .*{words}"):
+            run(recipe, "error", *options)
