@@ -14,7 +14,7 @@ import numpy as np
 
 from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.data.audio import load_speech
-from espnet2_taste.data.ctm import read_ctm, write_ctm, write_rows
+from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.metrics.wer import WordErrors, total_errors
 from espnet2_taste.structures import WordTiming
@@ -60,10 +60,11 @@ class AlignedSet:
 
 def read_aligned_set(folder: Path, ctm_name: str, text_name: str) -> AlignedSet | None:
     """Read what ``AlignedSet.write`` wrote; None if it is not there."""
-    if not (folder / ctm_name).is_file() or not (folder / text_name).is_file():
+    files = (folder / ctm_name, folder / text_name, folder / PROBLEMS)
+    if not all(path.is_file() for path in files):
         return None
-    timings = read_ctm(folder / ctm_name)
-    return AlignedSet(timings, read_table(folder / text_name), {})
+    problems = {row["utt"]: row["reason"] for row in read_rows(files[2])}
+    return AlignedSet(read_ctm(files[0]), read_table(files[1]), problems)
 
 
 def align_set(

@@ -37,6 +37,8 @@ from espnet2_taste.metrics.plots import (
     read_losses,
 )
 
+ALIGNMENT = ("ctm_aligned", "text_asr")
+
 
 def score_tokenizer(args: argparse.Namespace) -> dict:
     """Score all variants on all sets.
@@ -105,13 +107,14 @@ def align_rendition(
         The alignment and the audio of each utterance.
     """
     wavs = read_table(rendition / "wav.scp")
-    kept = read_aligned_set(rendition, "ctm_aligned", "text_asr")
+    kept = read_aligned_set(rendition, *ALIGNMENT)
     made = (rendition / "wav.scp").stat().st_mtime
     if kept and (rendition / "ctm_aligned").stat().st_mtime >= made:
         return kept, wavs
     aligned = align_set(aligner(), wavs, texts, batch_size, str(rendition))
-    aligned.write(rendition, "ctm_aligned", "text_asr")
-    return aligned, wavs
+    aligned.write(rendition, *ALIGNMENT)
+    # as written, so that a second run sees the same numbers to the last digit
+    return read_aligned_set(rendition, *ALIGNMENT), wavs
 
 
 def _score_set(

@@ -38,6 +38,7 @@ def recipe(tmp_path):
     write_table(continued / "text", dict.fromkeys(rates, "dog dog dog dog"))
     aligned = {name: timed(2 * rate) for name, rate in rates.items()}
     write_table(continued / "text_asr", dict.fromkeys(rates, "dog"))
+    write_rows(continued / "not_aligned.tsv", ("utt", "reason"), [])
     write_ctm(continued / "ctm_aligned", aligned)
     rows = [(name, -10.0, -2.0, -8.0, -1.6) for name in rates]
     write_rows(exp / "likelihood" / "test" / "scores.tsv", COLUMNS, rows)
