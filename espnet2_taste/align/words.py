@@ -29,13 +29,16 @@ class BoundaryRule:
             encoder places a frame.
         split: Share of the gap between two words that goes to the earlier one.
         silence_db: A hop is silent this far below the loud part of the recording.
-        min_pause: Shortest silence, in seconds, that separates two words.
+        min_pause: Shortest silence, in seconds, that separates two words. Closures
+            of plosives last up to 0.1 s and belong to their word: with shorter pauses
+            synthetic speech without any pause was cut at them (r of durations with
+            the truth fell from .95 to .92 at 0.04 s).
     """
 
     offset: float = 0.01
     split: float = 0.5
-    silence_db: float = 35.0
-    min_pause: float = 0.06
+    silence_db: float = 40.0
+    min_pause: float = 0.15
 
 
 @dataclass(frozen=True)
