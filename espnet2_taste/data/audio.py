@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 LOWEST_RATE = 8000
 SILENCE_PEAK = 1e-4
@@ -30,6 +29,8 @@ def resample(speech: np.ndarray, source_rate: int, target_rate: int) -> np.ndarr
     """
     if source_rate == target_rate or len(speech) == 0:
         return np.asarray(speech, dtype=np.float32)
+    from scipy.signal import resample_poly  # takes a second to import
+
     divisor = gcd(source_rate, target_rate)
     changed = resample_poly(speech, target_rate // divisor, source_rate // divisor)
     return changed.astype(np.float32)

@@ -13,9 +13,7 @@ Example:
 """
 
 import argparse
-import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from render import SAMPLE_RATE, WordTruth, render
 
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import PROSODY_COLUMNS, write_ctm, write_rows
-from espnet2_taste.data.finished import finish_folder, is_finished
+from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
     sort_keys,
@@ -82,11 +80,12 @@ def make_corpus(args: argparse.Namespace) -> None:
     planner = Planner(Sizes().scaled(args.scale), args.seed)
     plans = planner.plan()
     wanted = [n for n in plans if not is_finished(args.output_dir / n, RECORD, recipe)]
+    text = args.output_dir / "text_extra"
+    if wanted or not text.is_file():
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+        write_lines(text, planner.extra_text())
     for name in wanted:
         _make_set(args.output_dir / name, plans[name], recipe, args.nj)
-    text = args.output_dir / "text_extra"
-    if not text.is_file():
-        write_lines(text, planner.extra_text())
     print(
         f"{args.output_dir}: {len(wanted)} sets made, {len(plans) - len(wanted)} kept"
     )
@@ -94,9 +93,8 @@ def make_corpus(args: argparse.Namespace) -> None:
 
 def _make_set(directory: Path, plan: SetPlan, recipe: dict, processes: int) -> None:
     """Synthesize one set into a temporary folder and rename it."""
-    temporary = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    (temporary / "wav").mkdir(parents=True)
+    temporary = start_folder(directory, RECORD, recipe)
+    (temporary / "wav").mkdir(exist_ok=True)
     chunks = [
         (temporary / "wav", plan.utterances[i : i + CHUNK])
         for i in range(0, len(plan.utterances), CHUNK)
@@ -105,7 +103,6 @@ def _make_set(directory: Path, plan: SetPlan, recipe: dict, processes: int) -> N
     for part in map_fresh(_make_chunk, chunks, processes):
         truth |= part
     _write_tables(temporary, directory, plan, truth)
-    write_lines(temporary / RECORD, [json.dumps(recipe)])
     finish_folder(temporary, directory)
 
 

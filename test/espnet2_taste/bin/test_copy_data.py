@@ -1,0 +1,61 @@
+"""The command of stage 1 for corpora on disk."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.bin.copy_data import main
+from espnet2_taste.data.kaldi_dir import read_kaldi_dir
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus with audio beside its folder of sets, unsorted, Windows line ends."""
+    folder = tmp_path / "corpus" / "data" / "dev"
+    folder.mkdir(parents=True)
+    (tmp_path / "corpus" / "wav").mkdir()
+    soundfile.write(tmp_path / "corpus" / "wav" / "a.wav", np.ones(9), 16000)
+    (folder / "wav.scp").write_bytes(b"b wav/none.wav\r\na wav/a.wav\r\n")
+    (folder / "text").write_bytes("b “quoted”\r\na caf\u00e9\r\n".encode())
+    (folder / "ctm").write_bytes(b"a 1 0 1 caf\r\n")
+    return folder.parent
+
+
+def test_sets_are_sorted_and_their_audio_is_found_from_anywhere(
+    corpus, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    main(["--source", "corpus/data", "--sets", "dev", "--output_dir", "data"])
+    tables = read_kaldi_dir(tmp_path / "data" / "dev")
+    assert list(tables.wav) == ["a", "b"] and tables.text["a"] == "café"
+    assert tables.wav["a"] == str(corpus.parent / "wav" / "a.wav")
+    assert b"\r" not in (tmp_path / "data" / "dev" / "ctm").read_bytes()
+
+
+def test_a_second_run_changes_nothing(corpus, tmp_path):
+    options = ["--source", str(corpus), "--sets", "dev", "--output_dir"]
+    main([*options, str(tmp_path / "data")])
+    before = (tmp_path / "data" / "dev" / "wav.scp").stat().st_mtime_ns
+    main([*options, str(tmp_path / "data")])
+    assert (tmp_path / "data" / "dev" / "wav.scp").stat().st_mtime_ns == before
+
+
+def test_a_set_that_is_not_there_is_named_with_those_that_are(corpus, tmp_path):
+    options = ["--source", str(corpus), "--sets", "train", "--output_dir"]
+    with pytest.raises(SystemExit, match="copy_data: error: .*no such set.*holds: dev"):
+        main([*options, str(tmp_path / "data")])
+
+
+def test_malformed_sets_are_refused(corpus, tmp_path):
+    (corpus / "dev" / "wav.scp").write_text("a flac -d a |\n")
+    options = ["--source", str(corpus), "--sets", "dev", "--output_dir"]
+    with pytest.raises(SystemExit, match="utterance 'a': wav.scp holds a command"):
+        main([*options, str(tmp_path / "data")])
+    assert not (tmp_path / "data" / "dev").exists()
+
+
+def test_a_corpus_is_never_its_own_copy(corpus):
+    options = ["--source", str(corpus), "--sets", "dev", "--output_dir", str(corpus)]
+    with pytest.raises(SystemExit, match="not made by this command"):
+        main(options)
+    assert (corpus / "dev" / "text").is_file()

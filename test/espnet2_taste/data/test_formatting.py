@@ -1,0 +1,120 @@
+"""Stage 2: one form for all audio, a reason for what is left out, no work twice."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.data import formatting
+from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.formatting import AudioForm, format_set
+from espnet2_taste.data.kaldi_dir import read_kaldi_dir, read_table
+
+FORM = AudioForm(16000, 0.3, 30.0)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A set of which a and b can be used, with word times and pairs."""
+    folder = tmp_path / "data" / "set"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    soundfile.write(folder / "a.flac", noise, 16000)
+    soundfile.write(folder / "b.wav", np.stack([noise, noise], 1), 22050)
+    soundfile.write(folder / "short.wav", noise[:800], 16000)
+    (folder / "wav.scp").write_text("short short.wav\r\nb b.wav\r\na a.flac\r\n")
+    (folder / "text").write_text("b two\na one\nshort x\nlost y\n")
+    (folder / "ctm").write_text("a 1 0 1 one\nb 1 0 0.5 two\nshort 1 0 0.1 x\n")
+    (folder / "pairs.tsv").write_text("positive\tnegative\na\tb\na\tshort\n")
+    (folder / "prompt_words").write_text("utt\tn_words\na\t1\nshort\t1\n")
+    return folder
+
+
+def test_what_can_be_used_is_in_one_form_and_sorted(source, tmp_path):
+    target = tmp_path / "dump" / "set"
+    result = format_set(source, target, FORM)
+    assert (result.kept, result.dropped, result.made) == (2, 2, True)
+    tables = read_kaldi_dir(target)
+    assert list(tables.wav) == ["a", "b"]
+    for name, path in tables.wav.items():
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+        assert int(read_table(target / "utt2num_samples")[name]) == info.frames
+    assert int(read_table(target / "utt2num_samples")["b"]) == 11610
+
+
+def test_what_is_left_out_is_listed_and_leaves_no_line_behind(source, tmp_path):
+    target = tmp_path / "dump" / "set"
+    format_set(source, target, FORM)
+    reasons = {row["utt"]: row["reason"] for row in read_rows(target / "dropped.tsv")}
+    assert list(reasons) == ["lost", "short"]
+    assert "0.05 s" in reasons["short"] and "no audio" in reasons["lost"]
+    assert (target / "ctm").read_text() == "a 1 0 1 one\nb 1 0 0.5 two\n"
+    assert (target / "pairs.tsv").read_text() == "positive\tnegative\na\tb\n"
+    assert (target / "prompt_words").read_text() == "utt\tn_words\na\t1\n"
+
+
+def test_a_second_run_changes_nothing(source, tmp_path, monkeypatch):
+    target = tmp_path / "dump" / "set"
+    first = format_set(source, target, FORM)
+    (target / "text_raw").write_text("a later stage wrote this\n")
+    monkeypatch.setattr(formatting, "write_audio", None)
+    second = format_set(source, target, FORM)
+    assert (second.kept, second.dropped, second.made) == (first.kept, 2, False)
+    assert (target / "text_raw").is_file()
+
+
+def test_other_options_or_other_audio_make_the_set_anew(source, tmp_path):
+    target = tmp_path / "dump" / "set"
+    format_set(source, target, FORM)
+    assert format_set(source, target, AudioForm(8000)).made
+    assert soundfile.info(str(target / "audio" / "a.wav")).samplerate == 8000
+    soundfile.write(
+        source / "short.wav", np.random.default_rng(1).normal(size=9000), 8000
+    )
+    assert format_set(source, target, AudioForm(8000)).kept == 3
+
+
+def test_a_killed_run_is_taken_up_where_it_stopped(source, tmp_path, monkeypatch):
+    target = tmp_path / "dump" / "set"
+    written = []
+
+    def die_at_the_second(path, speech, rate):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, speech, rate)
+
+    write = formatting.write_audio
+    monkeypatch.setattr(formatting, "write_audio", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        format_set(source, target, FORM)
+    assert not target.exists()
+    monkeypatch.setattr(
+        formatting, "write_audio", lambda *a: (written.append(a[0]), write(*a))
+    )
+    assert format_set(source, target, FORM).kept == 2
+    assert [path.name for path in written] == ["a.wav", "b.wav"]
+    assert [path.name for path in target.parent.iterdir()] == ["set"]
+
+
+def test_a_set_of_which_nothing_is_left_is_refused(source, tmp_path):
+    with pytest.raises(ValueError, match="none of its 4 utterances.*'a': .*lasts"):
+        format_set(source, tmp_path / "dump", AudioForm(16000, 5.0, 30.0))
+
+
+def test_segments_are_refused_with_the_remedy(source, tmp_path):
+    (source / "segments").write_text("a rec 0 1\n")
+    with pytest.raises(ValueError, match="segments.*Cut the recordings"):
+        format_set(source, tmp_path / "dump", FORM)
+
+
+def test_a_folder_of_someone_else_is_not_overwritten(source):
+    with pytest.raises(ValueError, match="not made by this command"):
+        format_set(source, source, FORM)
+    assert (source / "a.flac").is_file()
+
+
+@pytest.mark.parametrize("values", [(0, 0.3, 30.0), (16000, 2.0, 1.0), (16000, -1, 3)])
+def test_impossible_options_are_refused(values):
+    with pytest.raises(ValueError, match="expected a positive --fs"):
+        AudioForm(*values)
