@@ -116,7 +116,7 @@ class TasteTask(AbsTask):
         encoder = _speech_encoder(args)
         aggregator = _aggregator(args, text, encoder)
         quantizer = quantizer_choices.get_class(args.quantizer)(
-            dim=aggregator.output_size, **args.quantizer_conf
+            **({"dim": aggregator.output_size} | args.quantizer_conf)
         )
         tokenizer = TasteTokenizer(
             encoder, aggregator, quantizer, args.project_without_codes
