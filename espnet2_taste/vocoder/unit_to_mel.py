@@ -121,7 +121,8 @@ class UnitToMel(torch.nn.Module):
         frame_size: H of the stacks that run at mel rate.
         pitch_layers: Blocks of the F0 predictor.
         frame_layers: Blocks of the mel decoder.
-        kernel_size: Taps of each convolution.
+        unit_kernel_size: Taps of the convolutions at unit rate.
+        frame_kernel_size: Taps of the convolutions at mel rate.
         dropout: Probability.
     """
 
@@ -131,12 +132,13 @@ class UnitToMel(torch.nn.Module):
         spembs_size: int,
         frequencies: torch.Tensor,
         frames_per_unit: int,
-        unit_size: int = 256,
+        unit_size: int = 192,
         unit_layers: int = 5,
-        frame_size: int = 160,
-        pitch_layers: int = 3,
+        frame_size: int = 128,
+        pitch_layers: int = 2,
         frame_layers: int = 4,
-        kernel_size: int = 5,
+        unit_kernel_size: int = 5,
+        frame_kernel_size: int = 3,
         dropout: float = 0.1,
     ):
         super().__init__()
@@ -144,12 +146,14 @@ class UnitToMel(torch.nn.Module):
         self.frames_per_unit = frames_per_unit
         self.embedding = torch.nn.Embedding(num_units, unit_size)
         self.speaker = torch.nn.Linear(spembs_size, unit_size)
-        self.unit_stack = ConvStack(unit_size, unit_layers, kernel_size, dropout)
+        self.unit_stack = ConvStack(unit_size, unit_layers, unit_kernel_size, dropout)
         self.to_frames = torch.nn.Linear(unit_size, frames_per_unit * frame_size)
-        self.pitch_stack = ConvStack(frame_size, pitch_layers, kernel_size, dropout)
+        self.pitch_stack = ConvStack(
+            frame_size, pitch_layers, frame_kernel_size, dropout
+        )
         self.pitch_head = torch.nn.Linear(frame_size, 2)
         self.pitch_features = torch.nn.Linear(n_mels + 2, frame_size)
-        self.mel_stack = ConvStack(frame_size, frame_layers, kernel_size, dropout)
+        self.mel_stack = ConvStack(frame_size, frame_layers, frame_kernel_size, dropout)
         self.mel_head = torch.nn.Linear(frame_size, n_mels)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
