@@ -17,10 +17,9 @@ import os
 import sys
 from pathlib import Path
 
-from espeak import Synthesizer
 from fresh_process import map_fresh
 from plan import Planner, SetPlan, Sizes, Utterance
-from render import SAMPLE_RATE, WordTruth, render
+from render import SAMPLE_RATE, Renderer, WordTruth
 
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import PROSODY_COLUMNS, write_ctm, write_rows
@@ -33,7 +32,7 @@ from espnet2_taste.data.kaldi_dir import (
 )
 from espnet2_taste.structures import WordTiming
 
-CHUNK = 25
+CHUNK = 24  # even: both members of a pair come from one process
 RECORD = "made.json"
 
 
@@ -109,10 +108,10 @@ def _make_set(directory: Path, plan: SetPlan, recipe: dict, processes: int) -> N
 def _make_chunk(task: tuple[Path, list[Utterance]]) -> dict[str, list[WordTruth]]:
     """Synthesize some utterances in a fresh process; gives the truth of each."""
     folder, utterances = task
-    synthesizer = Synthesizer()
+    renderer = Renderer()
     truth = {}
     for utterance in utterances:
-        speech, words = render(synthesizer, utterance)
+        speech, words = renderer.render(utterance)
         write_audio(folder / f"{utterance.utterance_id}.wav", speech, SAMPLE_RATE)
         truth[utterance.utterance_id] = words
     return truth

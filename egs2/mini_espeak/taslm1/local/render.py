@@ -42,38 +42,61 @@ class Recording:
     ends: np.ndarray
 
 
-def render(
-    synthesizer: Synthesizer, utterance: Utterance
-) -> tuple[np.ndarray, list[WordTruth]]:
-    """Make one utterance.
+class Renderer:
+    """Makes utterances, one after the other, with the synthesizer of its process.
+
+    Two utterances in a row that begin with the same take share its samples: the
+    synthesizer itself would never say it twice in exactly the same way.
+    """
+
+    def __init__(self):
+        self._synthesizer = Synthesizer()
+        self._latest: tuple[Take, Recording] | None = None
+
+    def render(self, utterance: Utterance) -> tuple[np.ndarray, list[WordTruth]]:
+        """Make one utterance.
+
+        Args:
+            utterance: What to make.
+
+        Returns:
+            Samples (S,) float32 at 16 kHz and the truth about its words.
+        """
+        if self._latest is None or self._latest[0] != utterance.take:
+            self._latest = (utterance.take, _speak(self._synthesizer, utterance.take))
+        recording, rate = self._latest[1], self._synthesizer.sample_rate
+        styles = _styles(utterance.take)
+        if utterance.ending is not None:
+            ending = _speak(self._synthesizer, utterance.ending)
+            recording = join(recording, ending, utterance.cut, rate)
+            styles[utterance.cut :] = _styles(utterance.ending)[utterance.cut :]
+        truth = measure(recording, styles, rate)
+        return resample(recording.samples, rate, SAMPLE_RATE), truth
+
+
+def measure(
+    recording: Recording, styles: list[tuple[str, int, int]], sample_rate: int
+) -> list[WordTruth]:
+    """Mean F0 of each word, with its place and what was asked for.
 
     Args:
-        synthesizer: The process's synthesizer.
-        utterance: What to make.
+        recording: Samples with the places of W words.
+        styles: Word, rate and pitch of each word, W of them.
+        sample_rate: Samples a second.
 
     Returns:
-        Samples (S,) float32 at 16 kHz and the truth about its words.
+        The truth about each word, W of them.
     """
-    recording = _speak(synthesizer, utterance.take)
-    styles = _styles(utterance.take)
-    if utterance.ending is not None:
-        ending = _speak(synthesizer, utterance.ending)
-        recording = join(recording, ending, utterance.cut, synthesizer.sample_rate)
-        styles[utterance.cut :] = _styles(utterance.ending)[utterance.cut :]
-    rate = synthesizer.sample_rate
-    f0 = track_pitch(recording.samples, rate, HOP_SECONDS)
+    f0 = track_pitch(recording.samples, sample_rate, HOP_SECONDS)
     truth = []
-    for (word, asked_rate, pitch), start, end in zip(
-        styles, recording.starts, recording.ends
+    for (word, rate, pitch), start, end in zip(
+        styles, recording.starts / sample_rate, recording.ends / sample_rate
     ):
-        inside = f0[int(np.ceil(start / rate / HOP_SECONDS)) :]
-        inside = inside[: max(1, int((end - start) / rate / HOP_SECONDS))]
-        voiced = inside[inside > 0]
+        first, last = np.ceil(np.array([start, end]) / HOP_SECONDS).astype(int)
+        voiced = f0[first:last][f0[first:last] > 0]
         mean = float(voiced.mean()) if len(voiced) else float("nan")
-        truth.append(
-            WordTruth(word, start / rate, (end - start) / rate, mean, asked_rate, pitch)
-        )
-    return resample(recording.samples, rate, SAMPLE_RATE), truth
+        truth.append(WordTruth(word, start, end - start, mean, rate, pitch))
+    return truth
 
 
 def join(first: Recording, second: Recording, cut: int, rate: int) -> Recording:
