@@ -33,7 +33,7 @@ def read_ids(path: Path) -> list[str]:
     return [line.split()[0] for line in path.read_text("utf-8").splitlines() if line]
 
 
-def measure(job: tuple[str, str, float, float]) -> tuple[str, "object"]:
+def measure(job: tuple[str, str, float, float]) -> tuple:
     """F0 of one utterance.
 
     Args:

@@ -53,7 +53,8 @@ class UnitVocoderPreprocessor(AbsPreprocessor):
 
         Args:
             uid: Utterance id.
-            data: ``speech`` (S,), ``units`` (U,), ``spembs`` (D,), maybe ``pitch`` (P,).
+            data: ``speech`` (S,), ``units`` (U,), ``spembs`` (D,) and, if given,
+                ``pitch`` (P,).
 
         Returns:
             The same with ``pitch``.

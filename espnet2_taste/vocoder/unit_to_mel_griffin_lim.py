@@ -129,7 +129,7 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
         return torch.nn.functional.pad(wave, (lead, 0)), lengths + lead
 
     def _frames_of_units(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """Frames offset .. offset + num_frames of (B, F, M), zeros where there are none."""
+        """Frames offset .. offset + num_frames of (B, F, M), zeros past its end."""
         x = x[:, self.frame_offset : self.frame_offset + num_frames]
         return torch.nn.functional.pad(x, (0, 0, 0, num_frames - x.size(1)))
 

@@ -150,5 +150,56 @@ def test_loading_names_what_is_missing(tmp_path, experiment):
         load_unit_vocoder(tmp_path)
 
 
-def test_default_choice_is_registered():
-    assert vocoder_choices.default in vocoder_choices.classes
+FLOW = dict(
+    num_units=12,
+    spembs_size=4,
+    unit_rate=25.0,
+    flow_conf=dict(
+        encoder_size=8,
+        encoder_blocks=1,
+        attention_heads=2,
+        linear_units=8,
+        estimator_conf=dict(
+            channels=[8, 8], num_blocks=1, num_mid_blocks=1, heads=1, head_size=4
+        ),
+        decoder_conf=dict(num_steps=1),
+    ),
+)
+FLOW_CHOICES = dict(
+    flow_griffin_lim=dict(griffin_lim_conf=dict(num_iters=1)),
+    flow_hift=dict(hift_conf=dict(base_channels=8, f0_channels=4)),
+)
+
+
+def test_every_choice_is_tested_here():
+    assert {"unit_to_mel_griffin_lim", *FLOW_CHOICES} == set(vocoder_choices.classes)
+
+
+@pytest.mark.parametrize("name", FLOW_CHOICES)
+def test_flow_trains_from_given_weights_and_speaks(data_dir, tmp_path, name):
+    conf = {**FLOW, **FLOW_CHOICES[name]}
+    torch.manual_seed(5)
+    given = vocoder_choices.get_class(name)(**conf).state_dict()
+    torch.save(given, tmp_path / "voice_generator.pth")
+    run_task(
+        data_dir,
+        tmp_path,
+        "exp",
+        vocoder=name,
+        batch_type="unsorted",
+        vocoder_conf=conf,
+        max_epoch=1,
+        init_param=[f"{tmp_path}/voice_generator.pth::vocoder"],
+    )
+    vocoder = load_unit_vocoder(tmp_path / "exp")
+    changed = {
+        key.split(".")[0]
+        for key, value in vocoder.state_dict().items()
+        if not torch.equal(value, given[key])
+    }
+    assert changed == {"flow"}
+    wave, lengths = vocoder.synthesize(
+        torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.ones(1, 4)
+    )
+    assert lengths.tolist() == [int(4 / 25 * 22050 / 256) * 256]
+    assert torch.isfinite(wave).all()
