@@ -111,7 +111,7 @@ def test_boundaries_are_where_the_sound_changes(local):
 
 
 def test_every_word_is_longer_when_slow(recipe):
-    slow_audio, slow, slow_prosody = read_set(recipe, "swap_slow")
+    _, slow, slow_prosody = read_set(recipe, "swap_slow")
     _, fast, fast_prosody = read_set(recipe, "swap_fast")
     rows = read_rows(recipe / "data" / "swap_slow" / "pairs.tsv")
     assert len(rows) == len(slow) == len(fast) >= 2

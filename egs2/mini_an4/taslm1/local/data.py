@@ -1,7 +1,7 @@
 """Write the AN4 recordings that travel inside the espnet wheel as Kaldi-style sets.
 
 Enters: ``egs3/mini_an4/esp2_asr/downloads.tar.gz`` of the installed espnet, or a folder
-given by ``--an4`` that holds ``an4/etc`` and ``an4/wav``. Leaves: data/train,
+given by ``--downloads`` that already holds ``an4``. Leaves: data/train,
 data/train_dev (the last two training utterances) and data/test.
 
 Example:
@@ -10,10 +10,14 @@ Example:
 
 import argparse
 import importlib.util
+import os
 import re
+import shutil
 import sys
 import tarfile
 from pathlib import Path
+
+from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 
 LINE = re.compile(r"^(?:<s>)?\s*(?P<words>.*?)\s*(?:</s>)?\s*\((?P<name>[^)]+)\)$")
 DEV_UTTERANCES = 2
@@ -69,21 +73,34 @@ def read_utterances(etc: Path, part: str) -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def write_set(directory: Path, wav: Path, utterances: list) -> None:
-    """Write wav.scp, text, utt2spk and spk2utt of one set."""
-    directory.mkdir(parents=True, exist_ok=True)
-    speakers: dict[str, list[str]] = {}
-    for name, _, _ in utterances:
-        speakers.setdefault(name.split("-")[0], []).append(name)
-    tables = {
-        "wav.scp": [f"{name} {wav / path}" for name, path, _ in utterances],
-        "text": [f"{name} {words}" for name, _, words in utterances],
-        "utt2spk": [f"{name} {name.split('-')[0]}" for name, _, _ in utterances],
-        "spk2utt": [f"{spk} {' '.join(speakers[spk])}" for spk in sorted(speakers)],
-    }
-    for table, lines in tables.items():
-        text = "\n".join(lines) + "\n"
-        (directory / table).write_text(text, encoding="utf-8")
+def unpack(downloads: Path) -> None:
+    """Unpack the archive to ``downloads`` unless that is done.
+
+    Members that would land outside the folder, links and devices are refused by the
+    tar filter. A killed run leaves only a temporary folder, which is made anew.
+
+    Raises:
+        RuntimeError: There is no archive.
+        tarfile.FilterError: The archive holds something unsafe.
+    """
+    if (downloads / "an4").is_dir():
+        return
+    temporary = downloads.with_name(f".{downloads.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with tarfile.open(find_archive()) as archive:
+        archive.extractall(temporary, filter="data")
+    downloads.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary / "downloads" / "an4", downloads / "an4")
+    shutil.rmtree(temporary)
+
+
+def as_tables(wav: Path, utterances: list[tuple[str, str, str]]) -> KaldiDir:
+    """Turn (utterance id, audio path below ``wav``, words) into the tables of a set."""
+    return KaldiDir(
+        {name: str(wav / path) for name, path, _ in utterances},
+        {name: words for name, _, words in utterances},
+        {name: name.split("-")[0] for name, _, _ in utterances},
+    )
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -91,13 +108,10 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     corpus = args.downloads / "an4"
     try:
-        if not (corpus / "etc").is_dir():
-            args.downloads.mkdir(parents=True, exist_ok=True)
-            with tarfile.open(find_archive()) as archive:
-                archive.extractall(args.downloads.parent, filter="data")
+        unpack(args.downloads)
         train = read_utterances(corpus / "etc", "train")
         test = read_utterances(corpus / "etc", "test")
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, tarfile.TarError) as error:
         sys.exit(f"data.py: error: {error}")
     sets = {
         "train": train[:-DEV_UTTERANCES],
@@ -105,7 +119,8 @@ def main(cmd: list[str] | None = None) -> None:
         "test": test,
     }
     for name, utterances in sets.items():
-        write_set(args.output_dir / name, corpus / "wav", utterances)
+        tables = as_tables(corpus / "wav", utterances)
+        write_kaldi_dir(args.output_dir / name, tables)
 
 
 if __name__ == "__main__":
