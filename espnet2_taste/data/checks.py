@@ -24,8 +24,8 @@ def check_name(utterance: str) -> None:
     """
     if UNUSABLE_NAME.search(utterance):
         raise ValueError(
-            f"utterance '{utterance}': the id is used as a file name, so it may hold no "
-            "slash or blank and may not begin with '.' or '-'. Rename it in wav.scp, "
+            f"utterance '{utterance}': the id is used as a file name, so it may hold "
+            "no slash or blank and may not begin with '.' or '-'. Rename it in wav.scp, "
             "text and utt2spk"
         )
     if len(utterance.encode("utf-8")) > LONGEST_NAME:
@@ -45,8 +45,8 @@ def check_no_command(utterance: str, value: str) -> None:
     if "|" in value:
         raise ValueError(
             f"utterance '{utterance}': wav.scp holds a command ('{value[:60]}'), which "
-            "is not run for safety. Run it yourself, write its output to a file and put "
-            "the path into wav.scp"
+            "is not run for safety. Run it yourself, write its output to a file and "
+            "put the path into wav.scp"
         )
 
 

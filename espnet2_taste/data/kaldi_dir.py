@@ -50,7 +50,7 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: expected UTF-8, found byte {error.object[error.start]:#x} at "
-            f"offset {error.start}. Convert it, e.g. iconv -f latin1 -t utf-8 {path.name}"
+            f"offset {error.start}. Convert it: iconv -f latin1 -t utf8 {path.name}"
         ) from error
     table: dict[str, str] = {}
     for number, line in enumerate(content.split("\n"), start=1):

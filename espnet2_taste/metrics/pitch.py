@@ -3,8 +3,8 @@
 Enters: a waveform (S,). Leaves: one value in Hz per hop, (F,), zero where unvoiced.
 
 The tracker follows Talkin, "A robust algorithm for pitch tracking" (1995), in its
-first half: formants are filtered out, then each frame is compared with itself shifted by every candidate period, and
-both sides are normalised by their own energy. Of the peaks that are nearly as high as
+first half: formants are filtered out, then each frame is compared with itself shifted
+by every candidate period, and both sides are normalised by their own energy. Of the peaks that are nearly as high as
 the highest, the shortest period wins (a period's multiples correlate as well as the
 period itself); a second pass lets a frame that disagrees with its neighbours by about
 an octave take the peak that agrees with them.
@@ -86,7 +86,7 @@ def track_pitch(
 def _lowpass(
     speech: np.ndarray, sample_rate: int, fmax: float
 ) -> tuple[np.ndarray, float]:
-    """Remove formants and keep every n-th sample, at least ``WORKING_RATE`` a second."""
+    """Remove formants and keep every n-th sample (``WORKING_RATE`` or more)."""
     cutoff = max(LOWPASS_HZ, 1.5 * fmax)
     step = max(1, sample_rate // WORKING_RATE)
     if cutoff >= 0.45 * sample_rate / step or len(speech) < 32:
