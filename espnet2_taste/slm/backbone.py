@@ -65,6 +65,13 @@ class AbsBackbone(nn.Module, ABC):
         """Hidden states: the embeddings and the output of every layer."""
         return self.causal_lm.config.num_hidden_layers + 1
 
+    def merged(self) -> "AbsBackbone":
+        """Return what generates alike without adapters in its way.
+
+        The backbone may share its weights with the result and must not be used again.
+        """
+        return self
+
     def embed(self, text: torch.Tensor) -> torch.Tensor:
         """Return the input embedding of text ids, (...) -> (..., H)."""
         return self.causal_lm.get_input_embeddings()(text)
@@ -166,6 +173,10 @@ class LoraBackbone(AbsBackbone):
     def causal_lm(self):
         """See :attr:`AbsBackbone.causal_lm`."""
         return self.lm.get_base_model()
+
+    def merged(self) -> AbsBackbone:
+        """The base with the adapters added to its weights, in place."""
+        return FrozenBackbone(self.lm.merge_and_unload())
 
     @contextmanager
     def base(self) -> Iterator[nn.Module]:

@@ -28,7 +28,7 @@ the text padding, never EOS. The published system has no such label
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 
@@ -256,6 +256,19 @@ class AbsTextAlignedLayout(ABC):
             lengths: Tokens of each utterance, (B,).
         """
 
+    @abstractmethod
+    def due(self, starts: Sequence[bool]) -> Optional[int]:
+        """Return the word whose code belongs to the last row of a continuation.
+
+        Args:
+            starts: Whether each row so far chose the first token of a word (or is a
+                virtual start behind the text).
+
+        Returns:
+            Generated word from 0 on; a negative number for one of the ``delay`` words
+            or rows that were open when the prompt ended; None for no word.
+        """
+
     def encode(
         self,
         text: torch.Tensor,
@@ -354,6 +367,10 @@ class WordDelayLayout(AbsTextAlignedLayout):
         """See :meth:`AbsTextAlignedLayout.positions`."""
         return delay_by_words(starts, num_words, lengths, self.delay)
 
+    def due(self, starts):
+        """See :meth:`AbsTextAlignedLayout.due`."""
+        return sum(starts) - 1 - self.delay if starts[-1] else None
+
 
 class TokenDelayLayout(AbsTextAlignedLayout):
     """The code of a word comes ``delay`` tokens after the first token of the word."""
@@ -361,3 +378,10 @@ class TokenDelayLayout(AbsTextAlignedLayout):
     def positions(self, starts, num_words, lengths):
         """See :meth:`AbsTextAlignedLayout.positions`."""
         return delay_by_tokens(starts, self.delay)
+
+    def due(self, starts):
+        """See :meth:`AbsTextAlignedLayout.due`."""
+        row = len(starts) - 1 - self.delay
+        if row < 0:
+            return row
+        return sum(starts[: row + 1]) - 1 if starts[row] else None

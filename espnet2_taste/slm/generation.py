@@ -1,0 +1,393 @@
+"""Continuations of prompts, in batches of unequal length, with cached keys and values.
+
+Enters: a :class:`~espnet2_taste.slm.taslm.Taslm`, prompts and options. Leaves: text
+ids, word ids and one code a word of each continuation; the same as each prompt alone
+without a cache would give. Prompts are padded on the right for the first pass, where
+causality hides the padding; later rows mask it.
+
+Legend: B utterances under way, N text tokens, W words, P rows of the longest prompt,
+Q codebooks, V text vocabulary, H hidden size, D word-vector size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet2_taste.slm.layouts.text_aligned import IGNORE, length_mask
+from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
+from espnet2_taste.slm.sampling import (
+    NEVER,
+    AbsCodeSampler,
+    AbsTextSampler,
+    GreedyCodeSampler,
+    GreedyTextSampler,
+    NucleusCodeSampler,
+    NucleusTextSampler,
+    ReferenceTextSampler,
+    UniformStreams,
+)
+from espnet2_taste.slm.stepper import Step, Stepper, StepperState, StopRules
+from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.vocabulary import VocabularyMasks
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How to sample.
+
+    Attributes:
+        text_top_p: 0 takes the likeliest token (no penalty, no temperature).
+        text_temperature: Below 1 sharpens.
+        repetition_penalty: Over prompt and continuation; 1 for none.
+        taste_top_p: 0 takes the likeliest codes.
+        reference_compat: Published order of the rules; see ``sampling``.
+    """
+
+    text_top_p: float = 0.0
+    text_temperature: float = 1.0
+    repetition_penalty: float = 1.0
+    taste_top_p: float = 0.0
+    reference_compat: bool = False
+
+    def text_sampler(self) -> AbsTextSampler:
+        """The sampler of text tokens."""
+        if self.text_top_p == 0:
+            return GreedyTextSampler()
+        class_ = ReferenceTextSampler if self.reference_compat else NucleusTextSampler
+        return class_(self.text_top_p, self.text_temperature, self.repetition_penalty)
+
+    def code_sampler(self) -> AbsCodeSampler:
+        """The sampler of codes."""
+        if self.taste_top_p == 0:
+            return GreedyCodeSampler()
+        return NucleusCodeSampler(self.taste_top_p, not self.reference_compat)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What was generated after one prompt.
+
+    Attributes:
+        text: Text ids, (N,) int64 on the CPU.
+        word_ids: Word of each token, (N,), from 0.
+        codes: (W, Q) int64 on the CPU.
+        ended: Speech ended by itself, not by a limit.
+    """
+
+    text: torch.Tensor
+    word_ids: torch.Tensor
+    codes: torch.Tensor
+    ended: bool
+
+
+@dataclass(frozen=True)
+class RowTrace:
+    """One row of every utterance under way, for tests and for streaming.
+
+    Attributes:
+        rows: Which prompts are under way, B numbers.
+        logits: Of the text, before anything is banned, (B, V).
+        prediction: Of the TASTE head.
+        text: Ids chosen, (B,).
+        codes: Codes that belong to the row, (B, Q), -1 where none was sampled.
+        steps: What follows, B of them.
+        inputs: The row that was read, (B, H).
+    """
+
+    rows: list[int]
+    logits: torch.Tensor
+    prediction: Any
+    text: torch.Tensor
+    codes: torch.Tensor
+    steps: list[Step]
+    inputs: torch.Tensor
+
+
+@dataclass
+class DecodingBatch:
+    """Utterances under way.
+
+    Attributes:
+        rows: Which prompts these are.
+        states: Of the stepper.
+        inputs: The last row read, (B, H).
+        last: Hidden states asked for by the head, then the last one, each (B, H).
+        cache: Keys and values.
+        mask: Columns of the cache that are real, (B, columns), None if all are.
+        lengths: Rows read so far, (B,).
+        seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
+        vectors: Word vector heard last, (B, D).
+        spoken: Whether any word was heard, (B,) bool.
+        pending: Codes still under way, (B, d, Q).
+        streams: Random streams.
+    """
+
+    rows: list[int]
+    states: list[StepperState]
+    inputs: torch.Tensor
+    last: tuple[torch.Tensor, ...]
+    cache: Any
+    mask: Optional[torch.Tensor]
+    lengths: torch.Tensor
+    seen: torch.Tensor
+    vectors: torch.Tensor
+    spoken: torch.Tensor
+    pending: torch.Tensor
+    streams: UniformStreams
+
+    def select(self, kept: torch.Tensor) -> None:
+        """Keep only some utterances, given as indices on the model's device."""
+        order = kept.tolist()
+        self.rows = [self.rows[row] for row in order]
+        self.states = [self.states[row] for row in order]
+        self.cache.batch_select_indices(kept)
+        self.mask = None if self.mask is None else self.mask[kept]
+        for name in ("lengths", "seen", "vectors", "spoken", "pending"):
+            setattr(self, name, getattr(self, name)[kept])
+        self.streams.select(kept.cpu())
+
+
+class TaslmGenerator:
+    """Continues prompts.
+
+    Args:
+        taslm: The model in evaluation mode; see ``AbsBackbone.merged`` for speed.
+        masks: Of its text vocabulary.
+        rules: When speech ends.
+        options: How to sample.
+    """
+
+    def __init__(
+        self,
+        taslm: Taslm,
+        masks: VocabularyMasks,
+        rules: StopRules,
+        options: GenerationOptions = GenerationOptions(),
+    ):
+        self.taslm = taslm
+        self.rules = rules
+        self.text_sampler = options.text_sampler()
+        self.code_sampler = options.code_sampler()
+        rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
+        masks = masks.resized(rows)
+        self.stepper = Stepper(taslm.layout, rules, masks)
+        banned = masks.banned.clone()
+        if rules.end_id is not None and not rules.reference_compat:
+            banned[rules.end_id] = False
+        device = taslm.pad_text.device
+        self.banned = banned.to(device)
+        self.inside_word = ~masks.word_start.to(device)
+        if rules.end_id is not None:
+            self.inside_word[rules.end_id] = False
+
+    def __call__(
+        self, prompts: Sequence[AbsPrompt], streams: UniformStreams
+    ) -> list[Continuation]:
+        """Continue prompts.
+
+        Args:
+            prompts: Prompts of any kind and length.
+            streams: One stream of random numbers a prompt.
+
+        Returns:
+            A continuation for each prompt.
+        """
+        writers = [ContinuationWriter() for _ in prompts]
+        for trace in self.trace(prompts, streams):
+            text, codes = trace.text.cpu(), trace.codes.cpu()
+            for index, row in enumerate(trace.rows):
+                writers[row].write(trace.steps[index], text[index], codes[index])
+        quantizer, end_id = self.taslm.quantizer, self.rules.end_id
+        return [w.finish(quantizer.num_codebooks, end_id) for w in writers]
+
+    @torch.no_grad()
+    def trace(
+        self, prompts: Sequence[AbsPrompt], streams: UniformStreams
+    ) -> Iterator[RowTrace]:
+        """Continue prompts row by row.
+
+        Args:
+            prompts: Prompts of any kind and length.
+            streams: One stream of random numbers a prompt.
+
+        Yields:
+            One trace a row, until the last utterance has ended.
+        """
+        rows = [prompt.rows(self.taslm) for prompt in prompts]
+        first_word = torch.tensor([row.starts_word for row in rows])
+        batch = self._read_prompts(rows, streams)
+        banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
+        while batch.rows:
+            trace = self._choose(batch, banned)
+            yield trace
+            going = torch.tensor([not step.done for step in trace.steps])
+            if not going.any():
+                return
+            batch.inputs = self._listen(batch, trace)
+            if not going.all():
+                kept = going.nonzero()[:, 0].to(batch.inputs.device)
+                batch.inputs = batch.inputs[kept]
+                batch.select(kept)
+            self._read_row(batch)
+            banned = self.banned
+
+    @property
+    def first(self) -> torch.Tensor:
+        """Tokens that a continuation may not begin with, (V,) bool."""
+        if self.rules.reference_compat:
+            return torch.zeros_like(self.inside_word)
+        return self.inside_word
+
+    def _read_prompts(
+        self, rows: Sequence[PromptRows], streams: UniformStreams
+    ) -> DecodingBatch:
+        """Run the model over the prompts."""
+        taslm = self.taslm
+        lengths = torch.tensor([len(row.inputs) for row in rows])
+        equal = bool((lengths == lengths[0]).all())
+        lengths = lengths.to(taslm.pad_text.device)
+        inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
+        output = taslm.backbone(inputs, layers=taslm.head.layers, use_cache=True)
+        current = torch.stack([row.current for row in rows])  # (B, Q)
+        everyone = torch.arange(len(rows), device=inputs.device)
+        ends = (everyone, lengths - 1)
+        return DecodingBatch(
+            rows=list(range(len(rows))),
+            states=[StepperState() for _ in rows],
+            inputs=inputs[ends],
+            last=tuple(state[ends] for state in (*output.states, output.last)),
+            cache=output.cache,
+            mask=None if equal else length_mask(lengths, inputs.size(1)),
+            lengths=lengths,
+            seen=self._seen([row.text for row in rows]),
+            vectors=taslm.code_embedding.embed(current, taslm.quantizer),
+            spoken=(current != IGNORE).any(dim=-1),
+            pending=torch.stack([row.pending for row in rows]),
+            streams=streams,
+        )
+
+    def _seen(self, texts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Tokens of each prompt, (B, V) bool, or (B, 0) if nobody asks."""
+        size = len(self.banned) if self.text_sampler.needs_history else 0
+        device = self.banned.device
+        seen = torch.zeros(len(texts), size, dtype=torch.bool, device=device)
+        if size:
+            for row, text in zip(seen, texts):
+                row[text] = True
+        return seen
+
+    def _choose(self, batch: DecodingBatch, banned: torch.Tensor) -> RowTrace:
+        """Choose text and codes of the row that was read."""
+        taslm = self.taslm
+        *states, last = batch.last
+        logits = taslm.backbone.logits(last)  # (B, V)
+        allowed = self._hold_back(logits.masked_fill(banned, NEVER), batch.states)
+        text = self.text_sampler(allowed, batch.seen, batch.streams)
+        tokens = text.tolist()
+        steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]
+        due = torch.tensor([step.due is not None and step.due >= 0 for step in steps])
+        prediction = taslm.head(states)
+        shape = (len(steps), taslm.quantizer.num_codebooks)
+        codes = torch.full(shape, IGNORE, device=text.device)
+        if due.any():
+            sampled = self.code_sampler(
+                taslm.head, prediction, taslm.quantizer, due, batch.streams
+            )
+            codes = torch.where(due.to(text.device)[:, None], sampled, codes)
+        if batch.seen.size(1):
+            batch.seen[torch.arange(len(tokens), device=text.device), text] = True
+        return RowTrace(
+            list(batch.rows), logits, prediction, text, codes, steps, batch.inputs
+        )
+
+    def _hold_back(
+        self, logits: torch.Tensor, states: Sequence[StepperState]
+    ) -> torch.Tensor:
+        """Forbid the end of speech to utterances with too few words, (B, V)."""
+        rules = self.rules
+        early = [state.words < rules.min_words for state in states]
+        if rules.end_id is not None and any(early):
+            rows = torch.tensor(early, device=logits.device)
+            logits[rows, rules.end_id] = NEVER
+        return logits
+
+    def _listen(self, batch: DecodingBatch, trace: RowTrace) -> torch.Tensor:
+        """Embed the next row, (B, H)."""
+        taslm, device = self.taslm, trace.text.device
+        dues = [step.due for step in trace.steps]
+        index = torch.tensor([d if d is not None and d < 0 else 0 for d in dues])
+        early = (index < 0).to(device)
+        codes = trace.codes  # (B, Q)
+        if early.any():
+            rows = torch.arange(len(dues), device=device)
+            waiting = batch.pending[rows, index.to(device)]
+            codes = torch.where(early[:, None], waiting, codes)
+        arrives = (codes != IGNORE).any(dim=-1)
+        new = taslm.code_embedding.embed(codes, taslm.quantizer)  # (B, D)
+        held = taslm.code_embedding.hold(batch.vectors)
+        held = torch.where(batch.spoken[:, None], held, taslm.code_embedding.pad)
+        speech = torch.where(arrives[:, None], new, held)
+        batch.vectors = torch.where(arrives[:, None], new, batch.vectors)
+        batch.spoken = batch.spoken | arrives
+        hears = torch.tensor([step.hears_text for step in trace.steps], device=device)
+        text = taslm.backbone.embed(trace.text)  # (B, H)
+        text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
+        return taslm.fuse(text, speech)
+
+    def _read_row(self, batch: DecodingBatch) -> None:
+        """Run the model over one more row."""
+        if batch.mask is not None:
+            batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=True)
+        output = self.taslm.backbone(
+            batch.inputs[:, None],
+            layers=self.taslm.head.layers,
+            attention_mask=batch.mask,
+            position_ids=batch.lengths[:, None],
+            cache=batch.cache,
+            use_cache=True,
+        )
+        batch.lengths = batch.lengths + 1
+        states = (*output.states, output.last)
+        batch.last = tuple(state[:, 0] for state in states)
+        batch.cache = output.cache
+
+
+class ContinuationWriter:
+    """Collects the continuation of one prompt."""
+
+    def __init__(self) -> None:
+        self.text: list[int] = []
+        self.word_ids: list[int] = []
+        self.codes: list[torch.Tensor] = []
+        self.words = 0
+        self.final: Optional[int] = None
+
+    def write(self, step: Step, text: torch.Tensor, codes: torch.Tensor) -> None:
+        """Add one row.
+
+        Args:
+            step: What follows from its token.
+            text: The token, ().
+            codes: (Q,), -1 if none was sampled.
+        """
+        if step.emits_text:
+            self.words += step.starts_word
+            self.text.append(int(text))
+            self.word_ids.append(self.words - 1)
+        elif self.final is None:
+            self.final = int(text)
+        if step.due is not None and step.due >= 0:
+            self.codes.append(codes)
+
+    def finish(self, num_codebooks: int, end_id: Optional[int]) -> Continuation:
+        """Return the continuation."""
+        empty = torch.empty(0, num_codebooks, dtype=torch.int64)
+        return Continuation(
+            text=torch.tensor(self.text, dtype=torch.int64),
+            word_ids=torch.tensor(self.word_ids, dtype=torch.int64),
+            codes=torch.stack(self.codes) if self.codes else empty,
+            ended=self.final is not None and self.final == end_id,
+        )

@@ -1,0 +1,261 @@
+"""How the next text token and the next code are drawn.
+
+Enters: logits of a batch, and one stream of uniform numbers an utterance. Leaves: the
+chosen ids. Pure functions and small samplers without state; an utterance draws from
+its own stream only, so that a batch gives what its utterances give alone.
+
+Legend: B utterances, V text vocabulary, Q codebooks, K codes, R uniform numbers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise, draw
+
+NEVER = float("-inf")
+"""Logit of what must not be chosen."""
+
+
+class UniformStreams:
+    """Numbers in [0, 1), one stream an utterance, consumed at its own pace.
+
+    Args:
+        generators: A CPU generator for each utterance.
+        block: Numbers drawn at a time.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], block: int = 256):
+        self.generators = list(generators)
+        self.used = torch.full((len(self.generators),), block)  # (B,)
+        self.drawn = torch.zeros(len(self.generators), block)  # (B, block)
+
+    @classmethod
+    def from_ids(cls, utterance_ids: Sequence[str], seed: int) -> "UniformStreams":
+        """Streams that depend on the seed and the utterance's name only."""
+        return cls(UtteranceNoise.from_ids(utterance_ids, seed).generators)
+
+    def take(self, active: torch.Tensor, count: int) -> torch.Tensor:
+        """Take the next numbers of some utterances.
+
+        Args:
+            active: Utterances whose stream moves on, (B,) bool.
+            count: R, at most the block.
+
+        Returns:
+            (B, R); rows that are not active are arbitrary.
+        """
+        block = self.drawn.size(1)
+        for row in ((self.used + count > block) & active).nonzero()[:, 0].tolist():
+            rest = self.drawn[row, self.used[row] :]
+            fresh = torch.rand(block - len(rest), generator=self.generators[row])
+            self.drawn[row] = torch.cat([rest, fresh])
+            self.used[row] = 0
+        columns = self.used[:, None] + torch.arange(count)
+        self.used = self.used + count * active
+        return self.drawn.gather(1, columns.clamp(max=block - 1))
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep only these utterances, given as indices (B',)."""
+        self.generators = [self.generators[row] for row in rows.tolist()]
+        self.used, self.drawn = self.used[rows], self.drawn[rows]
+
+
+def nucleus(
+    logits: torch.Tensor, top_p: float, keep_crossing: bool = True
+) -> torch.Tensor:
+    """Remove the unlikely tail.
+
+    Args:
+        logits: (..., V).
+        top_p: Probability that is kept.
+        keep_crossing: Keep the token with which the sum reaches ``top_p``. The
+            published system removes it (the best token always stays).
+
+    Returns:
+        Logits with ``NEVER`` where removed, (..., V).
+    """
+    ordered, order = logits.sort(dim=-1, descending=True)
+    probabilities = ordered.softmax(dim=-1)
+    cumulative = probabilities.cumsum(dim=-1)
+    removed = cumulative > top_p
+    if keep_crossing:
+        removed = cumulative - probabilities >= top_p
+    removed[..., 0] = False
+    removed = torch.zeros_like(removed).scatter(-1, order, removed)
+    return logits.masked_fill(removed, NEVER)
+
+
+def penalize_repetition(
+    logits: torch.Tensor, seen: torch.Tensor, penalty: float
+) -> torch.Tensor:
+    """Make tokens that occurred less likely.
+
+    Args:
+        logits: (..., V).
+        seen: True for tokens that occurred, (..., V) bool.
+        penalty: Divides positive logits and multiplies negative ones.
+
+    Returns:
+        (..., V).
+    """
+    lowered = torch.where(logits >= 0, logits / penalty, logits * penalty)
+    return torch.where(seen, lowered, logits)
+
+
+def choose(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Draw by the inverse of the cumulative distribution.
+
+    Args:
+        logits: (..., V).
+        uniform: Numbers in [0, 1), (...).
+
+    Returns:
+        Ids, (...) int64.
+    """
+    size = logits.size(-1)
+    probabilities = logits.float().softmax(dim=-1).view(-1, size)
+    classes = torch.arange(size, device=logits.device).expand_as(probabilities)
+    numbers = uniform.to(probabilities).reshape(-1)
+    return draw(probabilities, classes, numbers).view(logits.shape[:-1])
+
+
+class AbsTextSampler(ABC):
+    """Chooses the next text token of every utterance."""
+
+    needs_history = False
+    """Whether ``seen`` is read."""
+
+    @abstractmethod
+    def __call__(
+        self, logits: torch.Tensor, seen: torch.Tensor, streams: UniformStreams
+    ) -> torch.Tensor:
+        """Choose.
+
+        Args:
+            logits: (B, V), ``NEVER`` at banned tokens.
+            seen: Tokens of the prompt and of the text so far, (B, V) bool.
+            streams: One stream an utterance.
+
+        Returns:
+            Ids, (B,) int64.
+        """
+
+
+class GreedyTextSampler(AbsTextSampler):
+    """The likeliest token; nothing is drawn."""
+
+    def __call__(self, logits, seen, streams):
+        """See :meth:`AbsTextSampler.__call__`."""
+        return logits.argmax(dim=-1)
+
+
+class NucleusTextSampler(AbsTextSampler):
+    """Repetition penalty, then temperature, then nucleus.
+
+    Args:
+        top_p: Probability that is kept.
+        temperature: Below 1 sharpens.
+        repetition_penalty: 1 for none.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(
+        self,
+        top_p: float = 0.9,
+        temperature: float = 1.0,
+        repetition_penalty: float = 1.0,
+    ):
+        for name, value, top in (
+            ("text_top_p", top_p, 1.0),
+            ("text_temperature", temperature, float("inf")),
+            ("repetition_penalty", repetition_penalty, float("inf")),
+        ):
+            if not 0.0 < value <= top:
+                raise ValueError(f"{name} must be above 0 and <= {top}, found {value}")
+        self.top_p = top_p
+        self.temperature = temperature
+        self.repetition_penalty = repetition_penalty
+        self.needs_history = repetition_penalty != 1.0
+
+    def shape(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Apply the three rules, (B, V) -> (B, V)."""
+        logits = self.penalize(logits, seen) / self.temperature
+        return nucleus(logits, self.top_p)
+
+    def penalize(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Apply the repetition penalty if there is one."""
+        if not self.needs_history:
+            return logits
+        return penalize_repetition(logits, seen, self.repetition_penalty)
+
+    def __call__(self, logits, seen, streams):
+        """See :meth:`AbsTextSampler.__call__`."""
+        everyone = torch.ones(len(logits), dtype=torch.bool)
+        uniform = streams.take(everyone, 1)[:, 0]
+        return choose(self.shape(logits.float(), seen), uniform)
+
+
+class ReferenceTextSampler(NucleusTextSampler):
+    """The published order: nucleus on the raw logits, then penalty and temperature."""
+
+    def shape(self, logits, seen):
+        """Apply the three rules, (B, V) -> (B, V)."""
+        kept = nucleus(logits, self.top_p, keep_crossing=False)
+        return self.penalize(kept, seen) / self.temperature
+
+
+class AbsCodeSampler(ABC):
+    """Chooses the codes of a word from what the TASTE head predicts."""
+
+    @abstractmethod
+    def __call__(
+        self, head, prediction, quantizer, due: torch.Tensor, streams: UniformStreams
+    ) -> torch.Tensor:
+        """Choose.
+
+        Args:
+            head: An ``AbsTasteHead``.
+            prediction: Of the head, for B utterances.
+            quantizer: The frozen quantizer.
+            due: Utterances that need a code now, (B,) bool.
+            streams: One stream an utterance.
+
+        Returns:
+            Codes, (B, Q); rows that are not due are arbitrary.
+        """
+
+
+class GreedyCodeSampler(AbsCodeSampler):
+    """The likeliest code of each codebook."""
+
+    def __call__(self, head, prediction, quantizer, due, streams):
+        """See :meth:`AbsCodeSampler.__call__`."""
+        return head.codes(prediction, quantizer)
+
+
+class NucleusCodeSampler(AbsCodeSampler):
+    """Every codebook drawn from its nucleus.
+
+    Args:
+        top_p: Probability that is kept.
+        keep_crossing: See :func:`nucleus`; False as published.
+
+    Raises:
+        ValueError: ``top_p`` out of range.
+    """
+
+    def __init__(self, top_p: float = 0.9, keep_crossing: bool = True):
+        if not 0.0 < top_p <= 1.0:
+            raise ValueError(f"taste_top_p must be in (0, 1], found {top_p}")
+        self.top_p = top_p
+        self.keep_crossing = keep_crossing
+
+    def __call__(self, head, prediction, quantizer, due, streams):
+        """See :meth:`AbsCodeSampler.__call__`."""
+        logits = head.code_logits(prediction, quantizer).float()  # (B, Q, K)
+        uniform = streams.take(due.cpu(), logits.size(-2))  # (B, Q)
+        return choose(nucleus(logits, self.top_p, self.keep_crossing), uniform)

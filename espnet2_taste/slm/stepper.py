@@ -1,0 +1,175 @@
+"""Words and the end of speech, one text token after the other; data only.
+
+Enters: the token chosen in a row of the language model. Leaves: what is written, which
+word's code belongs to the row, what the next row hears, and whether this is the end.
+
+Rows of a continuation with a delay of d words: the first d word starts bring the
+codes of the prompt's last words, which are known ("pending"), the next ones bring
+codes to be sampled. At the end of speech d more rows follow ("draining"), so that
+every word gets its code; the first of them is the row that chose the end.
+
+Legend: d delay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+from espnet2_taste.slm.layouts.text_aligned import AbsTextAlignedLayout
+from espnet2_taste.slm.vocabulary import VocabularyMasks
+
+
+@dataclass(frozen=True)
+class StopRules:
+    """When speech ends.
+
+    Attributes:
+        end_id: Text token that ends speech, None if the model has learned none.
+        max_words: Most words.
+        min_words: Fewest words before ``end_id`` may be chosen.
+        sentence_end_after: Words after which a full stop ends speech too, or None.
+        reference_compat: Published behaviour: the limit of words cuts the word after
+            it at its first token, ``end_id`` begins no word, and the rows after the
+            end hear tokens that nobody reads instead of the text padding.
+    """
+
+    end_id: Optional[int]
+    max_words: int = 32
+    min_words: int = 1
+    sentence_end_after: Optional[int] = None
+    reference_compat: bool = False
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens, in case that no new word ever begins."""
+        return 16 * self.max_words
+
+    def __post_init__(self):
+        if not 0 <= self.min_words <= self.max_words or self.max_words < 1:
+            raise ValueError(
+                "the number of words must satisfy 0 <= min_words <= max_words and "
+                f"max_words >= 1, found {self.min_words} and {self.max_words}"
+            )
+
+    @classmethod
+    def published(cls, extra_words: int, stop_id: Optional[int] = None) -> "StopRules":
+        """The rules of the published system.
+
+        Args:
+            extra_words: Words after which a full stop ends speech; three times as
+                many end it in any case.
+            stop_id: A token that ends speech at once.
+
+        Returns:
+            The rules.
+        """
+        return cls(stop_id, 3 * extra_words, 0, extra_words, reference_compat=True)
+
+
+@dataclass
+class StepperState:
+    """One utterance between two rows.
+
+    Attributes:
+        words: Words begun.
+        starts: For each row so far, whether it began a word (or a draining row).
+        ending: The next row drains whatever it chooses.
+        countdown: Draining rows left, None while speaking.
+    """
+
+    words: int = 0
+    starts: list[bool] = field(default_factory=list)
+    ending: bool = False
+    countdown: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows from one chosen token.
+
+    Attributes:
+        emits_text: The token is part of the text.
+        starts_word: It begins a word.
+        due: Whose code belongs to this row: None for no one, a negative number for an
+            entry of the pending codes, else the generated word to be sampled.
+        hears_text: The next row hears the token, else the text padding.
+        done: There is no next row.
+    """
+
+    emits_text: bool
+    starts_word: bool
+    due: Optional[int]
+    hears_text: bool
+    done: bool
+
+
+class Stepper:
+    """Advances utterances.
+
+    Args:
+        layout: Says where codes belong.
+        rules: When speech ends.
+        masks: Of the vocabulary.
+    """
+
+    def __init__(
+        self, layout: AbsTextAlignedLayout, rules: StopRules, masks: VocabularyMasks
+    ):
+        self.layout = layout
+        self.rules = rules
+        self.word_start: Sequence[bool] = masks.word_start.tolist()
+        self.sentence_end: Sequence[bool] = masks.sentence_end.tolist()
+
+    def advance(self, state: StepperState, token: int) -> Step:
+        """Take one token.
+
+        Args:
+            state: Of the utterance; it is changed.
+            token: Text id chosen in this row.
+
+        Returns:
+            What follows from it.
+        """
+        forced = state.ending
+        begins = state.words == 0 or self.word_start[token]
+        draining = forced or self._ends(state, token, begins)
+        start = begins or forced
+        if draining and not self.rules.reference_compat:
+            start = True
+        if draining:
+            self._count_down(state)
+        state.starts.append(start)
+        state.ending = draining or self._ends_after(state, token, start)
+        written = not draining
+        state.words += start and (written or self.rules.reference_compat)
+        done = draining and state.countdown <= 0
+        lost = draining and state.countdown < 0  # no delay: every word has its code
+        return Step(
+            emits_text=written,
+            starts_word=start and written,
+            due=None if lost else self.layout.due(state.starts),
+            hears_text=written or self.rules.reference_compat,
+            done=done,
+        )
+
+    def _ends(self, state: StepperState, token: int, begins: bool) -> bool:
+        """Whether the token itself ends speech, now."""
+        if token == self.rules.end_id or len(state.starts) >= self.rules.max_tokens:
+            return True
+        full = state.words >= self.rules.max_words
+        return full and begins and not self.rules.reference_compat
+
+    def _ends_after(self, state: StepperState, token: int, start: bool) -> bool:
+        """Whether speech ends behind the token; words are those before this row."""
+        rules, words = self.rules, state.words
+        if not rules.reference_compat:
+            words += start
+        if rules.sentence_end_after is not None and self.sentence_end[token]:
+            if words >= rules.sentence_end_after:
+                return True
+        return rules.reference_compat and words >= rules.max_words
+
+    def _count_down(self, state: StepperState) -> None:
+        if state.countdown is None:
+            state.countdown = self.layout.delay
+        state.countdown -= 1

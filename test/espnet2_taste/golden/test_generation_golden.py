@@ -1,0 +1,160 @@
+"""G6: continuations, row by row, in all modes; the sampler's vocabulary tables."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from espnet2_taste.slm.generation import (
+    ContinuationWriter,
+    GenerationOptions,
+    TaslmGenerator,
+)
+from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
+from espnet2_taste.slm.prompts import (
+    AudioPrompt,
+    InstructPrompt,
+    TextPrompt,
+    UnconditionalPrompt,
+)
+from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.stepper import StopRules
+from espnet2_taste.slm.vocabulary import VocabularyMasks, joined, token_strings
+
+TABLES = "G6_sampler_tables/tables.json"
+
+
+def load_helpers():
+    """The models of the other golden cases of the spoken LM."""
+    path = Path(__file__).with_name("test_taslm_golden.py")
+    spec = importlib.util.spec_from_file_location("taslm_golden_helpers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class RecordedUniforms(UniformStreams):
+    """The uniform numbers of a case, in the order in which they were used."""
+
+    def __init__(self, numbers):
+        super().__init__([torch.Generator()], block=max(1, len(numbers)))
+        self.drawn, self.used = numbers[None].clone(), torch.zeros(1, dtype=torch.int64)
+
+
+def load_tokenizer(golden):
+    from transformers import PreTrainedTokenizerFast
+
+    path = golden.root / "config" / "llama" / "tokenizer.json"
+    return PreTrainedTokenizerFast(tokenizer_file=str(path))
+
+
+def make_masks(golden):
+    case = golden.config["case"]
+    return VocabularyMasks.from_reference_rules(
+        token_strings(load_tokenizer(golden)),
+        case["sampler_special_start"],
+        case["sampler_eos_id"],
+    )
+
+
+def audio_prompt(golden):
+    text = golden["llm_token_ids"].long()
+    word_ids, lengths = golden["llm_word_ids"].long(), golden["llm_token_lengths"]
+    starts, _ = word_starts(word_ids, lengths.long())
+    codes = golden["prompt_llm_indices"][0, starts[0]].long()
+    return AudioPrompt(text[0], word_ids[0], codes)
+
+
+def instruct_prompt(golden):
+    prefix, suffix = golden["instruct_prefix_ids"], golden["instruct_suffix_ids"]
+    return InstructPrompt(prefix, audio_prompt(golden), suffix, reference_compat=True)
+
+
+PROMPTS = {
+    "audio": audio_prompt,
+    "zero": lambda golden: UnconditionalPrompt(),
+    "text": lambda golden: TextPrompt(golden["llm_token_ids"][0].long(), True),
+    "instruct": instruct_prompt,
+}
+
+
+def make_generator(golden):
+    taslm, _ = load_helpers().make_taslm(golden)
+    case = golden.config["case"]
+    options = GenerationOptions(
+        text_top_p=case.get("text_top_p", 0.0),
+        text_temperature=case.get("text_temperature", 1.0),
+        repetition_penalty=case.get("repetition_penalty", 1.0),
+        taste_top_p=case.get("taste_top_p", 0.0),
+        reference_compat=True,
+    )
+    rules = StopRules.published(case["extra_words"], case.get("stop_id"))
+    return TaslmGenerator(taslm, make_masks(golden), rules, options)
+
+
+def run(golden, generator):
+    case = golden.config["case"]
+    prompt = PROMPTS[case["conditional_mode"]](golden)
+    streams = RecordedUniforms(golden.tensors.get("uniforms", torch.zeros(0)))
+    traces = list(generator.trace([prompt], streams))
+    writer = ContinuationWriter()
+    for trace in traces:
+        writer.write(trace.steps[0], trace.text[0], trace.codes[0])
+    quantizer = generator.taslm.quantizer
+    return prompt, traces, writer.finish(quantizer.num_codebooks, None)
+
+
+def emitted_rows(traces, layout):
+    """Rows for which the published system writes codes: those after the delay."""
+    starts = [bool(t.steps[0].due is not None) for t in traces]
+    if isinstance(layout, TokenDelayLayout):
+        return traces[layout.delay :]
+    first = [i for i, start in enumerate(starts) if start][layout.delay]
+    return traces[first:]
+
+
+@pytest.mark.golden("G6[a-z]_*")
+def test_continuation(golden, golden_check):
+    generator = make_generator(golden)
+    prompt, traces, continuation = run(golden, generator)
+    taslm = generator.taslm
+    count = int(golden.scalar("prompt_positions"))
+    inputs = prompt.rows(taslm).inputs
+    assert len(inputs) == count
+    heard = torch.cat([inputs[:-1], *(trace.inputs for trace in traces)])
+    golden_check(heard[None], golden["inputs_embeds_last"], "inputs_embeds_last")
+    text = torch.cat([trace.text for trace in traces])
+    golden_check(text, golden["step.text_id"], "step.text_id")
+    logits = torch.cat([trace.logits for trace in traces])
+    golden_check(logits, golden["step.text_logits"], "step.text_logits")
+    codes = torch.cat([trace.codes for trace in traces])
+    golden_check(codes, golden["step.taste_ids"], "step.taste_ids")
+    if "step.z" in golden.tensors:
+        z = torch.cat([trace.prediction.z for trace in traces])
+        golden_check(z, golden["step.z"], "step.z")
+    if "step.taste_logits" in golden.tensors:
+        head, quantizer = taslm.head, taslm.quantizer
+        taste = [head.code_logits(trace.prediction, quantizer) for trace in traces]
+        golden_check(torch.cat(taste), golden["step.taste_logits"], "taste_logits")
+    golden_check(continuation.text[None], golden["generated_llm_token_ids"], "text")
+    word_ids = golden["generated_llm_word_ids"]
+    golden_check(continuation.word_ids[None], word_ids, "word_ids")
+    rows = [trace.codes for trace in emitted_rows(traces, taslm.layout)]
+    golden_check(torch.cat(rows)[None], golden["generated_llm_indices"], "indices")
+
+
+@pytest.mark.golden("G6a_*")
+def test_vocabulary_tables(golden):
+    path = golden.root / TABLES
+    if not path.is_file():
+        pytest.skip(f"{path} not found")
+    tables = json.loads(path.read_text())
+    strings = token_strings(load_tokenizer(golden))
+    assert [joined(text) for text in strings] == tables["strings"]
+    masks = make_masks(golden)
+    names = {"word_start": "word_start", "sentence_end": "sentence_end"}
+    for attribute, name in (*names.items(), ("banned", "ban")):
+        found = getattr(masks, attribute).nonzero()[:, 0].tolist()
+        assert found == sorted(tables[name]), name
