@@ -83,7 +83,8 @@ def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
     if (source / "segments").is_file():
         raise ValueError(
             f"{source}: it has a 'segments' file, expected one recording an "
-            "utterance. Cut the recordings first (ESPnet: scripts/audio/format_wav_scp.sh)"
+            "utterance. Cut the recordings first, e.g. with ESPnet's "
+            "scripts/audio/format_wav_scp.sh"
         )
     tables, dropped = find_utterances(read_kaldi_dir(source), source)
     record = asdict(form) | {

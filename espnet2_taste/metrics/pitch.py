@@ -4,10 +4,10 @@ Enters: a waveform (S,). Leaves: one value in Hz per hop, (F,), zero where unvoi
 
 The tracker follows Talkin, "A robust algorithm for pitch tracking" (1995), in its
 first half: formants are filtered out, then each frame is compared with itself shifted
-by every candidate period, and both sides are normalised by their own energy. Of the peaks that are nearly as high as
-the highest, the shortest period wins (a period's multiples correlate as well as the
-period itself); a second pass lets a frame that disagrees with its neighbours by about
-an octave take the peak that agrees with them.
+by every candidate period, and both sides are normalised by their own energy. Of the
+peaks that are nearly as high as the highest, the shortest period wins (a period's
+multiples correlate as well as the period itself); a second pass lets a frame that
+disagrees with its neighbours by about an octave take the peak that agrees with them.
 
 Legend: S samples, F frames, T candidate periods.
 """
