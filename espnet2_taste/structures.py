@@ -4,9 +4,13 @@ Legend: B utterances, N text tokens, W words, F encoder frames, Q codebooks,
 D features. Each class is frozen: a part receives one and returns another.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # commands that only move files start without it
+    import torch
 
 
 @dataclass(frozen=True)

@@ -27,20 +27,12 @@ stage_1_data() {
 }
 
 stage_2_format() {
-    local set
-    local -a made=()
-    for set in "${sets[@]}"; do
-        begin "format_${set}" --after data --files data/"${set}"/{wav.scp,text} \
-            --values "${fs}" "${min_duration}" "${max_duration}" \
-            --outputs "${raw}/${set}" || continue
-        made+=("${set}")
-        "${python}" -m espnet2_taste.bin.format_audio --data_dir "data/${set}" \
-            --output_dir "${raw}/${set}" --fs "${fs}" \
-            --min_duration "${min_duration}" --max_duration "${max_duration}"
-        need "${raw}/${set}/wav.scp"
-        finish
-    done
-    [ ${#made[@]} -eq 0 ] || log "Formatted: ${made[*]}"
+    begin format --after data --values "${fs}" "${min_duration}" "${max_duration}" \
+        --scope "${sets[@]}" --outputs "${sets[@]/#/${raw}/}" || return 0
+    "${python}" -m espnet2_taste.bin.format_audio --data_dir data \
+        --output_dir "${raw}" --sets "${sets[*]}" --fs "${fs}" \
+        --min_duration "${min_duration}" --max_duration "${max_duration}"
+    finish
 }
 
 stage_3_text() {
@@ -48,7 +40,7 @@ stage_3_text() {
     if [ -n "${extra_text}" ]; then
         options=(--extra_text "${extra_text}")
     fi
-    begin text --after "format_${train_set}" --values "${nbpe}" "${lm_vocab_size}" \
+    begin text --after format --values "${nbpe}" "${lm_vocab_size}" \
         "${extra_text}" --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
