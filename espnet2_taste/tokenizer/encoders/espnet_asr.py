@@ -112,7 +112,7 @@ class _PaddingShield:
         self.strided = [
             module
             for module in (embed.modules() if embed is not None else ())
-            if isinstance(module, nn.Conv2d)
+            if isinstance(module, (nn.Conv1d, nn.Conv2d))
         ]
         if self.strided:
             embed.register_forward_hook(self._exact_mask)
