@@ -11,11 +11,12 @@ Q codebooks, V text vocabulary, H hidden size, D word-vector size.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
 from espnet2_taste.slm.layouts.text_aligned import IGNORE, length_mask
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
 from espnet2_taste.slm.sampling import (
@@ -67,23 +68,6 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True)
-class Continuation:
-    """What was generated after one prompt.
-
-    Attributes:
-        text: Text ids, (N,) int64 on the CPU.
-        word_ids: Word of each token, (N,), from 0.
-        codes: (W, Q) int64 on the CPU.
-        ended: Speech ended by itself, not by a limit.
-    """
-
-    text: torch.Tensor
-    word_ids: torch.Tensor
-    codes: torch.Tensor
-    ended: bool
-
-
-@dataclass(frozen=True)
 class RowTrace:
     """One row of every utterance under way, for tests and for streaming.
 
@@ -119,7 +103,8 @@ class DecodingBatch:
         mask: Columns of the cache that are real, (B, columns), None if all are.
         lengths: Rows read so far, (B,).
         seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
-        vectors: Word vector heard last, (B, D).
+        vectors: Vector of the word heard last, (B, D).
+        heard: Speech vector of the last row, (B, D).
         spoken: Whether any word was heard, (B,) bool.
         pending: Codes still under way, (B, d, Q).
         streams: Random streams.
@@ -130,10 +115,11 @@ class DecodingBatch:
     inputs: torch.Tensor
     last: tuple[torch.Tensor, ...]
     cache: Any
-    mask: Optional[torch.Tensor]
+    mask: torch.Tensor | None
     lengths: torch.Tensor
     seen: torch.Tensor
     vectors: torch.Tensor
+    heard: torch.Tensor
     spoken: torch.Tensor
     pending: torch.Tensor
     streams: UniformStreams
@@ -145,7 +131,7 @@ class DecodingBatch:
         self.states = [self.states[row] for row in order]
         self.cache.batch_select_indices(kept)
         self.mask = None if self.mask is None else self.mask[kept]
-        for name in ("lengths", "seen", "vectors", "spoken", "pending"):
+        for name in ("lengths", "seen", "vectors", "heard", "spoken", "pending"):
             setattr(self, name, getattr(self, name)[kept])
         self.streams.select(kept.cpu())
 
@@ -252,6 +238,7 @@ class TaslmGenerator:
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
         output = taslm.backbone(inputs, layers=taslm.head.layers, use_cache=True)
         current = torch.stack([row.current for row in rows])  # (B, Q)
+        vectors = taslm.code_embedding.embed(current, taslm.quantizer)  # (B, D)
         everyone = torch.arange(len(rows), device=inputs.device)
         ends = (everyone, lengths - 1)
         return DecodingBatch(
@@ -263,7 +250,8 @@ class TaslmGenerator:
             mask=None if equal else length_mask(lengths, inputs.size(1)),
             lengths=lengths,
             seen=self._seen([row.text for row in rows]),
-            vectors=taslm.code_embedding.embed(current, taslm.quantizer),
+            vectors=vectors,
+            heard=vectors,
             spoken=(current != IGNORE).any(dim=-1),
             pending=torch.stack([row.pending for row in rows]),
             streams=streams,
@@ -329,7 +317,11 @@ class TaslmGenerator:
         new = taslm.code_embedding.embed(codes, taslm.quantizer)  # (B, D)
         held = taslm.code_embedding.hold(batch.vectors)
         held = torch.where(batch.spoken[:, None], held, taslm.code_embedding.pad)
+        if self.rules.reference_compat:  # repeats what training never repeats
+            idle = torch.tensor([d is None for d in dues], device=device)
+            held = torch.where(idle[:, None], batch.heard, held)
         speech = torch.where(arrives[:, None], new, held)
+        batch.heard = speech
         batch.vectors = torch.where(arrives[:, None], new, batch.vectors)
         batch.spoken = batch.spoken | arrives
         hears = torch.tensor([step.hears_text for step in trace.steps], device=device)
@@ -353,41 +345,3 @@ class TaslmGenerator:
         states = (*output.states, output.last)
         batch.last = tuple(state[:, 0] for state in states)
         batch.cache = output.cache
-
-
-class ContinuationWriter:
-    """Collects the continuation of one prompt."""
-
-    def __init__(self) -> None:
-        self.text: list[int] = []
-        self.word_ids: list[int] = []
-        self.codes: list[torch.Tensor] = []
-        self.words = 0
-        self.final: Optional[int] = None
-
-    def write(self, step: Step, text: torch.Tensor, codes: torch.Tensor) -> None:
-        """Add one row.
-
-        Args:
-            step: What follows from its token.
-            text: The token, ().
-            codes: (Q,), -1 if none was sampled.
-        """
-        if step.emits_text:
-            self.words += step.starts_word
-            self.text.append(int(text))
-            self.word_ids.append(self.words - 1)
-        elif self.final is None:
-            self.final = int(text)
-        if step.due is not None and step.due >= 0:
-            self.codes.append(codes)
-
-    def finish(self, num_codebooks: int, end_id: Optional[int]) -> Continuation:
-        """Return the continuation."""
-        empty = torch.empty(0, num_codebooks, dtype=torch.int64)
-        return Continuation(
-            text=torch.tensor(self.text, dtype=torch.int64),
-            word_ids=torch.tensor(self.word_ids, dtype=torch.int64),
-            codes=torch.stack(self.codes) if self.codes else empty,
-            ended=self.final is not None and self.final == end_id,
-        )

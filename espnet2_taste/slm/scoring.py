@@ -132,3 +132,26 @@ def pair_accuracy(preferred: torch.Tensor, other: torch.Tensor) -> float:
         )
     wins = (preferred > other).double() + 0.5 * (preferred == other).double()
     return wins.mean().item()
+
+
+@torch.no_grad()
+def score_base_text(
+    taslm: torch.nn.Module,
+    text: torch.Tensor,
+    text_lengths: torch.Tensor,
+    word_ids: torch.Tensor,
+) -> torch.Tensor:
+    """Score the same text tokens with the frozen base LM, which hears no speech.
+
+    Args:
+        taslm: The model in evaluation mode.
+        text: Text ids, (B, N).
+        text_lengths: (B,).
+        word_ids: (B, N).
+
+    Returns:
+        Log likelihood of each text token and of EOS, (B, N + 1), zero at padding.
+    """
+    grid = taslm.layout.encode(text, text_lengths, word_ids, taslm.eos_id)
+    labels = grid.text_labels[:, : text.size(1) + 1]
+    return -losses.text_cross_entropy(taslm.base_logits(text), labels, IGNORE)

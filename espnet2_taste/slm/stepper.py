@@ -13,7 +13,6 @@ Legend: d delay.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional
 
 from espnet2_taste.slm.layouts.text_aligned import AbsTextAlignedLayout
 from espnet2_taste.slm.vocabulary import VocabularyMasks
@@ -33,10 +32,10 @@ class StopRules:
             end hear tokens that nobody reads instead of the text padding.
     """
 
-    end_id: Optional[int]
+    end_id: int | None
     max_words: int = 32
     min_words: int = 1
-    sentence_end_after: Optional[int] = None
+    sentence_end_after: int | None = None
     reference_compat: bool = False
 
     @property
@@ -52,7 +51,7 @@ class StopRules:
             )
 
     @classmethod
-    def published(cls, extra_words: int, stop_id: Optional[int] = None) -> "StopRules":
+    def published(cls, extra_words: int, stop_id: int | None = None) -> "StopRules":
         """The rules of the published system.
 
         Args:
@@ -80,7 +79,7 @@ class StepperState:
     words: int = 0
     starts: list[bool] = field(default_factory=list)
     ending: bool = False
-    countdown: Optional[int] = None
+    countdown: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Step:
 
     emits_text: bool
     starts_word: bool
-    due: Optional[int]
+    due: int | None
     hears_text: bool
     done: bool
 

@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from espnet2_taste.slm.generation import (
-    ContinuationWriter,
-    GenerationOptions,
-    TaslmGenerator,
-)
+from espnet2_taste.slm.continuation import ContinuationWriter
+from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
 from espnet2_taste.slm.prompts import (
     AudioPrompt,

@@ -86,6 +86,7 @@ stage_13_results() {
         --outputs "${expdir}/RESULTS.md" || return 0
     "${python}" -m espnet2_taste.bin.taslm_evaluate --expdir "${expdir}" \
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
+        --prompt_sets "${prompts[*]}" \
         --asr_exp "${asr_exp}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
         --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"

@@ -1,0 +1,271 @@
+"""A trained spoken language model from its experiment directory.
+
+Enters: transcripts and word-level codes. Leaves: prompts to continue, the words of a
+continuation, and likelihoods. Legend: B utterances, N text tokens, W words, Q codebooks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.slm.continuation import Continuation
+from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.layouts.text_aligned import IGNORE
+from espnet2_taste.slm.prompts import AudioPrompt
+from espnet2_taste.slm.scoring import score_base_text, score_utterances
+from espnet2_taste.slm.stepper import StopRules
+from espnet2_taste.slm.vocabulary import vocabulary_masks
+from espnet2_taste.text.preprocessor import TaslmPreprocessor
+
+MODEL_FILE = "valid.loss.best.pth"
+
+
+@dataclass(frozen=True)
+class WordCodes:
+    """Words of an utterance with their codes.
+
+    Attributes:
+        words: W words.
+        codes: (W, Q).
+    """
+
+    words: tuple[str, ...]
+    codes: np.ndarray
+
+    def __add__(self, other: "WordCodes") -> "WordCodes":
+        codes = np.concatenate([self.codes, other.codes])
+        return WordCodes(self.words + other.words, codes)
+
+    @property
+    def text(self) -> str:
+        """Words separated by spaces."""
+        return " ".join(self.words)
+
+    def first(self, count: int) -> "WordCodes":
+        """The first words."""
+        return WordCodes(self.words[:count], self.codes[:count])
+
+
+def load_taslm_exp(
+    taslm_exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
+) -> tuple[ESPnetTaslmModel, TaslmPreprocessor]:
+    """Load a trained TASLM with the text side it was trained with.
+
+    Args:
+        taslm_exp: Experiment directory with ``config.yaml``.
+        model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
+        device: Where the model goes.
+
+    Returns:
+        The model in evaluation mode, and the preprocessor of text and codes.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    from espnet2_taste.tasks.taslm import TaslmTask
+
+    folder = Path(taslm_exp)
+    path = Path(model_file) if model_file else folder / MODEL_FILE
+    for wanted in (folder / "config.yaml", path):
+        if not wanted.is_file():
+            raise ValueError(
+                f"{wanted} not found: train the spoken language model first "
+                "(stage 11), or name another experiment or model file"
+            )
+    model, args = TaslmTask.build_model_from_file(
+        folder / "config.yaml", path, str(device)
+    )
+    return model.eval(), TaslmTask.build_preprocess_fn(args, False)
+
+
+class TaslmContinuer:
+    """Words and codes -> more words and codes.
+
+    Args:
+        model: A trained model in evaluation mode; its adapters are merged.
+        preprocessor: Its text side.
+        rules: When speech ends; the learned end is filled in.
+        options: How to sample.
+        seed: With its name, all an utterance's randomness depends on.
+    """
+
+    def __init__(
+        self,
+        model: ESPnetTaslmModel,
+        preprocessor: TaslmPreprocessor,
+        rules: StopRules,
+        options: GenerationOptions,
+        seed: int = 0,
+    ):
+        taslm = model.taslm
+        taslm.backbone = taslm.backbone.merged()
+        self.preprocessor = preprocessor
+        self.tokenizer = preprocessor.tokenizer
+        self.seed = seed
+        masks = vocabulary_masks(self.tokenizer.tokenizer, preprocessor.word_space)
+        self.generator = TaslmGenerator(taslm, masks, rules, options)
+
+    def __call__(
+        self, names: Sequence[str], prompts: Sequence[WordCodes]
+    ) -> list[WordCodes]:
+        """Continue a batch; each utterance gets what it would get alone.
+
+        Args:
+            names: B utterance ids.
+            prompts: Their spoken beginnings.
+
+        Returns:
+            The continuation of each, without the prompt.
+        """
+        from espnet2_taste.slm.sampling import UniformStreams
+
+        rows = [self.prompt(name, item) for name, item in zip(names, prompts)]
+        streams = UniformStreams.from_ids(names, self.seed)
+        return [self.words(item) for item in self.generator(rows, streams)]
+
+    def prompt(self, name: str, item: WordCodes) -> AudioPrompt:
+        """Tokenise a spoken beginning.
+
+        Args:
+            name: Utterance id, for errors.
+            item: Its words and codes.
+
+        Returns:
+            The prompt.
+        """
+        data = self.preprocessor(name, {"text": item.text, "codes": item.codes})
+        return AudioPrompt(
+            *(torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
+        )
+
+    def words(self, item: Continuation) -> WordCodes:
+        """Write the tokens of a continuation as words.
+
+        Args:
+            item: From the generator.
+
+        Returns:
+            Its words and codes.
+        """
+        words = []
+        for index in range(len(item.codes)):
+            tokens = item.text[item.word_ids == index].tolist()
+            words.append("".join(self.tokenizer.decode(tokens).split()))
+        return WordCodes(tuple(words), item.codes.numpy())
+
+
+class TaslmScorer:
+    """Words and codes -> log-likelihoods.
+
+    Args:
+        model: A trained model in evaluation mode.
+        preprocessor: Its text side.
+    """
+
+    def __init__(self, model: ESPnetTaslmModel, preprocessor: TaslmPreprocessor):
+        self.model = model
+        self.preprocessor = preprocessor
+
+    def __call__(
+        self, names: Sequence[str], items: Sequence[WordCodes]
+    ) -> list[Mapping[str, float]]:
+        """Score a batch; padding changes no score.
+
+        Args:
+            names: B utterance ids.
+            items: Their words and codes.
+
+        Returns:
+            For each utterance the reductions of ``UtteranceScores.table`` and, under
+            ``tokens_*`` and ``base_*``, of the text without EOS and by the base LM.
+        """
+        batch = self._batch(names, items)
+        scores = score_utterances(self.model.taslm, **batch)
+        text = {key: batch[key] for key in ("text", "text_lengths", "word_ids")}
+        base = score_base_text(self.model.taslm, **text)
+        lengths = batch["text_lengths"]
+        inner = torch.arange(base.size(1), device=base.device) < lengths[:, None]
+        table = dict(scores.table())
+        count = scores.text_mask.sum(dim=1).clamp(min=1)
+        for prefix, values in (("", scores.text), ("base_", base)):
+            total = (values * inner).sum(dim=1)
+            table[f"{prefix}tokens_sum"] = total
+            table[f"{prefix}tokens_mean"] = total / lengths
+        table["base_text_sum"] = base.sum(dim=1)
+        table["base_text_mean"] = table["base_text_sum"] / count
+        columns = {name: values.tolist() for name, values in table.items()}
+        return [
+            {name: values[row] for name, values in columns.items()}
+            for row in range(len(names))
+        ]
+
+    def _batch(
+        self, names: Sequence[str], items: Sequence[WordCodes]
+    ) -> dict[str, torch.Tensor]:
+        rows = [
+            self.preprocessor(name, {"text": item.text, "codes": item.codes})
+            for name, item in zip(names, items)
+        ]
+        device = self.model.taslm.pad_text.device
+        batch = {
+            key: pad_sequence(
+                [torch.from_numpy(row[key]) for row in rows],
+                batch_first=True,
+                padding_value=IGNORE,
+            ).to(device)
+            for key in ("text", "word_ids", "codes")
+        }
+        lengths = torch.tensor([len(row["text"]) for row in rows], device=device)
+        return {**batch, "text_lengths": lengths}
+
+
+def read_spoken_words(folder: Path) -> dict[str, WordCodes]:
+    """Words and codes of a tokenized set.
+
+    Args:
+        folder: With ``words`` and ``codes.scp`` (stage 9).
+
+    Returns:
+        By utterance id.
+
+    Raises:
+        ValueError: A file is missing or they name different utterances.
+    """
+    import kaldiio
+
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    for name in ("codes.scp", "words"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name} not found: run stage 9 first")
+    words = read_table(folder / "words")
+    codes = kaldiio.load_scp(str(folder / "codes.scp"))
+    different = sorted(set(words) ^ set(codes))
+    if different:
+        raise ValueError(
+            f"{folder}: '{different[0]}' and {len(different) - 1} more are in only one "
+            "of words and codes.scp: tokenize the set again (stage 9)"
+        )
+    return {
+        name: WordCodes(tuple(row.split()), np.asarray(codes[name]).astype(np.int64))
+        for name, row in words.items()
+    }
+
+
+def length_batches(items: Mapping[str, WordCodes], size: int) -> list[list[str]]:
+    """Group utterances of similar length.
+
+    Args:
+        items: By utterance id.
+        size: Most utterances in a batch.
+
+    Returns:
+        Batches of ids; every id once.
+    """
+    order = sorted(items, key=lambda name: (-len(items[name].words), name))
+    return [order[start : start + size] for start in range(0, len(order), size)]

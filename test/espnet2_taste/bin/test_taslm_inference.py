@@ -1,0 +1,149 @@
+"""taslm_inference and taslm_score: batches, seeds, resuming, errors."""
+
+import importlib.util
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.bin import taslm_inference, taslm_score, taste_tokenize
+from espnet2_taste.data.ctm import read_rows, write_rows
+from espnet2_taste.data.kaldi_dir import read_table
+
+SAMPLING = ["--text_top_p", "0.9", "--max_words", "4", "--max_unit_ratio", "4"]
+
+
+def load_tests(*parts):
+    """Another test module, for the experiments that it builds."""
+    path = Path(__file__).parents[1].joinpath(*parts)
+    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
+    """Sets, a TASTE experiment with codes, a vocoder and a spoken LM."""
+    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.taste import TasteTask
+    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+    speech = load_tests("bin", "test_taste_resynthesize.py")
+    root = tmp_path_factory.mktemp("recipe")
+    speech.write_set(root / "dump" / "test")
+    tokens = ["--token_list", str(bpe_dir / "tokens.txt")]
+    tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
+    config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
+    speech.write_exp(TasteTask, root / "taste_vq", config, *tokens)
+    speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
+    load_tests("tasks", "test_taslm.py").write_lm(root / "llm", lm_tokenizer_dir)
+    options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
+    options += ["--taste_exp", str(root / "taste_vq")]
+    speech.write_exp(TaslmTask, root / "taslm_embed", {}, *options)
+    command = ["--taste_exp", str(root / "taste_vq"), "--sets", "test"]
+    command += ["--dump_dir", str(root / "dump")]
+    taste_tokenize.main([*command, "--output_dir", str(root / "taste_vq" / "codes")])
+    return root
+
+
+def run(root, output, *options):
+    command = ["--taslm_exp", str(root / "taslm_embed"), "--sets", "test"]
+    command += ["--taste_exp", str(root / "taste_vq"), "--prompt_words", "2"]
+    command += ["--unit_vocoder_exp", str(root / "unit_vocoder")]
+    command += ["--dump_dir", str(root / "dump"), "--output_dir", str(root / output)]
+    taslm_inference.main([*command, *SAMPLING, *options])
+    return root / output / "test"
+
+
+def test_continuations_have_text_codes_units_and_audio(recipe):
+    folder = run(recipe, "full_run")
+    given = read_table(recipe / "dump" / "test" / "text")
+    prompts, added = read_table(folder / "prompt" / "text"), read_table(folder / "text")
+    together = read_table(folder / "full" / "text")
+    codes = kaldiio.load_scp(str(folder / "codes.scp"))
+    for name, text in given.items():
+        assert prompts[name].split() == text.split()[:2]
+        assert together[name] == f"{prompts[name]} {added[name]}"
+        assert codes[name].shape == (len(added[name].split()), 2)
+        for part in (".", "prompt", "full"):
+            wav = read_table(folder / part / "wav.scp")[name]
+            assert soundfile.info(wav).frames > 0
+            assert read_table(folder / part / "units")[name]
+
+
+def test_batch_size_changes_nothing_and_the_seed_does(recipe):
+    def results(*paths):
+        folder = run(recipe, *paths)
+        tables = (folder / "text", folder / "full" / "units")
+        return [read_table(path) for path in tables]
+
+    together = results("together")
+    assert together == results("alone", "--batch_size", "1")
+    assert together != results("other", "--seed", "3")
+
+
+def test_the_prompt_is_as_long_as_its_table_says(recipe, tmp_path):
+    table = recipe / "dump" / "test" / "prompt_words"
+    write_rows(table, ("utt", "n_words"), [("utt1", 1), ("utt2", 3)])
+    try:
+        folder = run(recipe, "counted")
+        texts = read_table(folder / "prompt" / "text")
+        assert texts == {"utt1": "the", "utt2": "a small bird"}
+        write_rows(table, ("utt", "n_words"), [("utt1", 9)])
+        with pytest.raises(SystemExit, match="'utt1' asks for 9 words.* have 3"):
+            run(recipe, "too_long")
+    finally:
+        table.unlink()
+
+
+def test_finished_sets_are_kept(recipe, capsys):
+    folder = run(recipe, "kept")
+    before = (folder / "wav.scp").stat().st_mtime_ns
+    run(recipe, "kept")
+    assert "all sets are done" in capsys.readouterr().out
+    assert (folder / "wav.scp").stat().st_mtime_ns == before
+
+
+def test_missing_parts_are_named(recipe, tmp_path):
+    with pytest.raises(SystemExit, match="taslm_inference: .*config.yaml not found"):
+        run(recipe, "error", "--taslm_exp", str(tmp_path))
+    with pytest.raises(SystemExit, match="codes.scp not found: run stage 9"):
+        run(recipe, "error", "--codes_dir", str(tmp_path))
+    with pytest.raises(SystemExit, match="text_top_p must be"):
+        run(recipe, "error", "--text_top_p", "1.5")
+
+
+def score(root, output, *options):
+    command = ["--taslm_exp", str(root / "taslm_embed"), "--sets", "test"]
+    command += ["--codes_dir", str(root / "taste_vq" / "codes")]
+    taslm_score.main([*command, "--output_dir", str(root / output), *options])
+    return read_rows(root / output / "test" / "scores.tsv")
+
+
+def test_scores_do_not_depend_on_the_batch(recipe):
+    together = score(recipe, "scores")
+    alone = score(recipe, "scores_alone", "--batch_size", "1")
+    assert [row["utt"] for row in together] == ["utt1", "utt2", "utt3"]
+    for first, second in zip(together, alone):
+        names = [name for name in first if name != "utt"]
+        np.testing.assert_allclose(
+            [float(first[name]) for name in names],
+            [float(second[name]) for name in names],
+            rtol=1e-4,
+        )
+
+
+def test_sums_and_means_count_the_same_tokens_for_model_and_base(recipe):
+    row = score(recipe, "scores")[0]
+    for stream in ("text", "speech", "both"):
+        for reduction in ("sum", "mean"):
+            assert float(row[f"{stream}_{reduction}"]) < 0
+    tokens = float(row["tokens_sum"]) / float(row["tokens_mean"])
+    ended = float(row["text_sum"]) / float(row["text_mean"])
+    assert ended == pytest.approx(tokens + 1, rel=1e-4)  # EOS
+    assert float(row["base_tokens_sum"]) / float(row["base_tokens_mean"]) == (
+        pytest.approx(tokens, rel=1e-4)
+    )
