@@ -53,8 +53,8 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
         aligner: Function that gives the aligner.
 
     Returns:
-        ``perplexity`` and ``rate`` of the first set of each kind, ``pairs`` by set,
-        and ``pairs_by_reduction`` with every column.
+        ``perplexity``, ``rate`` and ``continuation`` of the first set of each kind,
+        ``pairs`` by set, and ``pairs_by_reduction`` with every column.
     """
     from espnet2_taste.data.ctm import read_rows
     from espnet2_taste.evaluation import slm
@@ -67,6 +67,7 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
         scores = slm.read_scores(exp / "likelihood" / name / "scores.tsv")
         pairs = read_rows(dump / name / "pairs.tsv")
         columns = list(next(iter(scores.values()), {args.pair_score: 0.0}))
+        columns = [name for name in columns if "tokens" not in name]
         by_column = slm.score_pairs(scores, pairs, columns)
         if args.pair_score not in by_column:
             raise ValueError(
@@ -77,6 +78,7 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
     prompts = (args.prompt_sets or args.test_sets).split()[0]
     continued = exp / "continuation" / prompts
     result["rate"] = slm.score_rates(dump / prompts, continued, aligner)
+    result["continuation"] = slm.score_words(continued, aligner)
     return result
 
 

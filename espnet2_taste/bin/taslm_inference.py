@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Continue spoken prompts with a spoken language model (stage 12).
 
 Enters: a TASLM experiment, the TASTE experiment whose codes it speaks, a unit vocoder,

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Likelihoods of utterances under a spoken language model (stage 12).
 
 Enters: a TASLM experiment and tokenized sets (``words``, ``codes.scp``). Leaves

@@ -239,17 +239,30 @@ def _slm_sections(study: Mapping) -> list[str]:
         for name, pairs in dig(scores, "pairs", default={}).items():
             interval = f"{format_number(pairs['low'])}-{format_number(pairs['high'])}"
             rows.append((model, name, pairs["accuracy"], interval, pairs["pairs"]))
-        rate = dig(scores, "rate", default={})
-        rows.append(
-            (
-                model,
-                "rate follows, r",
-                dig(rate, "pearson"),
-                "",
-                dig(rate, "utterances"),
-            )
-        )
-    return ["## Spoken language model", _source(study), markdown_table(header, rows)]
+        rate, said = (dig(scores, k, default={}) for k in ("rate", "continuation"))
+        count = dig(rate, "utterances")
+        rows.append((model, "rate follows, r", dig(rate, "pearson"), "", count))
+        for side in ("prompt", "continuation"):
+            value = dig(rate, f"{side}_mean")
+            rows.append((model, f"words a second, {side}", value, "", count))
+        words = dig(said, "words")
+        rows.append((model, "WER of continuations", dig(said, "wer"), "", words))
+    table = markdown_table(header, rows)
+    return ["## Spoken language model", _source(study), table, *_pair_sections(study)]
+
+
+def _pair_sections(study: Mapping) -> list[str]:
+    """Pair accuracy under every score: rankings turn on this choice."""
+    rows, columns = [], []
+    for model, scores in study["models"].items():
+        for name, by_column in dig(scores, "pairs_by_reduction", default={}).items():
+            columns = columns or list(by_column)
+            accuracies = [dig(by_column, c, "accuracy") for c in columns]
+            rows.append((model, name, *accuracies))
+    if not rows:
+        return []
+    header = ("model", "pairs", *(column.replace("_", " ") for column in columns))
+    return ["### Pair accuracy by score", markdown_table(header, rows)]
 
 
 def _versions(studies: Mapping[str, Mapping]) -> list[str]:

@@ -65,14 +65,16 @@ def perplexity(scores: Scores, total: str, per_token: str) -> float:
 def compare_perplexity(scores: Scores) -> dict[str, float]:
     """Text perplexity of the model, of its base and their ratio.
 
+    The end of speech is left out: a given base LM need not expect it there.
+
     Args:
         scores: Of a test set; the base's columns begin with ``base_``.
 
     Returns:
         ``model``, ``base``, ``ratio``; nan where a column is missing.
     """
-    model = perplexity(scores, "text_sum", "text_mean")
-    base = perplexity(scores, "base_text_sum", "base_text_mean")
+    model = perplexity(scores, "tokens_sum", "tokens_mean")
+    base = perplexity(scores, "base_tokens_sum", "base_tokens_mean")
     return {"model": model, "base": base, "ratio": model / base}
 
 
@@ -153,3 +155,22 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
         [first[name] for name in names], [second.get(name, missing) for name in names]
     )
     return asdict(result)
+
+
+def score_words(continuation: Path, aligner) -> dict:
+    """Whether continuations say the words that were generated.
+
+    Args:
+        continuation: Folder with ``wav.scp`` and ``text`` of the continuations alone.
+        aligner: Function that gives the aligner.
+
+    Returns:
+        ``wer`` of the recognised audio against the text, ``words`` and ``utterances``.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    texts = {k: v for k, v in read_table(continuation / "text").items() if v}
+    aligned, _ = align_rendition(continuation, texts, aligner)
+    errors = aligned.errors(texts)
+    return {"wer": errors.rate, "words": errors.words, "utterances": len(texts)}

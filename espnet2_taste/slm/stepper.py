@@ -163,9 +163,9 @@ class Stepper:
         rules, words = self.rules, state.words
         if not rules.reference_compat:
             words += start
-        if rules.sentence_end_after is not None and self.sentence_end[token]:
-            if words >= rules.sentence_end_after:
-                return True
+        enough = rules.sentence_end_after
+        if enough is not None and words >= enough and self.sentence_end[token]:
+            return True
         return rules.reference_compat and words >= rules.max_words
 
     def _count_down(self, state: StepperState) -> None:

@@ -10,10 +10,11 @@ from espnet2_taste.bin import taslm_evaluate
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.evaluation.report import write_report
 from espnet2_taste.evaluation.slm import compare_perplexity, perplexity
 from espnet2_taste.structures import WordTiming
 
-COLUMNS = ("utt", "text_sum", "text_mean", "base_text_sum", "base_text_mean")
+COLUMNS = ("utt", "tokens_sum", "tokens_mean", "base_tokens_sum", "base_tokens_mean")
 
 
 def timed(rate, count=4):
@@ -64,6 +65,10 @@ def test_scores_of_a_model(recipe):
     assert scores["pairs"]["pairs_style"]["accuracy"] == 0.5
     assert scores["rate"]["pearson"] == pytest.approx(1)
     assert scores["rate"]["continuation_mean"] == pytest.approx(7, rel=1e-3)
+    assert scores["continuation"]["wer"] == 0.75  # one of four words was heard
+    page = write_report({"slm": {"models": {"taslm_embed": scores}}}, ["test"])
+    assert "| taslm_embed | WER of continuations |" in page
+    assert "### Pair accuracy by score" in page
 
 
 def test_only_the_first_words_are_the_prompt(recipe):
