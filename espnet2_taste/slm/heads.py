@@ -38,7 +38,7 @@ class LatentPrediction:
     """Gaussian over the latent of a word.
 
     Attributes:
-        mu: (..., C).
+        mu: (..., C), in the head's own scale.
         logvar: log sigma^2, (C,).
         z: The latent that is taken: sampled in training, see the head in evaluation.
     """
@@ -241,16 +241,37 @@ def codebook_table(quantizer: nn.Module, device: torch.device) -> torch.Tensor:
     return quantizer.latent(codes)
 
 
+@torch.no_grad()
+def latent_scale(quantizer: nn.Module) -> torch.Tensor:
+    """Root mean square around their mean of latents with codes drawn evenly.
+
+    Args:
+        quantizer: Its latent must be the sum over codebooks.
+
+    Returns:
+        Scalar, at least a millionth.
+    """
+    table = codebook_table(quantizer, next(quantizer.parameters()).device)
+    spread = table.var(dim=1, unbiased=False).sum(dim=0)  # (Q, K, C) -> (C,)
+    return spread.mean().sqrt().clamp(min=1e-6)
+
+
 class ContinueLatentLinearLastHead(AbsTasteHead):
     """Gaussian over the summed code vector: linear mean, one learned variance.
 
     Training takes ``z = mu + sigma * noise``, evaluation ``z = mu``.
 
+    L_KL compares with a Gaussian of variance 1 around the target, so it presumes that
+    latents have about that size. Codebooks trained on little data are often several
+    times smaller; sigma then hides them and mu learns slowly. ``standardize`` divides
+    all latents by the root mean square of the codebooks.
+
     Args:
         hidden_size: H.
         num_layers: Hidden states offered.
-        quantizer: Gives the sizes.
+        quantizer: Gives the sizes, and the scale of the latents for ``standardize``.
         reg_weight: Weight of L_reg; the rest, ``1 - reg_weight``, goes to L_KL.
+        standardize: Predict latents of unit size; published: no.
         reference_compat: Published behaviour: evaluation takes ``z = mu + sigma``,
             and the gradient of z is that of ``mu + sigma`` in training as well.
     """
@@ -261,9 +282,12 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
         num_layers: int,
         quantizer: nn.Module,
         reg_weight: float = 0.5,
+        standardize: bool = False,
         reference_compat: bool = False,
     ):
         super().__init__(hidden_size, num_layers, quantizer)
+        scale = latent_scale(quantizer) if standardize else torch.ones(())
+        self.register_buffer("scale", scale, persistent=standardize)
         self.reg_weight = reg_weight
         self.reference_compat = reference_compat
         self.mu = nn.Linear(hidden_size, quantizer.latent_size)
@@ -296,7 +320,7 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
 
     def loss(self, prediction, codes, quantizer):
         """See :meth:`AbsTasteHead.loss`."""
-        c = quantizer.latent(codes)  # (..., Q) -> (..., C)
+        c = quantizer.latent(codes) / self.scale  # (..., Q) -> (..., C)
         reg = losses.latent_regression(prediction.z, c)
         kl = losses.latent_kl(prediction.mu, prediction.logvar, c)
         per_word = self.reg_weight * reg + (1.0 - self.reg_weight) * kl
@@ -304,7 +328,7 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
 
     def codes(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.codes`."""
-        return quantizer.codes_from_latent(prediction.z)
+        return quantizer.codes_from_latent(prediction.z * self.scale)
 
     def code_logits(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.code_logits`: one-hot, nearest code of z."""

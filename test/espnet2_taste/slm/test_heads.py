@@ -76,3 +76,15 @@ def test_expected_latent_of_sure_logits_is_the_latent(quantizer):
     logits = torch.nn.functional.one_hot(codes, 7) * 1000.0
     expected = head.expected_latent(logits, quantizer)
     torch.testing.assert_close(expected, quantizer.latent(codes))
+
+
+def test_standardized_latents_have_unit_size_and_keep_their_codes(quantizer):
+    head = heads.ContinueLatentLinearLastHead(8, 3, quantizer, standardize=True).eval()
+    codes = torch.cartesian_prod(*[torch.arange(7)] * 3)
+    latents = quantizer.latent(codes)
+    unit = (latents - latents.mean(0)) / head.scale
+    assert unit.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-4)
+    sure = heads.LatentPrediction(unit, head.logvar, latents / head.scale)
+    want = quantizer.codes_from_latent(latents)
+    assert torch.equal(head.codes(sure, quantizer), want)
+    assert "scale" in head.state_dict()
