@@ -78,6 +78,7 @@ log "$0 $*"
 # shellcheck source-path=SCRIPTDIR source=cmd.sh
 . ./cmd.sh
 export OMP_NUM_THREADS=${num_threads:-$(nproc)}
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}   # spinning threads ruin a shared CPU
 for part in training data tokenizer slm; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"
