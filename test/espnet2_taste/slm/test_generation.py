@@ -1,0 +1,227 @@
+"""Cached batches against a plain loop over one prompt, and against training's rows."""
+
+import pytest
+import torch
+
+from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
+from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.heads import (
+    ContinueLatentLinearLastHead,
+    LinearLastHead,
+    WeightedLayerHead,
+)
+from espnet2_taste.slm.input_fusion import (
+    ArrivalEmbedding,
+    FillForwardEmbedding,
+    WeightedSumFusion,
+)
+from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
+from espnet2_taste.slm.prompts import (
+    AudioPrompt,
+    InstructPrompt,
+    TextPrompt,
+    UnconditionalPrompt,
+)
+from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.stepper import StopRules
+from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.vocabulary import VocabularyMasks
+
+BOS, EOS, VOCABULARY = 0, 1, 40
+SAMPLED = GenerationOptions(
+    text_top_p=0.95, text_temperature=1.5, repetition_penalty=1.2, taste_top_p=0.9
+)
+RULES = StopRules(EOS, max_words=6, min_words=2)
+
+
+@pytest.fixture
+def make_taslm(tiny_lm, quantizer):
+    def make(layout, embedding=FillForwardEmbedding, head=LinearLastHead, lora=False):
+        torch.manual_seed(3)
+        backbone = LoraBackbone(tiny_lm, 2, 4) if lora else FullBackbone(tiny_lm)
+        taslm = Taslm(
+            backbone=backbone,
+            quantizer=quantizer,
+            layout=layout,
+            code_embedding=embedding(quantizer),
+            input_fusion=WeightedSumFusion(16, quantizer.dim, 0.0, 0.0),
+            head=head(16, backbone.num_states, quantizer),
+            bos_id=BOS,
+            eos_id=EOS,
+        )
+        with torch.no_grad():
+            for parameter in taslm.parameters():
+                if parameter.dim() > 1 or not parameter.abs().sum():
+                    parameter.copy_(0.5 * torch.randn_like(parameter))
+        return taslm.eval()
+
+    return make
+
+
+def make_masks():
+    index = torch.arange(VOCABULARY)
+    banned = (index < 3) | (index == 17)
+    return VocabularyMasks(index % 2 == 0, index % 11 == 5, banned)
+
+
+def audio(seed, words):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 4, (words,), generator=generator)
+    word_ids = torch.repeat_interleave(torch.arange(words), lengths)
+    text = torch.randint(3, VOCABULARY, (len(word_ids),), generator=generator)
+    codes = torch.randint(0, 7, (words, 3), generator=generator)
+    return AudioPrompt(text, word_ids, codes)
+
+
+def prompts():
+    written = torch.tensor([5, 9, 12])
+    return [
+        audio(0, 5),
+        UnconditionalPrompt(),
+        audio(1, 1),
+        TextPrompt(written),
+        InstructPrompt(written, audio(2, 3), torch.tensor([7])),
+        audio(3, 2),
+    ]
+
+
+def streams(names):
+    return UniformStreams.from_ids([f"utt{name}" for name in names], seed=5)
+
+
+def plain_loop(generator, prompt, name):
+    """One prompt, everything computed again for every token."""
+    taslm, numbers = generator.taslm, streams([name])
+    rows = prompt.rows(taslm)
+    inputs, current = rows.inputs, rows.current
+    seen = torch.zeros(1, VOCABULARY, dtype=torch.bool)
+    seen[0, rows.text] = True
+    starts, text, codes, waiting = [], [], [], None
+    while waiting is None or waiting > 0:
+        output = taslm.backbone(inputs[None], layers=taslm.head.layers)
+        logits = taslm.backbone.logits(output.last[:, -1])[0].clone()
+        for token in range(VOCABULARY):
+            inner = not starts and rows.starts_word and token % 2 and token != EOS
+            if (generator.banned[token] and token != EOS) or inner:
+                logits[token] = float("-inf")
+        if sum(starts) < RULES.min_words:
+            logits[EOS] = float("-inf")
+        token = int(generator.text_sampler(logits[None], seen, numbers))
+        seen[0, token] = True
+        begins = token % 2 == 0 or not starts
+        full = begins and sum(starts[: len(text)]) >= RULES.max_words
+        endless = len(starts) >= RULES.max_tokens
+        if waiting is None and (token == EOS or full or endless):
+            waiting = taslm.layout.delay
+        ends = waiting is not None
+        starts.append(begins or ends)
+        if ends:
+            waiting -= 1
+        else:
+            text.append(token)
+        due = taslm.layout.due(starts)
+        new = rows.pending[due] if due is not None and due < 0 else None
+        if due is not None and due >= 0:
+            states = [state[:, -1] for state in output.states]
+            prediction, everyone = taslm.head(states), torch.tensor([True])
+            quantizer = taslm.quantizer
+            new = generator.code_sampler(
+                taslm.head, prediction, quantizer, everyone, numbers
+            )[0]
+            codes.append(new)
+        fresh = new is not None and bool((new >= 0).any())
+        current = new if fresh else current
+        heard = taslm.code_embedding.embed(current, taslm.quantizer)
+        if not fresh:
+            heard = taslm.code_embedding.hold(heard)
+        if not (current >= 0).any():
+            heard = taslm.code_embedding.pad
+        word = taslm.pad_text if ends else taslm.backbone.embed(torch.tensor(token))
+        inputs = torch.cat([inputs, taslm.fuse(word, heard)[None]])
+    return text, torch.stack(codes)
+
+
+CASES = [
+    (WordDelayLayout(1), FillForwardEmbedding, ContinueLatentLinearLastHead),
+    (WordDelayLayout(3), ArrivalEmbedding, LinearLastHead),
+    (TokenDelayLayout(2), ArrivalEmbedding, WeightedLayerHead),
+    (TokenDelayLayout(1), FillForwardEmbedding, LinearLastHead),
+]
+
+
+@pytest.mark.parametrize("layout, embedding, head", CASES)
+@pytest.mark.parametrize("options", [GenerationOptions(), SAMPLED])
+@torch.no_grad()
+def test_a_cached_batch_equals_the_plain_loop(
+    make_taslm, layout, embedding, head, options
+):
+    taslm = make_taslm(layout, embedding, head)
+    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    together = generator(prompts(), streams(range(6)))
+    for name, (prompt, found) in enumerate(zip(prompts(), together)):
+        text, codes = plain_loop(generator, prompt, name)
+        assert found.text.tolist() == text
+        assert torch.equal(found.codes, codes)
+        assert len(found.codes) == int(found.word_ids[-1]) + 1
+
+
+@pytest.mark.parametrize("layout, embedding, head", CASES)
+@pytest.mark.parametrize("words", [1, 2, 5])
+@torch.no_grad()
+def test_generation_reads_the_rows_that_training_reads(
+    make_taslm, layout, embedding, head, words
+):
+    taslm = make_taslm(layout, embedding, head)
+    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    prompt = audio(words, words)
+    traces = list(generator.trace([prompt], streams([words])))
+    found = generator([prompt], streams([words]))[0]
+    text = torch.cat([prompt.text, found.text])[None]
+    word_ids = torch.cat([prompt.word_ids, found.word_ids + words])[None]
+    codes = torch.cat([prompt.codes, found.codes])[None]
+    grid = taslm.layout.encode(text, torch.tensor([text.size(1)]), word_ids, EOS)
+    wanted = taslm.inputs(grid, codes)[0, len(prompt.text) : -1]
+    heard = torch.cat([trace.inputs for trace in traces])
+    torch.testing.assert_close(heard, wanted, atol=1e-5, rtol=1e-5)
+    due = [t.steps[0].due for t in traces]
+    labels = grid.word_labels[0, len(prompt.text) : -1] - words
+    sampled = [-1 if d is None or d < 0 else d for d in due]
+    assert sampled == labels.clamp(min=-1).tolist()
+
+
+@torch.no_grad()
+def test_without_delay_every_word_gets_its_code(make_taslm):
+    taslm = make_taslm(WordDelayLayout(0))
+    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    for found in generator(prompts(), streams(range(6))):
+        assert len(found.codes) == int(found.word_ids[-1]) + 1
+
+
+@torch.no_grad()
+def test_merged_adapters_generate_the_same(make_taslm):
+    taslm = make_taslm(WordDelayLayout(1), lora=True)
+    before = TaslmGenerator(taslm, make_masks(), RULES)(prompts(), streams(range(6)))
+    taslm.backbone = taslm.backbone.merged()
+    assert not any("lora" in name for name, _ in taslm.named_parameters())
+    after = TaslmGenerator(taslm, make_masks(), RULES)(prompts(), streams(range(6)))
+    for first, second in zip(before, after):
+        assert torch.equal(first.text, second.text)
+        assert torch.equal(first.codes, second.codes)
+
+
+@torch.no_grad()
+def test_banned_tokens_never_come_and_limits_hold(make_taslm):
+    taslm = make_taslm(WordDelayLayout(1))
+    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    banned = set(make_masks().banned.nonzero()[:, 0].tolist())
+    for found in generator([audio(n, 2) for n in range(12)], streams(range(12))):
+        assert not banned & set(found.text.tolist())
+        assert RULES.min_words <= len(found.codes) <= RULES.max_words
+        assert int(found.text[0]) % 2 == 0  # a new word, not the prompt's last
+
+
+def test_words_and_codes_of_a_prompt_must_agree(make_taslm):
+    prompt = audio(0, 3)
+    wrong = AudioPrompt(prompt.text, prompt.word_ids, prompt.codes[:2])
+    with pytest.raises(ValueError, match="3 words but 2 rows of codes"):
+        wrong.rows(make_taslm(WordDelayLayout(1)))
