@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from espnet2_taste.slm.continuation import ContinuationWriter
 from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
@@ -19,14 +20,15 @@ from espnet2_taste.slm.prompts import (
 from espnet2_taste.slm.sampling import UniformStreams
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import VocabularyMasks, joined, token_strings
+from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 
 TABLES = "G6_sampler_tables/tables.json"
 
 
-def load_helpers():
-    """The models of the other golden cases of the spoken LM."""
-    path = Path(__file__).with_name("test_taslm_golden.py")
-    spec = importlib.util.spec_from_file_location("taslm_golden_helpers", path)
+def load_helpers(name="test_taslm_golden.py"):
+    """Another test module of this folder, for the models that it builds."""
+    path = Path(__file__).with_name(name)
+    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -41,8 +43,6 @@ class RecordedUniforms(UniformStreams):
 
 
 def load_tokenizer(golden):
-    from transformers import PreTrainedTokenizerFast
-
     path = golden.root / "config" / "llama" / "tokenizer.json"
     return PreTrainedTokenizerFast(tokenizer_file=str(path))
 
@@ -140,6 +140,50 @@ def test_continuation(golden, golden_check):
     golden_check(continuation.word_ids[None], word_ids, "word_ids")
     rows = [trace.codes for trace in emitted_rows(traces, taslm.layout)]
     golden_check(torch.cat(rows)[None], golden["generated_llm_indices"], "indices")
+
+
+def whisper_tokens(golden, words):
+    """Ids of words tokenised one by one, and the word of each."""
+    path = golden.root / "config" / "whisper" / "bpe_tokenizer.json"
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
+    ids = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]
+    word_ids = [index for index, row in enumerate(ids) for _ in row]
+    return torch.tensor(sum(ids, [])), torch.tensor(word_ids)
+
+
+def spoken_words(golden, prompt, continuation):
+    """Whisper ids of what is spoken, and the codes of each."""
+    text = load_tokenizer(golden).decode(continuation.text.tolist())
+    words = joined(text).split()
+    assert len(words) == len(continuation.codes)
+    ids, word_ids = whisper_tokens(golden, words)
+    codes = continuation.codes[word_ids]
+    only = golden.config["case"].get("out_generated_part_only", False)
+    if isinstance(prompt, AudioPrompt) and not only:
+        before = prompt.codes[golden["asr_word_ids"][0].long()]
+        ids = torch.cat([golden["asr_token_ids"][0], ids])
+        codes = torch.cat([before, codes])
+    return ids[None], codes[None]
+
+
+@pytest.mark.golden("G6[a-z]_*")
+def test_speech_of_a_continuation(golden, golden_check):
+    generator = make_generator(golden)
+    prompt, _, continuation = run(golden, generator)
+    ids, codes = spoken_words(golden, prompt, continuation)
+    golden_check(ids, golden["decoder.asr_token_ids"], "asr_token_ids")
+    taste = generator.taslm.quantizer.decode(codes)
+    golden_check(taste, golden["decoder.audio_unit_embeds"], "audio_unit_embeds")
+    decoder = load_helpers("test_speech_decoder.py").make_decoder(golden).eval()
+    units = decoder.generate(
+        ids,
+        torch.tensor([ids.size(1)]),
+        taste,
+        golden["speaker_embeds"],
+        ArgmaxSampler(),
+        UtteranceNoise([torch.Generator()]),
+    )
+    golden_check(units[0][None], golden["speech_token_ids"], "speech_token_ids")
 
 
 @pytest.mark.golden("G6a_*")

@@ -11,34 +11,35 @@ from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceN
 PREFIX = "speech_decoder."
 
 
+def make_decoder(case):
+    """Decoder with the weights of a case; sizes come from its configuration."""
+    conf = case.config["speech_decoder_config"]
+    state = case.weights(PREFIX)
+    taste = "audio_token_encoder.encoders.0."
+    decoder = UnitDecoder(
+        vocab_size=conf["text_token_size"],
+        num_units=conf["speech_token_size"],
+        taste_size=conf["audio_encoder_input_size"],
+        spembs_size=conf["spk_embed_dim"],
+        fusion=WeightedSumFusion(conf["llm_input_size"]),
+        embed_size=conf["encoder_input_size"],
+        hidden_size=conf["llm_input_size"],
+        text_blocks=conf["encoder__num_blocks"],
+        lm_blocks=conf["llm__num_blocks"],
+        attention_heads=conf["llm__attention_heads"],
+        linear_units=conf["llm__linear_units"],
+        taste_attention_heads=len(state[taste + "self_attn.pos_bias_u"]),
+        taste_linear_units=len(state[taste + "feed_forward.w_1.bias"]),
+        dropout_rate=0.0,
+    )
+    decoder.load_state_dict(state)
+    return decoder.train()
+
+
 @pytest.fixture
 def build_decoder():
-    """Decoder with the weights of a case; sizes come from its configuration."""
-
-    def build(case):
-        conf = case.config["speech_decoder_config"]
-        state = case.weights(PREFIX)
-        taste = "audio_token_encoder.encoders.0."
-        decoder = UnitDecoder(
-            vocab_size=conf["text_token_size"],
-            num_units=conf["speech_token_size"],
-            taste_size=conf["audio_encoder_input_size"],
-            spembs_size=conf["spk_embed_dim"],
-            fusion=WeightedSumFusion(conf["llm_input_size"]),
-            embed_size=conf["encoder_input_size"],
-            hidden_size=conf["llm_input_size"],
-            text_blocks=conf["encoder__num_blocks"],
-            lm_blocks=conf["llm__num_blocks"],
-            attention_heads=conf["llm__attention_heads"],
-            linear_units=conf["llm__linear_units"],
-            taste_attention_heads=len(state[taste + "self_attn.pos_bias_u"]),
-            taste_linear_units=len(state[taste + "feed_forward.w_1.bias"]),
-            dropout_rate=0.0,
-        )
-        decoder.load_state_dict(state)
-        return decoder.train()
-
-    return build
+    """Function that makes the decoder of a case."""
+    return make_decoder
 
 
 def inputs(case):
