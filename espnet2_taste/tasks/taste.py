@@ -146,9 +146,10 @@ def _aggregator(
     args: argparse.Namespace, text: AbsTextTokenizer, encoder: AbsSpeechEncoder
 ) -> AbsAggregator:
     aggregator_class = aggregator_choices.get_class(args.aggregator)
-    conf = {"prefix": aggregator_class.default_prefix(text.vocab_size)}
+    # a trained table may have more rows than its tokenizer has tokens
+    conf = {"vocab_size": text.vocab_size}
+    conf["prefix"] = aggregator_class.default_prefix(text.vocab_size)
     aggregator = aggregator_class(
-        vocab_size=text.vocab_size,
         key_size=encoder.key_size,
         value_size=encoder.value_size,
         **(conf | args.aggregator_conf),
@@ -186,6 +187,5 @@ def _unit_decoder(
     sizes = get_default_kwargs(decoder_class) | conf
     fusion_class = fusion_choices.get_class(args.fusion)
     fusion = fusion_class(size=sizes["hidden_size"], **args.fusion_conf)
-    return decoder_class(
-        vocab_size=vocab_size, taste_size=taste_size, fusion=fusion, **conf
-    )
+    conf = {"vocab_size": vocab_size} | conf
+    return decoder_class(taste_size=taste_size, fusion=fusion, **conf)
