@@ -1,0 +1,312 @@
+"""Speed and memory against plain loops that compute everything again.
+
+Enters: sizes of random models. Leaves: seconds and peak memory of continuation, unit
+decoding and tokenization, each by the plain way of the published system and by ours,
+measured in one run, so that their ratio holds on any machine.
+
+Legend: W words, U units, Q codebooks.
+"""
+
+import ctypes
+import gc
+import resource
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from espnet2_taste.slm.backbone import LoraBackbone
+from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
+from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
+from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
+from espnet2_taste.slm.prompts import AudioPrompt
+from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.stepper import StepperState, StopRules
+from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.vocabulary import VocabularyMasks
+from espnet2_taste.speech_decoder.fusion import WeightedSumFusion as UnitFusion
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.speech_decoder.unit_sampling import (
+    ArgmaxSampler,
+    LengthRule,
+    UtteranceNoise,
+)
+from espnet2_taste.tokenizer.aggregator import WhisperAggregator
+from espnet2_taste.tokenizer.encoders.whisper import (
+    WhisperBackbone,
+    WhisperSize,
+    WhisperSpeechEncoder,
+)
+from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
+
+PROMPT_WORDS = 20
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class LmSize:
+    """Sizes of a random Llama, as ``LlamaConfig`` names them.
+
+    The default is the medium model of the benchmark.
+    """
+
+    vocab_size: int = 8192
+    hidden_size: int = 512
+    intermediate_size: int = 1376
+    num_hidden_layers: int = 8
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 8
+
+
+LM_SIZES = {
+    "medium": LmSize(),
+    "1b": LmSize(128256, 2048, 8192, 16, 32, 8),
+}
+
+
+@dataclass
+class Measure:
+    """Time and peak memory of one piece of work.
+
+    Attributes:
+        seconds: Wall clock.
+        megabytes: Peak memory above what was in use at the start.
+    """
+
+    seconds: float = 0.0
+    megabytes: float = 0.0
+
+
+@dataclass
+class Meter:
+    """Measures on one device.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        interval: Seconds between two looks at the memory of a CPU process.
+    """
+
+    device: str = "cpu"
+    interval: float = 0.005
+    _done: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, work: Callable[[], object]) -> Measure:
+        """Do the work once.
+
+        Args:
+            work: What to measure.
+
+        Returns:
+            Its time and memory.
+        """
+        measure = self._on_gpu if self.device == "cuda" else self._on_cpu
+        return measure(work)
+
+    def _on_gpu(self, work) -> Measure:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before, start = torch.cuda.memory_allocated(), time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        peak = torch.cuda.max_memory_allocated() - before
+        return Measure(seconds, peak / MEGABYTE)
+
+    def _on_cpu(self, work) -> Measure:
+        release_memory()
+        before, peak = resident_bytes(), [0]
+        self._done.clear()
+        watcher = threading.Thread(target=self._watch, args=(peak,))
+        watcher.start()
+        start = time.perf_counter()
+        try:
+            work()
+        finally:
+            seconds = time.perf_counter() - start
+            self._done.set()
+            watcher.join()
+        return Measure(seconds, max(0, peak[0] - before) / MEGABYTE)
+
+    def _watch(self, peak: list[int]) -> None:
+        while not self._done.wait(self.interval):
+            peak[0] = max(peak[0], resident_bytes())
+
+
+def release_memory() -> None:
+    """Give freed memory back, so that the next peak shows what is used again."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # the GNU C library has it
+        trim(0)
+
+
+def resident_bytes() -> int:
+    """Memory of this process in use now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def make_taslm(size: LmSize, device: str, dtype: torch.dtype) -> Taslm:
+    """A random embedding-variant TASLM with unmerged adapters of rank 64."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(**asdict(size), tie_word_embeddings=True)
+    lm = LlamaForCausalLM(config).to(device=device, dtype=dtype)
+    backbone = LoraBackbone(lm)
+    quantizer = ResidualQuantizer(1280)
+    width = backbone.hidden_size
+    taslm = Taslm(
+        backbone=backbone,
+        quantizer=quantizer,
+        layout=WordDelayLayout(1),
+        code_embedding=FillForwardEmbedding(quantizer),
+        input_fusion=WeightedSumFusion(width, quantizer.dim),
+        head=ContinueLatentLinearLastHead(width, backbone.num_states, quantizer),
+        bos_id=0,
+        eos_id=1,
+    )
+    return taslm.to(device).eval()
+
+
+def make_generator(taslm: Taslm, words: int) -> TaslmGenerator:
+    """Greedy generation of so many words; every token is a word."""
+    rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
+    no, yes = torch.zeros(rows, dtype=torch.bool), torch.ones(rows, dtype=torch.bool)
+    masks = VocabularyMasks(word_start=yes, sentence_end=no, banned=no)
+    rules = StopRules(None, max_words=words)
+    return TaslmGenerator(taslm, masks, rules, GenerationOptions())
+
+
+def make_prompts(taslm: Taslm, count: int) -> list[AudioPrompt]:
+    """Random prompts of 20 words, lengths differing by their tokens."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = taslm.backbone.causal_lm.get_input_embeddings().weight.size(0)
+    prompts = []
+    for _ in range(count):
+        tokens = torch.randint(1, 3, (PROMPT_WORDS,), generator=generator)
+        word_ids = torch.repeat_interleave(torch.arange(PROMPT_WORDS), tokens)
+        text = torch.randint(2, vocabulary, word_ids.shape, generator=generator)
+        shape = (PROMPT_WORDS, taslm.quantizer.num_codebooks)
+        highest = taslm.quantizer.codebook_size
+        codes = torch.randint(0, highest, shape, generator=generator)
+        prompts.append(AudioPrompt(text, word_ids, codes))
+    return prompts
+
+
+@torch.no_grad()
+def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[int]:
+    """Continue one prompt as the published system does: no cache, all outputs.
+
+    Every step runs the model over the whole history, with the hidden states of all
+    layers, text logits and codes of all rows.
+
+    Args:
+        generator: Gives model and rules.
+        prompt: What to continue.
+
+    Returns:
+        Text ids.
+    """
+    taslm = generator.taslm
+    rows, state, text = prompt.rows(taslm), StepperState(), []
+    inputs, layers = rows.inputs[None], range(taslm.backbone.num_states)
+    while True:
+        output = taslm.backbone(inputs, layers=layers)
+        logits = taslm.backbone.logits(output.last)
+        prediction = taslm.head([output.states[layer] for layer in taslm.head.layers])
+        codes = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
+        token = logits[0, -1].argmax()
+        step = generator.stepper.advance(state, int(token))
+        if step.emits_text:
+            text.append(int(token))
+        if step.done:
+            return text
+        heard = rows.pending[step.due] if step.due < 0 else codes[0, -1]
+        speech = taslm.code_embedding.embed(heard, taslm.quantizer)
+        row = taslm.fuse(taslm.backbone.embed(token), speech)
+        inputs = torch.cat([inputs, row[None, None]], dim=1)
+
+
+def continue_prompts(generator: TaslmGenerator, prompts: list[AudioPrompt]):
+    """Continue prompts together with cached keys and values."""
+    names = [str(index) for index in range(len(prompts))]
+    return generator(prompts, UniformStreams.from_ids(names, 0))
+
+
+def make_unit_decoder(device: str) -> UnitDecoder:
+    """A random unit decoder of medium size."""
+    decoder = UnitDecoder(
+        vocab_size=8192,
+        num_units=4096,
+        taste_size=1280,
+        spembs_size=192,
+        fusion=UnitFusion(512),
+        hidden_size=512,
+    )
+    return decoder.to(device).eval()
+
+
+def unit_inputs(batch: int, tokens: int, device: str) -> dict[str, torch.Tensor]:
+    """Random conditions of equal length."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = {
+        "text": torch.randint(0, 8192, (batch, tokens), generator=generator),
+        "text_lengths": torch.full((batch,), tokens),
+        "taste": torch.randn(batch, tokens, 1280, generator=generator),
+        "spembs": torch.randn(batch, 192, generator=generator),
+    }
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def generate_units(decoder: UnitDecoder, inputs: dict, units: int) -> list:
+    """Generate about so many units with cached keys and values."""
+    ratio = units / (int(inputs["text_lengths"][0]) + 3)
+    count = len(inputs["text"])
+    noise = UtteranceNoise([torch.Generator() for _ in range(count)])
+    rule = LengthRule(ratio, ratio)
+    return decoder.generate(
+        **inputs, sampler=ArgmaxSampler(), noise=noise, length_rule=rule
+    )
+
+
+@torch.no_grad()
+def plain_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
+    """The same for one utterance, computing everything again for each unit."""
+    history = inputs["text"].new_zeros(1, 0)
+    for length in range(units):
+        lengths = torch.tensor([length], device=history.device)
+        logits = decoder(**inputs, units=history, units_lengths=lengths)
+        best = logits[:, -1, :-1].argmax(dim=-1, keepdim=True)
+        history = torch.cat([history, best], dim=1)
+    return history
+
+
+def make_tokenizer(device: str, full_window: bool) -> TasteTokenizer:
+    """A random TASTE tokenizer on a Whisper of 512 features and 6 layers."""
+    torch.manual_seed(0)
+    sizes = WhisperSize(80, 512, 8, 2048, 6, 1500)
+    encoder = WhisperSpeechEncoder(WhisperBackbone(sizes), 3, full_window)
+    aggregator = WhisperAggregator(
+        51866, 512, 512, size=512, num_heads=8, linear_units=2048, prefix=(1, 2, 3, 4)
+    )
+    tokenizer = TasteTokenizer(encoder, aggregator, ResidualQuantizer(512))
+    return tokenizer.to(device).eval()
+
+
+def speech_inputs(batch: int, seconds: float, device: str) -> dict[str, torch.Tensor]:
+    """Noise with three words a second."""
+    generator = torch.Generator().manual_seed(0)
+    words, samples = int(3 * seconds), int(16000 * seconds)
+    inputs = {
+        "speech": 0.1 * torch.randn(batch, samples, generator=generator),
+        "speech_lengths": torch.full((batch,), samples),
+        "text": torch.randint(5, 50000, (batch, words), generator=generator),
+        "text_lengths": torch.full((batch,), words),
+        "word_ids": torch.arange(words).expand(batch, -1),
+    }
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
