@@ -7,6 +7,8 @@ Enters: a folder of golden cases (environment variable ``TASTE_GOLDEN``, default
 - ``golden``: one case; the test names the cases it wants by patterns,
   ``@pytest.mark.golden("G1*")``, and runs once for each folder that matches.
 - ``golden_case``: ``golden_case("G2_rvq")`` loads a case by name.
+- ``published``: the golden weights as a folder of the published model.
+- ``imported``: the experiments made from that folder.
 - ``golden_check``: ``golden_check(got, want, "label")`` compares and remembers the
   largest error; ``case=other`` books it on another case's row.
 
@@ -16,6 +18,7 @@ All sizes come from the files, so a folder with other seeds and sizes runs as we
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -196,6 +199,58 @@ def golden_case():
         return case
 
     return load
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> Path:
+    """The golden weights in the form of the published model, in two shards."""
+    root = golden_root()
+    if not (root / "weights" / "taste_full.safetensors").is_file():
+        pytest.skip("no golden weights (set TASTE_GOLDEN)")
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("published")
+    state = load_file(str(root / "weights" / "taste_full.safetensors"))
+    places = {}
+    for index, part in enumerate((sorted(state)[::2], sorted(state)[1::2])):
+        file = f"model-{index + 1:05d}-of-00002.safetensors"
+        save_file({name: state[name] for name in part}, str(folder / file))
+        places |= dict.fromkeys(part, file)
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    voice = root / "weights" / "voice_generator.safetensors"
+    shutil.copyfile(voice, folder / voice.name)
+    config = root / "config" / "taste_config.json"
+    shutil.copyfile(config, folder / "config.json")
+    return folder
+
+
+def estimator_heads() -> dict:
+    """The one option of the voice generator that no shape tells."""
+    manifest = next(golden_root().glob("G7a*/manifest.json")).read_text()
+    sizes = json.loads(manifest)["config"]["flow"]
+    conf = {"heads": sizes["num_heads"], "head_size": sizes["head_dim"]}
+    return {"vocoder_conf": {"flow_conf": {"estimator_conf": conf}}}
+
+
+@pytest.fixture(scope="session")
+def import_options():
+    """Options with which the golden folder is imported."""
+    from espnet2_taste.reference.importing import ImportOptions
+
+    config = golden_root() / "config"
+    heads = estimator_heads()
+    return ImportOptions(config / "whisper", config / "llama", True, heads)
+
+
+@pytest.fixture(scope="session")
+def imported(published, import_options, tmp_path_factory) -> Path:
+    """Directory of the experiments imported from ``published``."""
+    from espnet2_taste.reference.importing import import_folder
+
+    root = tmp_path_factory.mktemp("exp")
+    import_folder(published, root, import_options)
+    return root
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""Turn a local folder of the published model into experiment directories.
+
+Enters: a folder in the published layout. Leaves: ``taste_vq``, ``taslm_embed`` (or
+``taslm_token``) and ``unit_vocoder``, which inference and training load like any
+other, and the frozen parts beside them.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+logger = logging.getLogger("import_reference")
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.import_reference --source downloads/taste \\
+      --whisper downloads/distil-large-v3 --llm downloads/llama-3.2-1b \\
+      --output_dir exp"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Turn the published model into experiment directories",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--source", required=True, help="Folder with config.json and safetensors")
+    add("--whisper", required=True, help="config.json and tokenizer of its Whisper")
+    add("--llm", required=True, help="Tokenizer of its text LM")
+    add("--output_dir", required=True, help="Receives the experiment directories")
+    add(
+        "--reference_compat",
+        action="store_true",
+        help="Keep the published rules where ours differ (test/README.md lists them)",
+    )
+    add(
+        "--vocoder_config",
+        help="YAML laid over the options read from the voice generator's shapes, "
+        "e.g. the heads of its estimator",
+    )
+    add("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def main(cmd=None) -> None:
+    """Import.
+
+    Args:
+        cmd: Arguments; those of the process when None.
+    """
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
+    import yaml
+
+    from espnet2_taste.reference.importing import ImportOptions, import_folder
+
+    try:
+        changes = {}
+        if args.vocoder_config:
+            text = Path(args.vocoder_config).read_text(encoding="utf-8")
+            changes = yaml.safe_load(text) or {}
+        options = ImportOptions(
+            Path(args.whisper), Path(args.llm), args.reference_compat, changes
+        )
+        written = import_folder(Path(args.source), Path(args.output_dir), options)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"import_reference: error: {error}")
+    for directory in written:
+        logger.info("wrote %s", directory)
+
+
+if __name__ == "__main__":
+    main()

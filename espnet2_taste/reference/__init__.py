@@ -1,0 +1,1 @@
+"""The published model's files: read, checked, turned into experiments, and back."""

@@ -1,0 +1,285 @@
+"""The published configuration as options of our tasks.
+
+Enters: the published ``config.json``, the Whisper configuration of its audio tower, or
+the shapes of the voice generator. Leaves: the options in which a task differs from its
+defaults, as they stand in ``config.yaml``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+FUSIONS = {"weighted_sum": "weighted_sum"}
+LAYOUTS = {"word": "text_aligned", "token": "text_aligned_token_delay"}
+CODE_EMBEDDINGS = {
+    "fill_forward": "fill_forward",
+    "pad": "arrival",
+    "embed_a0_only": "first_codebook",
+}
+INPUT_FUSIONS = {name: name for name in ("weighted_sum", "simple_sum", "reference_mix")}
+HEADS = {
+    name: name
+    for name in (
+        "continue_latent_linear_last",
+        "linear_last",
+        "multi_linear_last",
+        "weighted_layer",
+    )
+}
+PUBLISHED_VALUE_LAYER = 6
+PUBLISHED_ESTIMATOR_HEADS = 8
+
+
+def chosen(table: Mapping[str, str], config: Mapping, name: str) -> str:
+    """Our name of a published choice.
+
+    Args:
+        table: Published names -> ours.
+        config: Section of the published configuration.
+        name: Entry to look up.
+
+    Returns:
+        Our name.
+
+    Raises:
+        ValueError: The entry is missing, or of a kind that has no counterpart.
+    """
+    value = config.get(name)
+    if value not in table:
+        raise ValueError(
+            f"config.json: {name} is '{value}'; this can be imported: {list(table)}"
+        )
+    return table[value]
+
+
+def same(config: Mapping, first: str, second: str) -> Any:
+    """Value of two entries for which our unit decoder has one option.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if config[first] != config[second]:
+        raise ValueError(
+            f"config.json: {first} is {config[first]} and {second} "
+            f"{config[second]}; only models where both are equal can be imported"
+        )
+    return config[first]
+
+
+def taste_options(
+    config: Mapping, whisper: Mapping, state: Mapping[str, torch.Tensor]
+) -> dict[str, Any]:
+    """Options of ``TasteTask`` but the paths.
+
+    Args:
+        config: Published ``config.json``.
+        whisper: Configuration of the audio tower's Whisper.
+        state: Published weights; two sizes stand nowhere else.
+
+    Returns:
+        Options.
+
+    Raises:
+        ValueError: A variant that our modules do not have.
+    """
+    tower = config["audio_tower_config"]
+    joint = tower.get("kwargs_for_joint_encoder_segmenter") or {}
+    chosen({True: "joint"}, tower, "is_joint_encoder_segmenter")
+    chosen({"asr_attn_pooling": "keys and values"}, joint, "forward_type")
+    layer = joint.get("target_hidden_layer", PUBLISHED_VALUE_LAYER)
+    sizes = tower["kwargs_for_quantizer"]
+    return {
+        "token_type": "whisper",
+        "speech_encoder": "whisper",
+        "speech_encoder_conf": {"value_layer": layer, "full_window": True},
+        "init_aggregator": False,
+        "aggregator": "whisper",
+        "aggregator_conf": _aggregator(whisper, joint["is_word_level"]),
+        "quantizer": "rvq",
+        "quantizer_conf": {
+            "dim": sizes["dim"],
+            "num_codebooks": sizes["num_quantizers"],
+            "codebook_size": sizes["codebook_size"],
+            "latent_size": sizes["codebook_dim"],
+            "decay": sizes["decay"],
+            "kmeans_iterations": sizes["kmeans_iters"],
+            "quantize_dropout": sizes["quantize_dropout"],
+        },
+        **_unit_decoder(config["speech_decoder_config"], state),
+    }
+
+
+def _aggregator(whisper: Mapping, word_level: bool) -> dict[str, Any]:
+    layers = whisper["decoder_layers"]
+    return {
+        "vocab_size": whisper["vocab_size"],
+        "max_positions": whisper["max_target_positions"],
+        "size": whisper["d_model"],
+        "num_heads": whisper["decoder_attention_heads"],
+        "num_layers": layers,
+        "linear_units": whisper["decoder_ffn_dim"],
+        "word_level": word_level,
+        # The published recipe trains neither the embeddings nor the first block.
+        "trainable_layers": list(range(1, layers)),
+    }
+
+
+def _unit_decoder(config: Mapping, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    fusion = chosen(FUSIONS, config, "fuse_encoded_audio_text_type")
+    normalize = config["fuse_encoded_audio_text_kwargs"].get("normalize", False)
+    return {
+        "fusion": fusion,
+        "fusion_conf": {"normalize": bool(normalize)},
+        "unit_decoder": "taste",
+        "unit_decoder_conf": {
+            "vocab_size": config["text_token_size"],
+            "num_units": config["speech_token_size"],
+            "spembs_size": config["spk_embed_dim"],
+            "embed_size": config["encoder_input_size"],
+            "hidden_size": same(config, "llm_input_size", "llm_output_size"),
+            "text_blocks": config["encoder__num_blocks"],
+            "lm_blocks": config["llm__num_blocks"],
+            "attention_heads": same(
+                config, "encoder__attention_heads", "llm__attention_heads"
+            ),
+            "linear_units": same(config, "encoder__linear_units", "llm__linear_units"),
+            "dropout_rate": same(config, "encoder__dropout_rate", "llm__dropout_rate"),
+            **_taste_encoder(state),
+        },
+    }
+
+
+def _taste_encoder(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Sizes that the published code writes into itself; read from the shapes."""
+    first = "speech_decoder.audio_token_encoder.encoders.0."
+    found = {
+        "taste_attention_heads": first + "self_attn.pos_bias_u",
+        "taste_linear_units": first + "feed_forward.w_1.bias",
+    }
+    return {key: len(state[name]) for key, name in found.items() if name in state}
+
+
+def taslm_options(
+    config: Mapping, reference_compat: bool, quantizer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options of ``TaslmTask`` but the paths.
+
+    Args:
+        config: Published ``config.json``.
+        reference_compat: Keep the published rules where they differ from ours.
+        quantizer: Options of the TASTE quantizer, ``quantizer_conf``.
+
+    Returns:
+        Options.
+
+    Raises:
+        ValueError: A variant that our modules do not have.
+    """
+    spoken = config["spoken_lm_config"]
+    head = chosen(HEADS, spoken, "out_llm_module")
+    head_conf = {}
+    if head == "continue_latent_linear_last":
+        head_conf = {"reference_compat": reference_compat}
+    text_weight, taste_weight = map(float, spoken["loss_weights"].split("-"))
+    return {
+        "quantizer": "rvq",
+        "quantizer_conf": dict(quantizer),
+        **_adaptation(spoken),
+        "layout": chosen(LAYOUTS, spoken, "delay_level"),
+        "layout_conf": {
+            "delay": spoken["delay"],
+            "reference_compat": reference_compat,
+        },
+        "code_embedding": chosen(CODE_EMBEDDINGS, spoken, "audio_embed_conv_mode"),
+        "input_fusion": chosen(INPUT_FUSIONS, spoken, "in_llm_module"),
+        "head": head,
+        "head_conf": head_conf,
+        "model_conf": {"text_weight": text_weight, "taste_weight": taste_weight},
+    }
+
+
+def _adaptation(spoken: Mapping) -> dict[str, Any]:
+    if not spoken["use_lora"]:
+        return {"adaptation": "full", "adaptation_conf": {"keep_base": False}}
+    lora = spoken["kwargs_for_lora"]
+    conf = {
+        "r": lora["lora_r"],
+        "alpha": lora["lora_alpha"],
+        "dropout": lora["lora_dropout"],
+    }
+    if lora.get("lora_target_modules"):
+        conf["target_modules"] = lora["lora_target_modules"]
+    return {"adaptation": "lora", "adaptation_conf": conf}
+
+
+def vocoder_options(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Options of ``UnitVocoderTask``, from shapes: the generator has no config file.
+
+    Args:
+        voice: Weights, ``flow.*`` and ``hift.*``.
+
+    Returns:
+        Options. The number of heads of the estimator cannot be read from shapes; it
+        is the published one.
+
+    Raises:
+        ValueError: A weight that tells a size is missing.
+    """
+    try:
+        num_units, encoder_size = voice["flow.input_embedding.weight"].shape
+        n_mels, spembs_size = voice["flow.spk_embed_affine_layer.weight"].shape
+        block = "flow.encoder.encoders.0."
+        heads = len(voice[block + "self_attn.pos_bias_u"])
+        units = len(voice[block + "feed_forward.w_1.bias"])
+        estimator = _estimator(voice)
+        hift_conf = {
+            "base_channels": len(voice["hift.conv_pre.bias"]),
+            "f0_channels": len(voice["hift.f0_predictor.condnet.0.bias"]),
+        }
+    except KeyError as error:
+        raise ValueError(f"the voice generator lacks {error}") from error
+    flow_conf = {
+        "encoder_size": encoder_size,
+        "encoder_blocks": _count(voice, "flow.encoder.encoders."),
+        "attention_heads": heads,
+        "linear_units": units,
+        "estimator_conf": estimator,
+    }
+    conf = {
+        "num_units": num_units,
+        "spembs_size": spembs_size,
+        "mel_conf": {"n_mels": n_mels},
+        "flow_conf": flow_conf,
+        "hift_conf": hift_conf,
+    }
+    return {"vocoder": "flow_hift", "vocoder_conf": conf}
+
+
+def _estimator(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    prefix = "flow.decoder.estimator."
+    levels = range(_count(voice, prefix + "down_blocks."))
+    bias = prefix + "down_blocks.{}.0.block1.block.0.bias"
+    inner = len(voice[prefix + "down_blocks.0.1.0.attn1.to_q.weight"])
+    return {
+        "channels": [len(voice[bias.format(level)]) for level in levels],
+        "num_blocks": _count(voice, prefix + "down_blocks.0.1."),
+        "num_mid_blocks": _count(voice, prefix + "mid_blocks."),
+        "heads": PUBLISHED_ESTIMATOR_HEADS,
+        "head_size": inner // PUBLISHED_ESTIMATOR_HEADS,
+    }
+
+
+def _count(state: Mapping[str, torch.Tensor], prefix: str) -> int:
+    """How many numbered modules lie below a prefix."""
+    own = (name[len(prefix) :] for name in state if name.startswith(prefix))
+    return len({name.split(".")[0] for name in own})
+
+
+def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with changes laid over them, section by section."""
+    result = dict(options)
+    for name, value in changes.items():
+        deeper = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = merged(result[name], value) if deeper else value
+    return result

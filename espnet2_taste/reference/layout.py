@@ -1,0 +1,198 @@
+"""A folder in the published model's form: read and written, nothing interpreted.
+
+Enters: a local folder with ``config.json``, weights in ``model.safetensors`` or in
+shards named by ``model.safetensors.index.json``, and optionally the voice generator
+(``voice_generator.safetensors`` or ``.pth``, weights only). Leaves: a
+``PublishedFolder``, and the same files again.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from espnet2_taste.reference.names import State
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+VOICES = ("voice_generator.safetensors", "voice_generator.pth")
+
+
+@dataclass(frozen=True)
+class PublishedFolder:
+    """Content of such a folder.
+
+    Attributes:
+        config: ``config.json``.
+        state: All weights by name, in the dtypes of the files.
+        places: File of each weight.
+        voice: Weights of the voice generator; empty when there is none.
+        voice_file: Its file name, or None.
+    """
+
+    config: dict
+    state: State
+    places: dict[str, str]
+    voice: State
+    voice_file: str | None
+
+
+def read_folder(folder: Path) -> PublishedFolder:
+    """Read a folder.
+
+    Args:
+        folder: Local folder.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ValueError: A file is missing, damaged or does not hold what the index says.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ValueError(
+            f"'{folder}' has no {CONFIG}: give a local copy of the published model"
+        )
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    listed = _listed_places(folder)
+    state, places = {}, {}
+    for file in sorted(set(listed.values())) or [WEIGHTS]:
+        for name, tensor in read_tensors(folder / file).items():
+            state[name], places[name] = tensor, file
+    if listed and listed != places:
+        wrong = sorted(
+            name for name in listed | places if listed.get(name) != places.get(name)
+        )
+        raise ValueError(
+            f"{INDEX} and the shards disagree about {shown(wrong)}: fetch the folder "
+            "anew"
+        )
+    voice_file = next((name for name in VOICES if (folder / name).is_file()), None)
+    voice = read_tensors(folder / voice_file) if voice_file else {}
+    return PublishedFolder(config, state, places, voice, voice_file)
+
+
+def _listed_places(folder: Path) -> dict[str, str]:
+    index = folder / INDEX
+    if not index.is_file():
+        return {}
+    return json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+
+
+def read_tensors(path: Path) -> State:
+    """Tensors of a ``.safetensors`` or ``.pth`` file, without running any code in it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Names -> tensors.
+
+    Raises:
+        ValueError: The file is missing or holds something else than named tensors.
+    """
+    if not path.is_file():
+        raise ValueError(f"no such file: '{path}'; the folder is incomplete")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format raises its own kind
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"'{path}' cannot be read as weights: {first}") from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in state.values()
+    ):
+        raise ValueError(f"'{path}' does not hold named tensors only")
+    return dict(state)
+
+
+def write_tensors(path: Path, state: Mapping[str, torch.Tensor]):
+    """Write tensors; the suffix chooses the format.
+
+    Args:
+        path: ``.safetensors`` or ``.pth``; replaced only when complete.
+        state: Names -> tensors.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in state.items()}
+    partial = path.with_name(path.name + ".tmp")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(whole, str(partial), metadata={"format": "pt"})
+    else:
+        torch.save(whole, partial)
+    partial.replace(path)
+
+
+def write_folder(folder: Path, content: PublishedFolder):
+    """Write a folder, weights in the files that ``content.places`` names.
+
+    Args:
+        folder: Created when absent.
+        content: What to write.
+
+    Raises:
+        ValueError: A weight without a place.
+    """
+    lost = sorted(set(content.state) - set(content.places))
+    if lost:
+        raise ValueError(f"no file is named for {shown(lost)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted({content.places[name] for name in content.state})
+    for file in files:
+        part = {n: t for n, t in content.state.items() if content.places[n] == file}
+        write_tensors(folder / file, part)
+    if files != [WEIGHTS]:
+        size = sum(t.numel() * t.element_size() for t in content.state.values())
+        index = {
+            "metadata": {"total_size": size},
+            "weight_map": {name: content.places[name] for name in content.state},
+        }
+        write_json(folder / INDEX, index)
+    if content.voice_file:
+        write_tensors(folder / content.voice_file, content.voice)
+    write_json(folder / CONFIG, content.config)
+
+
+def write_json(path: Path, content: Mapping):
+    """Write a JSON file with two spaces of indentation."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(
+    given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], what: str
+):
+    """Refuse weights that are not exactly those wanted.
+
+    Args:
+        given: Weights found.
+        wanted: Weights the configuration calls for; only their shapes count.
+        what: Source of ``given`` for the message.
+
+    Raises:
+        ValueError: Names are missing or unknown, or shapes differ; all are named.
+    """
+    missing = sorted(set(wanted) - set(given))
+    unknown = sorted(set(given) - set(wanted))
+    shapes = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in sorted(set(given) & set(wanted))
+        if given[name].shape != wanted[name].shape
+    ]
+    if missing or unknown or shapes:
+        raise ValueError(
+            f"the weights of {what} are not those its configuration calls for. "
+            f"Missing: {shown(missing)}. Unknown: {shown(unknown)}. Of another shape: "
+            f"{shown(shapes)}. Complete the folder or correct the configuration"
+        )
+
+
+def shown(names: Iterable[str]) -> str:
+    """All names in one line, "none" when there are none."""
+    return ", ".join(names) or "none"

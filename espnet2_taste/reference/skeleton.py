@@ -1,0 +1,152 @@
+"""Which weights a configuration calls for, under their published names.
+
+Enters: options of our tasks. Leaves: names -> tensors without memory (device
+``meta``), whose shapes say what a published folder must hold. They come from our own
+modules, so nothing that passes can fail to load later.
+"""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+
+from espnet2_taste.reference import names
+from espnet2_taste.reference.names import State
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tasks.choices import fusion_choices
+from espnet2_taste.tasks.slm_choices import (
+    adaptation_choices,
+    code_embedding_choices,
+    head_choices,
+    input_fusion_choices,
+    layout_choices,
+)
+from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+from espnet2_taste.tokenizer.aggregator import WhisperAggregator
+from espnet2_taste.tokenizer.encoders.whisper import WhisperBackbone, WhisperSize
+from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+
+UNUSED_DEPTH = 4
+"""Layers of the networks that the published quantizer carries and never runs."""
+
+
+def taste_weights(options: Mapping[str, Any], whisper: Mapping[str, Any]) -> State:
+    """Weights of audio tower and speech decoder.
+
+    Args:
+        options: Of ``configs.taste_options``.
+        whisper: Configuration of the audio tower's Whisper.
+
+    Returns:
+        Published names -> empty tensors.
+    """
+    sizes = WhisperSize.from_config(whisper)
+    decoder_conf = options["unit_decoder_conf"]
+    quantizer_conf = options["quantizer_conf"]
+    with torch.device("meta"):
+        fusion_class = fusion_choices.get_class(options["fusion"])
+        fusion = fusion_class(decoder_conf["hidden_size"], **options["fusion_conf"])
+        parts = {
+            "tokenizer.encoder.backbone.": WhisperBackbone(sizes),
+            "tokenizer.aggregator.": WhisperAggregator(
+                key_size=sizes.size,
+                value_size=sizes.size,
+                **options["aggregator_conf"],
+            ),
+            names.OUR_QUANTIZER: ResidualQuantizer(**quantizer_conf),
+            "unit_decoder.": UnitDecoder(
+                taste_size=quantizer_conf["dim"], fusion=fusion, **decoder_conf
+            ),
+        }
+    own: State = {}
+    for prefix, module in parts.items():
+        own |= names.under(module.state_dict(), prefix)
+    weights = names.taste_to_published(own)
+    return weights | _unused(quantizer_conf)
+
+
+def _unused(conf: Mapping[str, Any]) -> State:
+    """Networks that the published quantizer makes, saves and never runs."""
+    latent_size = conf["latent_size"]
+    shapes = {"proj_in": (latent_size, 2 * latent_size)}
+    for layer in range(UNUSED_DEPTH):
+        for place in (0, 2):
+            shapes[f"layers.{layer}.{place}"] = (latent_size, latent_size)
+    weights = {}
+    for index in range(conf["num_codebooks"] - 1):
+        for part, shape in shapes.items():
+            place = f"{names.UNUSED}{index}.{part}."
+            weights[place + "weight"] = torch.empty(shape, device="meta")
+            weights[place + "bias"] = torch.empty(shape[:1], device="meta")
+    return weights
+
+
+def taslm_weights(options: Mapping[str, Any], text_config: Mapping[str, Any]) -> State:
+    """Weights of the spoken LM.
+
+    Args:
+        options: Of ``configs.taslm_options``.
+        text_config: Configuration of the text LM.
+
+    Returns:
+        Published names -> empty tensors.
+    """
+    with torch.device("meta"):
+        quantizer = ResidualQuantizer(**options["quantizer_conf"])
+        lm = text_lm(text_config)
+        backbone = _part(adaptation_choices, options, lm)
+        size = backbone.hidden_size
+        parts = {
+            "backbone.": backbone,
+            "code_embedding.": _part(code_embedding_choices, options, quantizer),
+            "input_fusion.": _part(input_fusion_choices, options, size, quantizer.dim),
+            "head.": _part(head_choices, options, size, backbone.num_states, quantizer),
+        }
+        _part(layout_choices, options)
+        own: State = {names.TASLM + "pad_text": torch.empty(size)}
+    for prefix, module in parts.items():
+        own |= names.under(module.state_dict(), names.TASLM + prefix)
+    return names.taslm_to_published(own, options["input_fusion"] == "simple_sum")
+
+
+def _part(choices, options: Mapping[str, Any], *sizes):
+    class_ = choices.get_class(options[choices.name])
+    return class_(*sizes, **options.get(f"{choices.name}_conf", {}))
+
+
+def text_lm(text_config: Mapping[str, Any]):
+    """Build the causal LM of a configuration, with random weights.
+
+    Args:
+        text_config: Published ``text_config``.
+
+    Returns:
+        A ``transformers`` causal LM.
+
+    Raises:
+        ValueError: Not a kind of model that ``transformers`` knows.
+    """
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    fields = deepcopy(dict(text_config))  # the library changes nested values
+    kind = fields.pop("model_type", None)
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(f"config.json: text_config has model_type '{kind}'")
+    config = CONFIG_MAPPING[kind](**fields)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def vocoder_weights(options: Mapping[str, Any]) -> State:
+    """Weights of the voice generator.
+
+    Args:
+        options: Of ``configs.vocoder_options``.
+
+    Returns:
+        Published names -> empty tensors.
+    """
+    args = Namespace(**{"model_conf": {}, **options})
+    state = UnitVocoderTask.build_model(args).state_dict()
+    return names.below(state, "vocoder.")

@@ -1,0 +1,138 @@
+"""The golden weights through import and export: nothing lost, nothing changed."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from espnet2_taste.bin import export_reference
+from espnet2_taste.reference import importing, layout
+from espnet2_taste.reference.importing import MODEL_FILE, import_folder
+from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.taste import TasteTask
+from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+
+def test_round_trip_is_bit_identical(published, imported, tmp_path):
+    folder = tmp_path / "again"
+    options = ["--imported_dir", str(imported), "--output_dir", str(folder)]
+    export_reference.main(options)
+    want, got = layout.read_folder(published), layout.read_folder(folder)
+    assert got.config == want.config and got.places == want.places
+    assert got.voice_file == want.voice_file
+    for mine, theirs in ((got.state, want.state), (got.voice, want.voice)):
+        assert mine.keys() == theirs.keys()
+        for name, tensor in theirs.items():
+            assert mine[name].dtype == tensor.dtype, name
+            assert torch.equal(mine[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    "task, names",
+    [
+        (TasteTask, [importing.TASTE_EXP]),
+        (TaslmTask, importing.TASLM_EXPS),
+        (UnitVocoderTask, [importing.VOCODER_EXP]),
+    ],
+)
+def test_tasks_load_the_experiments(imported, task, names):
+    exp = next(imported / name for name in names if (imported / name).is_dir())
+    model, _ = task.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
+    state, saved = model.state_dict(), layout.read_tensors(exp / MODEL_FILE)
+    assert state.keys() == saved.keys()
+    for name, tensor in saved.items():
+        assert torch.equal(state[name], tensor.to(state[name].dtype)), name
+
+
+def test_frozen_parts_hold_the_published_weights(published, imported):
+    state = layout.read_folder(published).state
+    exp = imported / importing.TASTE_EXP
+    model, _ = TasteTask.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
+    prefix = "audio_tower.audio_joint_encoder_segmenter.audio_encoder.encoder."
+    encoder = model.tokenizer.encoder.backbone.state_dict()
+    for name, tensor in encoder.items():
+        published_name = prefix + name.replace(".feed_forward.fc", ".fc")
+        assert torch.equal(tensor, state[published_name].float()), name
+
+
+@pytest.fixture
+def damaged(published, tmp_path):
+    """Function: the published folder with its weights changed by a function."""
+
+    def make(change):
+        folder = tmp_path / "damaged"
+        folder.mkdir()
+        state = dict(layout.read_folder(published).state)
+        change(state)
+        layout.write_tensors(folder / layout.WEIGHTS, state)
+        shutil.copyfile(published / layout.CONFIG, folder / layout.CONFIG)
+        return folder
+
+    return make
+
+
+def test_every_wrong_weight_is_named(damaged, import_options, tmp_path):
+    def change(state):
+        del state["spoken_lm.pad_text_unit_embed"]
+        state["speech_decoder.made_up"] = torch.zeros(1)
+        norm = "speech_decoder.llm.after_norm.weight"
+        state[norm] = torch.zeros(len(state[norm]) + 1)
+
+    output = tmp_path / "exp"
+    with pytest.raises(ValueError) as error:
+        import_folder(damaged(change), output, import_options)
+    message = str(error.value)
+    assert "Missing: spoken_lm.pad_text_unit_embed." in message
+    assert "Unknown: speech_decoder.made_up." in message
+    assert "speech_decoder.llm.after_norm.weight" in message
+    assert not output.exists()
+
+
+def test_a_name_below_spoken_lm_that_is_unknown_is_named(
+    damaged, import_options, tmp_path
+):
+    def change(state):
+        state["spoken_lm.surprise.weight"] = torch.zeros(1)
+
+    with pytest.raises(ValueError, match="spoken_lm.surprise.weight"):
+        import_folder(damaged(change), tmp_path / "exp", import_options)
+
+
+def test_without_adapters(published, import_options, tmp_path):
+    """A spoken LM trained in full comes in and goes out as well."""
+    content = layout.read_folder(published)
+    state = {}
+    for name, tensor in content.state.items():
+        if ".lora_" not in name:
+            name = name.replace("language_model.base_model.model.", "language_model.")
+            state[name.replace(".base_layer.", ".")] = tensor
+    config = json.loads(json.dumps(content.config))
+    config["spoken_lm_config"]["use_lora"] = False
+    places = dict.fromkeys(state, layout.WEIGHTS)
+    source, again = tmp_path / "source", tmp_path / "again"
+    changed = replace(content, config=config, state=state, places=places, voice={})
+    layout.write_folder(source, replace(changed, voice_file=None))
+    import_folder(source, tmp_path / "exp", import_options)
+    exp = next(p for n in importing.TASLM_EXPS if (p := tmp_path / "exp" / n).is_dir())
+    TaslmTask.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
+    export_reference.main(
+        ["--imported_dir", str(tmp_path / "exp"), "--output_dir", str(again)]
+    )
+    back = layout.read_folder(again).state
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+def test_another_quantizer_is_refused(imported, tmp_path, capsys):
+    root = tmp_path / "exp"
+    shutil.copytree(imported, root)
+    exp = root / importing.TASTE_EXP
+    state = layout.read_tensors(exp / MODEL_FILE)
+    name = "tokenizer.quantizer.codebooks.0.vectors"
+    layout.write_tensors(exp / MODEL_FILE, state | {name: state[name] + 1})
+    with pytest.raises(SystemExit, match="codebooks.0.vectors"):
+        export_reference.main(
+            ["--imported_dir", str(root), "--output_dir", str(tmp_path / "out")]
+        )

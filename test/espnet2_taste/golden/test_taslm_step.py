@@ -1,0 +1,76 @@
+"""One optimizer step of TASLM from the golden weights: what changes, what stays.
+
+Trained are LoRA, both padding vectors, the input fusion and the head (specification,
+section 7.1); the text LM and the quantizer stay. Legend: B utterances, W words.
+"""
+
+import pytest
+import torch
+import yaml
+
+from espnet2_taste.reference import importing, layout
+from espnet2_taste.reference.importing import MODEL_FILE
+from espnet2_taste.slm.layouts import text_aligned
+from espnet2_taste.slm.reference_keys import from_reference
+from espnet2_taste.tasks.taslm import TaslmTask
+
+TRAINED = ("pad_text", "code_embedding.pad", "input_fusion.", "head.")
+
+
+def load_model(golden, imported):
+    """The imported spoken LM with the head and the weights of a case."""
+    exp = next(p for n in importing.TASLM_EXPS if (p := imported / n).is_dir())
+    config = yaml.safe_load((exp / "config.yaml").read_text(encoding="utf-8"))
+    head = golden.config["case"].get("spoken_lm", {}).get("out_llm_module")
+    if head not in (None, config["head"]):
+        config |= {"head": head, "head_conf": {}}
+    state = layout.read_tensors(exp / MODEL_FILE)
+    own = {k[6:]: v for k, v in golden.tensors.items() if k.startswith("param.")}
+    if any(name.startswith("extract_") for name in own):
+        state = {k: v for k, v in state.items() if not k.startswith("taslm.head.")}
+    state |= {f"taslm.{name}": t for name, t in from_reference(own).items()}
+    changed = imported / "changed_taslm.yaml"
+    changed.write_text(yaml.safe_dump(config), encoding="utf-8")
+    model, _ = TaslmTask.build_model_from_file(changed)
+    model.load_state_dict(state)
+    return model
+
+
+def batch_of(golden):
+    """Inputs of a case with word-level codes, (B, W, Q)."""
+    lengths = golden["llm_token_lengths"].long()
+    word_ids = golden["llm_word_ids"].long()
+    starts, _ = text_aligned.word_starts(word_ids, lengths)
+    indices = golden["llm_indices"]
+    index = starts.clamp(min=0)[..., None].expand(-1, -1, indices.size(-1))
+    codes = indices.gather(1, index).masked_fill((starts == -1)[..., None], -1)
+    return {
+        "text": golden["llm_token_ids"],
+        "text_lengths": lengths,
+        "word_ids": word_ids,
+        "codes": codes,
+    }
+
+
+@pytest.mark.golden("G5b_*", "G5c_*")
+def test_one_step_changes_what_is_trained(golden, imported):
+    model = load_model(golden, imported).train()
+    before = {name: x.clone() for name, x in everything(model).items()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=1e-3)
+    loss, _, _ = model(**batch_of(golden))
+    loss.backward()
+    optimizer.step()
+    after = everything(model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    wanted = {name for name in before if is_trained(name.removeprefix("taslm."))}
+    assert changed == wanted
+
+
+def is_trained(name):
+    return name.startswith(TRAINED) or ".lora_" in name
+
+
+def everything(model):
+    """All parameters and saved buffers, the frozen text LM's included."""
+    return dict(model.state_dict()) | dict(model.named_parameters())
