@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # commands that only move files start without it
+    import numpy as np
     import torch
 
 
@@ -61,3 +62,31 @@ class WordTiming:
     def end(self) -> float:
         """End in seconds."""
         return self.start + self.duration
+
+
+@dataclass(frozen=True)
+class WordCodes:
+    """Words of an utterance with their codes: what is stored, modelled and spoken.
+
+    Attributes:
+        words: W words.
+        codes: (W, Q) int64.
+    """
+
+    words: tuple[str, ...]
+    codes: np.ndarray
+
+    def __add__(self, other: WordCodes) -> WordCodes:
+        import numpy as np
+
+        codes = np.concatenate([self.codes, other.codes])
+        return WordCodes(self.words + other.words, codes)
+
+    @property
+    def text(self) -> str:
+        """Words separated by spaces."""
+        return " ".join(self.words)
+
+    def first(self, count: int) -> WordCodes:
+        """The first words."""
+        return WordCodes(self.words[:count], self.codes[:count])

@@ -77,7 +77,7 @@ def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:
         batch_size: Utterances at once.
 
     Returns:
-        ``TasteCodes`` by utterance id.
+        ``WordCodes`` by utterance id.
 
     Raises:
         ValueError: A table is missing, names differ, or an utterance cannot be read.
@@ -104,7 +104,7 @@ def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
 
     Args:
         folder: Where the files go; made when absent.
-        codes: ``TasteCodes`` by utterance id.
+        codes: ``WordCodes`` by utterance id.
         codebook_size: K, for the statistics.
     """
     import kaldiio

@@ -11,24 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet2_taste.experiment_files import local_place
 from espnet2_taste.text.tokenizers import load_tokenizer
 
 __all__ = ["build_causal_lm", "load_tokenizer", "local_place"]
-
-
-def local_place(name_or_dir: str | Path) -> str:
-    """Directory of a model given as directory, file in it, or hub name.
-
-    A packed model names a file, because only files are found again after unpacking.
-
-    Args:
-        name_or_dir: What the configuration holds.
-
-    Returns:
-        The directory for a local file, else the argument as it is.
-    """
-    place = Path(name_or_dir)
-    return str(place.parent if place.is_file() else place)
 
 
 def build_causal_lm(

@@ -5,7 +5,6 @@ continuation, and likelihoods. Legend: B utterances, N text tokens, W words, Q c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.experiment_files import config_of, load_model
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
@@ -20,35 +20,10 @@ from espnet2_taste.slm.prompts import AudioPrompt
 from espnet2_taste.slm.scoring import score_base_text, score_utterances
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import vocabulary_masks
+from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 MODEL_FILE = "valid.loss.best.pth"
-
-
-@dataclass(frozen=True)
-class WordCodes:
-    """Words of an utterance with their codes.
-
-    Attributes:
-        words: W words.
-        codes: (W, Q).
-    """
-
-    words: tuple[str, ...]
-    codes: np.ndarray
-
-    def __add__(self, other: "WordCodes") -> "WordCodes":
-        codes = np.concatenate([self.codes, other.codes])
-        return WordCodes(self.words + other.words, codes)
-
-    @property
-    def text(self) -> str:
-        """Words separated by spaces."""
-        return " ".join(self.words)
-
-    def first(self, count: int) -> "WordCodes":
-        """The first words."""
-        return WordCodes(self.words[:count], self.codes[:count])
 
 
 def load_taslm_exp(
@@ -57,7 +32,7 @@ def load_taslm_exp(
     """Load a trained TASLM with the text side it was trained with.
 
     Args:
-        taslm_exp: Experiment directory with ``config.yaml``.
+        taslm_exp: Experiment directory, or its ``config.yaml``.
         model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
         device: Where the model goes.
 
@@ -69,18 +44,16 @@ def load_taslm_exp(
     """
     from espnet2_taste.tasks.taslm import TaslmTask
 
-    folder = Path(taslm_exp)
-    path = Path(model_file) if model_file else folder / MODEL_FILE
-    for wanted in (folder / "config.yaml", path):
+    config = config_of(taslm_exp)
+    path = Path(model_file) if model_file else config.parent / MODEL_FILE
+    for wanted in (config, path):
         if not wanted.is_file():
             raise ValueError(
                 f"{wanted} not found: train the spoken language model first "
                 "(stage 11), or name another experiment or model file"
             )
-    model, args = TaslmTask.build_model_from_file(
-        folder / "config.yaml", path, str(device)
-    )
-    return model.eval(), TaslmTask.build_preprocess_fn(args, False)
+    model, args = load_model(TaslmTask, config, path, device)
+    return model, TaslmTask.build_preprocess_fn(args, False)
 
 
 class TaslmContinuer:

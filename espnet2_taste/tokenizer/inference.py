@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
+from espnet2_taste.experiment_files import config_of, load_model
+from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.units.batches import SpeechBatch
 
@@ -33,26 +35,13 @@ class TextBatch:
     word_ids: torch.Tensor
 
 
-@dataclass(frozen=True)
-class TasteCodes:
-    """Codes of one utterance.
-
-    Attributes:
-        words: W words.
-        codes: (W, Q) int64.
-    """
-
-    words: tuple[str, ...]
-    codes: np.ndarray
-
-
 def load_taste_exp(
     taste_exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
 ) -> tuple[ESPnetTasteModel, TastePreprocessor]:
     """Load a trained TASTE model with the text side it was trained with.
 
     Args:
-        taste_exp: Experiment directory with ``config.yaml``.
+        taste_exp: Experiment directory, or its ``config.yaml``.
         model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
         device: Where the model goes.
 
@@ -64,18 +53,16 @@ def load_taste_exp(
     """
     from espnet2_taste.tasks.taste import TasteTask
 
-    folder = Path(taste_exp)
-    path = Path(model_file) if model_file else folder / MODEL_FILE
-    for wanted in (folder / "config.yaml", path):
+    config = config_of(taste_exp)
+    path = Path(model_file) if model_file else config.parent / MODEL_FILE
+    for wanted in (config, path):
         if not wanted.is_file():
             raise ValueError(
                 f"{wanted} not found: train the TASTE tokenizer first (stage 7), or "
                 "name another experiment or model file"
             )
-    model, args = TasteTask.build_model_from_file(
-        folder / "config.yaml", path, str(device)
-    )
-    return model.eval(), TasteTask.build_preprocess_fn(args, False)
+    model, args = load_model(TasteTask, config, path, device)
+    return model, TasteTask.build_preprocess_fn(args, False)
 
 
 class TasteEncoder:
@@ -131,7 +118,7 @@ class TasteEncoder:
         )
 
     @torch.no_grad()
-    def __call__(self, batch: SpeechBatch, texts: Sequence[str]) -> list[TasteCodes]:
+    def __call__(self, batch: SpeechBatch, texts: Sequence[str]) -> list[WordCodes]:
         """Tokenize a batch.
 
         Args:
@@ -154,7 +141,7 @@ class TasteEncoder:
             batch.speech, batch.lengths, ids.text, ids.lengths, ids.word_ids
         )
         return [
-            TasteCodes(tuple(text.split()), row[:count].cpu().numpy())
+            WordCodes(tuple(text.split()), row[:count].cpu().numpy())
             for text, row, count in zip(texts, codes, words.tolist())
         ]
 

@@ -13,6 +13,8 @@ import torch
 import yaml
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste import experiment_files
+from espnet2_taste.experiment_files import config_of
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.kmeans import EspnetKmeansUnits
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
@@ -33,15 +35,15 @@ CONFIG, UNITS, SPEMBS = "config.yaml", "kmeans.pt", "spembs.pt"
 
 
 def read_config(units_dir: str | Path) -> dict:
-    """Read ``config.yaml``.
+    """Read ``config.yaml``, given the directory or the file itself.
 
     Raises:
         ValueError: The directory is not finished.
     """
-    path = Path(units_dir) / CONFIG
+    path = config_of(units_dir)
     if not path.is_file():
         raise ValueError(f"{path} not found: run fit_units (stage 5) first")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return experiment_files.read_config(path)
 
 
 def write_units_dir(
@@ -87,18 +89,18 @@ def build_speaker_embedder(config: Mapping) -> AbsSpeakerEmbedder:
 def load_unit_extractor(units_dir: str | Path) -> AbsUnitExtractor:
     """Fitted extractor of a unit directory."""
     extractor = build_unit_extractor(read_config(units_dir))
-    extractor.load_fitted_state(_load(Path(units_dir) / UNITS))
+    extractor.load_fitted_state(_load(config_of(units_dir).parent / UNITS))
     return extractor
 
 
 def load_speaker_embedder(units_dir: str | Path) -> AbsSpeakerEmbedder:
     """Fitted embedder of a unit directory."""
     embedder = build_speaker_embedder(read_config(units_dir))
-    embedder.load_fitted_state(_load(Path(units_dir) / SPEMBS))
+    embedder.load_fitted_state(_load(config_of(units_dir).parent / SPEMBS))
     return embedder
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ValueError(f"{path} not found: run fit_units (stage 5) again")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return experiment_files.load_weights(path)

@@ -4,12 +4,9 @@ Enters: a directory with ``config.yaml`` and weights that stage 8 (or an import)
 Leaves: the vocoder in eval mode. Weights are loaded safely and strictly.
 """
 
-import argparse
 from pathlib import Path
 
-import torch
-import yaml
-
+from espnet2_taste.experiment_files import config_of, load_model
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 
 PREFERRED_WEIGHTS = (
@@ -25,7 +22,7 @@ def load_unit_vocoder(
     """Load a vocoder for synthesis.
 
     Args:
-        exp_dir: Experiment directory, e.g. ``exp/unit_vocoder``.
+        exp_dir: Experiment directory, e.g. ``exp/unit_vocoder``, or its ``config.yaml``.
         device: Where the vocoder is to run.
         model_file: Weights; by default the average of the best epochs, else the best
             epoch, else the latest.
@@ -38,24 +35,15 @@ def load_unit_vocoder(
     """
     from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
-    exp_dir = Path(exp_dir)
-    config = exp_dir / "config.yaml"
+    config = config_of(exp_dir)
     if not config.is_file():
         raise RuntimeError(
             f"no unit vocoder at {exp_dir}: config.yaml is missing; train one with "
             "stage 8"
         )
-    weights = Path(model_file) if model_file else find_weights(exp_dir)
-    args = argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8")))
-    model = UnitVocoderTask.build_model(args)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"the weights {weights} do not fit {config}: {error}"
-        ) from error
-    return model.vocoder.to(device).eval()
+    weights = Path(model_file) if model_file else find_weights(config.parent)
+    model, _ = load_model(UnitVocoderTask, config, weights, device)
+    return model.vocoder
 
 
 def find_weights(exp_dir: Path) -> Path:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.experiment_files import config_of, load_weights, read_config
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_espnet
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 
@@ -53,7 +54,7 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
     """Build an ASR model and load its weights, every key accounted for.
 
     Args:
-        asr_exp: ESPnet experiment directory with ``config.yaml``.
+        asr_exp: ESPnet experiment directory, or its ``config.yaml``.
         model_file: Checkpoint; the usual one of the directory by default.
 
     Returns:
@@ -63,17 +64,20 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
         ValueError: Files are missing.
         RuntimeError: The checkpoint does not fit the configuration.
     """
+    import argparse
+
     from espnet2.tasks.asr import ASRTask
 
-    config = Path(asr_exp) / "config.yaml"
+    config = config_of(asr_exp)
     if not config.is_file():
         raise ValueError(
             f"{config} not found: give an ESPnet ASR experiment directory "
             "(speech_encoder_conf.asr_exp)"
         )
-    path = Path(model_file) if model_file else find_checkpoint(Path(asr_exp))
-    model, args = ASRTask.build_model_from_file(config, None, "cpu")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    path = Path(model_file) if model_file else find_checkpoint(config.parent)
+    args = argparse.Namespace(**read_config(config))
+    model = ASRTask.build_model(args)
+    state = load_weights(path)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.experiment_files import local_place
 from espnet2_taste.optional import require
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
@@ -195,14 +196,14 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
     """Whisper from a local directory or a hub name, any size.
 
     Args:
-        model: Directory or name, e.g. ``openai/whisper-large-v3``.
+        model: Directory, file in it, or name, e.g. ``openai/whisper-large-v3``.
         value_layer: See ``WhisperSpeechEncoder``.
         full_window: See ``WhisperSpeechEncoder``.
     """
 
     def __init__(self, model: str, value_layer: int = 6, full_window: bool = True):
         transformers = require("transformers", "the Whisper speech encoder", "whisper")
-        whisper = transformers.WhisperModel.from_pretrained(model)
+        whisper = transformers.WhisperModel.from_pretrained(local_place(model))
         sizes = WhisperSize.from_config(whisper.config.to_dict())
         backbone = WhisperBackbone(sizes)
         backbone.load_whisper_state(whisper.encoder.state_dict())

@@ -146,7 +146,7 @@ def test_loading_names_what_is_missing(tmp_path, experiment):
     with pytest.raises(RuntimeError, match="no weights in"):
         load_unit_vocoder(tmp_path)
     torch.save({"a": torch.zeros(1)}, tmp_path / "latest.pth")
-    with pytest.raises(RuntimeError, match="do not fit"):
+    with pytest.raises(RuntimeError, match="does not fit"):
         load_unit_vocoder(tmp_path)
 
 

@@ -94,10 +94,15 @@ stage_13_results() {
 }
 
 stage_14_pack() {
-    begin pack --after results --outputs "${expdir}/packed" || return 0
-    "${python}" -m espnet2_taste.bin.pack taste --expdir "${expdir}" \
-        --taste_exp "${taste_exp}" --outpath "${expdir}/packed/taste.zip"
-    "${python}" -m espnet2_taste.bin.pack taslm --expdir "${expdir}" \
-        --taslm_exp "${expdir}/taslm_embed" --outpath "${expdir}/packed/taslm.zip"
+    local -a models=(--expdir "${expdir}" --taste_exp "${taste_exp}"
+        --taste_model_file "${taste_exp}/${inference_model}")
+    begin pack --after results --values "${inference_model}" \
+        --outputs "${expdir}"/packed/{taste,taslm}.zip || return 0
+    "${python}" -m espnet2_taste.bin.pack taste "${models[@]}" \
+        --outpath "${expdir}/packed/taste.zip"
+    "${python}" -m espnet2_taste.bin.pack taslm "${models[@]}" \
+        --taslm_exp "${expdir}/taslm_embed" \
+        --taslm_model_file "${expdir}/taslm_embed/${inference_model}" \
+        --outpath "${expdir}/packed/taslm.zip"
     finish
 }

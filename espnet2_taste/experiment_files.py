@@ -1,0 +1,172 @@
+"""The files of an experiment, where it was trained or unpacked from a package.
+
+Enters: an experiment, named by its directory or by its ``config.yaml`` (a package
+names files, because ESPnet's ``unpack`` finds only files again). Leaves: its options
+and its weights, read without running any code.
+
+A package is a folder with ``meta.yaml`` and one folder a part. In it, options name
+files relative to the package; they are resolved here, so that a package works where it
+was unpacked, downloaded or copied, even if nothing was rewritten.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIG, META = "config.yaml", "meta.yaml"
+
+
+def local_place(name_or_dir: str | Path) -> str:
+    """Directory of what is given as a directory, as a file in it, or as a hub name.
+
+    Args:
+        name_or_dir: What the configuration holds.
+
+    Returns:
+        The directory for a local file, else the argument as it is.
+    """
+    place = Path(name_or_dir)
+    return str(place.parent if place.is_file() else name_or_dir)
+
+
+def config_of(experiment: str | Path) -> Path:
+    """Path of the options of an experiment.
+
+    Args:
+        experiment: Its directory, or the file itself.
+
+    Returns:
+        The file, which need not exist.
+    """
+    place = Path(experiment)
+    return place if place.is_file() else place / CONFIG
+
+
+def package_root(config: Path) -> Path | None:
+    """The package that holds a part's options.
+
+    Args:
+        config: ``<package>/<part>/.../config.yaml``.
+
+    Returns:
+        The folder with ``meta.yaml``, None outside of a package.
+    """
+    for folder in list(config.absolute().parents)[:4]:
+        if (folder / META).is_file():
+            return folder
+    return None
+
+
+def read_config(config: str | Path) -> dict[str, Any]:
+    """Options of an experiment, paths of a package resolved.
+
+    Args:
+        config: A YAML file.
+
+    Returns:
+        Option -> value.
+
+    Raises:
+        ValueError: Not a table of options, or an option of a package names a file
+            outside of it.
+    """
+    import yaml
+
+    config = Path(config)
+    with open(config, encoding="utf-8") as stream:
+        options = yaml.safe_load(stream)
+    if not isinstance(options, dict):
+        raise ValueError(f"{config} holds no options; is it an ESPnet config.yaml?")
+    root = package_root(config)
+    return options if root is None else _resolved(options, root, config)
+
+
+def _resolved(options: Mapping, root: Path, config: Path) -> dict[str, Any]:
+    """Make the paths in nested options absolute; lists hold tokens, never paths."""
+    result = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            value = _resolved(value, root, config)
+        elif isinstance(value, str) and "/" in value:
+            place = root / value
+            if not is_inside(place, root):
+                raise ValueError(
+                    f"{config}: {name} names '{value}', which is not in the package "
+                    f"{root}: do not trust it, or, if it was unpacked elsewhere and "
+                    "moved here, unpack it again"
+                )
+            value = str(place) if place.exists() else value
+        result[name] = value
+    return result
+
+
+def is_inside(path: str | Path, root: str | Path) -> bool:
+    """Whether a path stays below a folder, ``..`` taken into account.
+
+    Args:
+        path: Any path; links in a hub's cache may point elsewhere and are not followed.
+        root: A folder.
+
+    Returns:
+        True or False.
+    """
+    import os
+
+    path, root = os.path.abspath(path), os.path.abspath(root)
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def load_weights(path: str | Path) -> dict[str, Any]:
+    """Read tensors and nothing that could run.
+
+    Args:
+        path: A ``.pth`` or ``.pt`` file.
+
+    Returns:
+        Names -> tensors.
+
+    Raises:
+        ValueError: No such file.
+        RuntimeError: It holds something else than weights, or is damaged.
+    """
+    import pickle
+
+    import torch
+
+    if not Path(path).is_file():
+        raise ValueError(f"{path} not found: name another model file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RuntimeError(
+            f"{path} is refused: it holds more than weights and could run code. Get "
+            "the model from its authors as a plain state dict"
+        ) from error
+
+
+def load_model(task, config: str | Path, weights: str | Path, device: str = "cpu"):
+    """Build the model of an ESPnet task and load its weights, every name accounted for.
+
+    Args:
+        task: The task class.
+        config: Its ``config.yaml``.
+        weights: Its checkpoint.
+        device: Where the model goes.
+
+    Returns:
+        The model in evaluation mode, and its options as a namespace.
+
+    Raises:
+        ValueError: A file is missing or an option cannot be used.
+        RuntimeError: The checkpoint does not fit or is refused.
+    """
+    import argparse
+
+    args = argparse.Namespace(**read_config(config))
+    model = task.build_model(args)
+    state = load_weights(weights)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise RuntimeError(f"{weights} does not fit {config}: {error}") from error
+    return model.to(device).eval(), args

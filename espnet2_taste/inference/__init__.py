@@ -1,0 +1,1 @@
+"""Trained models for users: from files, a package, or a hub name."""

@@ -1,0 +1,170 @@
+"""Files of a packed model, wherever it is: archive, directory, or name on a hub.
+
+Enters: what a user gives to ``from_pretrained``. Leaves: constructor arguments. An
+archive is looked through before anything is written: members that would leave the
+target directory, and links, are refused.
+"""
+
+import inspect
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import yaml
+
+from espnet2_taste.experiment_files import META, is_inside
+
+
+def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> dict:
+    """Fetch and unpack a model.
+
+    Args:
+        model: Unpacked package (a directory), archive, URL, or name on a hub.
+        cache_dir: Where archives are unpacked; ESPnet's cache by default.
+
+    Returns:
+        Constructor argument -> path of a file.
+
+    Raises:
+        ValueError: It is no package, or one that must not be unpacked.
+    """
+    place = Path(model)
+    if place.is_dir():
+        return directory_files(place)
+    if place.is_file():
+        check_archive(place)
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    downloader = ModelDownloader(cache_dir)
+    fetched = Path(downloader.download(str(model)))
+    if fetched.is_dir():
+        return directory_files(fetched)
+    check_archive(fetched)
+    return downloader.download_and_unpack(str(model))
+
+
+def directory_files(root: Path) -> dict[str, str]:
+    """Files of an unpacked package.
+
+    Args:
+        root: Folder with ``meta.yaml``.
+
+    Returns:
+        Constructor argument -> path.
+
+    Raises:
+        ValueError: It has no ``meta.yaml``, or that names files that are missing or
+            outside.
+    """
+    if not (root / META).is_file():
+        raise ValueError(
+            f"{root} has no {META}: give a packed model (bin/pack.py), its archive or "
+            "the name of a published one"
+        )
+    meta = yaml.safe_load((root / META).read_text(encoding="utf-8"))
+    result = {}
+    for key, name in _named_files(meta, root).items():
+        if not is_inside(root / name, root):
+            raise ValueError(_refusal(root, name, "it lies outside of the package"))
+        if not (root / name).is_file():
+            raise ValueError(
+                f"{root} lacks {name} ({key}): unpack or download it again"
+            )
+        result[key] = str(root / name)
+    return result
+
+
+def check_archive(path: Path) -> None:
+    """Refuse an archive that could write where it should not.
+
+    Args:
+        path: A zip or tar file.
+
+    Raises:
+        ValueError: It is no archive, has no ``meta.yaml``, or a member is a link or
+            lies outside of the archive.
+    """
+    members = list(_members(path))
+    for name, is_plain in members:
+        if not is_plain:
+            raise ValueError(_refusal(path, name, "it is a link or a device"))
+        if _leaves(name):
+            raise ValueError(_refusal(path, name, "it lies outside of the package"))
+    if META not in [name for name, _ in members]:
+        raise ValueError(f"{path} is no packed model: it has no {META}")
+    for name in _named_files(yaml.safe_load(_read_member(path, META)), path).values():
+        if _leaves(name):
+            raise ValueError(_refusal(path, name, "it lies outside of the package"))
+
+
+def constructor_arguments(cls: type, files: Mapping[str, str], source: str) -> dict:
+    """The files of a package that a class asks for; others belong to other classes.
+
+    Args:
+        cls: Inference class.
+        files: Of the package.
+        source: What the user gave, for errors.
+
+    Returns:
+        Arguments of ``cls``.
+
+    Raises:
+        ValueError: The package lacks one.
+    """
+    parameters = inspect.signature(cls).parameters.values()
+    missing = [
+        item.name
+        for item in parameters
+        if item.default is item.empty and item.name not in files
+    ]
+    if missing:
+        raise ValueError(
+            f"{source} is no package for {cls.__name__}: it has {sorted(files)}, but "
+            f"not {', '.join(missing)}; load it with another class"
+        )
+    known = {item.name for item in parameters}
+    return {name: path for name, path in files.items() if name in known}
+
+
+def _named_files(meta, source: Path) -> dict[str, str]:
+    parts = [meta.get(key) for key in ("files", "yaml_files")] if meta else [None]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"{source}: {META} does not list files and yaml_files")
+    return {str(key): str(name) for part in parts for key, name in part.items()}
+
+
+def _leaves(name: str) -> bool:
+    """Whether a member's name points out of the archive on any system."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    absolute = posix.is_absolute() or bool(windows.drive or windows.root)
+    return absolute or ".." in posix.parts or ".." in windows.parts
+
+
+def _members(path: Path) -> Iterator[tuple[str, bool]]:
+    """Names of the members, and whether each is a plain file or directory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                kind = stat.S_IFMT(info.external_attr >> 16)
+                # `filename` is cleaned by the library, `orig_filename` is what is there
+                yield info.orig_filename, kind in (0, stat.S_IFREG, stat.S_IFDIR)
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as archive:
+            for info in archive:
+                yield info.name, info.isreg() or info.isdir()
+    else:
+        raise ValueError(f"{path} is neither a zip nor a tar archive")
+
+
+def _read_member(path: Path, name: str) -> bytes:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    with tarfile.open(path) as archive:
+        return archive.extractfile(name).read()
+
+
+def _refusal(source: Path, name: str, reason: str) -> str:
+    return f"{source} is refused: '{name}' must not be unpacked, {reason}"

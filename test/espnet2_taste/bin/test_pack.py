@@ -1,0 +1,307 @@
+"""pack: what is inside, the same results elsewhere, unsafe packages refused."""
+
+import importlib.util
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from espnet2_taste.bin import pack
+from espnet2_taste.experiment_files import load_weights, read_config
+from espnet2_taste.inference.packages import check_archive, pretrained_files
+from espnet2_taste.inference.spoken_lm import SpokenLM
+from espnet2_taste.inference.taste import TasteCodec, UnitSampling
+
+SHORT = UnitSampling(max_unit_ratio=4.0)
+UNITS = {"unit_extractor": "kmeans", "speaker_embedder": "mel_statistics"}
+TEXTS = ["the red dog", "a small bird runs home"]
+
+
+def load_tests(*parts):
+    """Another test module, for the experiments that it builds."""
+    path = Path(__file__).parents[1].joinpath(*parts)
+    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_units(folder, asr_exp):
+    from espnet2_taste.units import unit_exp
+
+    extractor = {"asr_exp": asr_exp, "layer": 1, "num_units": 7}
+    config = UNITS | {"unit_extractor_conf": extractor}
+    config |= {"speaker_embedder_conf": {"n_mels": 4}, "data_dir": "dump/raw/train"}
+    fitted = unit_exp.build_unit_extractor(config)
+    fitted.centroids = torch.randn(7, 16, generator=torch.Generator().manual_seed(0))
+    embedder = unit_exp.build_speaker_embedder(config)
+    unit_exp.write_units_dir(folder, config, fitted, embedder)
+
+
+def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
+    """Experiments that name each other relative to the recipe's directory."""
+    import shutil
+
+    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.taste import TasteTask
+    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+    speech = load_tests("bin", "test_taste_resynthesize.py")
+    lm = load_tests("tasks", "test_taslm.py")
+    np.savez("stats.npz", count=5, sum=np.ones(80), sum_square=2 * np.ones(80))
+    stats = {"stats_file": "exp/asr_stats/feats_stats.npz"}
+    Path("exp/asr_stats").mkdir(parents=True)
+    Path("stats.npz").rename(stats["stats_file"])
+    built = asr_exp_builder(normalize="global_mvn", normalize_conf=stats)
+    shutil.copytree(built, "exp/asr")
+    shutil.copytree(bpe_dir, "data/bpe")
+    tokens = ["--token_list", "data/bpe/tokens.txt", "--bpemodel", "data/bpe/bpe.model"]
+    config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": "exp/asr"}}
+    speech.write_exp(TasteTask, Path("exp/taste_vq"), config, *tokens)
+    speech.write_exp(UnitVocoderTask, Path("exp/unit_vocoder"), speech.VOCODER)
+    write_units(Path("exp/units"), "exp/asr")
+    lm.write_lm(root / "exp/llm_base", lm_tokenizer_dir)
+    options = ["--tokenizer_path", "exp/llm_base", "--init_lm", "exp/llm_base"]
+    options += ["--taste_exp", "exp/taste_vq"]
+    speech.write_exp(TaslmTask, Path("exp/taslm_embed"), {}, *options)
+    images = Path("exp/taste_vq/images")
+    images.mkdir()
+    (images / "loss.png").write_bytes(b"picture")
+    Path("exp/RESULTS.md").write_text("# Results\n")
+
+
+def results(lm):
+    """Codes, units, waveforms, continuations and scores of some noise."""
+    noise = np.random.default_rng(0)
+    speech = [0.1 * noise.standard_normal(n).astype("float32") for n in (9600, 16000)]
+    codec = lm.codec
+    items = codec.encode_batch(speech, TEXTS)
+    voices = np.stack([codec.embed_speaker(wave) for wave in speech])
+    spoken = codec.decode_batch(items, voices)
+    added = [lm.continue_(item.words, item.codes) for item in items]
+    arrays = [item.codes for item in items] + [item.wave for item in spoken]
+    arrays += [item.units for item in spoken] + [item.codes for item in added]
+    return arrays, [item.words for item in added], lm.score_batch(items)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
+    """Both archives and what the models gave; the recipe is gone afterwards."""
+    root = tmp_path_factory.mktemp("recipe")
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir)
+        taste = ["--expdir", "exp", "--taste_exp", "exp/taste_vq"]
+        pack.main(["taste", *taste, "--outpath", "packed/taste.zip"])
+        taslm = ["--taslm_exp", "exp/taslm_embed", "--outpath", "packed/taslm.zip"]
+        pack.main(["taslm", *taste, *taslm])
+        expected = results(
+            SpokenLM(
+                "exp/taslm_embed",
+                taste_train_config="exp/taste_vq",
+                unit_vocoder_config="exp/unit_vocoder",
+                units_config="exp/units",
+                sampling=SHORT,
+                max_words=3,
+            )
+        )
+        (root / "exp").rename(root / "exp_gone")
+        (root / "data").rename(root / "data_gone")
+    finally:
+        os.chdir(before)
+    return root / "packed", expected
+
+
+def assert_same(found, expected):
+    for first, second in zip(found[0], expected[0], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert found[1:] == expected[1:]
+
+
+def test_the_zoo_unpacks_it_and_everything_is_identical(packed, tmp_path):
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    folder, expected = packed
+    archive = str(folder / "taslm.zip")
+    files = ModelDownloader(tmp_path).download_and_unpack(archive)
+    lm = SpokenLM(**files, sampling=SHORT, max_words=3)
+    assert_same(results(lm), expected)
+
+
+def test_an_unpacked_directory_works_wherever_it_is(packed, tmp_path):
+    folder, expected = packed
+    with zipfile.ZipFile(folder / "taslm.zip") as archive:
+        archive.extractall(tmp_path / "first")
+    (tmp_path / "first").rename(tmp_path / "second")
+    options = {"sampling": SHORT, "max_words": 3}
+    lm = SpokenLM.from_pretrained(tmp_path / "second", **options)
+    assert_same(results(lm), expected)
+
+
+def test_each_class_takes_its_part_of_a_package(packed, tmp_path):
+    folder, expected = packed
+    wave = 0.1 * np.random.default_rng(0).standard_normal(9600).astype("float32")
+    for name in ("taste.zip", "taslm.zip"):
+        codec = TasteCodec.from_pretrained(folder / name, cache_dir=tmp_path)
+        codes = codec.encode(wave, TEXTS[0]).codes
+        np.testing.assert_array_equal(codes, expected[0][0])
+    with pytest.raises(ValueError, match="no package for SpokenLM.*taslm_train_config"):
+        SpokenLM.from_pretrained(folder / "taste.zip", cache_dir=tmp_path)
+
+
+def test_the_archive_is_complete_and_names_no_machine(packed):
+    folder, _ = packed
+    with zipfile.ZipFile(folder / "taslm.zip") as archive:
+        names = set(archive.namelist())
+        meta = yaml.safe_load(archive.read("meta.yaml"))
+        configs = {n: archive.read(n).decode() for n in names if n.endswith(".yaml")}
+    assert set(meta["yaml_files"]) | set(meta["files"]) == {
+        *("taste_train_config", "taste_model_file", "taslm_train_config"),
+        *("taslm_model_file", "unit_vocoder_config", "unit_vocoder_file"),
+        "units_config",
+    }
+    assert {"RESULTS.md", "images/taste_vq/training/loss.png"} <= names
+    assert {"units/kmeans.pt", "units/spembs.pt", "meta.yaml"} <= names
+    for ending in ("bpe.model", "model.safetensors", "feats_stats.npz", "ave.pth"):
+        assert len([name for name in names if name.endswith(ending)]) == 1
+    for config in configs.values():
+        assert str(folder.parent) not in config
+        assert "exp/" not in config.replace("asr_exp/", "")
+
+
+def test_the_unit_extractor_travels_with_its_encoder(packed, tmp_path):
+    from espnet2_taste.units.unit_exp import load_unit_extractor
+
+    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+    extractor = load_unit_extractor(files["units_config"])
+    units, lengths = extractor(torch.randn(1, 16000), torch.tensor([16000]))
+    assert units.shape == (1, int(lengths[0]))
+
+
+def test_missing_parts_are_one_line(packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["taste", "--taste_exp", "exp/taste_vq", "--outpath", "a.zip"]
+    with pytest.raises(SystemExit, match="pack: exp/taste_vq/config.yaml not found"):
+        pack.main(command)
+    (tmp_path / "exp").symlink_to(packed[0].parent / "exp_gone")
+    with pytest.raises(SystemExit, match="pack: .*bpemodel names 'data/bpe/bpe.model'"):
+        pack.main(command)
+    assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*"))
+
+
+def test_calls_that_cannot_work_say_why(packed, tmp_path):
+    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+    codec = TasteCodec(files["taste_train_config"], files["taste_model_file"])
+    with pytest.raises(RuntimeError, match="give unit_vocoder_config"):
+        codec.decode(["dog"], np.zeros((1, 2)), np.zeros(4))
+    with pytest.raises(RuntimeError, match="give units_config"):
+        codec.embed_speaker(np.zeros(9600))
+    for wave in (np.zeros((9600, 2)), np.zeros(0), np.full(9600, np.nan)):
+        with pytest.raises(ValueError, match="utterance '0': expected a mono waveform"):
+            codec.encode(wave, "dog")
+
+
+META = {"files": {"model": "part/model.pth"}, "yaml_files": {}}
+
+
+def write_zip(path, *members, meta=META):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.yaml", yaml.safe_dump(meta))
+        for member in members:
+            archive.writestr(member, "content")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "a/../../out", "/out", "C:\\out", "..\\out"]
+)
+def test_members_outside_of_the_archive_are_refused(name, tmp_path):
+    path = write_zip(tmp_path / "bad.zip", zipfile.ZipInfo(name))
+    with pytest.raises(ValueError, match="refused.*lies outside of the package"):
+        TasteCodec.from_pretrained(path, cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_links_are_refused(tmp_path):
+    link = zipfile.ZipInfo("part/model.pth")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(ValueError, match="refused.*it is a link"):
+        check_archive(write_zip(tmp_path / "bad.zip", link))
+    with tarfile.open(tmp_path / "bad.tgz", "w:gz") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            info = tarfile.TarInfo(f"link{kind}")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    with pytest.raises(ValueError, match="refused.*it is a link"):
+        check_archive(tmp_path / "bad.tgz")
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../model.pth"])
+def test_meta_must_name_files_of_the_package(name, tmp_path):
+    meta = {"files": {"taste_model_file": name}, "yaml_files": {}}
+    path = write_zip(tmp_path / "bad.zip", meta=meta)
+    with pytest.raises(ValueError, match="lies outside of the package"):
+        check_archive(path)
+    (tmp_path / "meta.yaml").write_text(yaml.safe_dump(meta))
+    with pytest.raises(ValueError, match="lies outside of the package"):
+        pretrained_files(tmp_path)
+
+
+def test_what_is_no_package_is_named(tmp_path):
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(ValueError, match="neither a zip nor a tar"):
+        pretrained_files(tmp_path / "text.zip")
+    with pytest.raises(ValueError, match="has no meta.yaml"):
+        pretrained_files(tmp_path)
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("part/config.yaml", "{}")
+    with pytest.raises(ValueError, match="no packed model: it has no meta.yaml"):
+        pretrained_files(tmp_path / "empty.zip")
+    with pytest.raises(ValueError, match="does not list files"):
+        check_archive(write_zip(tmp_path / "meta.zip", meta={"name": "x"}))
+
+
+def test_options_must_stay_in_the_package(tmp_path):
+    (tmp_path / "meta.yaml").write_text("{}")
+    config = tmp_path / "taste" / "config.yaml"
+    config.parent.mkdir()
+    for value in ("../secret/key", "/etc/hostname"):
+        config.write_text(yaml.safe_dump({"conf": {"stats_file": value}}))
+        with pytest.raises(ValueError, match="stats_file names .* not in the package"):
+            read_config(config)
+
+
+class Harmful:
+    """Would make a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_code_in_weights_is_refused(packed, tmp_path):
+    files = pretrained_files(packed[0] / "taste.zip", tmp_path / "cache")
+    torch.save({"weight": Harmful(tmp_path / "made")}, tmp_path / "bad.pth")
+    with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
+        load_weights(tmp_path / "bad.pth")
+    with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
+        TasteCodec(files["taste_train_config"], tmp_path / "bad.pth")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_class_outside_of_the_registries_is_refused(packed, tmp_path):
+    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+    config = Path(files["taste_train_config"])
+    options = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(options | {"quantizer": "os.system"}))
+    with pytest.raises(ValueError, match="--quantizer must be one of"):
+        TasteCodec(config, files["taste_model_file"])
