@@ -11,6 +11,7 @@ import yaml
 from espnet2_taste.reference import importing, names
 from espnet2_taste.reference.importing import MODEL_FILE
 from espnet2_taste.slm.layouts import text_aligned
+from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tasks.taslm import load_quantizer
@@ -208,6 +209,30 @@ def test_reconstruction_of_predicted_codes(golden, golden_check, imported):
     spread = token_codes(predicted, batch["word_ids"])
     taste = load_quantizer(imported / importing.TASTE_EXP).decode(spread)
     check_units(golden, golden_check, speak(model, golden, taste))
+
+
+@pytest.mark.golden("G8b_*")
+@torch.no_grad()
+def test_scores_from_speech(golden, golden_check, imported):
+    """Log-mel to the published score of each utterance, its codes from one batch."""
+    batch, lengths = batch_of(golden), golden["llm_token_lengths"].long()
+    model = load_model(imported).eval()
+    codes, _ = word_codes(model.taste(**batch).codes, batch["word_ids"])
+    mask = text_aligned.length_mask(lengths, golden["llm_token_ids"].size(1))
+    word_ids = golden["llm_word_ids"].long().masked_fill(~mask, -1)
+    taslm = load_taslm(imported)
+    singles = []
+    for row, length in enumerate(lengths.tolist()):
+        words = int(word_ids[row].max()) + 1
+        scores = score_utterances(
+            taslm,
+            golden["llm_token_ids"][row : row + 1, :length],
+            lengths[row : row + 1],
+            word_ids[row : row + 1, :length],
+            codes[row : row + 1, :words],
+        )
+        singles.append(scores.both_mean())
+    golden_check(-torch.cat(singles), golden["loss_single"], "loss_single (from mel)")
 
 
 def load_taslm(imported):
