@@ -1,7 +1,9 @@
 """A trained spoken language model from its experiment directory.
 
 Enters: transcripts and word-level codes. Leaves: prompts to continue, the words of a
-continuation, and likelihoods. Legend: B utterances, N text tokens, W words, Q codebooks.
+continuation, and likelihoods.
+
+Legend: B utterances, N text tokens, W words, Q codebooks.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,8 @@ def load_unit_vocoder(
     """Load a vocoder for synthesis.
 
     Args:
-        exp_dir: Experiment directory, e.g. ``exp/unit_vocoder``, or its ``config.yaml``.
+        exp_dir: Experiment directory, e.g. ``exp/unit_vocoder``, or its
+            ``config.yaml``.
         device: Where the vocoder is to run.
         model_file: Weights; by default the average of the best epochs, else the best
             epoch, else the latest.
