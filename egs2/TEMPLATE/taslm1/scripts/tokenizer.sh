@@ -28,7 +28,7 @@ stage_7_taste_train() {
         name=$(basename "${config}" .yaml)
         name=${name#train_}
         if begin "${name}" --after "${before}" --files "${config}" --values "${seed}" \
-            --outputs "${expdir}/${name}/config.yaml"; then
+            --outputs "${expdir}/${name}"; then
             train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
                 --config "${config}" --seed "${seed}" "${data[@]}" "${init[@]}"
             need "${expdir}/${name}/${inference_model}"
@@ -43,7 +43,7 @@ stage_8_vocoder() {
     local -a data
     local set stats=${expdir}/unit_vocoder_stats
     begin unit_vocoder --after units --files "${unit_vocoder_config}" \
-        --values "${seed}" --outputs "${expdir}/unit_vocoder/config.yaml" || return 0
+        --values "${seed}" --outputs "${expdir}/unit_vocoder" "${stats}" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
     for set in "${train_set}" "${valid_set}"; do
