@@ -139,8 +139,7 @@ def _taste(experiment: Experiment) -> State:
     frozen = layout.read_tensors(whisper / layout.WEIGHTS)
     state |= names.under(names.below(frozen, "encoder."), names.ENCODER)
     wanted = skeleton.taste_weights(options, _json(whisper / layout.CONFIG))
-    used = {n: t for n, t in wanted.items() if not n.startswith(names.UNUSED)}
-    layout.compare(state, used, f"'{experiment.directory}'")
+    layout.compare(state, wanted, f"'{experiment.directory}'")
     return state
 
 

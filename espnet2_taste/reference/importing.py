@@ -79,13 +79,17 @@ def import_folder(source: Path, output_dir: Path, options: ImportOptions) -> lis
     )
     wanted = skeleton.taste_weights(taste, whisper)
     wanted |= skeleton.taslm_weights(taslm, content.config["text_config"])
-    layout.compare(content.state, wanted, f"'{source}'")
+    unused = skeleton.unused_weights(
+        taslm, content.config["text_config"]["hidden_size"]
+    )
+    layout.compare(content.state, wanted | unused, f"'{source}'")
+    used = {name: content.state[name] for name in wanted}
     plan = {
-        WHISPER: partial(_fill_whisper, content.state, options.whisper),
+        WHISPER: partial(_fill_whisper, used, options.whisper),
         LLM: partial(_fill_llm, content, options.llm),
-        TASTE_EXP: partial(_fill_taste, content.state, taste, output_dir),
-        taslm_exp(taslm): partial(_fill_taslm, content, taslm, output_dir),
-        RECORD: partial(_fill_record, content),
+        TASTE_EXP: partial(_fill_taste, used, taste, output_dir),
+        taslm_exp(taslm): partial(_fill_taslm, content.config, used, taslm, output_dir),
+        RECORD: partial(_fill_record, content, unused),
     }
     if content.voice:
         vocoder = configs.merged(
@@ -161,15 +165,18 @@ def _fill_taste(state: State, options: Mapping[str, Any], root: Path, directory:
 
 
 def _fill_taslm(
-    content: PublishedFolder, options: Mapping[str, Any], root: Path, directory: Path
+    config: Mapping[str, Any],
+    published: State,
+    options: Mapping[str, Any],
+    root: Path,
+    directory: Path,
 ):
     from espnet2_taste.tasks.taslm import TaslmTask
 
-    published = content.state
     adapted = options["adaptation"] == "lora"
     kept = {n: t for n, t in published.items() if not (adapted and names.is_text_lm(n))}
     own = names.taslm_from_published(kept)
-    if not adapted and content.config["text_config"].get("tie_word_embeddings"):
+    if not adapted and config["text_config"].get("tie_word_embeddings"):
         lm = names.TASLM + "backbone.lm."
         own[lm + "lm_head.weight"] = own[lm + "model.embed_tokens.weight"]
     taste = names.taste_from_published(published)
@@ -186,12 +193,12 @@ def _fill_vocoder(voice: State, options: Mapping[str, Any], directory: Path):
     _write_exp(directory, UnitVocoderTask, options, own)
 
 
-def _fill_record(content: PublishedFolder, directory: Path):
+def _fill_record(content: PublishedFolder, unused: State, directory: Path):
     layout.write_json(directory / layout.CONFIG, content.config)
     files = {"places": content.places, "voice_file": content.voice_file}
     layout.write_json(directory / FILES_FILE, files)
-    unused = {n: t for n, t in content.state.items() if n.startswith(names.UNUSED)}
-    layout.write_tensors(directory / UNUSED_FILE, unused)
+    kept = {name: content.state[name] for name in unused}
+    layout.write_tensors(directory / UNUSED_FILE, kept)
 
 
 def _write_exp(directory: Path, task, options: Mapping[str, Any], state: State):

@@ -9,7 +9,8 @@ Published parts and where they go:
 - ``audio_tower`` and ``speech_decoder``: ``ESPnetTasteModel``; its frozen encoder lies
   in a Whisper directory.
 - ``spoken_lm``: ``ESPnetTaslmModel``; the frozen text LM lies in its own directory.
-- ``audio_tower.vq.rvq.mlps``: saved by the published code and never used.
+- ``audio_tower.vq.rvq.mlps`` and some others are saved by the published code and
+  never used; they are kept aside for the export.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ QUANTIZER = "audio_tower.vq.rvq."
 UNUSED = QUANTIZER + "mlps."
 UNIT_DECODER = "speech_decoder."
 SPOKEN_LM = "spoken_lm."
+VARIANCE = SPOKEN_LM + "extract_for_bridge_out_llm.b_logvar"
 LORA_LM = SPOKEN_LM + "language_model.base_model.model."
 PLAIN_LM = SPOKEN_LM + "language_model."
 OUR_QUANTIZER = "tokenizer.quantizer."

@@ -28,6 +28,7 @@ from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.encoders.whisper import WhisperBackbone, WhisperSize
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
+UNUSED_VARIANCE_HEADS = ("multi_linear_last",)
 UNUSED_DEPTH = 4
 """Layers of the networks that the published quantizer carries and never runs."""
 
@@ -63,23 +64,35 @@ def taste_weights(options: Mapping[str, Any], whisper: Mapping[str, Any]) -> Sta
     own: State = {}
     for prefix, module in parts.items():
         own |= names.under(module.state_dict(), prefix)
-    weights = names.taste_to_published(own)
-    return weights | _unused(quantizer_conf)
+    return names.taste_to_published(own)
 
 
-def _unused(conf: Mapping[str, Any]) -> State:
-    """Networks that the published quantizer makes, saves and never runs."""
-    latent_size = conf["latent_size"]
+def unused_weights(options: Mapping[str, Any], hidden_size: int) -> State:
+    """Weights that the published code makes, saves and never uses.
+
+    These are the networks of the quantizer's library for codebooks that are computed,
+    and a variance in the head ``multi_linear_last``.
+
+    Args:
+        options: Of ``configs.taslm_options``.
+        hidden_size: Features of the text LM.
+
+    Returns:
+        Published names -> empty tensors.
+    """
+    latent_size = options["quantizer_conf"]["latent_size"]
     shapes = {"proj_in": (latent_size, 2 * latent_size)}
     for layer in range(UNUSED_DEPTH):
         for place in (0, 2):
             shapes[f"layers.{layer}.{place}"] = (latent_size, latent_size)
     weights = {}
-    for index in range(conf["num_codebooks"] - 1):
+    for index in range(options["quantizer_conf"]["num_codebooks"] - 1):
         for part, shape in shapes.items():
             place = f"{names.UNUSED}{index}.{part}."
             weights[place + "weight"] = torch.empty(shape, device="meta")
             weights[place + "bias"] = torch.empty(shape[:1], device="meta")
+    if options["head"] in UNUSED_VARIANCE_HEADS:
+        weights[names.VARIANCE] = torch.empty(hidden_size, device="meta")
     return weights
 
 

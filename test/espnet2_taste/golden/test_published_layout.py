@@ -1,8 +1,7 @@
 """The golden weights through import and export: nothing lost, nothing changed."""
 
-import json
 import shutil
-from dataclasses import replace
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch
 from espnet2_taste.bin import export_reference
 from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE, import_folder
+from espnet2_taste.reference.layout import PublishedFolder
 from espnet2_taste.tasks.taslm import TaslmTask
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
@@ -100,29 +100,53 @@ def test_a_name_below_spoken_lm_that_is_unknown_is_named(
         import_folder(damaged(change), tmp_path / "exp", import_options)
 
 
-def test_without_adapters(published, import_options, tmp_path):
-    """A spoken LM trained in full comes in and goes out as well."""
-    content = layout.read_folder(published)
-    state = {}
-    for name, tensor in content.state.items():
+def variant_of(golden, content):
+    """The published folder with the spoken LM of a case."""
+    config = deepcopy(content.config)
+    spoken = config["spoken_lm_config"]
+    spoken.update(golden.config["case"].get("spoken_lm", {}))
+    own = {
+        name.replace("param.", "spoken_lm."): tensor
+        for name, tensor in golden.tensors.items()
+        if name.startswith("param.")
+    }
+    replaced = {".".join(name.split(".")[:2]) for name in own}
+    state = {
+        n: t for n, t in content.state.items() if not n.startswith(tuple(replaced))
+    }
+    state |= own
+    if not spoken["use_lora"]:
+        state = without_adapters(state)
+    places = dict.fromkeys(state, layout.WEIGHTS)
+    return PublishedFolder(config, state, places, {}, None)
+
+
+def without_adapters(state):
+    plain = {}
+    for name, tensor in state.items():
         if ".lora_" not in name:
             name = name.replace("language_model.base_model.model.", "language_model.")
-            state[name.replace(".base_layer.", ".")] = tensor
-    config = json.loads(json.dumps(content.config))
-    config["spoken_lm_config"]["use_lora"] = False
-    places = dict.fromkeys(state, layout.WEIGHTS)
-    source, again = tmp_path / "source", tmp_path / "again"
-    changed = replace(content, config=config, state=state, places=places, voice={})
-    layout.write_folder(source, replace(changed, voice_file=None))
-    import_folder(source, tmp_path / "exp", import_options)
-    exp = next(p for n in importing.TASLM_EXPS if (p := tmp_path / "exp" / n).is_dir())
-    TaslmTask.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
-    export_reference.main(
-        ["--imported_dir", str(tmp_path / "exp"), "--output_dir", str(again)]
-    )
-    back = layout.read_folder(again).state
-    assert back.keys() == state.keys()
-    assert all(torch.equal(back[name], state[name]) for name in state)
+            plain[name.replace(".base_layer.", ".")] = tensor
+    return plain
+
+
+@pytest.mark.golden(
+    "G5[a-g]_*",
+    *("G4b_*/*" + end for end in ("-[1-3]", "_only", "-pad", "_mix", "_sum")),
+)
+def test_variants_of_the_spoken_lm(golden, published, import_options, tmp_path):
+    """Heads, fusions, delays, with and without adapters: in, loaded, and out again."""
+    content = variant_of(golden, layout.read_folder(published))
+    source, exp, again = (tmp_path / name for name in ("source", "exp", "again"))
+    layout.write_folder(source, content)
+    import_folder(source, exp, import_options)
+    taslm = next(p for n in importing.TASLM_EXPS if (p := exp / n).is_dir())
+    TaslmTask.build_model_from_file(taslm / "config.yaml", taslm / MODEL_FILE)
+    export_reference.main(["--imported_dir", str(exp), "--output_dir", str(again)])
+    back = layout.read_folder(again)
+    assert back.config == content.config and back.state.keys() == content.state.keys()
+    for name, tensor in content.state.items():
+        assert torch.equal(back.state[name], tensor), name
 
 
 def test_another_quantizer_is_refused(imported, tmp_path, capsys):
