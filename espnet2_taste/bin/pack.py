@@ -131,6 +131,7 @@ def run(args: argparse.Namespace) -> None:
                 raise ValueError(f"--option {option}: no such file or directory")
             package.add_option(option, option.name)
         package.write(outpath)
+        print(f"pack: wrote {outpath}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
