@@ -88,7 +88,6 @@ def taste_options(
     chosen({True: "joint"}, tower, "is_joint_encoder_segmenter")
     chosen({"asr_attn_pooling": "keys and values"}, joint, "forward_type")
     layer = joint.get("target_hidden_layer", PUBLISHED_VALUE_LAYER)
-    sizes = tower["kwargs_for_quantizer"]
     return {
         "token_type": "whisper",
         "speech_encoder": "whisper",
@@ -97,16 +96,20 @@ def taste_options(
         "aggregator": "whisper",
         "aggregator_conf": _aggregator(whisper, joint["is_word_level"]),
         "quantizer": "rvq",
-        "quantizer_conf": {
-            "dim": sizes["dim"],
-            "num_codebooks": sizes["num_quantizers"],
-            "codebook_size": sizes["codebook_size"],
-            "latent_size": sizes["codebook_dim"],
-            "decay": sizes["decay"],
-            "kmeans_iterations": sizes["kmeans_iters"],
-            "quantize_dropout": sizes["quantize_dropout"],
-        },
+        "quantizer_conf": _quantizer(tower["kwargs_for_quantizer"]),
         **_unit_decoder(config["speech_decoder_config"], state),
+    }
+
+
+def _quantizer(sizes: Mapping) -> dict[str, Any]:
+    return {
+        "dim": sizes["dim"],
+        "num_codebooks": sizes["num_quantizers"],
+        "codebook_size": sizes["codebook_size"],
+        "latent_size": sizes["codebook_dim"],
+        "decay": sizes["decay"],
+        "kmeans_iterations": sizes["kmeans_iters"],
+        "quantize_dropout": sizes["quantize_dropout"],
     }
 
 
@@ -230,22 +233,19 @@ def vocoder_options(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         num_units, encoder_size = voice["flow.input_embedding.weight"].shape
         n_mels, spembs_size = voice["flow.spk_embed_affine_layer.weight"].shape
         block = "flow.encoder.encoders.0."
-        heads = len(voice[block + "self_attn.pos_bias_u"])
-        units = len(voice[block + "feed_forward.w_1.bias"])
-        estimator = _estimator(voice)
+        flow_conf = {
+            "encoder_size": encoder_size,
+            "encoder_blocks": _count(voice, "flow.encoder.encoders."),
+            "attention_heads": len(voice[block + "self_attn.pos_bias_u"]),
+            "linear_units": len(voice[block + "feed_forward.w_1.bias"]),
+            "estimator_conf": _estimator(voice),
+        }
         hift_conf = {
             "base_channels": len(voice["hift.conv_pre.bias"]),
             "f0_channels": len(voice["hift.f0_predictor.condnet.0.bias"]),
         }
     except KeyError as error:
         raise ValueError(f"the voice generator lacks {error}") from error
-    flow_conf = {
-        "encoder_size": encoder_size,
-        "encoder_blocks": _count(voice, "flow.encoder.encoders."),
-        "attention_heads": heads,
-        "linear_units": units,
-        "estimator_conf": estimator,
-    }
     conf = {
         "num_units": num_units,
         "spembs_size": spembs_size,

@@ -72,16 +72,11 @@ def import_folder(source: Path, output_dir: Path, options: ImportOptions) -> lis
             the model is of a kind our modules do not have. Nothing is then written.
     """
     content = layout.read_folder(source)
-    whisper = _whisper_config(options.whisper)
-    taste = configs.taste_options(content.config, whisper, content.state)
-    taslm = configs.taslm_options(
-        content.config, options.reference_compat, taste["quantizer_conf"]
-    )
-    wanted = skeleton.taste_weights(taste, whisper)
-    wanted |= skeleton.taslm_weights(taslm, content.config["text_config"])
-    unused = skeleton.unused_weights(
-        taslm, content.config["text_config"]["hidden_size"]
-    )
+    taste, taslm = _task_options(content, options)
+    text_config = content.config["text_config"]
+    wanted = skeleton.taste_weights(taste, _whisper_config(options.whisper))
+    wanted |= skeleton.taslm_weights(taslm, text_config)
+    unused = skeleton.unused_weights(taslm, text_config["hidden_size"])
     layout.compare(content.state, wanted | unused, f"'{source}'")
     used = {name: content.state[name] for name in wanted}
     plan = {
@@ -90,18 +85,39 @@ def import_folder(source: Path, output_dir: Path, options: ImportOptions) -> lis
         TASTE_EXP: partial(_fill_taste, used, taste, output_dir),
         taslm_exp(taslm): partial(_fill_taslm, content.config, used, taslm, output_dir),
         RECORD: partial(_fill_record, content, unused),
+        **_vocoder_plan(content, options.vocoder),
     }
-    if content.voice:
-        vocoder = configs.merged(
-            configs.vocoder_options(content.voice), options.vocoder
-        )
-        wanted = skeleton.vocoder_weights(vocoder)
-        layout.compare(content.voice, wanted, f"'{source / content.voice_file}'")
-        plan[VOCODER_EXP] = partial(_fill_vocoder, content.voice, vocoder)
     extractors = sorted(source.glob("*.onnx"))
     if extractors:
         plan[ONNX] = partial(_copy, extractors)
     return _carry_out(plan, output_dir)
+
+
+def _task_options(content: PublishedFolder, options: ImportOptions) -> tuple:
+    """Options of the TASTE tokenizer and of the spoken LM."""
+    whisper = _whisper_config(options.whisper)
+    try:
+        taste = configs.taste_options(content.config, whisper, content.state)
+        quantizer = taste["quantizer_conf"]
+        taslm = configs.taslm_options(
+            content.config, options.reference_compat, quantizer
+        )
+    except KeyError as error:
+        raise ValueError(
+            f"config.json, or that of Whisper, has no entry {error}: give those of "
+            "the published model"
+        ) from error
+    return taste, taslm
+
+
+def _vocoder_plan(content: PublishedFolder, changes: Mapping[str, Any]) -> dict:
+    """What to write of the voice generator; nothing when there is none."""
+    if not content.voice:
+        return {}
+    options = configs.merged(configs.vocoder_options(content.voice), changes)
+    wanted = skeleton.vocoder_weights(options)
+    layout.compare(content.voice, wanted, content.voice_file)
+    return {VOCODER_EXP: partial(_fill_vocoder, content.voice, options)}
 
 
 def _carry_out(plan: Mapping[str, Callable[[Path], None]], root: Path) -> list[Path]:

@@ -18,6 +18,12 @@ from espnet2_taste.reference.names import State
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+SECTIONS = (
+    "audio_tower_config",
+    "speech_decoder_config",
+    "spoken_lm_config",
+    "text_config",
+)
 VOICES = ("voice_generator.safetensors", "voice_generator.pth")
 
 
@@ -57,6 +63,9 @@ def read_folder(folder: Path) -> PublishedFolder:
             f"'{folder}' has no {CONFIG}: give a local copy of the published model"
         )
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    absent = [name for name in SECTIONS if name not in config]
+    if absent:
+        raise ValueError(f"'{folder / CONFIG}' has no section {shown(absent)}")
     listed = _listed_places(folder)
     state, places = {}, {}
     for file in sorted(set(listed.values())) or [WEIGHTS]:

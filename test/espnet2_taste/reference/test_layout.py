@@ -15,7 +15,9 @@ def content(places, voice_file=None):
         "b.weight": torch.tensor([1, 2]),
     }
     voice = {"flow.x": torch.ones(2)} if voice_file else {}
-    return PublishedFolder({"model_type": "taste"}, state, places, voice, voice_file)
+    return PublishedFolder(
+        dict.fromkeys(layout.SECTIONS, {}), state, places, voice, voice_file
+    )
 
 
 SHARDS = {
@@ -37,6 +39,13 @@ def test_write_and_read(places, voice, tmp_path):
             assert torch.equal(mine[name], tensor)
             assert mine[name].dtype == tensor.dtype
     assert (tmp_path / layout.INDEX).is_file() == (places == SHARDS)
+
+
+def test_missing_sections_are_named(tmp_path):
+    layout.write_folder(tmp_path, content(SHARDS))
+    layout.write_json(tmp_path / layout.CONFIG, {"text_config": {}})
+    with pytest.raises(ValueError, match="speech_decoder_config"):
+        layout.read_folder(tmp_path)
 
 
 def test_index_and_shards_must_agree(tmp_path):
