@@ -14,7 +14,8 @@ from pathlib import Path
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq --expdir exp \\
-      --asr_exp exp/asr --dump_dir dump/raw --sets "test" --output_dir exp/taste_vq/scores
+      --asr_exp exp/asr --dump_dir dump/raw --sets "test" \\
+      --output_dir exp/taste_vq/scores
 """
 MODULE = "espnet2_taste.bin.taste_score"
 

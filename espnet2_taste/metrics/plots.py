@@ -1,7 +1,8 @@
 """Pictures of what TASTE does, drawn without a display.
 
 Enters: plain arrays and word times. Leaves: PNG files. No function here runs a
-network or reads an experiment, except ``read_losses``, which reads a checkpoint's reports.
+network or reads an experiment, except ``read_losses``, which reads a checkpoint's
+reports.
 
 Legend: F frames, N tokens, M mel bins, P pitch frames, W words.
 """

@@ -53,7 +53,7 @@ class AbsUnitExtractor(nn.Module, ABC):
         return {}
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
-        """What ``fit`` has learned, without frozen parts that have files of their own."""
+        """What ``fit`` has learned; frozen parts have files of their own."""
         return {}
 
     def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:

@@ -92,8 +92,8 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         if spembs.dim() != 2 or spembs.size(1) != self.spembs_size:
             raise ValueError(
                 f"the vocoder expects speaker embeddings (B, {self.spembs_size}), "
-                f"found {tuple(spembs.shape)}; set spembs_size in the vocoder's conf to the "
-                "size of spembs.scp, or extract them with the same model"
+                f"found {tuple(spembs.shape)}; set spembs_size in the vocoder's "
+                "conf to the size of spembs.scp, or extract them with the same model"
             )
         units = units.masked_fill(~length_mask(units_lengths, units.size(1)), 0)
         if int(units.min()) < 0 or int(units.max()) >= self.num_units:

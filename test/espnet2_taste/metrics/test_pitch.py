@@ -25,7 +25,9 @@ def test_steady_tones_are_found_within_half_a_percent(rate, f0):
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.floats(100, 200), st.floats(0.7, 1.8), st.floats(0.0, 2.0), st.floats(0.01, 1))
+@given(
+    st.floats(100, 200), st.floats(0.7, 1.8), st.floats(0.0, 2.0), st.floats(0.01, 1)
+)
 def test_glides_are_followed_at_any_tilt_and_loudness(start, ratio, tilt, scale):
     f0 = np.geomspace(start, start * ratio, 8000)
     track = track_pitch(scale * harmonics(f0, 16000, tilt), 16000)[4:-4]
