@@ -16,18 +16,20 @@ from espnet2.train.class_choices import ClassChoices
 from espnet2_taste import experiment_files
 from espnet2_taste.experiment_files import config_of
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.campplus import CampplusEmbedder
 from espnet2_taste.units.kmeans import EspnetKmeansUnits
+from espnet2_taste.units.s3 import S3Units
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
 
 unit_extractor_choices = ClassChoices(
     name="unit_extractor",
-    classes={"kmeans": EspnetKmeansUnits},
+    classes={"kmeans": EspnetKmeansUnits, "s3": S3Units},
     type_check=AbsUnitExtractor,
     default="kmeans",
 )
 speaker_embedder_choices = ClassChoices(
     name="speaker_embedder",
-    classes={"mel_statistics": MelStatistics},
+    classes={"mel_statistics": MelStatistics, "campplus": CampplusEmbedder},
     type_check=AbsSpeakerEmbedder,
     default="mel_statistics",
 )
