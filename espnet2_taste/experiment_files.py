@@ -42,6 +42,31 @@ def config_of(experiment: str | Path) -> Path:
     return place if place.is_file() else place / CONFIG
 
 
+def trained_files(
+    experiment: str | Path, model_file: str | Path | None, default: str, remedy: str
+) -> tuple[Path, Path]:
+    """Options and weights of a trained experiment.
+
+    Args:
+        experiment: Its directory, or its ``config.yaml``.
+        model_file: The weights; ``default`` beside the options when None.
+        default: Name of the usual weights.
+        remedy: What to do when a file is missing.
+
+    Returns:
+        Both paths.
+
+    Raises:
+        ValueError: A file is missing.
+    """
+    config = config_of(experiment)
+    path = Path(model_file) if model_file else config.parent / default
+    for wanted in (config, path):
+        if not wanted.is_file():
+            raise ValueError(f"{wanted} not found: {remedy}")
+    return config, path
+
+
 def package_root(config: Path) -> Path | None:
     """The package that holds a part's options.
 

@@ -14,7 +14,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
-from espnet2_taste.experiment_files import config_of, load_model
+from espnet2_taste.experiment_files import load_model, trained_files
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
@@ -46,14 +46,11 @@ def load_taslm_exp(
     """
     from espnet2_taste.tasks.taslm import TaslmTask
 
-    config = config_of(taslm_exp)
-    path = Path(model_file) if model_file else config.parent / MODEL_FILE
-    for wanted in (config, path):
-        if not wanted.is_file():
-            raise ValueError(
-                f"{wanted} not found: train the spoken language model first "
-                "(stage 11), or name another experiment or model file"
-            )
+    remedy = (
+        "train the spoken language model first (stage 11), or name another "
+        "experiment or model file"
+    )
+    config, path = trained_files(taslm_exp, model_file, MODEL_FILE, remedy)
     model, args = load_model(TaslmTask, config, path, device)
     return model, TaslmTask.build_preprocess_fn(args, False)
 

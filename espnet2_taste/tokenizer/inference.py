@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
-from espnet2_taste.experiment_files import config_of, load_model
+from espnet2_taste.experiment_files import load_model, trained_files
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.units.batches import SpeechBatch
@@ -53,14 +53,11 @@ def load_taste_exp(
     """
     from espnet2_taste.tasks.taste import TasteTask
 
-    config = config_of(taste_exp)
-    path = Path(model_file) if model_file else config.parent / MODEL_FILE
-    for wanted in (config, path):
-        if not wanted.is_file():
-            raise ValueError(
-                f"{wanted} not found: train the TASTE tokenizer first (stage 7), or "
-                "name another experiment or model file"
-            )
+    remedy = (
+        "train the TASTE tokenizer first (stage 7), or name another "
+        "experiment or model file"
+    )
+    config, path = trained_files(taste_exp, model_file, MODEL_FILE, remedy)
     model, args = load_model(TasteTask, config, path, device)
     return model, TasteTask.build_preprocess_fn(args, False)
 
