@@ -20,15 +20,42 @@ from espnet2_taste.tokenizer.aggregator import (
 )
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.encoders.espnet_asr import EspnetAsrEncoder
+from espnet2_taste.tokenizer.encoders.frontend import FrontendEncoder
+from espnet2_taste.tokenizer.encoders.ssl import SslEncoder
 from espnet2_taste.tokenizer.encoders.whisper import PretrainedWhisperEncoder
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+from espnet2_taste.tokenizer.states_sources import (
+    AbsStatesSource,
+    LastLayerStates,
+    MixedStates,
+    NormedSumStates,
+    SeparateStates,
+    SummedStates,
+)
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
-    classes={"espnet_asr": EspnetAsrEncoder, "whisper": PretrainedWhisperEncoder},
+    classes={
+        "espnet_asr": EspnetAsrEncoder,
+        "whisper": PretrainedWhisperEncoder,
+        "ssl": SslEncoder,
+        "frontend": FrontendEncoder,
+    },
     type_check=AbsSpeechEncoder,
     default="espnet_asr",
+)
+states_source_choices = ClassChoices(
+    "states_source",
+    classes={
+        "separate": SeparateStates,
+        "mix": MixedStates,
+        "last": LastLayerStates,
+        "sum": SummedStates,
+        "normed_sum": NormedSumStates,
+    },
+    type_check=AbsStatesSource,
+    default="separate",
 )
 aggregator_choices = ClassChoices(
     "aggregator",

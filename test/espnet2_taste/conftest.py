@@ -54,20 +54,20 @@ TINY_ASR = {
 }
 
 
-def build_asr_exp(path, bpe_dir, **changes):
+def build_asr_exp(path, tokens, task=None, **changes):
     """Write an ESPnet ASR experiment with random weights; return its directory."""
     import torch
     import yaml
     from espnet2.tasks.asr import ASRTask
 
+    task = task or ASRTask
     config = path / "train_asr.yaml"
     config.write_text(yaml.safe_dump(TINY_ASR | changes), encoding="utf-8")
-    parser = ASRTask.get_parser()
-    tokens = str(bpe_dir / "tokens.txt")
-    options = ["--config", str(config), "--token_list", tokens]
+    parser = task.get_parser()
+    options = ["--config", str(config), "--token_list", str(tokens)]
     args = parser.parse_args([*options, "--output_dir", str(path)])
     torch.manual_seed(0)
-    model = ASRTask.build_model(args)
+    model = task.build_model(args)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     torch.save(model.state_dict(), path / "valid.acc.ave.pth")
@@ -78,7 +78,7 @@ def build_asr_exp(path, bpe_dir, **changes):
 @pytest.fixture(scope="session")
 def tiny_asr_exp(tmp_path_factory, bpe_dir):
     """A conformer ASR experiment of 16 features with random weights."""
-    return build_asr_exp(tmp_path_factory.mktemp("asr"), bpe_dir)
+    return build_asr_exp(tmp_path_factory.mktemp("asr"), bpe_dir / "tokens.txt")
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +86,19 @@ def asr_exp_builder(tmp_path_factory, bpe_dir):
     """``build(encoder="transformer", ...)`` writes another tiny ASR experiment."""
 
     def build(**changes):
-        return build_asr_exp(tmp_path_factory.mktemp("asr"), bpe_dir, **changes)
+        path = tmp_path_factory.mktemp("asr")
+        return build_asr_exp(path, bpe_dir / "tokens.txt", **changes)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def s2t_exp(tmp_path_factory, bpe_dir):
+    """An experiment of OWSM's task with random weights."""
+    from espnet2.tasks.s2t import S2TTask
+
+    path = tmp_path_factory.mktemp("s2t")
+    words = (bpe_dir / "tokens.txt").read_text(encoding="utf-8").split()
+    tokens = [*words[:-1], "<na>", "<sop>", "<sos>", "<eos>"]
+    (path / "tokens.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    return build_asr_exp(path, path / "tokens.txt", task=S2TTask)

@@ -1,8 +1,8 @@
-"""What every speech encoder offers: frozen states for keys and values.
+"""What every speech encoder offers: states for keys and values.
 
-Enters: waveforms (B, S) at ``sample_rate``. Leaves: ``EncoderStates`` with keys and
-values (B, F, D) at ``frame_rate``. Legend: B utterances, S samples, F frames, D
-features.
+Enters: waveforms (B, S) at ``sample_rate``. Leaves: ``EncoderStates`` with keys
+(B, F, D) and values (B, F, L * D) at ``frame_rate``. Legend: B utterances, S samples,
+F frames, L layers of the values, D features.
 """
 
 from abc import ABC, abstractmethod
@@ -15,18 +15,22 @@ from espnet2_taste.structures import EncoderStates
 
 
 class AbsSpeechEncoder(nn.Module, ABC):
-    """A frozen speech encoder (paper, section 3.1.1).
+    """A speech encoder, frozen unless it says otherwise (paper, section 3.1.1).
 
     A layer is named by the number of blocks passed: 0 is the input of the first
     block, ``num_layers`` the output of the last one before its final norm.
 
     Attributes:
         key_size: Features of the keys.
-        value_size: Features of the values.
+        value_size: Features of the values of one layer.
         frame_rate: Frames a second.
         sample_rate: Rate of the audio that enters, Hz.
         num_layers: Blocks of the encoder.
-        value_layer: Layer the values are taken from.
+        value_layers: Layers the values are taken from, side by side.
+        key_layer: Layer the keys are taken from; None for the final output.
+        trainable: Whether training changes its weights.
+        in_checkpoints: Whether checkpoints hold its weights. An encoder that has no
+            files of its own to be rebuilt from needs that.
     """
 
     key_size: int
@@ -34,7 +38,10 @@ class AbsSpeechEncoder(nn.Module, ABC):
     frame_rate: float
     sample_rate: int
     num_layers: int
-    value_layer: int
+    value_layers: tuple[int, ...]
+    key_layer: int | None = None
+    trainable: bool = False
+    in_checkpoints: bool = False
 
     @abstractmethod
     def layer_states(
@@ -67,34 +74,62 @@ class AbsSpeechEncoder(nn.Module, ABC):
         """Text tokens of that decoder in order; empty when unknown."""
         return []
 
-    @torch.no_grad()
     def forward(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> EncoderStates:
-        """Keys from the last layer, values from ``value_layer``.
+        """Keys and values of the chosen layers.
 
         Args:
             speech: (B, S).
             speech_lengths: Valid samples, (B,).
 
         Returns:
-            Keys and values (B, F, D) with valid frames (B,).
+            Keys (B, F, D), values (B, F, L * D) with valid frames (B,).
         """
-        layers, final, lengths = self.layer_states(
-            speech, speech_lengths, [self.value_layer]
-        )
-        return EncoderStates(keys=final, values=layers[0], lengths=lengths)
+        keys_from = () if self.key_layer is None else (self.key_layer,)
+        with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
+            states, final, lengths = self.layer_states(
+                speech, speech_lengths, [*self.value_layers, *keys_from]
+            )
+        values = torch.cat(states[: len(self.value_layers)], dim=-1)
+        keys = states[-1] if keys_from else final
+        return EncoderStates(keys=keys, values=values, lengths=lengths)
 
     def train(self, mode: bool = True):
         """A frozen encoder stays in evaluation mode whatever is asked."""
-        return super().train(False)
+        return super().train(mode and self.trainable)
 
     def freeze(self):
         """Stop gradients of all parameters and leave training mode."""
         self.requires_grad_(False)
         self.eval()
 
-    def check_layer(self, layer: int):
+    def choose_layers(
+        self, value_layer: int | Sequence[int], key_layer: int | None
+    ) -> None:
+        """Set where keys and values come from.
+
+        Args:
+            value_layer: One layer, or several for a mix.
+            key_layer: A layer, or None for the final output.
+
+        Raises:
+            ValueError: The encoder does not have such a layer, or none is named.
+        """
+        layers = (value_layer,) if isinstance(value_layer, int) else value_layer
+        self.value_layers = tuple(layers)
+        self.key_layer = key_layer
+        if not self.value_layers:
+            raise ValueError(
+                "speech_encoder_conf.value_layer names no layer: give a number or a "
+                f"list of numbers in 0..{self.num_layers}"
+            )
+        for layer in self.value_layers:
+            self.check_layer(layer, "value_layer")
+        if key_layer is not None:
+            self.check_layer(key_layer, "key_layer")
+
+    def check_layer(self, layer: int, option: str = "value_layer") -> None:
         """Refuse a layer the encoder does not have.
 
         Raises:
@@ -103,5 +138,69 @@ class AbsSpeechEncoder(nn.Module, ABC):
         if not 0 <= layer <= self.num_layers:
             raise ValueError(
                 f"layer {layer} asked of a speech encoder with {self.num_layers} "
-                f"blocks: set speech_encoder_conf.value_layer to 0..{self.num_layers}"
+                f"blocks: set speech_encoder_conf.{option} to 0..{self.num_layers}"
             )
+
+
+def check_frames(frames: torch.Tensor, speech_lengths: torch.Tensor) -> None:
+    """Refuse utterances that give no frame.
+
+    Args:
+        frames: Encoder frames, (B,).
+        speech_lengths: Samples, (B,).
+
+    Raises:
+        ValueError: An utterance is too short; its place in the batch is named.
+    """
+    index = int(frames.argmin())
+    if int(frames[index]) < 1:
+        raise ValueError(
+            f"utterance {index} of the batch has {int(speech_lengths[index])} "
+            "samples, too few for the speech encoder: drop it (format_audio "
+            "--min_duration)"
+        )
+
+
+class LayerTap:
+    """Reads the states between the blocks of a network during one forward pass.
+
+    Args:
+        blocks: Modules whose first argument and (first) result are states (B, F, D),
+            or a tuple that begins with them.
+        layers: Numbers of blocks passed.
+
+    Example:
+        >>> blocks = [torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)]
+        >>> with LayerTap(blocks, [0]) as tap:
+        ...     _ = blocks[1](blocks[0](torch.ones(1, 1, 2)))
+        >>> tap.states[0].tolist()
+        [[[1.0, 1.0]]]
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], layers: Sequence[int]):
+        self.blocks = blocks
+        self.layers = sorted(set(layers))
+        self.states: dict[int, torch.Tensor] = {}
+        self._hooks: list = []
+
+    def __enter__(self) -> "LayerTap":
+        self._hooks = [self._hook(layer) for layer in self.layers]
+        return self
+
+    def __exit__(self, *error) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _hook(self, layer: int):
+        def keep(states):
+            while isinstance(states, tuple):
+                states = states[0]
+            self.states[layer] = states
+
+        if layer < len(self.blocks):
+            return self.blocks[layer].register_forward_pre_hook(
+                lambda module, args: keep(args)
+            )
+        return self.blocks[-1].register_forward_hook(
+            lambda module, args, output: keep(output)
+        )

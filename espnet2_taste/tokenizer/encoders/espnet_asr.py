@@ -1,29 +1,36 @@
-"""The encoder of any ESPnet ASR experiment as a frozen speech encoder.
+"""The encoder of any trained ESPnet recognizer as a frozen speech encoder.
 
-Enters: waveforms (B, S) and an experiment directory (``config.yaml`` and a ``.pth``
-file). Leaves: keys after the encoder's final norm and values from one of its blocks,
-(B, F, D). Legend: B utterances, S samples, T frontend frames, F encoder frames, D
-features.
+Enters: waveforms (B, S) and an experiment: a directory (``config.yaml`` and a ``.pth``
+file), or the tag or archive of a published model. Leaves: keys after the encoder's
+final norm and values from its blocks, (B, F, D). Legend: B utterances, S samples, F
+encoder frames, D features.
 
 Frontend and normalization of the experiment are part of the encoder; SpecAugment and
-waveform augmentation are not. ESPnet's convolutions see padding of other utterances;
-here they are shielded from it, so that an utterance gives the same states in any
-batch.
+waveform augmentation are not. ASR, OWSM (``s2t``, ``s2t_ctc``), speech translation and
+understanding models have the parts that are needed.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from espnet2_taste.experiment_files import config_of, load_weights, read_config
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_espnet
-from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.best.pth")
+ARCHIVES = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".tar")
+TASKS = {  # name in published models -> module of espnet2.tasks, class
+    "asr": ("asr", "ASRTask"),
+    "s2t": ("s2t", "S2TTask"),
+    "s2t_ctc": ("s2t_ctc", "S2TTask"),
+    "slu": ("slu", "SLUTask"),
+    "st": ("st", "STTask"),
+}
 
 
 def find_checkpoint(asr_exp: Path) -> Path:
@@ -50,132 +57,157 @@ def find_checkpoint(asr_exp: Path) -> Path:
     return others[0]
 
 
-def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
-    """Build an ASR model and load its weights, every key accounted for.
+@dataclass(frozen=True)
+class Recognizer:
+    """A trained ESPnet recognizer on disk.
+
+    Attributes:
+        config: Its ``config.yaml``.
+        options: What stands there.
+        weights: Its checkpoint.
+    """
+
+    config: Path
+    options: Mapping
+    weights: Path
+
+
+def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
+    """Find a trained recognizer, downloading or unpacking it where needed.
 
     Args:
-        asr_exp: ESPnet experiment directory, or its ``config.yaml``.
-        model_file: Checkpoint; the usual one of the directory by default.
+        asr_exp: Experiment directory, its ``config.yaml``, or what
+            ``espnet_model_zoo`` knows: an archive, a tag of the zoo or the hub.
+        model_file: Checkpoint; the usual one by default.
 
     Returns:
-        The ``ESPnetASRModel`` in evaluation mode and its training arguments.
+        Options and weights.
 
     Raises:
-        ValueError: Files are missing.
+        ValueError: Something is missing.
+    """
+    place, config = Path(asr_exp), config_of(asr_exp)
+    archive = place.is_file() and place.suffix in ARCHIVES
+    if config.is_file() and not archive:
+        weights = Path(model_file) if model_file else find_checkpoint(config.parent)
+        return Recognizer(config, read_config(config), weights)
+    local = place.is_dir() or place.is_absolute() or str(place.parent) != "."
+    if not archive and local and place.parent.is_dir():
+        raise ValueError(
+            f"{config} not found: give an ESPnet experiment directory or the tag of a "
+            "published model (speech_encoder_conf.asr_exp)"
+        )
+    return _published(asr_exp, model_file)
+
+
+def _published(tag: str, model_file: str | None) -> Recognizer:
+    import yaml
+    from espnet2.utils.pretrained import download_pretrained
+
+    try:
+        files = download_pretrained(tag)
+    except Exception as error:  # the zoo, the hub and the network raise what they like
+        raise ValueError(
+            f"'{tag}' is no directory here and cannot be downloaded ({error}): set "
+            "speech_encoder_conf.asr_exp to an experiment directory, an archive or the "
+            "tag of a published model"
+        ) from error
+    for name in TASKS:
+        if f"{name}_train_config" in files:
+            config = Path(files[f"{name}_train_config"])
+            weights = Path(model_file or files[f"{name}_model_file"])
+            options = yaml.safe_load(config.read_text(encoding="utf-8"))
+            return Recognizer(config, options, weights)
+    raise ValueError(
+        f"'{tag}' is no recognizer: it holds {', '.join(sorted(files))}, expected a "
+        f"model of {', '.join(TASKS)}; set speech_encoder_conf.asr_exp to another tag"
+    )
+
+
+def task_of(options: Mapping) -> str:
+    """Which of ``TASKS`` wrote these options; each leaves its own mark.
+
+    Args:
+        options: Contents of ``config.yaml``.
+
+    Returns:
+        A name in ``TASKS``.
+    """
+    preprocessor = options.get("preprocessor")
+    if preprocessor in TASKS:
+        return preprocessor
+    return "st" if "src_token_list" in options else "asr"
+
+
+def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
+    """Build and load the model of an ESPnet recognizer.
+
+    Args:
+        asr_exp: See ``find_recognizer``.
+        model_file: Checkpoint; the usual one by default.
+
+    Returns:
+        The model in evaluation mode and its options as a namespace.
+
+    Raises:
+        ValueError: A file is missing.
         RuntimeError: The checkpoint does not fit the configuration.
     """
     import argparse
+    import importlib
 
-    from espnet2.tasks.asr import ASRTask
-
-    config = config_of(asr_exp)
-    if not config.is_file():
-        raise ValueError(
-            f"{config} not found: give an ESPnet ASR experiment directory "
-            "(speech_encoder_conf.asr_exp)"
-        )
-    path = Path(model_file) if model_file else find_checkpoint(config.parent)
-    args = argparse.Namespace(**read_config(config))
-    model = ASRTask.build_model(args)
-    state = load_weights(path)
+    found = find_recognizer(str(asr_exp), model_file)
+    module, name = TASKS[task_of(found.options)]
+    task = getattr(importlib.import_module(f"espnet2.tasks.{module}"), name)
+    args = argparse.Namespace(**found.options)
+    model = task.build_model(args)
+    state = load_weights(found.weights)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise RuntimeError(f"{path} does not fit {config}: {error}") from error
+        raise RuntimeError(
+            f"{found.weights} does not fit {found.config}: {error}"
+        ) from error
     return model.eval(), args
 
 
-def reflect_tails(
-    speech: torch.Tensor, lengths: torch.Tensor, width: int
-) -> torch.Tensor:
-    """Mirror each utterance behind its own end, as a centred STFT does with one alone.
+class EspnetAsrEncoder(EspnetStack):
+    """Frontend, normalization and encoder of an ESPnet recognizer.
 
     Args:
-        speech: (B, S).
-        lengths: Valid samples, (B,).
-        width: Samples to mirror.
+        asr_exp: Experiment directory, tag or archive; see ``find_recognizer``.
+        model_file: Checkpoint; the usual one by default.
+        value_layer: Block whose output gives the values; several for a mix.
+        key_layer: Block whose output gives the keys; the final output by default.
 
-    Returns:
-        (B, max(lengths) + width).
-    """
-    longest = int(lengths.max())
-    speech = F.pad(speech[:, :longest], (0, width))
-    places = torch.arange(speech.size(1), device=speech.device)
-    ends = lengths[:, None]
-    source = torch.where(places < ends, places, 2 * (ends - 1) - places)
-    mirrored = speech.gather(1, source.clamp(min=0))  # (B, S + width)
-    return mirrored * (places < ends + width)
-
-
-class _PaddingShield:
-    """Hooks that keep padding out of an ESPnet encoder's convolutions."""
-
-    def __init__(self, encoder: nn.Module):
-        self.lengths = None
-        embed = getattr(encoder, "embed", None)
-        self.strided = [
-            module
-            for module in (embed.modules() if embed is not None else ())
-            if isinstance(module, (nn.Conv1d, nn.Conv2d))
-        ]
-        if self.strided:
-            embed.register_forward_hook(self._exact_mask)
-        for module in encoder.encoders.modules():
-            if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1:
-                module.register_forward_pre_hook(self._without_padding)
-
-    @property
-    def subsampling(self) -> int:
-        """Frontend frames in an encoder frame."""
-        factor = 1
-        for conv in self.strided:
-            factor *= conv.stride[0]
-        return factor
-
-    def frames(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Encoder frames of utterances of ``lengths`` frontend frames, (B,)."""
-        for conv in self.strided:
-            free = lengths + 2 * conv.padding[0] - conv.kernel_size[0]
-            lengths = free // conv.stride[0] + 1
-        return lengths
-
-    def _exact_mask(self, module, args, output):
-        hidden = output[0][0] if isinstance(output[0], tuple) else output[0]
-        places = torch.arange(hidden.size(1), device=hidden.device)
-        return output[0], (places < self.lengths[:, None])[:, None]  # (B, 1, F)
-
-    def _without_padding(self, module, args):
-        places = torch.arange(args[0].size(-1), device=args[0].device)
-        return (args[0] * (places < self.lengths[:, None])[:, None],)
-
-
-class EspnetAsrEncoder(AbsSpeechEncoder):
-    """Frontend, normalization and encoder of an ESPnet ASR experiment.
-
-    Args:
-        asr_exp: ESPnet experiment directory.
-        model_file: Checkpoint; the usual one of the directory by default.
-        value_layer: Block whose output gives the values.
+    Raises:
+        ValueError: A file is missing, or the model has parts that are not used here.
     """
 
     def __init__(
-        self, asr_exp: str, model_file: str | None = None, value_layer: int = 1
+        self,
+        asr_exp: str,
+        model_file: str | None = None,
+        value_layer: int | Sequence[int] = 1,
+        key_layer: int | None = None,
     ):
-        super().__init__()
         model, args = load_asr_model(asr_exp, model_file)
-        self.frontend = model.frontend
-        self.normalize = model.normalize
-        self.encoder = model.encoder
+        if getattr(model, "postencoder", None) is not None:
+            raise ValueError(
+                f"{asr_exp} has a postencoder, whose states would be left out: choose "
+                "an experiment without one (speech_encoder_conf.asr_exp)"
+            )
+        super().__init__(
+            model.frontend,
+            model.normalize,
+            model.encoder,
+            _sample_rate(args),
+            value_layer,
+            key_layer,
+            getattr(model, "preencoder", None),
+        )
         self._token_list = list(model.token_list)
         self._decoder_state = _transformer_decoder_state(model.decoder)
-        self.sample_rate = _sample_rate(args)
-        self.num_layers = len(self.encoder.encoders)
-        self.key_size = self.value_size = self.encoder.output_size()
-        self.value_layer = value_layer
-        self.check_layer(value_layer)
-        self._shield = _PaddingShield(self.encoder)
-        step = self.frontend.hop_length * self._shield.subsampling
-        self.frame_rate = self.sample_rate / step
         self.freeze()
 
     def decoder_state(self) -> Mapping[str, torch.Tensor]:
@@ -186,56 +218,8 @@ class EspnetAsrEncoder(AbsSpeechEncoder):
         """See ``AbsSpeechEncoder.token_list``."""
         return self._token_list
 
-    def _features(
-        self, speech: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalized frontend features (B, T, M) and their lengths (B,)."""
-        stft = getattr(self.frontend, "stft", None)
-        width = stft.n_fft // 2 if stft is not None and stft.center else 0
-        features, frames = self.frontend(reflect_tails(speech, lengths, width), lengths)
-        features = features[:, : int(frames.max())]
-        if self.normalize is not None:
-            features, frames = self.normalize(features, frames)
-        return features, frames
 
-    @torch.no_grad()
-    def layer_states(self, speech, speech_lengths, layers: Sequence[int]):
-        """See ``AbsSpeechEncoder.layer_states``."""
-        features, frames = self._features(speech, speech_lengths)
-        lengths = self._shield.frames(frames)
-        if int(lengths.min()) < 1:
-            index = int(lengths.argmin())
-            raise ValueError(
-                f"utterance {index} of the batch has {int(speech_lengths[index])} "
-                "samples, too few for the speech encoder: drop it (format_audio "
-                "--min_duration)"
-            )
-        self._shield.lengths = lengths
-        captured: dict[int, torch.Tensor] = {}
-        hooks = [self._capture(layer, captured) for layer in set(layers)]
-        try:
-            final = self.encoder(features, frames)[0]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return [captured[layer] for layer in layers], final, lengths
-
-    def _capture(self, layer: int, captured: dict):
-        """Keep the states after ``layer`` blocks during one forward pass."""
-
-        def keep(states):
-            states = states[0]
-            captured[layer] = states[0] if isinstance(states, tuple) else states
-
-        blocks = self.encoder.encoders
-        if layer < self.num_layers:
-            hook = blocks[layer].register_forward_pre_hook(lambda _, args: keep(args))
-        else:
-            hook = blocks[-1].register_forward_hook(lambda _, args, out: keep(out))
-        return hook
-
-
-def _transformer_decoder_state(decoder: nn.Module) -> dict[str, torch.Tensor]:
+def _transformer_decoder_state(decoder: nn.Module | None) -> dict[str, torch.Tensor]:
     from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 
     if not isinstance(decoder, TransformerDecoder):

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet2_taste.experiment_files import local_place
 from espnet2_taste.optional import require
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 from espnet2_taste.tokenizer.logmel import (
     HOP,
     SAMPLE_RATE,
@@ -137,25 +137,30 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
 
     Args:
         backbone: The network with its weights.
-        value_layer: Layer of the values; 6 in the published system.
+        value_layer: Layer of the values, 6 in the published system; several for a
+            mix.
         full_window: Fill up to 30 s and let every frame be attended, as the
             reference does. Otherwise frames behind an utterance's end are masked and
             not computed.
+        key_layer: Layer of the keys; the normed output by default.
     """
 
     sample_rate = SAMPLE_RATE
     frame_rate = SAMPLE_RATE / HOP / SUBSAMPLING
 
     def __init__(
-        self, backbone: WhisperBackbone, value_layer: int = 6, full_window: bool = True
+        self,
+        backbone: WhisperBackbone,
+        value_layer: int | Sequence[int] = 6,
+        full_window: bool = True,
+        key_layer: int | None = None,
     ):
         super().__init__()
         self.backbone = backbone
         self.full_window = full_window
         self.key_size = self.value_size = backbone.sizes.size
         self.num_layers = backbone.sizes.num_layers
-        self.value_layer = value_layer
-        self.check_layer(value_layer)
+        self.choose_layers(value_layer, key_layer)
         self.log_mel = WhisperLogMel(backbone.sizes.num_mels)
         self.freeze()
 
@@ -199,15 +204,25 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
         model: Directory, file in it, or name, e.g. ``openai/whisper-large-v3``.
         value_layer: See ``WhisperSpeechEncoder``.
         full_window: See ``WhisperSpeechEncoder``.
+        key_layer: See ``WhisperSpeechEncoder``.
+
+    Raises:
+        ValueError: There is no such model.
     """
 
-    def __init__(self, model: str, value_layer: int = 6, full_window: bool = True):
+    def __init__(
+        self,
+        model: str,
+        value_layer: int | Sequence[int] = 6,
+        full_window: bool = True,
+        key_layer: int | None = None,
+    ):
         transformers = require("transformers", "the Whisper speech encoder", "whisper")
-        whisper = transformers.WhisperModel.from_pretrained(local_place(model))
+        whisper = load_pretrained(transformers.WhisperModel, model)
         sizes = WhisperSize.from_config(whisper.config.to_dict())
         backbone = WhisperBackbone(sizes)
         backbone.load_whisper_state(whisper.encoder.state_dict())
-        super().__init__(backbone, value_layer, full_window)
+        super().__init__(backbone, value_layer, full_window, key_layer)
         self._decoder_state = decoder_state_from_whisper(whisper.decoder.state_dict())
 
     def decoder_state(self) -> Mapping[str, torch.Tensor]:

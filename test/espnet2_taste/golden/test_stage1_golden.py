@@ -35,7 +35,7 @@ class MelEncoder(WhisperSpeechEncoder):
 
     def forward(self, speech, speech_lengths):
         frames = torch.full((len(speech),), self.backbone.sizes.num_positions)
-        layers, final, lengths = self.feature_states(speech, frames, [self.value_layer])
+        layers, final, lengths = self.feature_states(speech, frames, self.value_layers)
         return EncoderStates(final, layers[0], lengths)
 
 
@@ -50,7 +50,7 @@ def load_model(imported, **changes):
     changed.write_text(yaml.safe_dump(config), encoding="utf-8")
     model, _ = TasteTask.build_model_from_file(changed, exp / MODEL_FILE)
     encoder = model.tokenizer.encoder
-    encoder = MelEncoder(encoder.backbone, encoder.value_layer)
+    encoder = MelEncoder(encoder.backbone, encoder.value_layers)
     model.tokenizer.encoder = encoder
     return model
 

@@ -27,9 +27,9 @@ JOINT = "audio_tower.audio_joint_encoder_segmenter."
 
 SOURCES = {
     "asr_attn_pooling": lambda size: None,
-    "original": lambda size: LastLayerStates(),
-    "add": lambda size: SummedStates(),
-    "add_and_norm": NormedSumStates,
+    "original": lambda size: LastLayerStates(size, size),
+    "add": lambda size: SummedStates(size, size),
+    "add_and_norm": lambda size: NormedSumStates(size, size),
 }
 
 
@@ -88,7 +88,7 @@ def golden_states(golden, encoder):
     features = golden["audio_features"]
     frames = torch.full((len(features),), encoder.backbone.sizes.num_positions)
     layers, final, lengths = encoder.feature_states(
-        features, frames, [encoder.value_layer]
+        features, frames, encoder.value_layers
     )
     return EncoderStates(final, layers[0], lengths)
 

@@ -6,8 +6,8 @@ import torch
 from espnet2_taste.tokenizer.encoders.espnet_asr import (
     EspnetAsrEncoder,
     load_asr_model,
-    reflect_tails,
 )
+from espnet2_taste.tokenizer.encoders.espnet_stack import reflect_tails
 
 EBRANCHFORMER = {
     "encoder": "e_branchformer",
@@ -131,3 +131,53 @@ def test_reflect_tails_equals_reflection_of_each_row():
         )[0]
         assert torch.equal(mirrored[row, : length + 8], want)
         assert not mirrored[row, length + 8 :].any()
+
+
+def test_keys_and_values_from_any_layer(tiny_asr_exp):
+    encoder = EspnetAsrEncoder(str(tiny_asr_exp), value_layer=[2, 0], key_layer=1)
+    speech, lengths = batch(8000)
+    (first, one, last), _, _ = encoder.layer_states(speech, lengths, [0, 1, 2])
+    states = encoder(speech, lengths)
+    assert torch.equal(states.keys, one)
+    assert torch.equal(states.values, torch.cat([last, first], dim=-1))
+    with pytest.raises(ValueError, match="key_layer to 0..2"):
+        EspnetAsrEncoder(str(tiny_asr_exp), key_layer=3)
+
+
+def test_owsm_experiments_are_recognized(s2t_exp):
+    encoder = EspnetAsrEncoder(str(s2t_exp), value_layer=1)
+    assert type(load_asr_model(s2t_exp)[0]).__name__ == "ESPnetS2TModel"
+    assert "blocks.0.encoder_attn.v_proj.weight" in encoder.decoder_state()
+    assert encoder(*batch(8000)).keys.shape[-1] == 16
+
+
+def test_a_published_archive_is_unpacked(tiny_asr_exp, tmp_path, monkeypatch):
+    """What ``espnet2.bin.pack asr`` wrote, named as a zoo tag would be."""
+    from espnet2.main_funcs.pack_funcs import pack
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tiny_asr_exp.parent)
+    name = tiny_asr_exp.name
+    pack(
+        files={"asr_model_file": f"{name}/valid.acc.ave.pth"},
+        yaml_files={"asr_train_config": f"{name}/config.yaml"},
+        outpath=str(tmp_path / "asr.zip"),
+    )
+    published = EspnetAsrEncoder(str(tmp_path / "asr.zip"), value_layer=1)
+    local = EspnetAsrEncoder(str(tiny_asr_exp), value_layer=1)
+    speech, lengths = batch(8000)
+    assert torch.equal(published(speech, lengths).keys, local(speech, lengths).keys)
+
+
+def test_what_is_neither_here_nor_published_is_named(monkeypatch):
+    def offline(tag):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("espnet2.utils.pretrained.download_pretrained", offline)
+    with pytest.raises(ValueError, match="'someone/model' is no directory .*no netw"):
+        load_asr_model("someone/model")
+    monkeypatch.setattr(
+        "espnet2.utils.pretrained.download_pretrained", lambda tag: {"tts_x": "y"}
+    )
+    with pytest.raises(ValueError, match="is no recognizer: it holds tts_x"):
+        load_asr_model("someone/model")
