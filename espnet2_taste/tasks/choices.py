@@ -24,6 +24,8 @@ from espnet2_taste.tokenizer.encoders.frontend import FrontendEncoder
 from espnet2_taste.tokenizer.encoders.ssl import SslEncoder
 from espnet2_taste.tokenizer.encoders.whisper import PretrainedWhisperEncoder
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
+from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
+from espnet2_taste.tokenizer.quantizers.fsq import FiniteScalarQuantizer
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.states_sources import (
     AbsStatesSource,
@@ -65,9 +67,14 @@ aggregator_choices = ClassChoices(
 )
 quantizer_choices = ClassChoices(
     "quantizer",
-    classes={"rvq": ResidualQuantizer},
+    classes={
+        "rvq": ResidualQuantizer,
+        "fsq": FiniteScalarQuantizer,
+        "continuous": ContinuousQuantizer,
+    },
     type_check=AbsQuantizer,
     default="rvq",
+    optional=True,  # "none", which ESPnet reserves, is "continuous"
 )
 fusion_choices = ClassChoices(
     "fusion",

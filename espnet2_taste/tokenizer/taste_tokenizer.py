@@ -95,10 +95,8 @@ class TasteTokenizer(nn.Module):
             As ``forward``.
         """
         features = self.aggregator(text, text_lengths, word_ids, states)
-        tokens = torch.arange(text.size(1), device=text.device)
-        mask = tokens < text_lengths[:, None]  # (B, N)
         if quantize:
-            return self.quantizer(features, mask)
+            return self.quantizer(features, _token_mask(text, text_lengths))
         if self.project_without_codes:
             features = self.quantizer.project(features)
         codes = word_ids.new_full((*text.shape, self.quantizer.num_codebooks), -1)
@@ -122,9 +120,14 @@ class TasteTokenizer(nn.Module):
             Codes (B, W, Q), -1 at padding, and words per utterance (B,).
 
         Raises:
-            RuntimeError: The tokenizer is in training mode.
+            RuntimeError: The tokenizer is in training mode or has no codes.
         """
-        if self.training:
-            raise RuntimeError("encode() needs evaluation mode: call eval() first")
-        output = self(speech, speech_lengths, text, text_lengths, word_ids)
-        return word_codes(output.codes, word_ids)
+        states = self.encoder(speech, speech_lengths)
+        features = self.aggregator(text, text_lengths, word_ids, states)
+        codes = self.quantizer.encode(features, _token_mask(text, text_lengths))
+        return word_codes(codes, word_ids)
+
+
+def _token_mask(text: torch.Tensor, text_lengths: torch.Tensor) -> torch.Tensor:
+    """Valid tokens, (B, N)."""
+    return torch.arange(text.size(1), device=text.device) < text_lengths[:, None]

@@ -17,7 +17,7 @@ class AbsQuantizer(nn.Module, ABC):
 
     Attributes:
         dim: Features D outside.
-        num_codebooks: Q.
+        num_codebooks: Q; 0 without codes.
         codebook_size: K.
         latent_size: Features C of the code vectors.
     """

@@ -15,9 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.structures import QuantizerOutput
-from espnet2_taste.tokenizer.quantizers.abs_quantizer import (
-    AbsQuantizer,
-    share_and_perplexity,
+from espnet2_taste.tokenizer.quantizers.abs_quantizer import share_and_perplexity
+from espnet2_taste.tokenizer.quantizers.codebooks import (
+    CodebookQuantizer,
+    nearest,
+    same_on_ranks,
 )
 
 EPSILON = 1e-5
@@ -28,18 +30,6 @@ def _sum_over_ranks(x: torch.Tensor) -> torch.Tensor:
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(x)
     return x
-
-
-def _same_on_ranks(x: torch.Tensor) -> torch.Tensor:
-    if dist.is_available() and dist.is_initialized():
-        dist.broadcast(x, src=0)
-    return x
-
-
-def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Index of the nearest vector: (..., C), (K, C) -> (...,)."""
-    squares = vectors.square().sum(-1)  # (K,)
-    return (squares - 2.0 * x @ vectors.T).argmin(dim=-1)
 
 
 def kmeans(samples: torch.Tensor, num_codes: int, iterations: int) -> tuple:
@@ -106,8 +96,8 @@ class EmaCodebook(nn.Module):
     def start(self, samples: torch.Tensor):
         """K-means on the first batch's valid residuals, (M, C)."""
         means, sizes = kmeans(samples, len(self.counts), self.kmeans_iterations)
-        self.vectors.copy_(_same_on_ranks(means))
-        self.counts.copy_(_same_on_ranks(sizes))
+        self.vectors.copy_(same_on_ranks(means))
+        self.counts.copy_(same_on_ranks(sizes))
         self.sums.copy_(self.vectors * self.counts.unsqueeze(-1))
         self.initialized.fill_(1.0)
 
@@ -127,14 +117,14 @@ class EmaCodebook(nn.Module):
     def _revive(self, samples: torch.Tensor):
         dead = self.counts < self.revive_below
         drawn = torch.randint(len(samples), (len(dead),), device=samples.device)
-        fresh = _same_on_ranks(samples[drawn])  # (K, C)
+        fresh = same_on_ranks(samples[drawn])  # (K, C)
         self.vectors.copy_(torch.where(dead.unsqueeze(-1), fresh, self.vectors))
         self.counts.masked_fill_(dead, self.revive_below)
         revived = self.vectors * self.revive_below
         self.sums.copy_(torch.where(dead.unsqueeze(-1), revived, self.sums))
 
 
-class ResidualQuantizer(AbsQuantizer):
+class ResidualQuantizer(CodebookQuantizer):
     """Projection, Q residual codebooks, projection back.
 
     Args:
@@ -159,14 +149,9 @@ class ResidualQuantizer(AbsQuantizer):
         quantize_dropout: bool = True,
         revive_below: float = 0.0,
     ):
-        super().__init__()
-        self.dim = dim
-        self.num_codebooks = num_codebooks
-        self.codebook_size = codebook_size
-        self.latent_size = latent_size
-        self.quantize_dropout = quantize_dropout
-        self.project_in = nn.Linear(dim, latent_size)
-        self.project_out = nn.Linear(latent_size, dim)
+        super().__init__(
+            dim, num_codebooks, codebook_size, latent_size, quantize_dropout
+        )
         self.codebooks = nn.ModuleList(
             EmaCodebook(
                 codebook_size, latent_size, decay, kmeans_iterations, revive_below
@@ -174,12 +159,9 @@ class ResidualQuantizer(AbsQuantizer):
             for _ in range(num_codebooks)
         )
 
-    def draw_depth(self, device: torch.device) -> int:
-        """How many leading codebooks this training step uses, same on all ranks."""
-        if not (self.training and self.quantize_dropout):
-            return self.num_codebooks
-        depth = torch.randint(1, self.num_codebooks + 1, (1,), device=device)
-        return int(_same_on_ranks(depth))
+    def tables(self) -> list[torch.Tensor]:
+        """See ``CodebookQuantizer.tables``."""
+        return [book.vectors for book in self.codebooks]
 
     def forward(self, x, mask=None):
         """See ``AbsQuantizer.forward``."""
@@ -215,40 +197,6 @@ class ResidualQuantizer(AbsQuantizer):
             vectors = residual + (vectors - residual).detach()
         quantized = vectors * mask.unsqueeze(-1)
         return QuantizerOutput(quantized, codes.masked_fill(~mask, -1), loss)
-
-    def project(self, x: torch.Tensor) -> torch.Tensor:
-        """See ``AbsQuantizer.project``."""
-        return self.project_out(self.project_in(x))
-
-    def code_vectors(self, codes: torch.Tensor) -> torch.Tensor:
-        """Vectors of each codebook: (..., Q') -> (..., Q', C), zero where -1."""
-        parts = [
-            book.vectors[index.clamp(min=0)] * (index >= 0).unsqueeze(-1)
-            for book, index in zip(self.codebooks, codes.unbind(-1))
-        ]
-        return torch.stack(parts, dim=-2)
-
-    def latent(self, codes: torch.Tensor) -> torch.Tensor:
-        """See ``AbsQuantizer.latent``; fewer than Q leading codes are allowed."""
-        return self.code_vectors(codes).sum(dim=-2)
-
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """See ``AbsQuantizer.decode``."""
-        return self.project_out(self.latent(codes))
-
-    @torch.no_grad()
-    def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
-        """See ``AbsQuantizer.codes_from_latent``."""
-        residual, codes = latent.float(), []
-        for codebook in self.codebooks:
-            codes.append(nearest(residual, codebook.vectors))
-            residual = residual - codebook.vectors[codes[-1]]
-        return torch.stack(codes, dim=-1)
-
-    def soft_code_vectors(self, logits: torch.Tensor) -> torch.Tensor:
-        """Expected code vectors: logits (..., Q, K) -> (..., Q, C)."""
-        books = torch.stack([book.vectors for book in self.codebooks])  # (Q, K, C)
-        return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), books)
 
     def usage(self) -> tuple[torch.Tensor, torch.Tensor]:
         """See ``AbsQuantizer.usage``, from the moving counts."""

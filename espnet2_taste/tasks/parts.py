@@ -1,0 +1,105 @@
+"""Building the parts that a configuration names, with errors a user can act on.
+
+Enters: parsed options and a ``ClassChoices``. Leaves: an instance of the chosen class.
+"""
+
+import argparse
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from espnet2.train.class_choices import ClassChoices
+
+
+def chosen_class(choices: ClassChoices, name: str | None) -> type:
+    """Class of a name.
+
+    Args:
+        choices: A family of classes.
+        name: One of its names in any case. None, which is how ESPnet reads "none", is
+            the last one of a family that allows it.
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: The family has no such name.
+    """
+    known = list(choices.classes)
+    if name is None and choices.optional:
+        name = known[-1]
+    if str(name).lower() not in choices.classes:
+        raise ValueError(
+            f"{choices.name} '{name}' is unknown: choose from {', '.join(known)}, or "
+            "import the package that registers it"
+        )
+    return choices.classes[str(name).lower()]
+
+
+def check_options(choices: ClassChoices, class_: type, names: Sequence[str]) -> None:
+    """Refuse options that a class does not take.
+
+    Args:
+        choices: Its family, for the message.
+        class_: The class.
+        names: Names of keyword arguments.
+
+    Raises:
+        ValueError: One of them is unknown; those that exist are named.
+    """
+    known = keyword_names(class_)
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise ValueError(
+            f"{choices.name}_conf: {class_.__name__} has no option "
+            f"'{', '.join(unknown)}'; it has {', '.join(sorted(known))}"
+        )
+
+
+def keyword_names(class_: type) -> set[str]:
+    """Keyword arguments of a constructor, with those that ``**`` passes to its bases.
+
+    Args:
+        class_: A class.
+
+    Returns:
+        Their names.
+    """
+    names: set[str] = set()
+    for base in class_.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        found = inspect.signature(base.__init__).parameters.values()
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in found)
+        names |= {
+            p.name for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        }
+        if not open_ended:
+            break
+    return names - {"self"}
+
+
+def build_part(
+    choices: ClassChoices, args: argparse.Namespace, /, *sizes: Any, **given: Any
+):
+    """Build the chosen class of a family with its options.
+
+    Args:
+        choices: The family.
+        args: Parsed options with ``<family>`` and ``<family>_conf``.
+        *sizes: What the class gets from other parts.
+        **given: The same by name; options of the configuration come first.
+
+    Returns:
+        The instance.
+
+    Raises:
+        ValueError: An option is unknown or missing.
+    """
+    class_ = chosen_class(choices, getattr(args, choices.name))
+    conf: Mapping = getattr(args, f"{choices.name}_conf")
+    check_options(choices, class_, list(conf))
+    try:
+        return class_(*sizes, **(given | dict(conf)))
+    except TypeError as error:
+        raise ValueError(f"{choices.name}_conf: {error}") from error

@@ -1,0 +1,105 @@
+"""What quantizers with tables of code vectors share.
+
+Enters: codes (..., Q) or latents (..., C). Leaves: latents, vectors (..., D) or codes.
+Legend: Q codebooks, K codes, C latent features, D features.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
+
+
+def same_on_ranks(x: torch.Tensor) -> torch.Tensor:
+    """The first rank's tensor on all ranks."""
+    if dist.is_available() and dist.is_initialized():
+        dist.broadcast(x, src=0)
+    return x
+
+
+def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Index of the nearest vector: (..., C), (K, C) -> (...,)."""
+    squares = vectors.square().sum(-1)  # (K,)
+    return (squares - 2.0 * x @ vectors.T).argmin(dim=-1)
+
+
+class CodebookQuantizer(AbsQuantizer):
+    """Projection, Q residual codebooks, projection back.
+
+    Args:
+        dim: Features D.
+        num_codebooks: Q.
+        codebook_size: K.
+        latent_size: Features C of the codes.
+        quantize_dropout: Train with a random number of leading codebooks.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_codebooks: int,
+        codebook_size: int,
+        latent_size: int,
+        quantize_dropout: bool,
+    ):
+        super().__init__()
+        self.dim = dim
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
+        self.latent_size = latent_size
+        self.quantize_dropout = quantize_dropout
+        self.project_in = nn.Linear(dim, latent_size)
+        self.project_out = nn.Linear(latent_size, dim)
+
+    @abstractmethod
+    def tables(self) -> Sequence[torch.Tensor]:
+        """Code vectors of each codebook: Q tensors (K, C)."""
+
+    def draw_depth(self, device: torch.device) -> int:
+        """How many leading codebooks this training step uses, same on all ranks."""
+        if not (self.training and self.quantize_dropout):
+            return self.num_codebooks
+        depth = torch.randint(1, self.num_codebooks + 1, (1,), device=device)
+        return int(same_on_ranks(depth))
+
+    def to_latent(self, x: torch.Tensor) -> torch.Tensor:
+        """What is quantized: (..., D) -> (..., C)."""
+        return self.project_in(x)
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.project``."""
+        return self.project_out(self.to_latent(x))
+
+    def code_vectors(self, codes: torch.Tensor) -> torch.Tensor:
+        """Vectors of each codebook: (..., Q') -> (..., Q', C), zero where -1."""
+        parts = [
+            table[index.clamp(min=0)] * (index >= 0).unsqueeze(-1)
+            for table, index in zip(self.tables(), codes.unbind(-1))
+        ]
+        return torch.stack(parts, dim=-2)
+
+    def latent(self, codes: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.latent``; fewer than Q leading codes are allowed."""
+        return self.code_vectors(codes).sum(dim=-2)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.decode``."""
+        return self.project_out(self.latent(codes))
+
+    @torch.no_grad()
+    def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
+        """See ``AbsQuantizer.codes_from_latent``."""
+        residual, codes = latent.float(), []
+        for table in self.tables():
+            codes.append(nearest(residual, table))
+            residual = residual - table[codes[-1]]
+        return torch.stack(codes, dim=-1)
+
+    def soft_code_vectors(self, logits: torch.Tensor) -> torch.Tensor:
+        """Expected code vectors: logits (..., Q, K) -> (..., Q, C)."""
+        books = torch.stack(tuple(self.tables()))  # (Q, K, C)
+        return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), books)
