@@ -13,6 +13,7 @@ from espnet2_taste.speech_decoder.fusion import (
     WeightedSumFusion,
 )
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tasks.parts import ChoicesWithNone
 from espnet2_taste.tokenizer.aggregator import (
     AbsAggregator,
     EspnetAggregator,
@@ -65,8 +66,9 @@ aggregator_choices = ClassChoices(
     type_check=AbsAggregator,
     default="espnet",
 )
-quantizer_choices = ClassChoices(
-    "quantizer",
+quantizer_choices = ChoicesWithNone(
+    name="quantizer",
+    none="continuous",
     classes={
         "rvq": ResidualQuantizer,
         "fsq": FiniteScalarQuantizer,
@@ -74,7 +76,6 @@ quantizer_choices = ClassChoices(
     },
     type_check=AbsQuantizer,
     default="rvq",
-    optional=True,  # "none", which ESPnet reserves, is "continuous"
 )
 fusion_choices = ClassChoices(
     "fusion",

@@ -1,4 +1,4 @@
-"""Building the parts that a configuration names, with errors a user can act on.
+"""Families of parts, and building those that a configuration names.
 
 Enters: parsed options and a ``ClassChoices``. Leaves: an instance of the chosen class.
 """
@@ -11,29 +11,21 @@ from typing import Any
 from espnet2.train.class_choices import ClassChoices
 
 
-def chosen_class(choices: ClassChoices, name: str | None) -> type:
-    """Class of a name.
+class ChoicesWithNone(ClassChoices):
+    """A family in which ``none``, a name that ESPnet reserves, stands for a class.
 
     Args:
-        choices: A family of classes.
-        name: One of its names in any case. None, which is how ESPnet reads "none", is
-            the last one of a family that allows it.
-
-    Returns:
-        The class.
-
-    Raises:
-        ValueError: The family has no such name.
+        none: The name in ``classes`` that it stands for.
+        **options: See ``ClassChoices``.
     """
-    known = list(choices.classes)
-    if name is None and choices.optional:
-        name = known[-1]
-    if str(name).lower() not in choices.classes:
-        raise ValueError(
-            f"{choices.name} '{name}' is unknown: choose from {', '.join(known)}, or "
-            "import the package that registers it"
-        )
-    return choices.classes[str(name).lower()]
+
+    def __init__(self, *, none: str, **options):
+        super().__init__(optional=True, **options)
+        self.none = none
+
+    def get_class(self, name: str | None) -> type:
+        """Class of a name; ESPnet's parser turns "none" into None."""
+        return super().get_class(self.none if name in (None, "none") else name)
 
 
 def check_options(choices: ClassChoices, class_: type, names: Sequence[str]) -> None:
@@ -94,9 +86,9 @@ def build_part(
         The instance.
 
     Raises:
-        ValueError: An option is unknown or missing.
+        ValueError: A name or an option is unknown or missing.
     """
-    class_ = chosen_class(choices, getattr(args, choices.name))
+    class_ = choices.get_class(getattr(args, choices.name))
     conf: Mapping = getattr(args, f"{choices.name}_conf")
     check_options(choices, class_, list(conf))
     try:

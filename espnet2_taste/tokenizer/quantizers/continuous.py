@@ -59,6 +59,6 @@ class ContinuousQuantizer(AbsQuantizer):
 
     def _refuse(self) -> NoReturn:
         raise RuntimeError(
-            "this TASTE model was trained with quantizer 'none': it has vectors, but no "
-            "codes; train with quantizer rvq or fsq to tokenize or to model codes"
+            "this TASTE model was trained with quantizer 'none': it has vectors, but "
+            "no codes; train with quantizer rvq or fsq to tokenize or to model codes"
         )

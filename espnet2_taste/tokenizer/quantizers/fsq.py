@@ -66,8 +66,8 @@ class FiniteScalarQuantizer(CodebookQuantizer):
         size = math.prod(levels)
         if not levels or min(levels) < 2 or size > LARGEST:
             raise ValueError(
-                f"quantizer_conf.levels {list(levels)} make {size} codes: give at least "
-                f"two levels a feature, {LARGEST} codes at most"
+                f"quantizer_conf.levels {list(levels)} make {size} codes: give at "
+                f"least two levels a feature, {LARGEST} codes at most"
             )
         super().__init__(dim, num_codebooks, size, len(levels), quantize_dropout)
         self.decay = decay

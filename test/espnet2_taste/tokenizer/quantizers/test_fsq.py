@@ -34,7 +34,7 @@ def test_grid_by_slow_loop():
 
 @given(st.lists(st.floats(-0.999, 0.999), min_size=3, max_size=3), st.integers(1, 4))
 def test_rounds_feature_by_feature_and_the_rest_shrinks(values, depth):
-    """A slow scalar quantizer finds the same vector; each codebook divides the error."""
+    """Not worse than a slow scalar quantizer; each codebook divides the error."""
     latent = torch.tensor([values])
     model = build(num_codebooks=depth)
     found = model.latent(model.codes_from_latent(latent))[0]
