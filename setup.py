@@ -37,6 +37,7 @@ REQUIRES = [
 EXTRAS = {
     "espeak": ["espeakng-loader"],
     "onnx": ["onnxruntime"],
+    "vocoders": ["vocos", "h5py"],
     "test": ["pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"],
     "lint": ["black", "isort", "flake8"],
 }

@@ -1,4 +1,4 @@
-"""Training model of the unit vocoder: one batch in, ESPnet's loss, stats, weight out.
+"""Training models of the unit vocoders: one batch in, ESPnet's loss, stats, weight out.
 
 Legend: B utterances, S samples, U units, D speaker embedding size, P pitch frames
 (one every 10 ms).
@@ -8,12 +8,17 @@ import torch
 import torchaudio
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
+from espnet2.train.abs_gan_espnet_model import AbsGANESPnetModel
 
+from espnet2_taste.trainable_state import TrainableState
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+from espnet2_taste.vocoder.gan_vocoder import UnitsWithSpeech
 
 
-class ESPnetUnitVocoderModel(AbsESPnetModel):
+class ESPnetUnitVocoderModel(TrainableState, AbsESPnetModel):
     """Hands batches of the trainer to a unit vocoder.
+
+    Checkpoints leave a renderer out, whose weights have a file of their own.
 
     Args:
         vocoder: The vocoder to train.
@@ -21,6 +26,8 @@ class ESPnetUnitVocoderModel(AbsESPnetModel):
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
             builds the model in the statistics stage.
     """
+
+    frozen_prefixes = ("vocoder.renderer.",)
 
     def __init__(
         self,
@@ -79,3 +86,46 @@ class ESPnetUnitVocoderModel(AbsESPnetModel):
             return speech, lengths
         speech = torchaudio.functional.resample(speech, self.fs, rate)
         return speech, lengths * rate // self.fs
+
+
+class ESPnetGanUnitVocoderModel(ESPnetUnitVocoderModel, AbsGANESPnetModel):
+    """The same for a vocoder with a discriminator and ESPnet's GAN trainer."""
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        forward_generator: bool = True,
+        **kwargs,
+    ) -> dict:
+        """Loss of the generator or of the discriminator.
+
+        Args:
+            speech: (B, S) at ``fs``.
+            speech_lengths: (B,).
+            units: (B, U), -1 at padding.
+            units_lengths: (B,).
+            spembs: (B, D).
+            forward_generator: Which of the two is asked for.
+            **kwargs: ``pitch`` and ``utt_id``, not used.
+
+        Returns:
+            ``loss``, ``stats``, ``weight`` and ``optim_idx`` (0 generator, 1 not).
+        """
+        speech, speech_lengths = self._resample(speech, speech_lengths)
+        batch = UnitsWithSpeech(units, units_lengths, spembs, speech, speech_lengths)
+        turns = (self.vocoder.generator_loss, self.vocoder.discriminator_loss)
+        names = ("generator_loss", "discriminator_loss")
+        index = 0 if forward_generator else 1
+        loss, stats = turns[index](batch)
+        stats = {name: value.detach() for name, value in stats.items()}
+        stats[names[index]] = loss.detach()
+        if forward_generator:  # what keeps the best epoch: the distance of the mels
+            stats["loss"] = stats["generator_mel"]
+        loss, stats, weight = force_gatherable(
+            (loss, stats, units.size(0)), loss.device
+        )
+        return dict(loss=loss, stats=stats, weight=weight, optim_idx=index)

@@ -9,17 +9,22 @@ Example:
         --train_data_path_and_name_and_type dump/raw/train/pitch.scp,pitch,kaldi_ark ...
 """
 
-from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+from espnet2_taste.tasks.unit_vocoder import GanUnitVocoderTask, task_of
 
 
 def get_parser():
-    """The options of ESPnet's trainer and those of the task."""
-    return UnitVocoderTask.get_parser()
+    """The options of ESPnet's trainers (``--optim2`` too) and those of the task."""
+    return GanUnitVocoderTask.get_parser()
 
 
 def main(cmd=None):
-    """Collect statistics or train, as the options say."""
-    UnitVocoderTask.main(cmd=cmd)
+    """Collect statistics or train, as the options say.
+
+    Args:
+        cmd: Arguments; those of the process when None.
+    """
+    args = get_parser().parse_args(cmd)
+    task_of(args.vocoder).main(args=args, cmd=cmd)
 
 
 if __name__ == "__main__":

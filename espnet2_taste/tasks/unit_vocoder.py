@@ -3,6 +3,8 @@
 Enters, per utterance: ``speech`` (sound), ``units`` (text_int), ``spembs`` (kaldi_ark)
 and, optionally, ``pitch`` (kaldi_ark, F0 in Hz every 10 ms, made once by
 ``espnet2_taste.bin.extract_pitch``; measured at each access where it is not given).
+A vocoder with a discriminator is trained by ``GanUnitVocoderTask``; ``main`` of
+``bin/unit_vocoder_train.py`` takes the task that the vocoder needs.
 """
 
 import argparse
@@ -10,26 +12,37 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
-from espnet2.tasks.abs_task import AbsTask
+from espnet2.tasks.abs_task import AbsTask, optim_classes
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.preprocessor import AbsPreprocessor
 from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from espnet2_taste.espnet_unit_vocoder_model import ESPnetUnitVocoderModel
+from espnet2_taste.espnet_unit_vocoder_model import (
+    ESPnetGanUnitVocoderModel,
+    ESPnetUnitVocoderModel,
+)
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-from espnet2_taste.vocoder.flow_vocoder import FlowGriffinLim, FlowHiFT
-from espnet2_taste.vocoder.unit_to_mel_griffin_lim import UnitToMelGriffinLim
+from espnet2_taste.vocoder.flow_vocoder import FlowHiFT, FlowVocoder
+from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
+from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN
+from espnet2_taste.vocoder.unit_to_mel_vocoder import (
+    UnitToMelGriffinLim,
+    UnitToMelVocoder,
+)
 
 vocoder_choices = ClassChoices(
     "vocoder",
     classes=dict(
         unit_to_mel_griffin_lim=UnitToMelGriffinLim,
-        flow_griffin_lim=FlowGriffinLim,
+        unit_to_mel=UnitToMelVocoder,
+        flow=FlowVocoder,
         flow_hift=FlowHiFT,
+        unit_hifigan=UnitHiFiGAN,
     ),
     type_check=AbsUnitVocoder,
     default="unit_to_mel_griffin_lim",
@@ -78,6 +91,7 @@ class UnitVocoderTask(AbsTask):
     num_optimizers: int = 1
     class_choices_list = [vocoder_choices]
     trainer = Trainer
+    model_class = ESPnetUnitVocoderModel
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser):
@@ -127,4 +141,44 @@ class UnitVocoderTask(AbsTask):
     def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
         """Build the vocoder that the options describe."""
         vocoder = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
-        return ESPnetUnitVocoderModel(vocoder=vocoder, **args.model_conf)
+        return cls.model_class(vocoder=vocoder, **args.model_conf)
+
+
+class GanUnitVocoderTask(UnitVocoderTask):
+    """Trains a ``--vocoder`` that has a discriminator, with ESPnet's GAN trainer."""
+
+    num_optimizers: int = 2
+    trainer = GANTrainer
+    model_class = ESPnetGanUnitVocoderModel
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: ESPnetGanUnitVocoderModel
+    ) -> list[torch.optim.Optimizer]:
+        """One optimizer (``--optim``) for the generator, ``--optim2`` for the rest."""
+        parts = (model.vocoder.generator, model.vocoder.discriminator)
+        choices = ((args.optim, args.optim_conf), (args.optim2, args.optim2_conf))
+        for name, _ in choices:
+            if name not in optim_classes:
+                raise ValueError(
+                    f"--optim is '{name}', expected one of {sorted(optim_classes)}"
+                )
+        return [
+            optim_classes[name](part.parameters(), **conf)
+            for part, (name, conf) in zip(parts, choices)
+        ]
+
+
+def task_of(vocoder: str) -> type[UnitVocoderTask]:
+    """The task that trains a vocoder.
+
+    Args:
+        vocoder: In ``vocoder_choices``.
+
+    Returns:
+        The task class.
+    """
+    has_discriminator = issubclass(
+        vocoder_choices.get_class(vocoder), AbsGanUnitVocoder
+    )
+    return GanUnitVocoderTask if has_discriminator else UnitVocoderTask

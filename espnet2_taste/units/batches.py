@@ -6,7 +6,7 @@ on the lengths only, so every run makes the same batches.
 Legend: B utterances, S samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,22 @@ class SpeechBatch:
     def to(self, device: str) -> "SpeechBatch":
         """The same batch on another device."""
         return SpeechBatch(self.names, self.speech.to(device), self.lengths.to(device))
+
+
+def padded_units(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Units of single utterances as a batch.
+
+    Args:
+        rows: Units (U,) of each utterance.
+
+    Returns:
+        Units (B, U) int64, -1 at padding, and their lengths (B,).
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    return (
+        torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1),
+        lengths,
+    )
 
 
 def speech_batches(

@@ -12,6 +12,7 @@ import torch
 
 from espnet2_taste.tokenizer.logmel import SAMPLE_RATE, WINDOW_SAMPLES, WhisperLogMel
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.batches import padded_units
 from espnet2_taste.units.onnx_graph import OnnxGraph, single_waves
 
 FEATURE = "S3 speech units"
@@ -72,12 +73,8 @@ class S3Units(AbsUnitExtractor):
         waves = single_waves(
             speech, speech_lengths, self.sample_rate, FEATURE, WINDOW_SAMPLES
         )
-        rows = [self._units(wave) for wave in waves]
-        lengths = torch.tensor([len(row) for row in rows], device=speech.device)
-        units = torch.nn.utils.rnn.pad_sequence(
-            rows, batch_first=True, padding_value=-1
-        )  # (B, U)
-        return units.to(speech.device), lengths
+        units, lengths = padded_units([self._units(wave) for wave in waves])
+        return units.to(speech.device), lengths.to(speech.device)
 
     def _units(self, wave: torch.Tensor) -> torch.Tensor:
         """Units (U,) of one utterance (S,)."""

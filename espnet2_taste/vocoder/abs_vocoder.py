@@ -6,6 +6,7 @@ through ``synthesize``; nothing outside this folder needs to know which one it i
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 
@@ -121,3 +122,28 @@ def length_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
     """
     positions = torch.arange(max_length, device=lengths.device)
     return positions[None, :] < lengths[:, None]
+
+
+def by_length(
+    network: Callable[[torch.Tensor, int], torch.Tensor],
+    lengths: torch.Tensor,
+    hop: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a network that would hear padding on utterances of one length at a time.
+
+    Args:
+        network: From a mask of utterances (B,) and their common length to their
+            waves (b, S).
+        lengths: Valid frames, (B,).
+        hop: Samples a frame.
+
+    Returns:
+        Waves (B, S), zero at padding, and lengths (B,).
+    """
+    samples = lengths * hop
+    groups = [(length, lengths == length) for length in lengths.unique().tolist()]
+    made = [(rows, network(rows, length)) for length, rows in groups]
+    waves = made[0][1].new_zeros(len(lengths), int(samples.max()))
+    for rows, wave in made:
+        waves[rows, : wave.size(1)] = wave
+    return waves, samples

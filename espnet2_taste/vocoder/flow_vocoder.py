@@ -1,24 +1,21 @@
 """Unit vocoders around the flow: units to log-mel by flow matching, then a renderer.
 
 ``FlowHiFT`` is the published voice generator (parameters ``flow.*`` and ``hift.*``);
-``FlowGriffinLim`` trains and speaks without a neural vocoder. Both train the flow on
-log-mel; ``FlowHiFT`` can also train its HiFT, which is left alone by default because
-a generator from a checkpoint is better than what a spectral loss alone makes.
+``FlowVocoder`` speaks with any renderer. Both train the flow on log-mel; ``FlowHiFT``
+can also train its HiFT, which is left alone by default because a generator from a
+checkpoint is better than what a spectral loss alone makes.
 
 Legend: B utterances, U units, D speaker embedding size, T mel frames, M mel bands,
 S samples, P pitch frames (one every 10 ms).
 """
 
-from abc import abstractmethod
-
 import torch
 from torch.nn import functional
 
-from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder, length_mask
+from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.flow import UnitFlow
-from espnet2_taste.vocoder.griffin_lim import GriffinLim
 from espnet2_taste.vocoder.hift import HiFTGenerator
-from espnet2_taste.vocoder.log_mel import LogMel
+from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
 
 PUBLISHED_MEL = dict(
     sample_rate=22050,
@@ -29,11 +26,10 @@ PUBLISHED_MEL = dict(
     fmax=8000.0,
     center=False,
 )
-PITCH_RATE = 100.0
 
 
-class FlowVocoder(AbsUnitVocoder):
-    """Units to log-mel; a subclass turns log-mel into a waveform.
+class FlowVocoder(MelVocoder):
+    """Units to log-mel by flow matching, then a renderer.
 
     Args:
         num_units: Size of the unit inventory.
@@ -41,6 +37,8 @@ class FlowVocoder(AbsUnitVocoder):
         unit_rate: Units a second.
         mel_conf: Options of ``LogMel``; the published ones where not given.
         flow_conf: Options of ``UnitFlow`` but the three sizes above.
+        renderer: In ``renderer_choices``; None if the subclass has one of its own.
+        renderer_conf: Options of the renderer.
     """
 
     def __init__(
@@ -50,23 +48,16 @@ class FlowVocoder(AbsUnitVocoder):
         unit_rate: float = 50.0,
         mel_conf: dict | None = None,
         flow_conf: dict | None = None,
+        renderer: str | None = "griffin_lim",
+        renderer_conf: dict | None = None,
     ):
-        super().__init__()
-        self.num_units = num_units
-        self.spembs_size = spembs_size
-        self.unit_rate = unit_rate
-        self.log_mel = LogMel(**{**PUBLISHED_MEL, **(mel_conf or {})})
-        self.sample_rate = self.log_mel.sample_rate
-        self.hop_length = self.log_mel.hop_length
+        mel_conf = {**PUBLISHED_MEL, **(mel_conf or {})}
+        super().__init__(
+            num_units, spembs_size, unit_rate, mel_conf, renderer, renderer_conf
+        )
         self.flow = UnitFlow(
             num_units, spembs_size, self.log_mel.n_mels, **(flow_conf or {})
         )
-
-    @abstractmethod
-    def render(
-        self, mel: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel (B, M, T) of these lengths (B,) to waves (B, S) and lengths (B,)."""
 
     def mel_lengths(self, units_lengths: torch.Tensor) -> torch.Tensor:
         """Whole mel frames (B,) that units_lengths (B,) units last."""
@@ -90,48 +81,13 @@ class FlowVocoder(AbsUnitVocoder):
         )
         return loss, dict(flow=loss)
 
-    @torch.no_grad()
-    def synthesize(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        noise: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Speak the units; see ``AbsUnitVocoder.synthesize``.
-
-        Args:
-            units: (B, U).
-            units_lengths: (B,).
-            spembs: (B, D).
-            noise: Start of the flow, (B, M, T); None draws it from the flow's seed.
-
-        Returns:
-            Waveforms (B, S) and lengths (B,).
-        """
-        units = self.check_inputs(units, units_lengths, spembs)
+    def predict(
+        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+    ) -> PredictedMel:
+        """See ``MelVocoder.predict``."""
         lengths = self.mel_lengths(units_lengths)
-        mel = self.flow.synthesize(units, units_lengths, spembs, lengths, noise)
-        return self.render(mel, lengths)
-
-
-class FlowGriffinLim(FlowVocoder):
-    """Flow matching, then Griffin-Lim.
-
-    Args:
-        griffin_lim_conf: Options of ``GriffinLim``.
-        **flow_vocoder_conf: Options of ``FlowVocoder``.
-    """
-
-    def __init__(self, griffin_lim_conf: dict | None = None, **flow_vocoder_conf):
-        super().__init__(**flow_vocoder_conf)
-        self.griffin_lim = GriffinLim(self.log_mel, **(griffin_lim_conf or {}))
-
-    def render(
-        self, mel: torch.Tensor, lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See ``FlowVocoder.render``."""
-        return self.griffin_lim(mel.transpose(1, 2), lengths)
+        mel = self.flow.synthesize(units, units_lengths, spembs, lengths)
+        return PredictedMel(mel.transpose(1, 2), lengths)
 
 
 class FlowHiFT(FlowVocoder):
@@ -141,7 +97,7 @@ class FlowHiFT(FlowVocoder):
         hift_conf: Options of ``HiFTGenerator`` but mel size and sample rate.
         hift_weight: Weight of the loss that trains HiFT on true mels; 0 freezes it.
         hift_frames: Mel frames of each utterance that this loss looks at.
-        **flow_vocoder_conf: Options of ``FlowVocoder``.
+        **flow_vocoder_conf: Options of ``FlowVocoder`` but the renderer.
 
     Raises:
         ValueError: HiFT's stages do not multiply to the mel's hop.
@@ -154,7 +110,7 @@ class FlowHiFT(FlowVocoder):
         hift_frames: int = 32,
         **flow_vocoder_conf,
     ):
-        super().__init__(**flow_vocoder_conf)
+        super().__init__(renderer=None, **flow_vocoder_conf)
         self.hift = HiFTGenerator(
             self.log_mel.n_mels, self.sample_rate, **(hift_conf or {})
         )
@@ -218,13 +174,12 @@ class FlowHiFT(FlowVocoder):
         return mel_error + f0_error, dict(hift_mel_l1=mel_error, hift_f0_l1=f0_error)
 
     def render(
-        self, mel: torch.Tensor, lengths: torch.Tensor
+        self, mel: torch.Tensor, lengths: torch.Tensor, f0: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See ``FlowVocoder.render``; utterances of one length run as one batch."""
-        samples = lengths * self.hop_length
-        waves = mel.new_zeros(mel.size(0), int(samples.max()))
-        for length in lengths.unique().tolist():
-            rows = lengths == length
-            wave = self.hift(mel[rows, :, :length])
-            waves[rows, : wave.size(1)] = wave
-        return waves * length_mask(samples, waves.size(1)), samples
+        """See ``MelVocoder.render``; utterances of one length run as one batch."""
+        mel = mel.transpose(1, 2)  # (B, M, T)
+        return by_length(
+            lambda rows, length: self.hift(mel[rows, :, :length]),
+            lengths,
+            self.hop_length,
+        )

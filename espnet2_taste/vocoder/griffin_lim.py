@@ -11,6 +11,7 @@ Every item is followed by silence, so a batch gives what its items give alone.
 
 import torch
 
+from espnet2_taste.vocoder.abs_renderer import AbsRenderer
 from espnet2_taste.vocoder.abs_vocoder import length_mask
 from espnet2_taste.vocoder.excitation import voice_source
 from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
@@ -44,7 +45,7 @@ def invert_mel(
     return magnitude
 
 
-class GriffinLim(torch.nn.Module):
+class GriffinLim(AbsRenderer):
     """Log-mel (and F0) to waveform; no parameters.
 
     Args:
@@ -63,10 +64,9 @@ class GriffinLim(torch.nn.Module):
         inversion_iters: int = 10,
         seed: int = 0,
     ):
-        super().__init__()
+        super().__init__(mel)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), found {momentum}")
-        self.mel = mel
         self.num_iters = num_iters
         self.momentum = momentum
         self.inversion_iters = inversion_iters

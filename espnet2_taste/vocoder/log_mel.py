@@ -23,6 +23,9 @@ class LogMel(torch.nn.Module):
         fmax: Upper edge of the last band, Hz; None means half the sample rate.
         center: Frame j is centred on sample ``j * hop_length`` (F = S // hop + 1);
             otherwise frames tile the speech (F = S // hop), as the published flow has.
+        mel_scale: ``slaney`` or ``htk``.
+        mel_norm: ``slaney`` gives every band the same area; None the same height.
+        floor: Smallest magnitude.
     """
 
     def __init__(
@@ -35,6 +38,9 @@ class LogMel(torch.nn.Module):
         fmin: float = 0.0,
         fmax: float | None = None,
         center: bool = True,
+        mel_scale: str = "slaney",
+        mel_norm: str | None = "slaney",
+        floor: float = FLOOR,
     ):
         super().__init__()
         if not hop_length <= win_length <= n_fft:
@@ -47,16 +53,21 @@ class LogMel(torch.nn.Module):
         self.win_length = win_length
         self.hop_length = hop_length
         self.n_mels = n_mels
+        self.fmin = float(fmin)
+        self.fmax = float(fmax or sample_rate / 2)
         self.center = center
+        self.mel_scale = mel_scale
+        self.mel_norm = mel_norm
+        self.floor = floor
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
         filters = torchaudio.functional.melscale_fbanks(
             n_fft // 2 + 1,
-            f_min=fmin,
-            f_max=fmax or sample_rate / 2,
+            f_min=self.fmin,
+            f_max=self.fmax,
             n_mels=n_mels,
             sample_rate=sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
+            norm=mel_norm,
+            mel_scale=mel_scale,
         )
         self.register_buffer("filters", filters, persistent=False)  # (K, M)
 
@@ -90,7 +101,7 @@ class LogMel(torch.nn.Module):
         lengths = self.frame_lengths(speech_lengths)
         frames = torch.arange(mel.size(1), device=mel.device)
         mel = mel.masked_fill((frames[None, :] >= lengths[:, None]).unsqueeze(2), 0.0)
-        return mel.clamp(min=FLOOR).log(), lengths
+        return mel.clamp(min=self.floor).log(), lengths
 
     def stft(self, padded: torch.Tensor) -> torch.Tensor:
         """Complex spectrum (B, K, F) of speech that carries its own padding (B, S)."""

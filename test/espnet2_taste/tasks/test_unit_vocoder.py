@@ -5,10 +5,9 @@ import soundfile
 import torch
 import yaml
 
-from espnet2_taste.bin import extract_pitch
+from espnet2_taste.bin import extract_pitch, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import (
     UnitVocoderPreprocessor,
-    UnitVocoderTask,
     vocoder_choices,
 )
 from espnet2_taste.vocoder.loading import load_unit_vocoder
@@ -73,7 +72,7 @@ def run_task(data_dir, work_dir, output, pitch=False, **options):
         shapes = work_dir / "stats" / name / "speech_shape"
         source = str(shapes) if shapes.is_file() else f"{data_dir}/wav.scp"
         cmd += [f"--{name}_shape_file", source]
-    UnitVocoderTask.main(cmd=cmd)
+    unit_vocoder_train.main(cmd)
 
 
 @pytest.fixture(scope="module")
@@ -165,14 +164,36 @@ FLOW = dict(
         decoder_conf=dict(num_steps=1),
     ),
 )
+GAN = dict(
+    num_units=12,
+    spembs_size=4,
+    embed_size=8,
+    segment_units=6,
+    hifigan_conf=dict(
+        channels=8,
+        upsample_scales=[10, 8, 8],
+        upsample_kernel_sizes=[20, 16, 16],
+        resblock_kernel_sizes=[3],
+        resblock_dilations=[[1]],
+    ),
+    discriminator_conf=dict(
+        scales=1,
+        scale_discriminator_params=dict(
+            channels=8, max_downsample_channels=8, max_groups=2, downsample_scales=[4]
+        ),
+        periods=[2],
+        period_discriminator_params=dict(channels=4, max_downsample_channels=8),
+    ),
+)
 FLOW_CHOICES = dict(
-    flow_griffin_lim=dict(griffin_lim_conf=dict(num_iters=1)),
+    flow=dict(renderer_conf=dict(num_iters=1)),
     flow_hift=dict(hift_conf=dict(base_channels=8, f0_channels=4)),
 )
 
 
 def test_every_choice_is_tested_here():
-    assert {"unit_to_mel_griffin_lim", *FLOW_CHOICES} == set(vocoder_choices.classes)
+    tested = {"unit_to_mel_griffin_lim", "unit_to_mel", "unit_hifigan", *FLOW_CHOICES}
+    assert tested == set(vocoder_choices.classes)
 
 
 @pytest.mark.parametrize("name", FLOW_CHOICES)
@@ -203,3 +224,19 @@ def test_flow_trains_from_given_weights_and_speaks(data_dir, tmp_path, name):
     )
     assert lengths.tolist() == [int(4 / 25 * 22050 / 256) * 256]
     assert torch.isfinite(wave).all()
+
+
+def test_a_vocoder_with_a_discriminator_trains_resumes_and_speaks(data_dir, tmp_path):
+    options = dict(vocoder="unit_hifigan", vocoder_conf=GAN, batch_type="unsorted")
+    options |= dict(optim2="adam", optim2_conf=dict(lr=1.0e-3))
+    run_task(data_dir, tmp_path, "exp", max_epoch=1, **options)
+    first = torch.load(tmp_path / "exp" / "1epoch.pth", weights_only=True)
+    run_task(data_dir, tmp_path, "exp", max_epoch=2, resume=True, **options)
+    second = torch.load(tmp_path / "exp" / "2epoch.pth", weights_only=True)
+    changed = {k.split(".")[1] for k in first if not torch.equal(first[k], second[k])}
+    assert changed == {"generator", "discriminator"}
+    vocoder = load_unit_vocoder(tmp_path / "exp")
+    wave, lengths = vocoder.synthesize(
+        torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.ones(1, 4)
+    )
+    assert lengths.tolist() == [4 * 640] and torch.isfinite(wave).all()

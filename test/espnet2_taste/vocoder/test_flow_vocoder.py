@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet2_taste.vocoder.flow_vocoder import FlowGriffinLim, FlowHiFT
+from espnet2_taste.vocoder.flow_vocoder import FlowHiFT, FlowVocoder
 
 FLOW = dict(
     encoder_size=16,
@@ -17,13 +17,11 @@ COMMON = dict(num_units=20, spembs_size=6, flow_conf=FLOW)
 HIFT = dict(base_channels=16, f0_channels=8)
 
 
-@pytest.fixture(scope="module", params=["flow_griffin_lim", "flow_hift"])
+@pytest.fixture(scope="module", params=["flow", "flow_hift"])
 def vocoder(request):
     torch.manual_seed(0)
     build = dict(
-        flow_griffin_lim=lambda: FlowGriffinLim(
-            griffin_lim_conf=dict(num_iters=2), **COMMON
-        ),
+        flow=lambda: FlowVocoder(renderer_conf=dict(num_iters=2), **COMMON),
         flow_hift=lambda: FlowHiFT(hift_conf=HIFT, **COMMON),
     )
     return build[request.param]().eval()

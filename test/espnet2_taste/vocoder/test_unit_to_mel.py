@@ -7,7 +7,7 @@ from espnet2_taste.vocoder.unit_to_mel import (
     UnitToMel,
     harmonic_features,
 )
-from espnet2_taste.vocoder.unit_to_mel_griffin_lim import (
+from espnet2_taste.vocoder.unit_to_mel_vocoder import (
     UnitToMelGriffinLim,
     frames_per_unit,
 )

@@ -1,4 +1,4 @@
-"""The recipe's small vocoder: a trained units-to-mel model, then Griffin-Lim.
+"""The recipe's small vocoder: a trained units-to-mel model, then a renderer.
 
 Legend: B utterances, U units, R mel frames a unit, F frames, M mel bands, S samples,
 D speaker embedding size. Unit u covers mel frames offset + u R .. offset + u R + R - 1:
@@ -7,14 +7,12 @@ an encoder whose first output is centred later than R / 2 frames needs an offset
 
 import torch
 
-from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder, length_mask
-from espnet2_taste.vocoder.griffin_lim import GriffinLim
-from espnet2_taste.vocoder.log_mel import LogMel
+from espnet2_taste.vocoder.abs_vocoder import length_mask
+from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import REFERENCE_F0, MelPrediction, UnitToMel
 
 MEL_MEAN = -5.0
 MEL_SCALE = 2.0
-PITCH_RATE = 100.0
 
 
 def frames_per_unit(sample_rate: int, hop_length: int, unit_rate: float) -> int:
@@ -45,8 +43,8 @@ def frames_per_unit(sample_rate: int, hop_length: int, unit_rate: float) -> int:
     return round(ratio)
 
 
-class UnitToMelGriffinLim(AbsUnitVocoder):
-    """Units to F0 and log-mel by a small network, then to a wave by Griffin-Lim.
+class UnitToMelVocoder(MelVocoder):
+    """Units to F0 and log-mel by a small network, then to a wave by a renderer.
 
     Args:
         num_units: Size of the unit inventory.
@@ -57,7 +55,8 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
         voicing_weight: Of the voicing loss.
         mel_conf: Options of ``LogMel``.
         network_conf: Options of ``UnitToMel``.
-        griffin_lim_conf: Options of ``GriffinLim``.
+        renderer: In ``renderer_choices``.
+        renderer_conf: Options of the renderer.
     """
 
     def __init__(
@@ -70,17 +69,15 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
         voicing_weight: float = 0.5,
         mel_conf: dict | None = None,
         network_conf: dict | None = None,
-        griffin_lim_conf: dict | None = None,
+        renderer: str = "griffin_lim",
+        renderer_conf: dict | None = None,
     ):
-        super().__init__()
-        self.num_units = num_units
-        self.spembs_size = spembs_size
+        super().__init__(
+            num_units, spembs_size, unit_rate, mel_conf, renderer, renderer_conf
+        )
         self.frame_offset = frame_offset
         self.pitch_weight = pitch_weight
         self.voicing_weight = voicing_weight
-        self.log_mel = LogMel(**(mel_conf or {}))
-        self.sample_rate = self.log_mel.sample_rate
-        self.hop_length = self.log_mel.hop_length
         self.frames_per_unit = frames_per_unit(
             self.sample_rate, self.hop_length, unit_rate
         )
@@ -91,7 +88,6 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
             self.frames_per_unit,
             **(network_conf or {}),
         )
-        self.griffin_lim = GriffinLim(self.log_mel, **(griffin_lim_conf or {}))
 
     def forward(
         self,
@@ -113,20 +109,13 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
         mask = length_mask(torch.minimum(prediction.lengths, known), num_frames)
         return self._losses(prediction, (mel - MEL_MEAN) / MEL_SCALE, f0, mask)
 
-    @torch.no_grad()
-    def synthesize(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Speak the units; see ``AbsUnitVocoder.synthesize``."""
-        units = self.check_inputs(units, units_lengths, spembs)
-        prediction = self.network(units, units_lengths, spembs)
-        mel = prediction.mel * MEL_SCALE + MEL_MEAN
-        wave, lengths = self.griffin_lim(mel, prediction.lengths, prediction.f0)
-        lead = self.frame_offset * self.hop_length
-        return torch.nn.functional.pad(wave, (lead, 0)), lengths + lead
+    def predict(
+        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+    ) -> PredictedMel:
+        """See ``MelVocoder.predict``."""
+        found = self.network(units, units_lengths, spembs)
+        mel = found.mel * MEL_SCALE + MEL_MEAN
+        return PredictedMel(mel, found.lengths, found.f0, self.frame_offset)
 
     def _frames_of_units(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Frames offset .. offset + num_frames of (B, F, M), zeros past its end."""
@@ -172,3 +161,15 @@ class UnitToMelGriffinLim(AbsUnitVocoder):
             voicing_error=wrong,
         )
         return loss, stats
+
+
+class UnitToMelGriffinLim(UnitToMelVocoder):
+    """The same with Griffin-Lim, which needs no other file.
+
+    Args:
+        griffin_lim_conf: Options of ``GriffinLim``.
+        **unit_to_mel_conf: Options of ``UnitToMelVocoder`` but the renderer.
+    """
+
+    def __init__(self, griffin_lim_conf: dict | None = None, **unit_to_mel_conf):
+        super().__init__(renderer_conf=griffin_lim_conf, **unit_to_mel_conf)

@@ -1,0 +1,100 @@
+"""What every mel renderer offers: log-mel in, waveform out.
+
+Legend: B utterances, F frames, M mel bands, S = F * hop samples. A renderer belongs to
+one mel front end: what it needs of it (sample rate, hop, bands) is checked when it is
+built, and both numbers are named when they differ. A renderer never trains; its weights
+come from its own file and are not in the checkpoint of the vocoder.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+
+from espnet2_taste.vocoder.log_mel import LogMel
+
+SHORTEST = 16
+
+
+class AbsRenderer(torch.nn.Module, ABC):
+    """Log-mel to a waveform.
+
+    Args:
+        mel: The front end that the log-mel comes from.
+    """
+
+    def __init__(self, mel: LogMel):
+        super().__init__()
+        self.mel = mel
+
+    @abstractmethod
+    def forward(
+        self,
+        log_mel: torch.Tensor,
+        lengths: torch.Tensor,
+        f0: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Synthesize a batch. Deterministic; a batch gives what its items give alone.
+
+        Args:
+            log_mel: (B, F, M).
+            lengths: Valid frames, (B,).
+            f0: Hz, 0 where unvoiced, (B, F), for renderers that can use it.
+
+        Returns:
+            Waveforms (B, S), zero at padding, and lengths (B,).
+        """
+
+
+class SingleRenderer(AbsRenderer):
+    """A renderer that gets utterances one by one, as its network would hear padding.
+
+    Utterances of fewer than ``SHORTEST`` frames, which some networks cannot mirror at
+    the edges, are followed by silence.
+    """
+
+    @abstractmethod
+    def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel of one utterance (F, M) to its waveform (S',), S' near F * hop."""
+
+    @torch.no_grad()
+    def forward(
+        self,
+        log_mel: torch.Tensor,
+        lengths: torch.Tensor,
+        f0: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``AbsRenderer.forward``."""
+        samples = lengths * self.mel.hop_length
+        waves = log_mel.new_zeros(len(log_mel), int(samples.max()))
+        for row, frames, size in zip(range(len(waves)), lengths, samples):
+            mel, missing = log_mel[row, :frames], max(0, SHORTEST - int(frames))
+            silence = mel.new_full((missing, mel.size(1)), math.log(self.mel.floor))
+            wave = self.render_one(torch.cat([mel, silence]))[:size]
+            waves[row, : len(wave)] = wave.clamp(-1.0, 1.0)
+        return waves, samples
+
+
+def check_front_end(mel: LogMel, wanted: Mapping[str, object], source: str) -> None:
+    """Refuse a mel front end that a renderer was not trained on.
+
+    Args:
+        mel: Of the vocoder.
+        wanted: Attribute of ``LogMel`` -> value of the renderer.
+        source: File that says so, for errors.
+
+    Raises:
+        ValueError: They differ; all differences are named.
+    """
+    different = [
+        f"{name}: {getattr(mel, name)}, expected {value}"
+        for name, value in wanted.items()
+        if getattr(mel, name) != value
+    ]
+    if different:
+        raise ValueError(
+            f"the mel of the unit vocoder is not the one of {source}: "
+            f"{'; '.join(different)}. Change vocoder_conf.mel_conf and train again, or "
+            "name another renderer"
+        )
