@@ -1,0 +1,166 @@
+"""What a sequence layout is: utterance -> grid, grid -> utterance, and its grammar.
+
+Enters: an :class:`~espnet2_taste.slm.layouts.utterance.Utterance`. Leaves: a
+:class:`Grid` of ids with the weight of each cell in the loss; and back. The package
+docstring describes the idea.
+
+Legend: T rows, S streams, X ids of a stream.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from espnet2_taste.slm.layouts.streams import IdSet, Inventory, Stream
+from espnet2_taste.slm.layouts.utterance import Row, Utterance
+
+HOLE = -1
+"""A cell of a prompt that is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """An utterance in rows.
+
+    Attributes:
+        ids: (T, S) int64.
+        weights: Weight of each cell in the loss, (T, S) float32.
+        padding: True at cells that carry nothing, (T, S) bool.
+        tail: Units that no row holds: the target of a CTC head.
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+    padding: np.ndarray
+    tail: Row = ()
+
+
+class AbsLayout(ABC):
+    """A sequence layout; subclasses are small and have no parameters.
+
+    Args:
+        inventory: What ids are drawn from.
+
+    Attributes:
+        streams: The columns, in the order in which a row is written.
+        needs: Fields of an utterance that must be given besides words and units.
+        deduplicates: Decoded units stand for runs of unknown length.
+        switches: Kinds that leave speech for text: banned to keep on speaking.
+    """
+
+    streams: tuple[Stream, ...]
+    needs: frozenset[str] = frozenset()
+    deduplicates: bool = False
+    switches: frozenset[str] = frozenset()
+
+    def __init__(self, inventory: Inventory):
+        self.inventory = inventory
+
+    @abstractmethod
+    def encode(
+        self, utterance: Utterance, rng: np.random.Generator | None = None
+    ) -> Grid:
+        """Lay an utterance out.
+
+        Args:
+            utterance: With all that the layout needs.
+            rng: For layouts with chance in them; without it they take the form that
+                is scored.
+
+        Returns:
+            A complete grid.
+        """
+
+    @abstractmethod
+    def prompt(self, utterance: Utterance) -> np.ndarray:
+        """Lay a beginning out, to be continued.
+
+        Args:
+            utterance: The beginning, see ``Utterance.first``.
+
+        Returns:
+            Ids with ``HOLE`` where a stream has come to its end before the others,
+            (T, S).
+        """
+
+    @abstractmethod
+    def decode(self, ids: np.ndarray, tail: Row = ()) -> Utterance:
+        """Recover the utterance from a grid, or what is there of it from its beginning.
+
+        Args:
+            ids: Rows that the grammar accepts, (T, S).
+            tail: Units of a CTC head.
+
+        Returns:
+            What the layout keeps.
+        """
+
+    @abstractmethod
+    def start(self) -> Any:
+        """The state before the first row: a frozen value."""
+
+    @abstractmethod
+    def allowed(self, state: Any, row: Sequence[int]) -> IdSet:
+        """What may come next.
+
+        Args:
+            state: Before this row.
+            row: Cells of this row that are written, fewer than S.
+
+        Returns:
+            Ids of stream ``len(row)``.
+        """
+
+    @abstractmethod
+    def advance(self, state: Any, row: Sequence[int]) -> Any:
+        """The state after a row.
+
+        Args:
+            state: Before it.
+            row: S ids that were allowed.
+        """
+
+    @abstractmethod
+    def final(self, state: Any) -> bool:
+        """Whether the utterance is complete."""
+
+    def resume(self, state: Any) -> Any:
+        """The state from which the text of a prompt goes on: with a new word.
+
+        Args:
+            state: Before the first row whose first stream is not known.
+        """
+        return state
+
+    def rows_per_second(self, unit_rate: float) -> float:
+        """Rows that a second of speech takes at most, to limit generation."""
+        return unit_rate
+
+
+def run_grammar(layout: AbsLayout, ids: np.ndarray) -> Any:
+    """Walk through rows.
+
+    Args:
+        layout: Whose grammar.
+        ids: (T, S), no holes.
+
+    Returns:
+        The state after them.
+
+    Raises:
+        ValueError: A cell is not allowed.
+    """
+    state = layout.start()
+    for number, row in enumerate(ids.tolist()):
+        for index, stream in enumerate(layout.streams):
+            allowed = layout.allowed(state, row[:index])
+            if not stream.has(allowed, row[index]):
+                raise ValueError(
+                    f"row {number}, stream '{stream.name}': id {row[index]} is not "
+                    f"one of {sorted(allowed.kinds)}; the grid is none of this layout"
+                )
+        state = layout.advance(state, row)
+    return state

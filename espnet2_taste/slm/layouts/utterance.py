@@ -1,0 +1,120 @@
+"""One utterance as the layouts see it: plain data, no tensors.
+
+Enters: ids of words, units and times. Leaves: the same, cut or deduplicated.
+
+Legend: W words, U frames of units, Q codebooks of a unit, C codebooks of a word code.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+Row = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Text and speech of an utterance; what a layout does not keep stays empty.
+
+    Attributes:
+        words: Text ids of each word, W tuples of at least one id.
+        units: Speech units, U tuples of Q ids.
+        unit_rate: Units a second.
+        word_times: Start and end of each word in seconds, W pairs, or empty.
+        codes: Word-level codes, W tuples of C ids, or empty.
+        pitch: Pitch tokens, or empty.
+        pitch_rate: Pitch tokens a second.
+        style: Style tokens, or empty.
+        style_rate: Style tokens a second.
+    """
+
+    words: tuple[Row, ...] = ()
+    units: tuple[Row, ...] = ()
+    unit_rate: float = 25.0
+    word_times: tuple[tuple[float, float], ...] = ()
+    codes: tuple[Row, ...] = ()
+    pitch: Row = ()
+    pitch_rate: float = 12.5
+    style: Row = ()
+    style_rate: float = 1.0
+
+    @property
+    def tokens(self) -> Row:
+        """Text ids of all words in a row."""
+        return tuple(token for word in self.words for token in word)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the units."""
+        return len(self.units) / self.unit_rate
+
+    def frame(self, time: float) -> int:
+        """Frame that begins nearest to a time, 0 .. U."""
+        return min(max(round(time * self.unit_rate), 0), len(self.units))
+
+    def word_frames(self) -> tuple[int, ...]:
+        """Cut the frames at word starts: word w owns frames [w] to [w + 1].
+
+        Silence belongs to the word before it, at the beginning to the first word.
+
+        Returns:
+            W + 1 frames, not decreasing, from 0 to U.
+
+        Raises:
+            ValueError: Times and words differ in number.
+        """
+        if len(self.word_times) != len(self.words):
+            raise ValueError(
+                f"expected the times of {len(self.words)} words, found "
+                f"{len(self.word_times)}: align the set (stage 4) and give its ctm"
+            )
+        frames = [0]
+        for start, _ in self.word_times[1:]:
+            frames.append(max(frames[-1], self.frame(start)))
+        return (*frames, len(self.units))
+
+    def first(self, count: int) -> "Utterance":
+        """Cut behind a word: the beginning that a prompt consists of.
+
+        Args:
+            count: Words to keep, 1 .. W.
+
+        Returns:
+            These words and the speech up to the end of the last one.
+
+        Raises:
+            ValueError: No such word, or no times to cut at.
+        """
+        if not 1 <= count <= len(self.words):
+            raise ValueError(
+                f"a prompt of {count} words was asked for, the utterance has "
+                f"{len(self.words)}: ask for fewer"
+            )
+        self.word_frames()  # checks the times
+        end = self.word_times[count - 1][1]
+        frames = max(self.frame(end), 1)
+        seconds = frames / self.unit_rate
+        return replace(
+            self,
+            words=self.words[:count],
+            units=self.units[:frames],
+            word_times=self.word_times[:count],
+            codes=self.codes[:count],
+            pitch=self.pitch[: -int(-seconds * self.pitch_rate // 1)],
+            style=self.style[: -int(-seconds * self.style_rate // 1)],
+        )
+
+
+def deduplicate(items: Sequence[Hashable]) -> tuple:
+    """Leave one of each run of equal items.
+
+    Example:
+        >>> deduplicate([7, 7, 2, 7])
+        (7, 2, 7)
+    """
+    return tuple(item for item, _ in groupby(items))
+
+
+def run_lengths(items: Sequence[Hashable]) -> tuple[int, ...]:
+    """Lengths of the runs of equal items, as many as :func:`deduplicate` leaves."""
+    return tuple(len(list(run)) for _, run in groupby(items))
