@@ -142,11 +142,19 @@ def run(args: argparse.Namespace) -> None:
     if not waiting:
         print("taste_resynthesize: all sets are done")
         return
+    from espnet2_taste.tasks import fitting
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
     device = "cuda" if args.ngpu else "cpu"
     source = build_source(args, device)
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    if args.taste_exp:
+        fitting.check_speakable(
+            source.generator.encoder.model.unit_decoder,
+            vocoder,
+            args.taste_exp,
+            args.unit_vocoder_exp,
+        )
     for name, path in waiting.items():
         count = resynthesize_set(source, vocoder, Path(args.dump_dir) / name, path)
         print(f"{path}: {count} utterances")

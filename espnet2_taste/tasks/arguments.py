@@ -91,6 +91,20 @@ def text_tokenizer_options(args: argparse.Namespace) -> dict:
     return {**{name: getattr(args, name) for name in names}, **word_options(args)}
 
 
+def add_units_dir_argument(group) -> None:
+    """Add where stage 5 has written what units and speaker embeddings are.
+
+    Args:
+        group: Group (or parser) that receives the option.
+    """
+    group.add_argument(
+        "--units_dir",
+        type=str_or_none,
+        default=None,
+        help="From fit_units; gives num_units and spembs_size, or checks them",
+    )
+
+
 def add_causal_lm_arguments(group) -> None:
     """Add a Hugging Face causal LM and its tokenizer.
 

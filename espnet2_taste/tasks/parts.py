@@ -88,8 +88,9 @@ def build_part(
     Raises:
         ValueError: A name or an option is unknown or missing.
     """
-    class_ = choices.get_class(getattr(args, choices.name))
-    conf: Mapping = getattr(args, f"{choices.name}_conf")
+    # experiments of a time before this family existed used its default
+    class_ = choices.get_class(getattr(args, choices.name, choices.default))
+    conf: Mapping = getattr(args, f"{choices.name}_conf", {})
     check_options(choices, class_, list(conf))
     try:
         return class_(*sizes, **(given | dict(conf)))

@@ -8,7 +8,7 @@ and the quantizer, but not the frozen text LM.
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from espnet2_taste.tasks.arguments import (
     word_options,
 )
 from espnet2_taste.tasks.choices import quantizer_choices
+from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import (
     adaptation_choices,
     code_embedding_choices,
@@ -41,6 +42,7 @@ from espnet2_taste.tasks.slm_choices import (
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
+from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
 
 QUANTIZER_PREFIX = "tokenizer.quantizer."
 
@@ -126,10 +128,10 @@ class TaslmTask(AbsTask):
         taslm = Taslm(
             backbone=backbone,
             quantizer=quantizer,
-            layout=_part(layout_choices, args),
-            code_embedding=_part(code_embedding_choices, args, quantizer),
-            input_fusion=_part(input_fusion_choices, args, size, quantizer.dim),
-            head=_part(head_choices, args, size, backbone.num_states, quantizer),
+            layout=build_part(layout_choices, args),
+            code_embedding=build_part(code_embedding_choices, args, quantizer),
+            input_fusion=build_part(input_fusion_choices, args, size, quantizer.dim),
+            head=build_part(head_choices, args, size, backbone.num_states, quantizer),
             bos_id=tokenizer.special_id("bos"),
             eos_id=tokenizer.special_id("eos"),
         )
@@ -138,15 +140,6 @@ class TaslmTask(AbsTask):
         total = sum(p.numel() for p in model.parameters())
         logging.info("trainable parameters: %d of %d", trained, total)
         return model
-
-
-def _part(choices, args: argparse.Namespace, *sizes):
-    """Build the chosen class of a family with its options."""
-    class_ = choices.get_class(getattr(args, choices.name))
-    try:
-        return class_(*sizes, **getattr(args, f"{choices.name}_conf"))
-    except TypeError as error:
-        raise ValueError(f"{choices.name}_conf: {error}") from error
 
 
 def _backbone(args: argparse.Namespace, tokenizer: HuggingFaceTokenizer) -> AbsBackbone:
@@ -161,7 +154,7 @@ def _backbone(args: argparse.Namespace, tokenizer: HuggingFaceTokenizer) -> AbsB
     lm = build_causal_lm(
         args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
     )
-    return _part(adaptation_choices, args, lm)
+    return build_part(adaptation_choices, args, lm)
 
 
 def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
@@ -172,10 +165,10 @@ def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
                 "the quantizer is unknown: give --taste_exp, the experiment directory "
                 "of the TASTE tokenizer that wrote the codes"
             )
-        return _part(quantizer_choices, args)
+        return build_part(quantizer_choices, args)
     name, conf, state = read_quantizer(args.taste_exp, args.taste_model_file)
     args.quantizer, args.quantizer_conf, args.taste_exp = name, conf, None
-    quantizer = _part(quantizer_choices, args)
+    quantizer = build_part(quantizer_choices, args)
     quantizer.load_state_dict(state)
     return quantizer
 
@@ -224,6 +217,7 @@ def read_quantizer(
                 "trained TASTE tokenizer (stage 7)"
             )
     options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    _check_codes_exist(options, config)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     own = {
         name[len(QUANTIZER_PREFIX) :]: tensor
@@ -236,3 +230,15 @@ def read_quantizer(
         )
     dim = own["project_out.weight"].size(0)
     return options["quantizer"], {**options["quantizer_conf"], "dim": dim}, own
+
+
+def _check_codes_exist(options: Mapping, config: Path) -> None:
+    """Refuse a TASTE experiment without codes."""
+    quantizer = quantizer_choices.get_class(options["quantizer"])
+    trained = options.get("model_conf", {}).get("quantize", True)
+    if not trained or quantizer is ContinuousQuantizer:
+        raise ValueError(
+            f"{config} is of a training without codes (quantizer "
+            f"{options['quantizer']}, quantize {trained}): give --taste_exp the "
+            "experiment of the step with 'quantize: true' and quantizer rvq or fsq"
+        )

@@ -18,8 +18,10 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.espnet_taste_model import IGNORE, ESPnetTasteModel
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import (
     add_text_tokenizer_arguments,
+    add_units_dir_argument,
     text_tokenizer_options,
 )
 from espnet2_taste.tasks.choices import (
@@ -27,8 +29,10 @@ from espnet2_taste.tasks.choices import (
     fusion_choices,
     quantizer_choices,
     speech_encoder_choices,
+    states_source_choices,
     unit_decoder_choices,
 )
+from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
@@ -42,6 +46,7 @@ class TasteTask(AbsTask):
     num_optimizers = 1
     class_choices_list = [
         speech_encoder_choices,
+        states_source_choices,
         aggregator_choices,
         quantizer_choices,
         fusion_choices,
@@ -56,12 +61,20 @@ class TasteTask(AbsTask):
         add_text_tokenizer_arguments(group)
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
+        add_units_dir_argument(group)
         group.add_argument("--fs", type=int, default=16000, help="Rate of the data, Hz")
         group.add_argument(
             "--init_aggregator",
             type=str2bool,
             default=True,
             help="Start the aggregator from the text decoder trained with the encoder",
+        )
+        group.add_argument(
+            "--init_embeddings",
+            type=str2bool,
+            default=True,
+            help="Take that decoder's token embeddings too; false when the text side "
+            "has another vocabulary, e.g. the language model's own",
         )
         group.add_argument(
             "--project_without_codes",
@@ -85,8 +98,9 @@ class TasteTask(AbsTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
-        """Tokenise word by word."""
-        return TastePreprocessor(**text_tokenizer_options(args))
+        """Tokenise word by word; units must be ones the decoder knows."""
+        num_units = args.unit_decoder_conf.get("num_units")
+        return TastePreprocessor(**text_tokenizer_options(args), num_units=num_units)
 
     @classmethod
     def required_data_names(
@@ -113,16 +127,19 @@ class TasteTask(AbsTask):
             args.token_list = _read_token_list(args.token_list)
         names = ("token_type", "token_list", "bpemodel", "tokenizer_path")
         text = build_text_tokenizer(**{name: getattr(args, name) for name in names})
-        encoder = _speech_encoder(args)
+        encoder = build_part(speech_encoder_choices, args)
+        fitting.check_rate("speech encoder", encoder.sample_rate, args.fs)
+        fitting.check_cache(args.model_conf, encoder)
         aggregator = _aggregator(args, text, encoder)
-        quantizer = quantizer_choices.get_class(args.quantizer)(
-            **({"dim": aggregator.output_size} | args.quantizer_conf)
-        )
+        quantizer = build_part(quantizer_choices, args, dim=aggregator.output_size)
         tokenizer = TasteTokenizer(
             encoder, aggregator, quantizer, args.project_without_codes
         )
-        unit_decoder = _unit_decoder(args, text.vocab_size, quantizer.dim)
-        return ESPnetTasteModel(tokenizer, unit_decoder, **args.model_conf)
+        unit_decoder = _unit_decoder(args, text, quantizer.dim)
+        model = ESPnetTasteModel(tokenizer, unit_decoder, **args.model_conf)
+        if encoder.in_checkpoints:
+            model.frozen_prefixes = ()
+        return model
 
 
 def _read_token_list(path: str) -> list[str]:
@@ -130,62 +147,56 @@ def _read_token_list(path: str) -> list[str]:
         return [line.rstrip("\n") for line in stream]
 
 
-def _speech_encoder(args: argparse.Namespace) -> AbsSpeechEncoder:
-    encoder_class = speech_encoder_choices.get_class(args.speech_encoder)
-    encoder = encoder_class(**args.speech_encoder_conf)
-    if encoder.sample_rate != args.fs:
-        raise ValueError(
-            f"the speech encoder takes {encoder.sample_rate} Hz, the data have "
-            f"{args.fs} Hz: format the audio with --fs {encoder.sample_rate} and set "
-            "fs, or choose another speech encoder"
-        )
-    return encoder
-
-
 def _aggregator(
     args: argparse.Namespace, text: AbsTextTokenizer, encoder: AbsSpeechEncoder
 ) -> AbsAggregator:
-    aggregator_class = aggregator_choices.get_class(args.aggregator)
-    # a trained table may have more rows than its tokenizer has tokens
-    conf = {"vocab_size": text.vocab_size}
-    conf["prefix"] = aggregator_class.default_prefix(text.vocab_size)
-    aggregator = aggregator_class(
-        key_size=encoder.key_size,
-        value_size=encoder.value_size,
-        **(conf | args.aggregator_conf),
+    source = build_part(
+        states_source_choices,
+        args,
+        encoder.key_size,
+        encoder.value_size,
+        len(encoder.value_layers),
+    )
+    sizes = {"key_size": source.key_size, "value_size": source.value_size}
+    fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)
+    fitting.check_vocabulary("aggregator_conf", args.aggregator_conf, text)
+    default = aggregator_choices.get_class(args.aggregator).default_prefix
+    aggregator = build_part(
+        aggregator_choices,
+        args,
+        **sizes,
+        states_source=source,
+        vocab_size=text.vocab_size,  # a trained table may have more rows
+        prefix=text.decoder_prefix() or default(text.vocab_size),
     )
     state = encoder.decoder_state() if args.init_aggregator else {}
-    if state:
-        _check_vocabulary(args, encoder.token_list())
-        aggregator.load_decoder_state(state)
-        logging.info("the aggregator starts from the speech encoder's text decoder")
+    if not state:
+        return aggregator
+    if getattr(args, "init_embeddings", True):
+        fitting.check_same_tokens(text, args.token_list, encoder, state)
+    else:
+        fitting.check_new_embeddings(args.aggregator_conf)
+        own = aggregator.state_dict()
+        state = {**state, "embed.weight": own["embed.weight"]}
+    aggregator.load_decoder_state(state)
+    logging.info("the aggregator starts from the speech encoder's text decoder")
     return aggregator
 
 
-def _check_vocabulary(args: argparse.Namespace, trained: list[str]) -> None:
-    """Refuse a decoder whose tokens are others than those of the text side."""
-    own = args.token_list
-    if trained and own is not None and list(own) != list(trained):
-        raise ValueError(
-            f"the aggregator's vocabulary ({len(own)} tokens) is not the one of the "
-            f"speech encoder's decoder ({len(trained)} tokens): give the token list "
-            "the encoder was trained with, or set init_aggregator to false"
-        )
-
-
 def _unit_decoder(
-    args: argparse.Namespace, vocab_size: int, taste_size: int
+    args: argparse.Namespace, text: AbsTextTokenizer, taste_size: int
 ) -> UnitDecoder:
-    conf = dict(args.unit_decoder_conf)
-    missing = [name for name in ("num_units", "spembs_size") if name not in conf]
-    if missing:
-        raise ValueError(
-            f"unit_decoder_conf lacks {' and '.join(missing)}: the number of unit "
-            "classes and of speaker features of stage 5"
-        )
+    fitting.fill_unit_sizes(args, "unit_decoder_conf", ("num_units", "spembs_size"))
+    conf = args.unit_decoder_conf
+    fitting.check_given("unit_decoder_conf", conf, {"taste_size": taste_size})
+    fitting.check_vocabulary("unit_decoder_conf", conf, text)
     decoder_class = unit_decoder_choices.get_class(args.unit_decoder)
     sizes = get_default_kwargs(decoder_class) | conf
-    fusion_class = fusion_choices.get_class(args.fusion)
-    fusion = fusion_class(size=sizes["hidden_size"], **args.fusion_conf)
-    conf = {"vocab_size": vocab_size} | conf
-    return decoder_class(taste_size=taste_size, fusion=fusion, **conf)
+    fusion = build_part(fusion_choices, args, size=sizes["hidden_size"])
+    return build_part(
+        unit_decoder_choices,
+        args,
+        vocab_size=text.vocab_size,
+        taste_size=taste_size,
+        fusion=fusion,
+    )

@@ -64,6 +64,7 @@ class TastePreprocessor(_WordPreprocessor):
         first_word_space: Mark the first word's beginning too.
         word_space: False for languages written without spaces.
         text_name: Name of the transcript in the dictionary.
+        num_units: Unit classes the model knows; None leaves ``units`` unchecked.
 
     Raises:
         ValueError: The tokenizer cannot be built from the options.
@@ -78,11 +79,13 @@ class TastePreprocessor(_WordPreprocessor):
         first_word_space: bool = True,
         word_space: bool = True,
         text_name: str = "text",
+        num_units: int | None = None,
     ) -> None:
         tokenizer = build_text_tokenizer(
             token_type, token_list, bpemodel, tokenizer_path
         )
         super().__init__(tokenizer, first_word_space, word_space, text_name)
+        self.num_units = num_units
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         """Tokenise one utterance.
@@ -95,8 +98,17 @@ class TastePreprocessor(_WordPreprocessor):
             ``text`` (N,), ``word_ids`` (N,) and what passed through.
 
         Raises:
-            ValueError: The text is empty or a word has no token.
+            ValueError: The text is empty, a word has no token, or there are units the
+                model does not know.
         """
+        units = data.get("units")
+        if units is not None and self.num_units is not None:
+            if np.max(units, initial=-1) >= self.num_units:
+                raise ValueError(
+                    f"utterance '{uid}': unit {np.max(units)}, but the unit decoder "
+                    f"has {self.num_units} classes: set unit_decoder_conf.num_units "
+                    "to that of stage 5"
+                )
         return self._with_text(uid, data)
 
 

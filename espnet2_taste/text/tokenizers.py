@@ -116,6 +116,10 @@ class AbsTextTokenizer(ABC):
             ValueError: The vocabulary has no such token.
         """
 
+    def decoder_prefix(self) -> list[int] | None:
+        """Ids before the text in a decoder; None leaves them to the kind of decoder."""
+        return None
+
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids.
@@ -261,6 +265,10 @@ class HuggingFaceTokenizer(AbsTextTokenizer):
             raise ValueError(f"the tokenizer has no '{name}' token; it has {known}")
         return int(index)
 
+    def decoder_prefix(self) -> list[int] | None:
+        """The language model's beginning token."""
+        return [self.special_id("bos")]
+
     def _encode(self, word: str, first: bool) -> list[int]:
         text = word if first else " " + word
         return self.tokenizer.encode(text, add_special_tokens=False)
@@ -272,6 +280,10 @@ class HuggingFaceTokenizer(AbsTextTokenizer):
 
 class WhisperTextTokenizer(HuggingFaceTokenizer):
     """Whisper's vocabulary, with the prefix its decoder expects."""
+
+    def decoder_prefix(self) -> None:
+        """See :meth:`AbsTextTokenizer.decoder_prefix`."""
+        return None
 
     def prefix_ids(self, language: str = "en") -> list[int]:
         """Ids the decoder begins with: start, language, transcribe, no timestamps.
