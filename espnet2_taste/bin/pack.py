@@ -3,7 +3,7 @@
 Enters: experiments of a recipe, named relative to its directory. Leaves: an archive
 that holds all that tokenizing, continuing and speaking need, the frozen speech encoder
 and language model included, with ``meta.yaml``, RESULTS.md and pictures. It is loaded
-with ``TasteCodec.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere.
+with ``TasteTokenizer.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere.
 """
 
 import argparse

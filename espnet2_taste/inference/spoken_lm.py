@@ -1,25 +1,34 @@
 """A trained spoken language model for users: continue and score speech.
 
 Enters: words with codes (W, Q) of utterances. Leaves: more words with codes, to be
-spoken by ``SpokenLM.codec``; log-likelihoods. Legend: B utterances, W words, Q
-codebooks.
+spoken by ``SpokenLM.tokenizer``; log-likelihoods. Legend: B utterances, W words, Q
+codebooks, E speaker features.
 
 Example:
     lm = SpokenLM.from_pretrained("taslm.zip")
-    prompt = lm.codec.encode(speech, "the red dog")
-    added = lm.continue_(prompt.words, prompt.codes)
-    voice = lm.codec.embed_speaker(speech)
-    result = lm.codec.decode(added.words, added.codes, voice)
+    prompt = lm.tokenizer(speech, "the red dog")
+    added = lm.continue_(prompt)
+    voice = lm.tokenizer.embed_speaker(speech)
+    result = lm.tokenizer.decode(added, voice)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
-from espnet2_taste.inference.taste import TasteCodec, UnitSampling, utterance_names
+from espnet2_taste.inference.results import (
+    DecodedSpeech,
+    SpeechScore,
+    SpeechTokens,
+    StreamedWord,
+    check_tokens,
+    utterance_names,
+)
+from espnet2_taste.inference.streaming import stream_words
+from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.slm.generation import GenerationOptions
 from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer, load_taslm_exp
 from espnet2_taste.slm.stepper import StopRules
@@ -35,11 +44,13 @@ class SpokenLM:
     Args:
         taslm_train_config: ``config.yaml`` of the TASLM experiment.
         taslm_model_file: Its checkpoint; beside it by default.
-        taste_train_config: See ``TasteCodec``; without it there is no ``codec``.
-        taste_model_file: See ``TasteCodec``.
-        unit_vocoder_config: See ``TasteCodec``.
-        unit_vocoder_file: See ``TasteCodec``.
-        units_config: See ``TasteCodec``.
+        taste_train_config: See ``TasteTokenizer``; without it there is no
+            ``tokenizer``.
+        taste_model_file: See ``TasteTokenizer``.
+        unit_vocoder_config: See ``TasteTokenizer``.
+        unit_vocoder_file: See ``TasteTokenizer``.
+        units_config: See ``TasteTokenizer``.
+        asr_exp: See ``TasteTokenizer``.
         device: Where the networks run.
         sampling: How units are drawn.
         options: How text and codes are drawn.
@@ -57,6 +68,7 @@ class SpokenLM:
         unit_vocoder_config: str | Path | None = None,
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
+        asr_exp: str | Path | None = None,
         device: str = "cpu",
         sampling: UnitSampling = UnitSampling(),
         options: GenerationOptions = GenerationOptions(),
@@ -68,14 +80,15 @@ class SpokenLM:
         self._options = options
         self._words = {"max_words": max_words, "min_words": min_words}
         self._seed = seed
-        self.codec = None
+        self.tokenizer = None
         if taste_train_config is not None:
-            self.codec = TasteCodec(
+            self.tokenizer = TasteTokenizer(
                 taste_train_config,
                 taste_model_file,
                 unit_vocoder_config,
                 unit_vocoder_file,
                 units_config,
+                asr_exp,
                 device,
                 sampling,
             )
@@ -84,7 +97,7 @@ class SpokenLM:
     def from_pretrained(
         cls, model: str | Path, cache_dir: str | Path | None = None, **options
     ) -> "SpokenLM":
-        """Load a packed model; see ``TasteCodec.from_pretrained``."""
+        """Load a packed model; see ``TasteTokenizer.from_pretrained``."""
         files = pretrained_files(model, cache_dir)
         return cls(**constructor_arguments(cls, files, str(model)), **options)
 
@@ -100,16 +113,13 @@ class SpokenLM:
         """The model as it scores."""
         return TaslmScorer(*load_taslm_exp(*self._place))
 
-    def continue_(
-        self, words: Sequence[str], codes: np.ndarray, name: str = "0"
-    ) -> WordCodes:
+    def continue_(self, prompt: WordCodes, name: str = "0") -> SpeechTokens:
         """Continue one prompt; see :meth:`continue_batch`."""
-        prompt = WordCodes(tuple(words), np.asarray(codes))
         return self.continue_batch([prompt], [name])[0]
 
     def continue_batch(
         self, prompts: Sequence[WordCodes], names: Sequence[str] | None = None
-    ) -> list[WordCodes]:
+    ) -> list[SpeechTokens]:
         """Continue spoken prompts; each gets what it would get alone.
 
         Args:
@@ -122,18 +132,43 @@ class SpokenLM:
         Raises:
             ValueError: Words and codes differ in number.
         """
-        return self.continuer(utterance_names(names, len(prompts)), prompts)
+        names = utterance_names(names, len(prompts))
+        for name, item in zip(names, prompts):
+            check_tokens(name, item)
+        found = self.continuer(names, prompts)
+        return [SpeechTokens(item.words, item.codes) for item in found]
 
-    def score(
-        self, words: Sequence[str], codes: np.ndarray, name: str = "0"
-    ) -> Mapping[str, float]:
+    def stream(
+        self, prompt: WordCodes, spembs: np.ndarray | None = None, name: str = "0"
+    ) -> Iterator[StreamedWord | DecodedSpeech]:
+        """Continue one prompt word by word, then speak.
+
+        Args:
+            prompt: Words (W,) with codes (W, Q).
+            spembs: Speaker (E,) that speaks the continuation; None for no speech.
+            name: Utterance id, on which the random numbers depend.
+
+        Yields:
+            Each word with its codes (Q,) as soon as both are known, the same as
+            :meth:`continue_` gives; at the end, with a speaker, the speech.
+        """
+        check_tokens(name, prompt)
+        words, codes = [], []
+        for word in stream_words(self.continuer, name, prompt):
+            words.append(word.word)
+            codes.append(word.codes)
+            yield word
+        if spembs is not None and words:
+            tokens = SpeechTokens(tuple(words), np.stack(codes))
+            yield self.tokenizer.decode(tokens, spembs, name)
+
+    def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:
         """Score one utterance; see :meth:`score_batch`."""
-        item = WordCodes(tuple(words), np.asarray(codes))
-        return self.score_batch([item], [name])[0]
+        return self.score_batch([tokens], [name])[0]
 
     def score_batch(
         self, items: Sequence[WordCodes], names: Sequence[str] | None = None
-    ) -> list[Mapping[str, float]]:
+    ) -> list[SpeechScore]:
         """Log-likelihoods of utterances; padding changes no score.
 
         Args:
@@ -141,10 +176,23 @@ class SpokenLM:
             names: Utterance ids, for errors.
 
         Returns:
-            Of each utterance, the scores of text, speech and both, as sums and means,
-            and of the text by the base LM; see ``TaslmScorer``.
+            The scores of each utterance.
 
         Raises:
             ValueError: Words and codes differ in number.
         """
-        return self.scorer(utterance_names(names, len(items)), items)
+        names = utterance_names(names, len(items))
+        for name, item in zip(names, items):
+            check_tokens(name, item)
+        return [
+            SpeechScore(
+                text=row["text_sum"],
+                speech=row["speech_sum"],
+                both=row["both_sum"],
+                text_mean=row["text_mean"],
+                speech_mean=row["speech_mean"],
+                both_mean=row["both_mean"],
+                base_text=row["base_text_sum"],
+            )
+            for row in self.scorer(names, items)
+        ]

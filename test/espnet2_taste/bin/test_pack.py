@@ -16,7 +16,8 @@ from espnet2_taste.bin import pack
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.inference.packages import check_archive, pretrained_files
 from espnet2_taste.inference.spoken_lm import SpokenLM
-from espnet2_taste.inference.taste import TasteCodec, UnitSampling
+from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
+from espnet2_taste.structures import WordCodes
 
 SHORT = UnitSampling(max_unit_ratio=4.0)
 UNITS = {"unit_extractor": "kmeans", "speaker_embedder": "mel_statistics"}
@@ -80,11 +81,11 @@ def results(lm):
     """Codes, units, waveforms, continuations and scores of some noise."""
     noise = np.random.default_rng(0)
     speech = [0.1 * noise.standard_normal(n).astype("float32") for n in (9600, 16000)]
-    codec = lm.codec
-    items = codec.encode_batch(speech, TEXTS)
-    voices = np.stack([codec.embed_speaker(wave) for wave in speech])
-    spoken = codec.decode_batch(items, voices)
-    added = [lm.continue_(item.words, item.codes) for item in items]
+    tokenizer = lm.tokenizer
+    items = tokenizer.encode_batch(speech, TEXTS, timings=False)
+    voices = np.stack([tokenizer.embed_speaker(wave) for wave in speech])
+    spoken = tokenizer.decode_batch(items, voices)
+    added = [lm.continue_(item) for item in items]
     arrays = [item.codes for item in items] + [item.wave for item in spoken]
     arrays += [item.units for item in spoken] + [item.codes for item in added]
     return arrays, [item.words for item in added], lm.score_batch(items)
@@ -149,8 +150,8 @@ def test_each_class_takes_its_part_of_a_package(packed, tmp_path):
     folder, expected = packed
     wave = 0.1 * np.random.default_rng(0).standard_normal(9600).astype("float32")
     for name in ("taste.zip", "taslm.zip"):
-        codec = TasteCodec.from_pretrained(folder / name, cache_dir=tmp_path)
-        codes = codec.encode(wave, TEXTS[0]).codes
+        tokenizer = TasteTokenizer.from_pretrained(folder / name, cache_dir=tmp_path)
+        codes = tokenizer.encode_batch([wave], TEXTS[:1], timings=False)[0].codes
         np.testing.assert_array_equal(codes, expected[0][0])
     with pytest.raises(ValueError, match="no package for SpokenLM.*taslm_train_config"):
         SpokenLM.from_pretrained(folder / "taste.zip", cache_dir=tmp_path)
@@ -198,14 +199,14 @@ def test_missing_parts_are_one_line(packed, tmp_path, monkeypatch):
 
 def test_calls_that_cannot_work_say_why(packed, tmp_path):
     files = pretrained_files(packed[0] / "taste.zip", tmp_path)
-    codec = TasteCodec(files["taste_train_config"], files["taste_model_file"])
+    tokenizer = TasteTokenizer(files["taste_train_config"], files["taste_model_file"])
     with pytest.raises(RuntimeError, match="give unit_vocoder_config"):
-        codec.decode(["dog"], np.zeros((1, 2)), np.zeros(4))
+        tokenizer.decode(WordCodes(("dog",), np.zeros((1, 2))), np.zeros(4))
     with pytest.raises(RuntimeError, match="give units_config"):
-        codec.embed_speaker(np.zeros(9600))
+        tokenizer.embed_speaker(np.zeros(9600))
     for wave in (np.zeros((9600, 2)), np.zeros(0), np.full(9600, np.nan)):
         with pytest.raises(ValueError, match="utterance '0': expected a mono waveform"):
-            codec.encode(wave, "dog")
+            tokenizer(wave, "dog")
 
 
 META = {"files": {"model": "part/model.pth"}, "yaml_files": {}}
@@ -225,7 +226,7 @@ def write_zip(path, *members, meta=META):
 def test_members_outside_of_the_archive_are_refused(name, tmp_path):
     path = write_zip(tmp_path / "bad.zip", zipfile.ZipInfo(name))
     with pytest.raises(ValueError, match="refused.*lies outside of the package"):
-        TasteCodec.from_pretrained(path, cache_dir=tmp_path / "cache")
+        TasteTokenizer.from_pretrained(path, cache_dir=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
@@ -294,7 +295,7 @@ def test_code_in_weights_is_refused(packed, tmp_path):
     with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
         load_weights(tmp_path / "bad.pth")
     with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
-        TasteCodec(files["taste_train_config"], tmp_path / "bad.pth")
+        TasteTokenizer(files["taste_train_config"], tmp_path / "bad.pth")
     assert not (tmp_path / "made").exists()
 
 
@@ -304,4 +305,4 @@ def test_a_class_outside_of_the_registries_is_refused(packed, tmp_path):
     options = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump(options | {"quantizer": "os.system"}))
     with pytest.raises(ValueError, match="--quantizer must be one of"):
-        TasteCodec(config, files["taste_model_file"])
+        TasteTokenizer(config, files["taste_model_file"])

@@ -1,0 +1,98 @@
+"""What the inference classes return.
+
+Legend: W words, Q codebooks, S samples, U units. Arrays are on the CPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from espnet2_taste.structures import WordCodes, WordTiming
+
+
+@dataclass(frozen=True)
+class SpeechTokens(WordCodes):
+    """An utterance as words with TASTE codes, and where its words were spoken.
+
+    Attributes:
+        words: W words.
+        codes: (W, Q) int64.
+        timings: Start and duration of each word in seconds, W of them, or none if they
+            were not asked for, or the words were not spoken yet.
+    """
+
+    timings: tuple[WordTiming, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecodedSpeech:
+    """Speech of one utterance.
+
+    Attributes:
+        wave: Samples, (S,) float32.
+        sample_rate: Samples a second.
+        units: Units it was made from, (U,) int64.
+    """
+
+    wave: np.ndarray
+    sample_rate: int
+    units: np.ndarray
+
+
+@dataclass(frozen=True)
+class StreamedWord:
+    """One word of a continuation, as soon as it is known.
+
+    Attributes:
+        word: The word.
+        codes: (Q,) int64.
+    """
+
+    word: str
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpeechScore:
+    """Natural log-likelihoods of one utterance.
+
+    Attributes:
+        text: Of the text tokens, the end included, summed.
+        speech: Of the codes, summed.
+        both: Of both, summed.
+        text_mean: A text token.
+        speech_mean: A word.
+        both_mean: Mean of the two means, as the consistency tests compare them.
+        base_text: Of the text by the text LM that the model began from, summed.
+    """
+
+    text: float
+    speech: float
+    both: float
+    text_mean: float
+    speech_mean: float
+    both_mean: float
+    base_text: float
+
+
+def check_tokens(name: str, item: WordCodes) -> None:
+    """Refuse an utterance whose words and codes differ in number.
+
+    Args:
+        name: Utterance id, for the error.
+        item: Words and codes.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if len(item.words) != len(item.codes):
+        raise ValueError(
+            f"utterance '{name}': {len(item.words)} words with {len(item.codes)} rows "
+            "of codes; give one row a word"
+        )
+
+
+def utterance_names(names: Sequence[str] | None, count: int) -> list[str]:
+    """The given ids, or "0", "1", ..."""
+    return [str(index) for index in range(count)] if names is None else list(names)

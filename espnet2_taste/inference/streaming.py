@@ -1,0 +1,47 @@
+"""Continuations word by word.
+
+Enters: a ``TaslmContinuer`` and one prompt. Leaves: each word with its codes (Q,) at
+the first row where both are known: its last token is followed by another word or by
+the end, and its codes, which come some words later, have arrived.
+"""
+
+from collections.abc import Iterator
+
+from espnet2_taste.inference.results import StreamedWord
+from espnet2_taste.slm.continuation import ContinuationWriter
+from espnet2_taste.slm.inference import TaslmContinuer
+from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.structures import WordCodes
+
+
+def stream_words(
+    continuer: TaslmContinuer, name: str, prompt: WordCodes
+) -> Iterator[StreamedWord]:
+    """Continue a prompt.
+
+    Args:
+        continuer: The model.
+        name: Utterance id, on which the random numbers depend.
+        prompt: Words (W,) with codes (W, Q).
+
+    Yields:
+        The words that ``continuer`` would return together.
+    """
+    generator, writer, said = continuer.generator, ContinuationWriter(), 0
+    num_codebooks = generator.taslm.quantizer.num_codebooks
+    streams = UniformStreams.from_ids([name], continuer.seed)
+
+    def known(count: int) -> Iterator[StreamedWord]:
+        if count > said:
+            so_far = writer.finish(num_codebooks, generator.rules.end_id)
+            item = continuer.words(so_far)
+            for index in range(said, min(count, len(item.words))):
+                yield StreamedWord(item.words[index], item.codes[index])
+
+    for trace in generator.trace([continuer.prompt(name, prompt)], streams):
+        writer.write(trace.steps[0], trace.text[0].cpu(), trace.codes[0].cpu())
+        growing = writer.final is None  # the last word may get another token
+        count = min(writer.words - growing, len(writer.codes))
+        yield from known(count)
+        said = max(said, count)
+    yield from known(len(writer.codes))

@@ -1,0 +1,378 @@
+"""A trained TASTE tokenizer for users: speech to words with codes, and back.
+
+Enters: waveforms (S,), with transcripts or without; words with codes (W, Q) and a
+speaker. Leaves: ``SpeechTokens``; ``DecodedSpeech``. Legend: B utterances, S samples,
+W words, Q codebooks, U units, E speaker features.
+
+Example:
+    tokenizer = TasteTokenizer.from_pretrained("taste.zip")
+    tokens = tokenizer(speech, "the red dog")       # without text, it is recognised
+    voice = tokenizer.embed_speaker(speech)
+    result = tokenizer.decode(tokens, voice)
+    soundfile.write("again.wav", result.wave, result.sample_rate)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet2_taste.experiment_files import config_of, read_config
+from espnet2_taste.inference import editing
+from espnet2_taste.inference.long_audio import (
+    LongCtcAligner,
+    WordPiece,
+    cut_at_words,
+    join_pieces,
+)
+from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
+from espnet2_taste.inference.results import (
+    DecodedSpeech,
+    SpeechTokens,
+    check_tokens,
+    utterance_names,
+)
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch, UnitGenerator, speak
+from espnet2_taste.speech_decoder.unit_sampling import (
+    ArgmaxSampler,
+    LengthRule,
+    TopKSampler,
+)
+from espnet2_taste.structures import WordCodes, WordTiming
+from espnet2_taste.tokenizer.inference import TasteEncoder
+from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.unit_exp import load_speaker_embedder
+from espnet2_taste.vocoder.loading import load_unit_vocoder
+
+
+@dataclass(frozen=True)
+class UnitSampling:
+    """How units are drawn from the unit decoder.
+
+    Attributes:
+        top_k: Candidates of a unit.
+        temperature: 0 takes the likeliest unit.
+        min_unit_ratio: Fewest units a text position.
+        max_unit_ratio: Most units a text position.
+        seed: With the utterance's name, all the randomness.
+    """
+
+    top_k: int = 25
+    temperature: float = 1.0
+    min_unit_ratio: float = 2.0
+    max_unit_ratio: float = 20.0
+    seed: int = 0
+
+    def generator(self, encoder: TasteEncoder) -> UnitGenerator:
+        """The generator of these options."""
+        greedy = self.temperature == 0 or self.top_k == 1
+        return UnitGenerator(
+            encoder,
+            ArgmaxSampler() if greedy else TopKSampler(self.top_k, self.temperature),
+            LengthRule(self.min_unit_ratio, self.max_unit_ratio),
+            self.seed,
+        )
+
+
+class TasteTokenizer:
+    """Speech and text <-> words with TASTE codes.
+
+    Args:
+        taste_train_config: ``config.yaml`` of the TASTE experiment.
+        taste_model_file: Its checkpoint; beside it by default.
+        unit_vocoder_config: ``config.yaml`` of the unit vocoder; without it nothing is
+            spoken.
+        unit_vocoder_file: Its weights; beside it by default.
+        units_config: ``config.yaml`` of the unit directory; without it speakers must
+            be given as embeddings.
+        asr_exp: ESPnet ASR experiment with a CTC head, which times words and
+            recognises what comes without text; that of the TASTE encoder by default.
+        device: Where the networks run.
+        sampling: How units are drawn.
+        window: Longest audio, in seconds, that is encoded at once; longer audio is cut
+            between words.
+    """
+
+    def __init__(
+        self,
+        taste_train_config: str | Path,
+        taste_model_file: str | Path | None = None,
+        unit_vocoder_config: str | Path | None = None,
+        unit_vocoder_file: str | Path | None = None,
+        units_config: str | Path | None = None,
+        asr_exp: str | Path | None = None,
+        device: str = "cpu",
+        sampling: UnitSampling = UnitSampling(),
+        window: float = 30.0,
+    ):
+        self._place = (taste_train_config, asr_exp, device)
+        self.window = window
+        self.encoder = TasteEncoder.from_exp(
+            taste_train_config, taste_model_file, device
+        )
+        self.generator = sampling.generator(self.encoder)
+        self.vocoder = self.embedder = None
+        if unit_vocoder_config is not None:
+            self.vocoder = load_unit_vocoder(
+                unit_vocoder_config, device, unit_vocoder_file
+            )
+        if units_config is not None:
+            self.embedder = load_speaker_embedder(units_config).to(device)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, cache_dir: str | Path | None = None, **options
+    ) -> "TasteTokenizer":
+        """Load a packed model.
+
+        Args:
+            model: Archive, unpacked directory, URL, or name on a hub.
+            cache_dir: Where archives are unpacked; ESPnet's cache by default.
+            **options: Other arguments of the constructor.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: No package, an unsafe one, or one of another class.
+        """
+        files = pretrained_files(model, cache_dir)
+        return cls(**constructor_arguments(cls, files, str(model)), **options)
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms that enter, Hz."""
+        return self.encoder.sample_rate
+
+    @cached_property
+    def aligner(self) -> LongCtcAligner:
+        """Times words and recognises speech.
+
+        Raises:
+            RuntimeError: The TASTE encoder is no ESPnet ASR model with a CTC head.
+        """
+        config, asr_exp, device = self._place
+        if asr_exp is None:
+            options = read_config(config_of(config)).get("speech_encoder_conf") or {}
+            asr_exp = options.get("asr_exp")
+        if asr_exp is None:
+            raise RuntimeError(
+                "no ASR model with a CTC head is known, which word times and speech "
+                "without text need: give asr_exp, or give texts and timings=False"
+            )
+        aligner = LongCtcAligner.from_exp(asr_exp, device=device)
+        aligner.window = self.window
+        return aligner
+
+    def __call__(
+        self, speech: np.ndarray, text: str | None = None, name: str = "0"
+    ) -> SpeechTokens:
+        """Tokenize one utterance; see :meth:`encode_batch`."""
+        return self.encode_batch([speech], None if text is None else [text], [name])[0]
+
+    def encode_batch(
+        self,
+        speech: Sequence[np.ndarray],
+        texts: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        timings: bool = True,
+    ) -> list[SpeechTokens]:
+        """Tokenize utterances of any length; each gets what it would get alone.
+
+        Args:
+            speech: B waveforms (S,) at ``sample_rate``.
+            texts: Their transcripts in the normal form of the training; recognised by
+                the ASR model when None.
+            names: Utterance ids for errors; "0", "1", ... by default.
+            timings: Whether word times are wanted; audio longer than the window is
+                timed in any case.
+
+        Returns:
+            Words, codes (W, Q) and times of each utterance.
+
+        Raises:
+            ValueError: A waveform or text cannot be used.
+            RuntimeError: An ASR model is needed and there is none.
+        """
+        names = utterance_names(names, len(speech))
+        waves = [_checked(name, wave) for name, wave in zip(names, speech)]
+        texts = self.transcribe(waves, names) if texts is None else list(texts)
+        seconds = [len(wave) / self.sample_rate for wave in waves]
+        timed: list[tuple[WordTiming, ...]] = [()] * len(waves)
+        if timings or max(seconds) > self.window:
+            timed = self.time_words(waves, texts, names)
+        pieces = [
+            (
+                cut_at_words(times, length, self.window)
+                if length > self.window
+                else [WordPiece(0, len(text.split()), 0.0, length)]
+            )
+            for times, length, text in zip(timed, seconds, texts)
+        ]
+        parts = self._encode_pieces(names, waves, texts, pieces)
+        return [join_pieces(part, times) for part, times in zip(parts, timed)]
+
+    def _encode_pieces(
+        self,
+        names: Sequence[str],
+        waves: Sequence[np.ndarray],
+        texts: Sequence[str],
+        pieces: Sequence[Sequence[WordPiece]],
+    ) -> list[list[WordCodes]]:
+        """Codes of the pieces of each utterance, as many at once as utterances."""
+        rate, flat = self.sample_rate, []
+        for name, wave, text, cuts in zip(names, waves, texts, pieces):
+            words = text.split()
+            for number, piece in enumerate(cuts):
+                label = f"{name} (piece {number})" if number else name
+                part = wave[round(piece.begin * rate) : round(piece.end * rate)]
+                flat.append((label, part, " ".join(words[piece.first : piece.last])))
+        found = []
+        for start in range(0, len(flat), len(waves)):
+            labels, parts, lines = zip(*flat[start : start + len(waves)])
+            found += self.encoder(_speech_batch(labels, parts), list(lines))
+        rows = iter(found)
+        return [[next(rows) for _ in cuts] for cuts in pieces]
+
+    def transcribe(
+        self, speech: Sequence[np.ndarray], names: Sequence[str] | None = None
+    ) -> list[str]:
+        """Recognise speech with the CTC head of the ASR model.
+
+        Args:
+            speech: B waveforms (S,) at ``sample_rate``.
+            names: Utterance ids, for errors.
+
+        Returns:
+            Words separated by spaces, of each utterance.
+
+        Raises:
+            ValueError: Nothing was recognised.
+        """
+        names = utterance_names(names, len(speech))
+        heard = self.aligner.align(speech, [[] for _ in speech])
+        for name, item in zip(names, heard):
+            if not item.heard:
+                raise ValueError(
+                    f"utterance '{name}': the ASR model recognised no word; give its "
+                    "text"
+                )
+        return [" ".join(item.heard) for item in heard]
+
+    def time_words(
+        self,
+        speech: Sequence[np.ndarray],
+        texts: Sequence[str],
+        names: Sequence[str] | None = None,
+    ) -> list[tuple[WordTiming, ...]]:
+        """Find the words of transcripts in the audio.
+
+        Args:
+            speech: B waveforms (S,) at ``sample_rate``.
+            texts: Their transcripts.
+            names: Utterance ids, for errors.
+
+        Returns:
+            One timing a word, of each utterance.
+
+        Raises:
+            ValueError: Words do not fit their audio.
+        """
+        names = utterance_names(names, len(speech))
+        aligned = self.aligner.align(speech, [text.split() for text in texts])
+        for name, item in zip(names, aligned):
+            if item.problem:
+                raise ValueError(
+                    f"utterance '{name}': {item.problem}; correct its text, or give "
+                    "timings=False if the audio is short"
+                )
+        return [tuple(item.words) for item in aligned]
+
+    @torch.no_grad()
+    def embed_speaker(self, speech: np.ndarray) -> np.ndarray:
+        """Speaker embedding of a waveform.
+
+        Args:
+            speech: (S,) at ``sample_rate``.
+
+        Returns:
+            (E,) float32.
+
+        Raises:
+            RuntimeError: The model was loaded without ``units_config``.
+        """
+        if self.embedder is None:
+            raise RuntimeError("no speaker embedder is loaded: give units_config")
+        batch = _speech_batch(["0"], [speech]).to(self.encoder.device)
+        return self.embedder(batch.speech, batch.lengths)[0].cpu().numpy()
+
+    def decode(
+        self, tokens: WordCodes, spembs: np.ndarray, name: str = "0"
+    ) -> DecodedSpeech:
+        """Speak one utterance, its speaker (E,); see :meth:`decode_batch`."""
+        return self.decode_batch([tokens], np.asarray(spembs)[None], [name])[0]
+
+    def decode_batch(
+        self,
+        items: Sequence[WordCodes],
+        spembs: np.ndarray,
+        names: Sequence[str] | None = None,
+    ) -> list[DecodedSpeech]:
+        """Speak utterances; each gets what it would get alone.
+
+        Args:
+            items: B utterances as words (W,) with codes (W, Q).
+            spembs: Their speakers, (B, E).
+            names: Utterance ids, on which the random numbers depend.
+
+        Returns:
+            Waveform and units of each utterance.
+
+        Raises:
+            RuntimeError: The model was loaded without a unit vocoder.
+            ValueError: Words and codes differ in number.
+        """
+        if self.vocoder is None:
+            raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
+        names = utterance_names(names, len(items))
+        for name, item in zip(names, items):
+            check_tokens(name, item)
+        ids = self.encoder.texts(names, [item.text for item in items])
+        codes = [item.codes for item in items]
+        taste = self.generator.taste_from_codes(names, ids, codes)
+        speakers = torch.from_numpy(np.asarray(spembs, dtype=np.float32))
+        units = self.generator(names, ids, taste, speakers)
+        waves = speak(self.vocoder, UnitBatch(list(names), units, speakers))
+        rate = self.vocoder.sample_rate
+        return [
+            DecodedSpeech(wave, rate, row.cpu().numpy())
+            for wave, row in zip(waves, units)
+        ]
+
+    swap = staticmethod(editing.swap_words)
+    copy = staticmethod(editing.copy_words)
+
+    def scale(
+        self, tokens: WordCodes, factor: float, words: Sequence[int] | None = None
+    ) -> SpeechTokens:
+        """Make words more (or less) pronounced; see ``editing.scale_words``."""
+        quantizer = self.encoder.model.tokenizer.quantizer
+        return editing.scale_words(quantizer, tokens, factor, words)
+
+
+def _checked(name: str, wave: np.ndarray) -> np.ndarray:
+    wave = np.asarray(wave, dtype=np.float32)
+    if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
+        raise ValueError(
+            f"utterance '{name}': expected a mono waveform (S,) of finite samples, "
+            f"found shape {wave.shape}; mix channels down and drop empty ones"
+        )
+    return wave
+
+
+def _speech_batch(names: Sequence[str], speech: Sequence[np.ndarray]) -> SpeechBatch:
+    waves = {name: _checked(name, wave) for name, wave in zip(names, speech)}
+    return SpeechBatch.from_arrays(waves)
