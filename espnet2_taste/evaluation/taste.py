@@ -8,6 +8,7 @@ Legend: W words, Q codebooks.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -171,8 +172,9 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
     from espnet2_taste.text.tokenizers import build_text_tokenizer
     from espnet2_taste.text.words import tokenize_words
 
-    if not codes_scp.is_file():
-        raise ValueError(f"{codes_scp} not found: run stage 9 first")
+    summary = codes_scp.with_name("codes.json")
+    if not summary.is_file():
+        raise ValueError(f"{summary} not found: run stage 9 first")
     codes = kaldiio.load_scp(str(codes_scp))
     config = yaml.safe_load((taste_exp / "config.yaml").read_text("utf-8"))
     tokenizer = build_text_tokenizer(
@@ -186,7 +188,7 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
     rate = measure_bitrate(
         [codes[name].astype(np.int64) for name in codes],
         sum(soundfile.info(original.wavs[name]).duration for name in codes),
-        config["quantizer_conf"]["codebook_size"],
+        json.loads(summary.read_text("utf-8"))["codebook_size"],
         tokens,
         tokenizer.vocab_size,
     )

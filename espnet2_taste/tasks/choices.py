@@ -12,6 +12,7 @@ from espnet2_taste.speech_decoder.fusion import (
     SumFusion,
     WeightedSumFusion,
 )
+from espnet2_taste.speech_decoder.small_unit_decoder import SmallUnitDecoder
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.tasks.parts import ChoicesWithNone
 from espnet2_taste.tokenizer.aggregator import (
@@ -89,7 +90,7 @@ fusion_choices = ClassChoices(
 )
 unit_decoder_choices = ClassChoices(
     "unit_decoder",
-    classes={"taste": UnitDecoder},
+    classes={"taste": UnitDecoder, "small": SmallUnitDecoder},
     type_check=UnitDecoder,
     default="taste",
 )

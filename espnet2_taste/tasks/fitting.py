@@ -5,7 +5,9 @@ option to change.
 """
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from espnet2_taste.experiment_files import config_of, read_config
 
@@ -164,6 +166,31 @@ def fill_unit_sizes(args: argparse.Namespace, name: str, sizes: Sequence[str]) -
             f"{name} lacks {' and '.join(missing)}: the number of unit classes and of "
             "speaker features of stage 5; or give --units_dir exp/units"
         )
+
+
+def check_codes(data: Sequence[Sequence[str]], quantizer) -> None:
+    """Refuse codes of another quantizer, as far as stage 9 has described them.
+
+    Args:
+        data: Path, name and type of each table of the training set.
+        quantizer: The quantizer that is to read them.
+
+    Raises:
+        ValueError: Codebooks differ in number or size.
+    """
+    for path, name, _ in data:
+        summary = Path(path).with_name("codes.json")
+        if name != "codes" or not summary.is_file():
+            continue
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        made = (len(found["used"]), found["codebook_size"])
+        read = (quantizer.num_codebooks, quantizer.codebook_size)
+        if made != read:
+            raise ValueError(
+                f"{path} holds {made[0]} codebooks of {made[1]} codes, the quantizer "
+                f"of --taste_exp has {read[0]} of {read[1]}: give the experiment that "
+                "wrote the codes, or tokenize again (stage 9)"
+            )
 
 
 def check_speakable(unit_decoder, vocoder, taste_exp: str, vocoder_exp: str) -> None:

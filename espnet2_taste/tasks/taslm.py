@@ -25,6 +25,7 @@ from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.causal_lm import build_causal_lm
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import (
     add_causal_lm_arguments,
     add_word_arguments,
@@ -45,6 +46,7 @@ from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
 
 QUANTIZER_PREFIX = "tokenizer.quantizer."
+DATA = "train_data_path_and_name_and_type"
 
 
 class TaslmTask(AbsTask):
@@ -122,6 +124,7 @@ class TaslmTask(AbsTask):
             ValueError: Parts are missing or do not fit each other.
         """
         quantizer = _quantizer(args)
+        fitting.check_codes(getattr(args, DATA, ()), quantizer)
         tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
         backbone = _backbone(args, tokenizer)
         size = backbone.hidden_size
