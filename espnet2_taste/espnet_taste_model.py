@@ -1,8 +1,9 @@
 """Training model of the TASTE tokenizer: one batch in, loss, stats and weight out.
 
 Enters: speech (B, S), text (B, N) with word ids, units (B, U), speaker embeddings
-(B, E). Leaves: ESPnet's triple. Legend: B utterances, S samples, N text tokens, U
-units, K unit classes, E speaker features.
+(B, E), optionally the times of the words (B, W, 2). Leaves: ESPnet's triple. Legend:
+B utterances, S samples, N text tokens, W words, U units, K unit classes, E speaker
+features.
 
 The three training steps of the paper (section 3.3) are one model: text only
 (``use_taste: false``), TASTE without codes (``quantize: false``), TASTE with codes.
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
+from espnet2_taste.tokenizer.guided_attention import guided_attention_loss
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
@@ -91,6 +93,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         quantize: False passes continuous vectors on.
         commit_weight: Weight of the commitment loss.
         unit_change_weight: Weight of the loss where the unit changes.
+        alignment_weight: Weight of the loss that pulls the aggregator's attention to
+            the words (see ``guided_attention``); not part of the published system.
         encoder_cache_mb: Memory for encoder states of utterances seen before; 0
             computes them anew in every epoch.
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
@@ -107,6 +111,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         quantize: bool = True,
         commit_weight: float = 1.0,
         unit_change_weight: float = 1.0,
+        alignment_weight: float = 0.0,
         encoder_cache_mb: int = 0,
         extract_feats_in_collect_stats: bool = False,
     ):
@@ -117,6 +122,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         self.quantize = quantize
         self.commit_weight = commit_weight
         self.unit_change_weight = unit_change_weight
+        self.alignment_weight = alignment_weight
         self.cache = EncoderStateCache(encoder_cache_mb) if encoder_cache_mb else None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self._freeze_unused()
@@ -137,6 +143,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
+        word_times: torch.Tensor | None = None,
         utt_id: Sequence[str] | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
@@ -151,6 +158,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             units: (B, U), -1 at padding.
             units_lengths: (B,).
             spembs: (B, E).
+            word_times: Begin and end of each word in seconds, (B, W, 2), read when
+                ``alignment_weight`` is above zero.
             utt_id: Utterance ids, which ESPnet's trainer adds.
             **kwargs: Further data, unused.
 
@@ -158,25 +167,47 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             Loss, statistics and the number of utterances as weight.
         """
         text = text.clamp(min=0)
-        taste, loss_commit = None, text.new_zeros((), dtype=torch.float)
+        taste = None
+        loss_commit = loss_align = text.new_zeros((), dtype=torch.float)
         if self.use_taste:
             states = self._encoder_states(speech, speech_lengths, utt_id)
             output = self.tokenizer.from_states(
                 states, text, text_lengths, word_ids, self.quantize
             )
             taste, loss_commit = output.quantized, output.loss
+            if self.alignment_weight > 0:
+                loss_align = self._alignment_loss(states, text, word_ids, word_times)
         logits = self.unit_decoder(
             text, text_lengths, taste, units, units_lengths, spembs
         )
         targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
         loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
         loss = loss_ce + self.commit_weight * loss_commit
+        loss = loss + self.alignment_weight * loss_align
         used, perplexity = self.tokenizer.quantizer.usage()
-        losses = {"loss": loss, "loss_ce": loss_ce, "loss_commit": loss_commit}
-        stats = {name: value.detach() for name, value in losses.items()}
+        stats = {"loss": loss, "loss_ce": loss_ce}
+        stats |= {"loss_commit": loss_commit, "loss_align": loss_align}
+        stats = {name: value.detach() for name, value in stats.items()}
         stats |= unit_accuracies(logits, targets)
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         return force_gatherable((loss, stats, text.size(0)), loss.device)
+
+    def _alignment_loss(
+        self,
+        states: EncoderStates,
+        text: torch.Tensor,
+        word_ids: torch.Tensor,
+        word_times: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if word_times is None:
+            raise ValueError(
+                "model_conf.alignment_weight is above 0, but the data has no "
+                "word_times: add word_times.scp of asr_align (stage 4) to the training "
+                "data, or set the weight to 0"
+            )
+        attention = self.tokenizer.aggregator.attention(text, states)
+        frame_rate = self.tokenizer.encoder.frame_rate
+        return guided_attention_loss(attention, word_ids, word_times, frame_rate)
 
     def _encoder_states(
         self,

@@ -1,8 +1,8 @@
 """Task of the TASTE tokenizer: speech, text, units and speakers -> a trained tokenizer.
 
 Enters, per utterance: ``speech`` (sound), ``text`` (text), ``units`` (text_int) and
-``spembs`` (kaldi_ark). Leaves: an ESPnet experiment directory whose checkpoints hold
-everything but the frozen speech encoder.
+``spembs`` (kaldi_ark), optionally ``word_times`` (text_float). Leaves: an ESPnet
+experiment directory whose checkpoints hold everything but the frozen speech encoder.
 """
 
 import argparse
@@ -93,7 +93,9 @@ class TasteTask(AbsTask):
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Pad ids with -1; speaker embeddings carry no length."""
         return CommonCollateFn(
-            float_pad_value=0.0, int_pad_value=IGNORE, not_sequence=["spembs"]
+            float_pad_value=0.0,
+            int_pad_value=IGNORE,
+            not_sequence=["spembs", "word_times"],
         )
 
     @classmethod
@@ -114,7 +116,7 @@ class TasteTask(AbsTask):
         cls, train: bool = True, inference: bool = False
     ) -> tuple[str, ...]:
         """Name the data that may be given."""
-        return ()
+        return ("word_times",)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTasteModel:

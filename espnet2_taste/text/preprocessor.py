@@ -92,16 +92,25 @@ class TastePreprocessor(_WordPreprocessor):
 
         Args:
             uid: Utterance id.
-            data: ``text`` str; everything else passes through.
+            data: ``text`` str and, optionally, ``word_times`` (2 W,) in seconds;
+                everything else passes through.
 
         Returns:
-            ``text`` (N,), ``word_ids`` (N,) and what passed through.
+            ``text`` (N,), ``word_ids`` (N,), ``word_times`` (W, 2) and what passed
+            through.
 
         Raises:
-            ValueError: The text is empty, a word has no token, or there are units the
-                model does not know.
+            ValueError: The text is empty, a word has no token, there are units the
+                model does not know, or as many times as words are not there.
         """
-        units = data.get("units")
+        self._check_units(uid, data.get("units"))
+        result = self._with_text(uid, data)
+        if "word_times" in data and "word_ids" in result:
+            words = int(result["word_ids"][-1]) + 1
+            result["word_times"] = _time_pairs(uid, data["word_times"], words)
+        return result
+
+    def _check_units(self, uid: str, units: np.ndarray | None) -> None:
         if units is not None and self.num_units is not None:
             if np.max(units, initial=-1) >= self.num_units:
                 raise ValueError(
@@ -109,7 +118,20 @@ class TastePreprocessor(_WordPreprocessor):
                     f"has {self.num_units} classes: set unit_decoder_conf.num_units "
                     "to that of stage 5"
                 )
-        return self._with_text(uid, data)
+
+
+def _time_pairs(uid: str, word_times: np.ndarray, words: int) -> np.ndarray:
+    """Begins and ends in a row (2 W,) -> (W, 2) float32.
+
+    Raises:
+        ValueError: They are not one pair a word.
+    """
+    if len(word_times) != 2 * words:
+        raise ValueError(
+            f"utterance '{uid}': {len(word_times)} word times, expected begin and end "
+            f"of {words} words; align the set again after changing its text (stage 4)"
+        )
+    return np.asarray(word_times, dtype=np.float32).reshape(words, 2)
 
 
 class TaslmPreprocessor(_WordPreprocessor):

@@ -213,9 +213,8 @@ class DecoderAggregator(AbsAggregator):
         hidden = self.decode(text, states)[:, self.prefix.numel() :]  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
 
-    @torch.no_grad()
     def attention(self, text: torch.Tensor, states: EncoderStates) -> torch.Tensor:
-        """Cross-attention of every block, for plots.
+        """Cross-attention of every block, for plots and for guided attention.
 
         Args:
             text: Token ids, (B, N).

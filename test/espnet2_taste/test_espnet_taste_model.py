@@ -149,3 +149,23 @@ def test_change_weight_and_accuracies():
     assert torch.allclose(unit_cross_entropy(logits, targets, 3.0), want)
     plain = unit_cross_entropy(logits, targets, 1.0)
     assert torch.allclose(plain, losses.mean())
+
+
+def test_guided_attention_trains_the_aggregator_alone():
+    model = build("no_vq", alignment_weight=0.5).eval()
+    times = torch.tensor([[[0.0, 0.2], [0.2, 0.5]], [[0.0, 0.1], [0.1, 0.3]]])
+    loss, stats, _ = model(**batch(), word_times=times)
+    assert stats["loss_align"] > 0
+    model._alignment_loss(
+        model.tokenizer.encoder(batch()["speech"], batch()["speech_lengths"]),
+        batch()["text"].clamp(min=0),
+        batch()["word_ids"],
+        times,
+    ).backward()
+    moved = [name for name, x in model.named_parameters() if x.grad is not None]
+    assert moved and all(name.startswith("tokenizer.aggregator.") for name in moved)
+
+
+def test_guided_attention_needs_word_times():
+    with pytest.raises(ValueError, match="word_times"):
+        build("no_vq", alignment_weight=0.5)(**batch())

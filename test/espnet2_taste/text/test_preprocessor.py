@@ -65,3 +65,11 @@ def test_empty_text_names_the_utterance(taste, taslm, text):
 def test_wrong_codes(taslm, codes, message):
     with pytest.raises(ValueError, match=f"utterance 'utt7': .*{message}"):
         taslm("utt7", {"text": "red dog", "codes": codes})
+
+
+def test_word_times_become_pairs(taste):
+    times = np.array([0.0, 0.25, 0.25, 0.5], dtype=np.float32)
+    result = taste("utt1", {"text": "red dog", "word_times": times})
+    assert result["word_times"].tolist() == [[0.0, 0.25], [0.25, 0.5]]
+    with pytest.raises(ValueError, match="'utt1': 4 word times.* 3 words"):
+        taste("utt1", {"text": "the red dog", "word_times": times})
