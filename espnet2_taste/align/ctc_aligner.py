@@ -2,9 +2,8 @@
 
 Enters: waveforms, words, and the model of an ASR experiment directory. Leaves:
 ``AlignedUtterance``: word times by ``ctc`` and ``words``, and the greedy transcript.
-Utterances go through the encoder one by one, since the convolutions of a Conformer
-let padding leak into the last frames and an alignment must not depend on its
-neighbours; the lattice is run for the whole batch.
+Encoder and lattice run for the whole batch: ``EspnetStack`` keeps the padding of other
+utterances out, so that an alignment does not depend on its neighbours.
 
 Legend: B utterances, S samples, F frames, V token list size, N tokens, W words.
 """
@@ -25,9 +24,42 @@ from espnet2_taste.align.words import (
 )
 from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
 from espnet2_taste.text.words import TokenizedWords, tokenize_words
-from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model
+from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model, sample_rate_of
+from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 DEFAULT_RULE = BoundaryRule()
+FEWEST_FRAMES = 4  # a recording of fewer may leave nothing after subsampling
+
+
+class CtcScorer(torch.nn.Module):
+    """Encoder and CTC head of an ESPnet ASR model.
+
+    Args:
+        stack: Frontend, normalization and encoder of the model.
+        ctc: Its CTC head.
+    """
+
+    def __init__(self, stack: EspnetStack, ctc: torch.nn.Module) -> None:
+        super().__init__()
+        self.stack = stack
+        self.ctc = ctc
+        self.sample_rate = stack.sample_rate
+        self.frame_rate = stack.frame_rate
+
+    def forward(
+        self, speech: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of the tokens in every frame.
+
+        Args:
+            speech: (B, S).
+            lengths: Valid samples, (B,).
+
+        Returns:
+            (B, F, V), and the valid frames (B,).
+        """
+        _, encoded, frames = self.stack.layer_states(speech, lengths, [])
+        return self.ctc.log_softmax(encoded), frames
 
 
 class CtcAligner(AbsAligner):
@@ -35,9 +67,8 @@ class CtcAligner(AbsAligner):
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        scorer: torch.nn.Module,
         tokenizer: AbsTextTokenizer,
-        sample_rate: int = 16000,
         rule: BoundaryRule = DEFAULT_RULE,
         blank_penalty: float = 0.0,
         sharpness: float = 1.0,
@@ -45,21 +76,18 @@ class CtcAligner(AbsAligner):
         """Hold the parts.
 
         Args:
-            model: ESPnet ASR model (``encode`` and ``ctc``).
+            scorer: ``CtcScorer``, or what else has its members.
             tokenizer: Text side of the model.
-            sample_rate: Samples a second the model was trained on.
             rule: How token times become word times.
             blank_penalty: See ``ctc.align_tokens``.
             sharpness: See ``ctc.align_tokens``.
         """
-        self.model = model.eval()
+        self.scorer = scorer.eval()
         self.tokenizer = tokenizer
-        self._sample_rate = sample_rate
         self.rule = rule
         self.blank_penalty = blank_penalty
         self.sharpness = sharpness
         self.blank = tokenizer.special_id("blank")
-        self.frame_seconds = self._measure_frame_seconds()
 
     @classmethod
     def from_exp(
@@ -81,7 +109,8 @@ class CtcAligner(AbsAligner):
             The aligner.
 
         Raises:
-            ValueError: The directory lacks a file, or the model has no CTC head.
+            ValueError: The directory lacks a file, or the model has no CTC head or a
+                part that ``EspnetStack`` does not know.
         """
         model, args = load_asr_model(asr_exp, model_file)
         if getattr(model, "ctc", None) is None:
@@ -89,37 +118,49 @@ class CtcAligner(AbsAligner):
         tokenizer = build_text_tokenizer(
             args.token_type, args.token_list, args.bpemodel
         )
-        sample_rate = (args.frontend_conf or {}).get("fs", 16000)
-        return cls(model.to(device), tokenizer, _hertz(sample_rate), **options)
+        stack = EspnetStack(
+            model.frontend,
+            model.normalize,
+            model.encoder,
+            sample_rate_of(args),
+            preencoder=getattr(model, "preencoder", None),
+        )
+        return cls(CtcScorer(stack, model.ctc).to(device), tokenizer, **options)
 
     @property
     def sample_rate(self) -> int:
         """See :attr:`AbsAligner.sample_rate`."""
-        return self._sample_rate
+        return self.scorer.sample_rate
 
     @torch.no_grad()
-    def log_probs(self, speech: np.ndarray) -> torch.Tensor:
+    def log_probs(self, speech: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Log-probabilities of the tokens in every frame.
 
         Args:
-            speech: Waveform, (S,).
+            speech: Waveforms, B arrays of (S,).
 
         Returns:
-            (F, V) on the CPU.
+            B tensors of (F, V) on the CPU; F is 0 for what is too short to be encoded.
         """
-        device = next(self.model.parameters()).device
-        wave = torch.as_tensor(speech, dtype=torch.float32, device=device)[None]
-        lengths = torch.tensor([wave.size(1)], device=device)
-        encoded = self.model.encode(wave, lengths)[0]
-        encoded = encoded[0] if isinstance(encoded, tuple) else encoded
-        return self.model.ctc.log_softmax(encoded)[0].cpu()
+        device = next(self.scorer.parameters()).device
+        shortest = FEWEST_FRAMES * self.sample_rate / self.scorer.frame_rate
+        waves = [torch.as_tensor(wave, dtype=torch.float32) for wave in speech]
+        usable = [wave for wave in waves if len(wave) >= shortest]
+        if not usable:
+            return [torch.zeros(0, 1) for _ in waves]
+        padded = torch.nn.utils.rnn.pad_sequence(usable, batch_first=True)  # (B, S)
+        lengths = torch.tensor([len(wave) for wave in usable], device=device)
+        scores, frames = self.scorer(padded.to(device), lengths)
+        found = iter(row[:n].cpu() for row, n in zip(scores, frames.tolist()))
+        empty = torch.zeros(0, scores.size(2))
+        return [next(found) if len(wave) >= shortest else empty for wave in waves]
 
     def align(
         self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
     ) -> list[AlignedUtterance]:
         """See :meth:`AbsAligner.align`."""
         tokens = [tokenize_words(w, self.tokenizer) for w in words]
-        scores = [self.log_probs(wave) for wave in speech]
+        scores = self.log_probs(speech)
         problems = [_problem(s, t) for s, t in zip(scores, tokens, strict=True)]
         fitting = [row for row, problem in enumerate(problems) if not problem]
         spans = iter(
@@ -127,7 +168,7 @@ class CtcAligner(AbsAligner):
         )
         results = []
         for row, problem in enumerate(problems):
-            heard = tuple(self._hear(scores[row]))
+            heard = tuple(self._hear(scores[row])) if len(scores[row]) else ()
             timed = ()
             if not problem:
                 cores = word_cores(next(spans), tokens[row].word_ids)
@@ -152,22 +193,13 @@ class CtcAligner(AbsAligner):
             self.blank_penalty,
             self.sharpness,
         )
-        seconds = spans.numpy() * self.frame_seconds
+        seconds = spans.numpy() / self.scorer.frame_rate
         return [row[: len(t)] for row, t in zip(seconds, targets)]
 
     def _hear(self, scores: torch.Tensor) -> list[str]:
         """Greedy transcript of one utterance."""
         ids = greedy_tokens(scores[None], torch.tensor([len(scores)]), self.blank)[0]
         return self.tokenizer.decode(ids).split()
-
-    def _measure_frame_seconds(self) -> float:
-        """Seconds a frame, from how many more frames a longer recording gives."""
-        short, seconds = 2, 8
-        rate = self.sample_rate
-        silence = np.zeros((short + seconds) * rate, dtype=np.float32)
-        few = len(self.log_probs(silence[: short * rate]))
-        more = len(self.log_probs(silence))
-        return seconds / (more - few)
 
 
 def _problem(scores: torch.Tensor, tokens: TokenizedWords) -> str:
@@ -179,10 +211,3 @@ def _problem(scores: torch.Tensor, tokens: TokenizedWords) -> str:
     if len(scores) < needed:
         return f"{len(scores)} frames are too few for {needed} tokens"
     return ""
-
-
-def _hertz(value: int | str) -> int:
-    """Sample rate of a frontend configuration, which may be written as ``16k``."""
-    import humanfriendly
-
-    return humanfriendly.parse_size(value) if isinstance(value, str) else int(value)

@@ -6,7 +6,7 @@ every utterance, and a list of those that could not be used, with the reason.
 Legend: S samples, W words.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,28 @@ class AlignedSet:
         write_ctm(folder / ctm_name, self.timings)
 
 
+def word_time_rows(
+    timings: Mapping[str, Sequence[WordTiming]], texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Word times as rows of numbers, which ESPnet reads as ``text_float``.
+
+    Args:
+        timings: Words of the utterances that could be aligned.
+        texts: Transcripts of all utterances.
+
+    Returns:
+        Begin and end of each word in seconds, "0 0" for words of unknown time.
+    """
+    rows = {}
+    for name, text in texts.items():
+        times = [
+            (word.start, word.start + word.duration) for word in timings.get(name, ())
+        ]
+        times = times or [(0.0, 0.0)] * len(text.split())
+        rows[name] = " ".join(f"{begin:.3f} {end:.3f}" for begin, end in times)
+    return rows
+
+
 def read_aligned_set(folder: Path, ctm_name: str, text_name: str) -> AlignedSet | None:
     """Read what ``AlignedSet.write`` wrote; None if it is not there."""
     files = (folder / ctm_name, folder / text_name, folder / PROBLEMS)
@@ -101,7 +123,8 @@ def align_set(
                 timings[name] = list(result.words)
         batch.clear()
 
-    for name, wave in _read_all(aligner, wavs, texts, problems, label):
+    names = _longest_first(texts, wavs)  # similar lengths: little padding
+    for name, wave in _read_all(aligner, wavs, names, problems, label):
         batch.append((name, wave))
         if len(batch) == batch_size:
             flush()
@@ -110,10 +133,23 @@ def align_set(
     return AlignedSet(timings, heard, problems)
 
 
+def _longest_first(names: Iterable[str], wavs: Mapping[str, str]) -> list[str]:
+    """Sort utterances by their samples; those that cannot be read come last."""
+    import soundfile
+
+    samples = {}
+    for name in names:
+        try:
+            samples[name] = soundfile.info(wavs.get(name, "")).frames
+        except (OSError, RuntimeError):
+            samples[name] = 0
+    return sorted(samples, key=lambda name: (-samples[name], name))
+
+
 def _read_all(
     aligner: AbsAligner,
     wavs: Mapping[str, str],
-    names: Sequence[str] | Mapping[str, str],
+    names: Sequence[str],
     problems: dict[str, str],
     label: str,
 ) -> Iterator[tuple[str, np.ndarray]]:

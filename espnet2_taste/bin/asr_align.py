@@ -2,7 +2,8 @@
 """Time the words of sets with the recipe's own encoder (end of stage 4).
 
 Enters: an ASR experiment and sets with ``wav.scp`` and ``text``. Leaves in each set:
-``ctm_aligned`` (word times), ``text_asr`` (greedy CTC transcript), ``asr_align.json``
+``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row, for
+trainings), ``text_asr`` (greedy CTC transcript), ``asr_align.json``
 (word errors, and the distance to the true times where the set has a ``ctm``) and
 ``not_aligned.tsv`` (what was left out and why). Finished sets are kept.
 """
@@ -84,8 +85,8 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
     Raises:
         ValueError: The set lacks a file, or nothing in it could be aligned.
     """
-    from espnet2_taste.align.sets import PROBLEMS, align_set
-    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.align.sets import PROBLEMS, align_set, word_time_rows
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
     from espnet2_taste.metrics.tables import write_json
 
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
@@ -93,6 +94,7 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
     if texts and not result.timings:
         name, reason = next(iter(result.problems.items()))
         raise ValueError(f"{folder}: no utterance can be aligned; {name}: {reason}")
+    write_table(folder / "word_times", word_time_rows(result.timings, texts))
     result.write(folder, output, "text_asr")
     summary = summarize(result, folder, texts)
     write_json(folder / "asr_align.json", summary)
@@ -115,18 +117,25 @@ def main(cmd=None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Align every set with one aligner, loaded only if a set needs it."""
-    folders = [Path(args.dump_dir) / name for name in args.sets.split()]
-    waiting = [folder for folder in folders if not is_done(folder, args.output)]
-    if not waiting:
-        print("asr_align: all sets are done")
-        return
-    from espnet2_taste.align.ctc_aligner import CtcAligner
+    from espnet2_taste.data.set_loop import finish_sets
 
-    device = "cuda" if args.ngpu else "cpu"
-    aligner = CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
-    for folder in waiting:
+    def load():
+        from espnet2_taste.align.ctc_aligner import CtcAligner
+
+        device = "cuda" if args.ngpu else "cpu"
+        return CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
+
+    def work(aligner, folder: Path) -> str:
         summary = align_folder(aligner, folder, args.output, args.batch_size)
-        print(f"{folder}: WER {100 * summary['wer']:.1f} %")
+        return f"WER {100 * summary['wer']:.1f} %"
+
+    finish_sets(
+        "asr_align",
+        [Path(args.dump_dir) / name for name in args.sets.split()],
+        lambda folder: is_done(folder, args.output),
+        load,
+        work,
+    )
 
 
 if __name__ == "__main__":

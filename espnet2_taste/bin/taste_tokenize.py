@@ -49,23 +49,27 @@ def main(cmd=None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Tokenize the sets that are not done, with one model."""
-    outputs = {name: Path(args.output_dir) / name for name in args.sets.split()}
-    waiting = {
-        name: path
-        for name, path in outputs.items()
-        if not (path / "codes.json").is_file()
-    }
-    if not waiting:
-        print("taste_tokenize: all sets are done")
-        return
-    from espnet2_taste.tokenizer.inference import TasteEncoder
+    from espnet2_taste.data.set_loop import finish_sets
 
-    device = "cuda" if args.ngpu else "cpu"
-    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
-    for name, path in waiting.items():
-        codes = tokenize_set(encoder, Path(args.dump_dir) / name, args.batch_size)
-        write_codes(path, codes, encoder.model.tokenizer.quantizer.codebook_size)
-        print(f"{path}: {len(codes)} utterances")
+    def load():
+        from espnet2_taste.tokenizer.inference import TasteEncoder
+
+        device = "cuda" if args.ngpu else "cpu"
+        return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+
+    def work(encoder, output: Path) -> str:
+        source = Path(args.dump_dir) / output.name
+        codes = tokenize_set(encoder, source, args.batch_size)
+        write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
+        return f"{len(codes)} utterances"
+
+    finish_sets(
+        "taste_tokenize",
+        [Path(args.output_dir) / name for name in args.sets.split()],
+        lambda folder: (folder / "codes.json").is_file(),
+        load,
+        work,
+    )
 
 
 def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:

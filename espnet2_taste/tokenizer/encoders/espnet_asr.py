@@ -201,7 +201,7 @@ class EspnetAsrEncoder(EspnetStack):
             model.frontend,
             model.normalize,
             model.encoder,
-            _sample_rate(args),
+            sample_rate_of(args),
             value_layer,
             key_layer,
             getattr(model, "preencoder", None),
@@ -228,7 +228,8 @@ def _transformer_decoder_state(decoder: nn.Module | None) -> dict[str, torch.Ten
     return decoder_state_from_espnet(decoder.state_dict())
 
 
-def _sample_rate(args) -> int:
+def sample_rate_of(args) -> int:
+    """Sample rate that the options of a recognizer name, Hz; ``16k`` is understood."""
     from humanfriendly import parse_size
 
     rate = (args.frontend_conf or {}).get("fs", 16000)

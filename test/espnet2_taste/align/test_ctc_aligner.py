@@ -11,24 +11,20 @@ TOKENS = ["<blank>", "<unk>", "<space>", "a", "b", "c", "<sos/eos>"]
 HOP = 640
 
 
-class StubCtc(torch.nn.Module):
-    def log_softmax(self, encoded):
-        return torch.log_softmax(encoded, dim=2)
-
-
-class StubModel(torch.nn.Module):
+class StubScorer(torch.nn.Module):
     """Frame f holds the token written as the level of its 640 samples."""
+
+    sample_rate, frame_rate = 16000, 25.0
 
     def __init__(self):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.tensor(20.0))
-        self.ctc = StubCtc()
 
-    def encode(self, speech, lengths):
+    def forward(self, speech, lengths):
         frames = speech[:, : speech.size(1) // HOP * HOP].reshape(len(speech), -1, HOP)
         ids = (frames.mean(2) * 10).round().long()
         encoded = torch.nn.functional.one_hot(ids, len(TOKENS)).float() * self.scale
-        return encoded, lengths // HOP
+        return torch.log_softmax(encoded, dim=2), lengths // HOP
 
 
 def wave(ids):
@@ -37,11 +33,7 @@ def wave(ids):
 
 @pytest.fixture
 def aligner():
-    return CtcAligner(StubModel(), CharacterTokenizer(TOKENS))
-
-
-def test_frame_length_is_measured(aligner):
-    assert aligner.frame_seconds == pytest.approx(0.04)
+    return CtcAligner(StubScorer(), CharacterTokenizer(TOKENS))
 
 
 def test_words_are_placed_and_heard(aligner):
@@ -70,11 +62,20 @@ def test_a_batch_equals_its_parts(aligner):
 
 
 def test_what_cannot_be_aligned_is_named(aligner):
-    short, empty = aligner.align([wave([0, 3]), wave([0, 3])], [["abcabc"], []])
+    short, empty = aligner.align([wave([0, 3] * 2), wave([0, 3] * 2)], [["abcabc"], []])
     assert "too few" in short.problem and short.words == ()
     assert "no words" in empty.problem
 
 
+def test_what_is_too_short_for_the_encoder_does_not_disturb_the_others(aligner):
+    good = wave([0, 2, 3, 0, 2, 4, 0])
+    alone = aligner.align([good], [["a", "b"]])[0]
+    short, same = aligner.align([good[:HOP], good], [["a"], ["a", "b"]])
+    assert "0 frames are too few" in short.problem and short.heard == ()
+    assert same == alone
+    assert "0 frames" in aligner.align([good[:0]], [["a"]])[0].problem
+
+
 def test_a_missing_experiment_is_named(tmp_path):
-    with pytest.raises(ValueError, match="ASR experiment"):
+    with pytest.raises(ValueError, match="ESPnet experiment directory"):
         CtcAligner.from_exp(tmp_path)

@@ -5,12 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from espnet2_taste.align.ctc_aligner import CtcScorer
 from espnet2_taste.bin import asr_align
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm, write_ctm
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model, sample_rate_of
+from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,36 @@ def test_batches_do_not_matter(asr_exp, dump, tmp_path):
     run(asr_exp, tmp_path / "again", "--batch_size", "1")
     first = (dump / "test" / "ctm_aligned").read_text()
     assert first == (tmp_path / "again" / "test" / "ctm_aligned").read_text()
+
+
+@pytest.mark.parametrize("encoder", ["e_branchformer", "conformer"])
+def test_a_batch_scores_as_espnet_scores_each_utterance(asr_exp_builder, encoder):
+    """Behind the shield against padding, frames are those of ``model.encode``."""
+    conf = {"output_size": 16, "attention_heads": 2, "linear_units": 24}
+    if encoder == "e_branchformer":
+        conf["cgmlp_linear_units"] = 32
+    exp = asr_exp_builder(
+        encoder=encoder,
+        encoder_conf={**conf, "num_blocks": 2, "rel_pos_type": "latest"},
+    )
+    model, args = load_asr_model(exp)
+    stack = EspnetStack(
+        model.frontend, model.normalize, model.encoder, sample_rate_of(args)
+    )
+    generator = torch.Generator().manual_seed(0)
+    waves = [torch.randn(n, generator=generator) for n in (24000, 16123, 9000)]
+    lengths = torch.tensor([len(wave) for wave in waves])
+    padded = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True)
+    with torch.no_grad():
+        scores, frames = CtcScorer(stack, model.ctc)(padded, lengths)
+        fresh, _ = load_asr_model(exp)  # without the shield's hooks
+        for row, wave in enumerate(waves):
+            alone = fresh.encode(wave[None], lengths[row : row + 1])[0]
+            want = fresh.ctc.log_softmax(alone)[0]
+            assert len(want) == frames[row]
+            torch.testing.assert_close(
+                scores[row, : len(want)], want, rtol=1e-4, atol=1e-4
+            )
 
 
 def test_a_missing_set_is_one_line(asr_exp, tmp_path):
