@@ -46,6 +46,8 @@ def read_studies(expdir: Path) -> dict[str, dict]:
 
     found: dict[str, tuple[Path, dict]] = {}
     for path in sorted(expdir.rglob("scores.json")):
+        if any(part.endswith(".old") for part in path.relative_to(expdir).parts):
+            continue  # results of earlier settings, set aside by the recipe
         content = read_json(path)
         study = content.get("study")
         if study in found:

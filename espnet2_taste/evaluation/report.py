@@ -48,52 +48,60 @@ def dig(content, *path, default=None):
     return default if content is None else content
 
 
-def list_targets(studies: Mapping[str, Mapping], set_name: str) -> list[Measure]:
-    """The recipe's targets (issue's table) on one test set.
+def set_targets(study: Mapping, set_name: str) -> list[Measure]:
+    """The recipe's targets for the tokenizer on one test set.
 
     Args:
-        studies: Studies by name.
+        study: The tokenizer study.
         set_name: Test set.
 
     Returns:
         One measure a line.
     """
-    scores = dig(studies, "tokenizer", "sets", set_name, default={})
+    scores = dig(study, "sets", set_name, default={})
     own = dig(scores, TASTE, "durations", "pearson")
     text = dig(scores, TEXT_ONLY, "durations", "pearson")
     gain = own - text if own is not None and text is not None else None
-    swap = dig(studies, "swap", "scores", default={})
-    measures = [
+    pitch = dig(scores, TASTE, "pitch", "pearson")
+    measures = (
         ("encoder WER", dig(scores, "original", "wer", "rate"), Target(maximum=0.10)),
         ("word durations, Pearson r", own, Target(minimum=0.80)),
         ("... gain over text only", gain, Target(minimum=0.25)),
-        (
-            "word mean F0, Pearson r",
-            dig(scores, TASTE, "pitch", "pearson"),
-            Target(minimum=0.70),
-        ),
+        ("word mean F0, Pearson r", pitch, Target(minimum=0.70)),
         ("WER of resynthesis", dig(scores, TASTE, "wer", "rate"), Target(maximum=0.15)),
-    ]
-    lines = [Measure(name, "tokenizer", value, goal) for name, value, goal in measures]
-    lines += [
-        Measure(
-            "swapped words that move the right way",
-            "swap",
-            dig(swap, "share_right"),
-            Target(minimum=0.85),
-        ),
-        Measure(
-            "median change of unswapped words",
-            "swap",
-            dig(swap, "unswapped_change"),
-            Target(maximum=0.10),
-        ),
-    ]
-    return lines + _slm_targets(dig(studies, "slm", "models", default={}))
+    )
+    return [Measure(name, "tokenizer", value, goal) for name, value, goal in measures]
 
 
-def _slm_targets(models: Mapping[str, Mapping]) -> list[Measure]:
-    """Targets of every spoken language model."""
+def swap_targets(study: Mapping) -> list[Measure]:
+    """The recipe's targets for the token swap.
+
+    Args:
+        study: The swap study.
+
+    Returns:
+        One measure a line.
+    """
+    goals = (
+        ("swapped words that move the right way", "share_right", Target(minimum=0.85)),
+        ("median change of unswapped words", "unswapped_change", Target(maximum=0.10)),
+    )
+    return [
+        Measure(name, "swap", dig(study, "scores", key), goal)
+        for name, key, goal in goals
+    ]
+
+
+def slm_targets(study: Mapping) -> list[Measure]:
+    """The recipe's targets for every spoken language model.
+
+    Args:
+        study: The study of the spoken language models.
+
+    Returns:
+        One measure a line.
+    """
+    models = dig(study, "models", default={}) or {"TASLM": {}}
     goals = (
         ("text perplexity / base LM", ("perplexity", "ratio"), Target(maximum=1.10)),
         ("consistent style", ("pairs", "pairs_style", "accuracy"), Target(0.65)),
@@ -103,7 +111,7 @@ def _slm_targets(models: Mapping[str, Mapping]) -> list[Measure]:
     )
     return [
         Measure(f"{model}: {name}", "slm", dig(scores, *path), goal)
-        for model, scores in (models or {"TASLM": {}}).items()
+        for model, scores in models.items()
         for name, path, goal in goals
     ]
 
@@ -119,13 +127,8 @@ def write_report(studies: Mapping[str, Mapping], test_sets: Iterable[str]) -> st
     Returns:
         Markdown.
     """
-    scored = dig(studies, "tokenizer", "sets", default={})
-    names = [name for name in test_sets if name in scored] or list(scored)[:1] or ["-"]
     parts = ["# Results", "Made by `espnet2_taste.bin.write_results`; do not edit."]
-    for name in names:
-        rows = [measure.row() for measure in list_targets(studies, name)]
-        parts += [f"## Targets on `{name}`"]
-        parts += [markdown_table(("measure", "value", "target", ""), rows)]
+    parts += _target_sections(studies, test_sets)
     parts += _tokenizer_sections(dig(studies, "tokenizer", default={}))
     parts += _swap_section(dig(studies, "swap", default={}))
     parts += _slm_sections(dig(studies, "slm", default={}))
@@ -134,6 +137,26 @@ def write_report(studies: Mapping[str, Mapping], test_sets: Iterable[str]) -> st
         stages = ", ".join(f"{name} (stage {STUDIES[name]})" for name in missing)
         parts += ["## Missing", f"Not scored yet: {stages}."]
     return "\n\n".join(parts + _versions(studies)) + "\n"
+
+
+def _target_sections(
+    studies: Mapping[str, Mapping], test_sets: Iterable[str]
+) -> list[str]:
+    """Targets of every test set, then those that belong to no single one."""
+    scored = dig(studies, "tokenizer", "sets", default={})
+    names = [name for name in test_sets if name in scored] or list(scored)[:1] or ["-"]
+    tokenizer = dig(studies, "tokenizer", default={})
+    tables = {f"on `{name}`": set_targets(tokenizer, name) for name in names}
+    tables["of the token swap"] = swap_targets(dig(studies, "swap", default={}))
+    tables["of the spoken language model"] = slm_targets(
+        dig(studies, "slm", default={})
+    )
+    header = ("measure", "value", "target", "")
+    parts = []
+    for title, measures in tables.items():
+        rows = [measure.row() for measure in measures]
+        parts += [f"## Targets {title}", markdown_table(header, rows)]
+    return parts
 
 
 def _source(study: Mapping) -> str:

@@ -39,10 +39,26 @@ SLM = {
 }
 
 
-def run(tmp_path):
+def run(tmp_path, *more):
     output = tmp_path / "RESULTS.md"
-    write_results.main(["--expdir", str(tmp_path), "--output", str(output)])
+    write_results.main(["--expdir", str(tmp_path), "--output", str(output), *more])
     return output.read_text()
+
+
+def test_what_belongs_to_no_single_set_is_listed_once(tmp_path):
+    sets = {name: TOKENIZER["sets"]["test"] for name in ("test", "test_new")}
+    write_json(tmp_path / "a" / "scores.json", TOKENIZER | {"sets": sets})
+    write_json(tmp_path / "slm" / "scores.json", SLM)
+    page = run(tmp_path, "--test_sets", "test test_new")
+    assert page.count("| encoder WER |") == 2
+    assert page.count("| median change of unswapped words |") == 1
+    assert page.count("| taslm_embed: consistent style |") == 1
+
+
+def test_what_was_set_aside_is_passed_by(tmp_path):
+    write_json(tmp_path / "taste_vq" / "scores" / "scores.json", TOKENIZER)
+    write_json(tmp_path / "taste_vq.old" / "scores" / "scores.json", TOKENIZER)
+    assert "## Targets on `test`" in run(tmp_path)
 
 
 def test_targets_are_met_missed_or_unmeasured(tmp_path):
