@@ -32,9 +32,10 @@ def get_parser() -> argparse.ArgumentParser:
     add("--dump_dir", required=True, help="Folder of the sets")
     add("--train_set", required=True, help="Set the vocabularies are trained on")
     add("--sets", required=True, help="All sets, separated by spaces")
-    add("--token_dir", required=True, help="Receives tokens.txt and bpe.model")
+    add("--token_dir", required=True, help="Receives tokens.txt, token_type, bpe.model")
     add("--lm_tokenizer_dir", required=True, help="Receives the LM's tokenizer")
     add("--lm_text_dir", help="Receives the LM's text (default: DUMP_DIR/lm_train)")
+    add("--asr_exp", help="Recognizer whose vocabulary is taken; none: train one")
     add("--nbpe", type=int, default=120, help="Pieces of the speech side's vocabulary")
     add("--bpemode", default="unigram", choices=["unigram", "bpe"], help="Its kind")
     add("--lm_vocab_size", type=int, default=640, help="Tokens of the LM")
@@ -57,7 +58,7 @@ def prepare(args: argparse.Namespace) -> None:
     """
     from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.text.preparation import TextRules, prepare_set, read_sentences
-    from espnet2_taste.text.training import train_lm_tokenizer, train_sentencepiece
+    from espnet2_taste.text.training import train_lm_tokenizer
 
     rules = TextRules(args.normalizer, args.segmenter)
     dump_dir = Path(args.dump_dir)
@@ -68,10 +69,8 @@ def prepare(args: argparse.Namespace) -> None:
     extra = read_sentences(args.extra_text, rules) if args.extra_text else []
     lm_text_dir = Path(args.lm_text_dir or dump_dir / "lm_train")
     _write_lm_text(lm_text_dir, sentences + extra)
-    token_dir, lm_dir = Path(args.token_dir), Path(args.lm_tokenizer_dir)
-    if not (token_dir / "tokens.txt").is_file():
-        train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
-        logger.info("%s: trained on %d sentences", token_dir, len(sentences))
+    _write_token_dir(args, sentences)
+    lm_dir = Path(args.lm_tokenizer_dir)
     if not (lm_dir / "tokenizer_config.json").is_file():
         train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
         logger.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
@@ -88,6 +87,22 @@ def _report(name: str, report) -> None:
         *(name, report.kept, len(report.dropped)),
         *(len(report.removed), len(report.untimed)),
     )
+
+
+def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
+    """Take or train the vocabulary of the speech side, unless it is there."""
+    from espnet2_taste.text.given_tokens import copy_tokens
+    from espnet2_taste.text.training import train_sentencepiece
+
+    token_dir = Path(args.token_dir)
+    if (token_dir / "tokens.txt").is_file():
+        return
+    if args.asr_exp:
+        kind = copy_tokens(args.asr_exp, token_dir)
+        logger.info("%s: the %s tokens of %s", token_dir, kind, args.asr_exp)
+        return
+    train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
+    logger.info("%s: trained on %d sentences", token_dir, len(sentences))
 
 
 def _write_lm_text(directory: Path, sentences: list[str]) -> None:

@@ -40,7 +40,7 @@ def train_sentencepiece(
 
     Args:
         sentences: Training text.
-        output_dir: Receives ``bpe.model`` and ``tokens.txt``.
+        output_dir: Receives ``bpe.model``, ``tokens.txt`` and ``token_type``.
         vocab_size: Number of pieces wanted.
         model_type: "unigram" or "bpe".
 
@@ -79,10 +79,22 @@ def train_sentencepiece(
 
     def fill(directory: Path) -> None:
         (directory / "bpe.model").write_bytes(model.getvalue())
-        text = "".join(f"{token}\n" for token in tokens)
-        (directory / "tokens.txt").write_text(text, encoding="utf-8")
+        write_tokens(directory, tokens, "bpe")
 
     write_directory(Path(output_dir), fill)
+
+
+def write_tokens(directory: Path, tokens: Sequence[str], token_type: str) -> None:
+    """Write a token list and its kind.
+
+    Args:
+        directory: Receives ``tokens.txt`` and ``token_type``.
+        tokens: ESPnet's token list.
+        token_type: "bpe" or "char".
+    """
+    text = "".join(f"{token}\n" for token in tokens)
+    (directory / "tokens.txt").write_text(text, encoding="utf-8")
+    (directory / "token_type").write_text(token_type + "\n", encoding="utf-8")
 
 
 def train_lm_tokenizer(

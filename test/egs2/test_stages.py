@@ -1,5 +1,7 @@
 """Stages: what is done is kept, what changed is done again, and recipes are linked."""
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -137,6 +139,64 @@ def test_a_job_left_over_by_a_killed_run_is_waited_for(tmp_path):
     assert time.monotonic() - start > 0.5
     assert "waiting until it ends" in done.stdout
     assert done.stdout.endswith("free\n")
+
+
+SIDE = STAGES + """
+parallel=${PARALLEL:-2} OMP_NUM_THREADS=4 current_stage=7
+work() { begin "$1" --outputs "$1" || return 0; mkdir -p "$1"
+         echo "$1 ${OMP_NUM_THREADS}" >> ran; eval "${FAULT}"; finish; }
+trap report_failure EXIT
+side_by_side work a b c
+echo end
+"""
+
+
+@pytest.mark.parametrize("parallel, threads", [("1", "4"), ("2", "2"), ("8", "1")])
+def test_independent_work_shares_the_threads(tmp_path, parallel, threads):
+    done = run(tmp_path, SIDE, PARALLEL=parallel)
+    assert done.stdout.endswith("end\n")
+    lines = sorted((tmp_path / "ran").read_text().splitlines())
+    assert lines == [f"{name} {threads}" for name in "abc"]
+    run(tmp_path, SIDE, PARALLEL=parallel)
+    assert len((tmp_path / "ran").read_text().splitlines()) == 3
+
+
+def test_no_more_than_asked_run_at_once(tmp_path):
+    fault = "touch on.$1; ls -d on.* | wc -l >> counts; sleep 0.2; rm on.$1"
+    run(tmp_path, SIDE, FAULT=fault)
+    assert max(map(int, (tmp_path / "counts").read_text().split())) == 2
+
+
+def test_one_failure_lets_the_others_end_and_ends_the_run(tmp_path):
+    done = run(tmp_path, SIDE, FAULT="[ $1 != a ]")
+    assert done.returncode == 1 and "end" not in done.stdout
+    assert "Stage 7 failed. Repeat the same command" in done.stderr
+    assert (tmp_path / "exp/.stages/c.done").exists()
+    assert (tmp_path / "exp/.stages/a.begun").exists()
+    again = run(tmp_path, SIDE)
+    assert again.stdout.endswith("end\n")
+    assert sorted(ran(tmp_path)[::2]) == list("aabc")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_what_runs_in_the_background(tmp_path, sent):
+    """Background jobs of a script ignore Ctrl-C by themselves."""
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", SIDE],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "FAULT": "bash -c 'sleep 60; true'"},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (tmp_path / "ran").exists() or len(ran(tmp_path)) < 4:
+        time.sleep(0.05)
+    os.kill(process.pid, sent)
+    process.wait(timeout=10)
+    time.sleep(0.2)
+    command = ["ps", "-s", str(process.pid), "-o", "stat="]
+    states = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    assert [state for state in states if not state.startswith("Z")] == []
 
 
 def test_setup_links_a_recipe(tmp_path):

@@ -1,4 +1,4 @@
-"""The helpers of recipes: options, jobs on this machine and on Slurm, splitting."""
+"""The helpers of recipes: options, jobs on this machine and on Slurm."""
 
 import os
 import subprocess
@@ -134,20 +134,3 @@ def test_slurm_turns_options_into_sbatch_arguments(tmp_path):
     assert (tmp_path / "out.1").read_text() == "a b $(id)\n"
     assert (tmp_path / "out.2").exists()
     assert not list((tmp_path / "log").glob(".slurm*"))
-
-
-def test_split_keeps_order_and_balances(tmp_path):
-    lines = [f"utt{i} x" for i in range(7)]
-    (tmp_path / "in.scp").write_text("\n".join(lines) + "\n")
-    parts = [tmp_path / f"out.{i}" for i in range(3)]
-    subprocess.run([UTILS / "split_scp.py", tmp_path / "in.scp", *parts], check=True)
-    found = [part.read_text().splitlines() for part in parts]
-    assert sum(found, []) == lines
-    assert sorted(map(len, found)) == [2, 2, 3]
-
-
-def test_split_refuses_more_parts_than_lines(tmp_path):
-    (tmp_path / "in.scp").write_text("utt x\n")
-    command = [UTILS / "split_scp.py", "in.scp", "a", "b"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert "1 lines cannot make 2 parts" in done.stderr

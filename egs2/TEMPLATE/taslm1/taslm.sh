@@ -13,8 +13,8 @@ skip_stages=""          # stages to leave out, e.g. "8 10"
 ngpu=0                  # GPUs per node; 0 is the CPU
 num_nodes=1             # nodes of a training
 nj=2                    # processes of CPU work on lists of utterances
-inference_nj=1          # processes of inference
-stats_nj=1              # jobs of collect_stats (a process costs ~12 s of start)
+parallel=""             # trainings or inferences at once where none needs another;
+                        # default: 1 with GPUs, else 2, which share the CPU threads
 num_workers=1           # data loading processes of a training
 num_threads=""          # CPU threads of a process; default: all cores
 python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
@@ -37,10 +37,10 @@ min_duration=0.3        # seconds; what is shorter or longer is listed in droppe
 max_duration=30
 
 # Text and given models (each is trained in the recipe when it is not given)
-nbpe=120                # size of the sentencepiece vocabulary of the speech encoder
+nbpe=120                # size of the speech encoder's vocabulary, if it is trained here
 lm_vocab_size=512       # size of the vocabulary of the language model
 extra_text=""           # more text for the language model's tokenizer and training
-asr_exp=""              # experiment directory of an ESPnet ASR model
+asr_exp=""              # experiment directory of an ESPnet ASR model; its tokens are used
 lm=""                   # HF directory or hub name of a causal language model
 
 # Configurations
@@ -78,6 +78,7 @@ log "$0 $*"
 # shellcheck source-path=SCRIPTDIR source=cmd.sh
 . ./cmd.sh
 export OMP_NUM_THREADS=${num_threads:-$(nproc)}
+parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}   # spinning threads ruin a shared CPU
 for part in training data tokenizer slm; do
     # shellcheck disable=SC1090
@@ -85,17 +86,28 @@ for part in training data tokenizer slm; do
 done
 
 raw=${dumpdir}/raw
+given_asr=${asr_exp}
 asr_exp=${asr_exp:-${expdir}/asr}
 llm=${lm:-${expdir}/llm_base}
 token_dir=data/token_list/bpe
+[ -z "${given_asr}" ] || token_dir=data/token_list/given
 read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
 read -r -a prompts <<<"${prompt_sets:-${test_sets}}"
 sets=()                 # all of them, each once
 for name in ${train_set} ${valid_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
     [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
 done
+timed_sets=()           # their words are timed by forced alignment: they are scored
+for name in "${eval_sets[@]}" "${prompts[@]}"; do
+    [[ " ${timed_sets[*]} " == *" ${name} "* ]] || timed_sets+=("${name}")
+done
 read -r -a steps <<<"${taste_configs}"
-taste_exp=${expdir}/$(basename "${steps[-1]}" .yaml | sed 's/^train_//')
+step_names=()           # of the experiments: conf/train_taste_vq.yaml makes taste_vq
+for name in "${steps[@]}"; do
+    name=$(basename "${name}" .yaml)
+    step_names+=("${name#train_}")
+done
+taste_exp=${expdir}/${step_names[-1]}
 if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi
 
 trap report_failure EXIT

@@ -35,12 +35,27 @@ stage_2_format() {
     finish
 }
 
+encoder_made_from() {  # fills the array encoder: how `begin` knows the speech encoder
+    encoder=(--after asr)
+    [ -n "${given_asr}" ] || return 0
+    encoder=(--values "${given_asr}")
+    [ ! -f "${given_asr}/config.yaml" ] || encoder+=(--files "${given_asr}/config.yaml")
+}
+
+token_options() {  # adds the tokens of the speech encoder to data
+    data+=(--token_type "$(cat "${token_dir}/token_type")"
+        --token_list "${token_dir}/tokens.txt")
+    [ ! -f "${token_dir}/bpe.model" ] || data+=(--bpemodel "${token_dir}/bpe.model")
+}
+
 stage_3_text() {
-    local -a options=()
-    if [ -n "${extra_text}" ]; then
-        options=(--extra_text "${extra_text}")
+    local -a options=() encoder=()
+    [ -z "${extra_text}" ] || options=(--extra_text "${extra_text}")
+    if [ -n "${given_asr}" ]; then
+        options+=(--asr_exp "${given_asr}")
+        encoder_made_from
     fi
-    begin text --after format --values "${nbpe}" "${lm_vocab_size}" \
+    begin text --after format "${encoder[@]}" --values "${nbpe}" "${lm_vocab_size}" \
         "${extra_text}" --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
@@ -49,7 +64,7 @@ stage_3_text() {
         --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
         --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" "${options[@]}"
     in_sets "${raw}" text_raw "${sets[@]}"
-    need "${token_dir}"/{tokens.txt,bpe.model} "${in_sets[@]}"
+    need "${token_dir}/tokens.txt" "${in_sets[@]}"
     finish
 }
 
@@ -59,36 +74,35 @@ train_encoder() {  # ESPnet's own ASR task
     begin asr --after text --files "${asr_config}" --values "${seed}" \
         --outputs "${asr_exp}" "${stats}" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
-    data+=(--config "${asr_config}" --token_type bpe --cleaner none --g2p none
-        --token_list "${token_dir}/tokens.txt" --bpemodel "${token_dir}/bpe.model")
-    collect_stats espnet2.bin.asr_train "${stats}" "${data[@]}"
-    set_shapes "${stats}" speech
-    train_model espnet2.bin.asr_train "${asr_exp}" "${data[@]}" --seed "${seed}"
+    write_shapes "${stats}" speech
+    token_options
+    train_model espnet2.bin.asr_train "${asr_exp}" --config "${asr_config}" \
+        --seed "${seed}" --cleaner none --g2p none "${data[@]}"
     need "${asr_exp}/valid.acc.best.pth"
     finish
 }
 
 stage_4_encoder() {
-    local -a encoder=(--files "${asr_exp}/config.yaml")
-    if [ "${asr_exp}" = "${expdir}/asr" ]; then
-        train_encoder
-        encoder=(asr)
-    fi
-    in_sets "${raw}" ctm_aligned "${sets[@]}"
-    begin align --after text "${encoder[@]}" --scope "${sets[@]}" \
+    local -a encoder
+    [ -n "${given_asr}" ] || train_encoder
+    encoder_made_from
+    in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
+    begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
         --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
-        --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"
+        --dump_dir "${raw}" --sets "${timed_sets[*]}" --ngpu "${infer_gpu}"
     finish
 }
 
 stage_5_units() {
+    local -a encoder
+    encoder_made_from
     in_sets "${raw}" units "${sets[@]}"
     local -a outputs=("${in_sets[@]}")
     in_sets "${raw}" spembs.scp "${sets[@]}"
     outputs+=("${in_sets[@]}" "${expdir}/units/kmeans.pt")
-    begin units --after align --files "${units_config}" --values "${seed}" \
-        --scope "${sets[@]}" --outputs "${outputs[@]}" || return 0
+    begin units --after text "${encoder[@]}" --files "${units_config}" \
+        --values "${seed}" --scope "${sets[@]}" --outputs "${outputs[@]}" || return 0
     "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
         --asr_exp "${asr_exp}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"

@@ -8,9 +8,9 @@ train_text_lm() {  # a small text backbone, exported as an HF directory
         --outputs "${llm}" "${expdir}/text_lm" || return 0
     set_data "text text ${raw}/SET/text"
     data[1]="${raw}/lm_train/text,text,text"    # the training set and --extra_text
+    write_shapes "${stats}" text --tokenizer_path data/lm_tokenizer \
+        --config "${text_lm_config}"
     data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer)
-    collect_stats espnet2_taste.bin.text_lm_train "${stats}" "${data[@]}"
-    set_shapes "${stats}" text
     train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${data[@]}" \
         --seed "${seed}"
     "${python}" -m espnet2_taste.bin.export_text_lm \
@@ -20,17 +20,18 @@ train_text_lm() {  # a small text backbone, exported as an HF directory
     finish
 }
 
-train_taslm() {  # <name> <config>
-    local name=$1 config=$2
+train_taslm() {  # <name>: its configuration is in the option <name>_config
+    local name=$1 option=$1_config
+    local config=${!option}
     local -a data backbone=(text_lm)
     [ -z "${lm}" ] || backbone=()
     begin "${name}" --after codes "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
+    write_shapes "${expdir}/${name}_stats" text --tokenizer_path "${llm}" \
+        --config "${config}"
     data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
         --taste_exp "${taste_exp}" --taste_model_file "${inference_model}")
-    collect_stats espnet2_taste.bin.taslm_train "${expdir}/${name}_stats" "${data[@]}"
-    set_shapes "${expdir}/${name}_stats" text
     train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" "${data[@]}" \
         --seed "${seed}"
     need "${expdir}/${name}/${inference_model}"
@@ -41,8 +42,7 @@ stage_11_taslm() {
     if [ -z "${lm}" ]; then
         train_text_lm
     fi
-    train_taslm taslm_embed "${taslm_embed_config}"
-    train_taslm taslm_token "${taslm_token_config}"
+    side_by_side train_taslm taslm_embed taslm_token
 }
 
 continue_speech() {  # <name>: spoken continuations of prompts
@@ -72,12 +72,13 @@ score_speech() {  # <name>: likelihoods of the utterances of the test and pair s
     finish
 }
 
+use_taslm() {  # <name>
+    continue_speech "$1"
+    score_speech "$1"
+}
+
 stage_12_inference() {
-    local name
-    for name in taslm_embed taslm_token; do
-        continue_speech "${name}"
-        score_speech "${name}"
-    done
+    side_by_side use_taslm taslm_embed taslm_token
 }
 
 stage_13_results() {

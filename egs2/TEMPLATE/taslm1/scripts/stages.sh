@@ -115,8 +115,46 @@ run_stage() {  # <number> <title> <function>: run it if it was asked for
     current_stage=""
 }
 
+side_by_side() {  # <function> <argument>...: a call for each argument, ${parallel} at once
+    local function=$1 argument process failed=""
+    local threads=$((OMP_NUM_THREADS / parallel))
+    local -a processes=()
+    shift
+    if [ "${parallel}" -le 1 ] || [ $# -le 1 ]; then
+        for argument in "$@"; do "${function}" "${argument}"; done
+        return
+    fi
+    for argument in "$@"; do
+        if [ "${#processes[@]}" -ge "${parallel}" ]; then
+            wait "${processes[0]}" || failed=yes
+            processes=("${processes[@]:1}")
+        fi
+        (
+            export OMP_NUM_THREADS=$((threads > 1 ? threads : 1))
+            "${function}" "${argument}"
+        ) &
+        processes+=($!)
+    done
+    for process in "${processes[@]}"; do
+        wait "${process}" || failed=yes
+    done
+    [ -z "${failed}" ] || exit 1
+}
+
+end_processes() {  # <process>...: and those below them; in the background Ctrl-C is ignored
+    local process children
+    for process in "$@"; do
+        children=$(cat "/proc/${process}/task/"*/children 2>/dev/null || true)
+        kill -TERM "${process}" 2>/dev/null || true
+        # shellcheck disable=SC2086
+        end_processes ${children}
+    done
+}
+
 report_failure() {  # EXIT trap: how to go on
     local status=$?
+    # shellcheck disable=SC2046
+    end_processes $(jobs -p)
     if [ "${status}" -ne 0 ] && [ -n "${current_stage:-}" ]; then
         printf 'Stage %s failed. Repeat the same command to go on from there' \
             "${current_stage}" >&2

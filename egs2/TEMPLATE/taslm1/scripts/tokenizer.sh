@@ -1,36 +1,33 @@
 # Sourced by taslm.sh: stages 6 to 10, the TASTE tokenizer, its vocoder, their scores.
 # shellcheck shell=bash disable=SC2154
 
-taste_options() {  # fills the array data with what every TASTE training reads
+taste_data() {  # fills the array data with the tables that every TASTE training reads
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
         "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp"
-    data+=(--token_type bpe --token_list "${token_dir}/tokens.txt"
-        --bpemodel "${token_dir}/bpe.model" --speech_encoder_conf asr_exp="${asr_exp}")
 }
 
 stage_6_taste_stats() {
     local -a data
-    taste_options
-    begin taste_stats --after units --files "${steps[0]}" \
+    taste_data
+    begin taste_stats --after units \
         --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
-    collect_stats espnet2_taste.bin.taste_train "${expdir}/taste_stats" \
-        --config "${steps[0]}" "${data[@]}"
-    need "${expdir}"/taste_stats/{train,valid}/speech_shape
+    write_shapes "${expdir}/taste_stats" speech
     finish
 }
 
 stage_7_taste_train() {
     local -a data init=()
-    local config name before=taste_stats
-    taste_options
+    local step name before=taste_stats
+    taste_data
     set_shapes "${expdir}/taste_stats" speech
-    for config in "${steps[@]}"; do
-        name=$(basename "${config}" .yaml)
-        name=${name#train_}
-        if begin "${name}" --after "${before}" --files "${config}" --values "${seed}" \
+    token_options
+    data+=(--speech_encoder_conf asr_exp="${asr_exp}")
+    for step in "${!steps[@]}"; do
+        name=${step_names[step]}
+        if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --outputs "${expdir}/${name}"; then
             train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
-                --config "${config}" --seed "${seed}" "${data[@]}" "${init[@]}"
+                --config "${steps[step]}" --seed "${seed}" "${data[@]}" "${init[@]}"
             need "${expdir}/${name}/${inference_model}"
             finish
         fi
@@ -49,9 +46,7 @@ stage_8_vocoder() {
     for set in "${train_set}" "${valid_set}"; do
         "${python}" -m espnet2_taste.bin.extract_pitch --data_dir "${raw}/${set}" --nj "${nj}"
     done
-    collect_stats espnet2_taste.bin.unit_vocoder_train "${stats}" \
-        --config "${unit_vocoder_config}" "${data[@]}"
-    set_shapes "${stats}" speech
+    write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
         --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}"
     need "${expdir}/unit_vocoder/${inference_model}"
@@ -68,41 +63,42 @@ tokenize_sets() {
     finish
 }
 
-resynthesize() {  # <experiment> <options>: codes (or text, or true units) to speech
-    local experiment=$1 name
-    shift
-    name=$(basename "${experiment}")
-    in_sets "${experiment}/resynthesis" wav.scp "${eval_sets[@]}"
+resynthesize() {  # <experiment>: codes (or text, or true units) to speech
+    local name=$1
+    local -a source=(--taste_exp "${expdir}/${name}")
+    [ "${name}" != unit_vocoder ] || source=(--from_units true)
+    in_sets "${expdir}/${name}/resynthesis" wav.scp "${eval_sets[@]}"
     begin "resynthesis_${name}" --after "${name}" unit_vocoder codes \
         --values "${seed}" --scope "${eval_sets[@]}" --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taste_resynthesize "$@" \
+    "${python}" -m espnet2_taste.bin.taste_resynthesize "${source[@]}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${eval_sets[*]}" --output_dir "${experiment}/resynthesis" \
+        --sets "${eval_sets[*]}" --output_dir "${expdir}/${name}/resynthesis" \
         --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
 stage_9_tokenize() {
-    local config name
     tokenize_sets
-    for config in "${steps[@]}"; do
-        name=$(basename "${config}" .yaml)
-        resynthesize "${expdir}/${name#train_}" --taste_exp "${expdir}/${name#train_}"
-    done
-    resynthesize "${expdir}/unit_vocoder" --from_units true
+    side_by_side resynthesize "${step_names[@]}" unit_vocoder
 }
 
-stage_10_score() {
-    begin taste_score --after "resynthesis_$(basename "${taste_exp}")" align \
-        --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
+score_taste() {
     "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
         --expdir "${expdir}" --asr_exp "${asr_exp}" --dump_dir "${raw}" \
         --sets "${eval_sets[*]}" --output_dir "${taste_exp}/scores" --ngpu "${infer_gpu}"
-    if [ -n "${swap_sets}" ]; then
-        "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
-            --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
-            --dump_dir "${raw}" --sets "${swap_sets}" --seed "${seed}" \
-            --output_dir "${taste_exp}/swap" --ngpu "${infer_gpu}"
-    fi
+}
+
+study_swap() {
+    [ -n "${swap_sets}" ] || return 0
+    "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
+        --dump_dir "${raw}" --sets "${swap_sets}" --seed "${seed}" \
+        --output_dir "${taste_exp}/swap" --ngpu "${infer_gpu}"
+}
+
+stage_10_score() {
+    begin taste_score --after "${step_names[@]/#/resynthesis_}" resynthesis_unit_vocoder \
+        align --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
+    side_by_side eval score_taste study_swap
     finish
 }

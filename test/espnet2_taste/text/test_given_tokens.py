@@ -1,0 +1,56 @@
+"""The vocabulary of a given recognizer, wherever its recipe's folder is."""
+
+import shutil
+
+import pytest
+import yaml
+
+from espnet2_taste.text.given_tokens import copy_tokens, find_beside
+from espnet2_taste.text.tokenizers import build_text_tokenizer
+
+
+@pytest.fixture
+def recognizer(tmp_path, bpe_dir):
+    """``recipe/exp/asr``, whose configuration names files relative to ``recipe``."""
+    exp = tmp_path / "recipe/exp/asr"
+    exp.mkdir(parents=True)
+    shutil.copytree(bpe_dir, tmp_path / "recipe/data/bpe")
+    (exp / "valid.acc.ave.pth").touch()
+
+    def write(**options):
+        tokens = (bpe_dir / "tokens.txt").read_text().splitlines()
+        config = {"token_type": "bpe", "token_list": tokens, **options}
+        (exp / "config.yaml").write_text(yaml.safe_dump(config))
+        return exp
+
+    return write
+
+
+def test_tokens_and_model_are_those_of_the_recognizer(recognizer, tmp_path, bpe_dir):
+    exp = recognizer(bpemodel="data/bpe/bpe.model")
+    assert copy_tokens(exp, tmp_path / "given") == "bpe"
+    for name in ("tokens.txt", "bpe.model"):
+        assert (tmp_path / "given" / name).read_bytes() == (bpe_dir / name).read_bytes()
+    assert (tmp_path / "given/token_type").read_text() == "bpe\n"
+
+
+def test_characters_need_no_model(recognizer, tmp_path):
+    tokens = ["<blank>", "<unk>", "<space>", "a", "<sos/eos>"]
+    exp = recognizer(token_type="char", token_list=tokens, bpemodel=None)
+    assert copy_tokens(exp, tmp_path / "given") == "char"
+    assert not (tmp_path / "given/bpe.model").exists()
+    kind = build_text_tokenizer("char", tmp_path / "given/tokens.txt")
+    assert kind.encode_word("aa") == [2, 3, 3]
+
+
+def test_another_kind_is_refused(recognizer, tmp_path):
+    exp = recognizer(token_type="phn")
+    with pytest.raises(ValueError, match="token_type is 'phn', expected one of bpe, c"):
+        copy_tokens(exp, tmp_path / "given")
+    assert not (tmp_path / "given").exists()
+
+
+def test_a_lost_model_is_named(recognizer):
+    exp = recognizer()
+    with pytest.raises(ValueError, match="bpemodel 'x/bpe.model' is neither here nor"):
+        find_beside(exp / "config.yaml", "x/bpe.model")
