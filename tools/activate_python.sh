@@ -13,3 +13,5 @@ if [ -s "${_taste_tools}/env.done" ]; then
     unset _taste_python
 fi
 unset _taste_tools
+# Without stored bytecode every start of a Python compiles ESPnet and torch anew: 12 s more.
+unset PYTHONDONTWRITEBYTECODE
