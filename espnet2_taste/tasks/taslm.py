@@ -7,7 +7,6 @@ and the quantizer, but not the frozen text LM.
 """
 
 import argparse
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
-from espnet2_taste.slm.backbone import AbsBackbone
-from espnet2_taste.slm.causal_lm import build_causal_lm
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tasks import fitting
@@ -31,6 +28,7 @@ from espnet2_taste.tasks.arguments import (
     add_word_arguments,
     word_options,
 )
+from espnet2_taste.tasks.backbones import build_backbone, log_parameters
 from espnet2_taste.tasks.choices import quantizer_choices
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import (
@@ -126,7 +124,7 @@ class TaslmTask(AbsTask):
         quantizer = _quantizer(args)
         fitting.check_codes(getattr(args, DATA, ()), quantizer)
         tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-        backbone = _backbone(args, tokenizer)
+        backbone = build_backbone(args, tokenizer)
         size = backbone.hidden_size
         taslm = Taslm(
             backbone=backbone,
@@ -139,25 +137,8 @@ class TaslmTask(AbsTask):
             eos_id=tokenizer.special_id("eos"),
         )
         model = ESPnetTaslmModel(taslm, **args.model_conf)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        total = sum(p.numel() for p in model.parameters())
-        logging.info("trainable parameters: %d of %d", trained, total)
+        log_parameters(model)
         return model
-
-
-def _backbone(args: argparse.Namespace, tokenizer: HuggingFaceTokenizer) -> AbsBackbone:
-    if args.init_lm is None and args.adaptation != "full":
-        raise ValueError(
-            f"adaptation '{args.adaptation}' keeps the text LM's own weights out of "
-            "the checkpoints: give the LM with --init_lm, or train all of it with "
-            "--adaptation full"
-        )
-    if args.init_lm is not None and (Path(args.init_lm) / "config.json").is_file():
-        args.init_lm = str(Path(args.init_lm) / "config.json")  # packed as a file
-    lm = build_causal_lm(
-        args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
-    )
-    return build_part(adaptation_choices, args, lm)
 
 
 def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
