@@ -44,6 +44,8 @@ asr_exp=""              # experiment directory of an ESPnet ASR model; its token
 lm=""                   # HF directory or hub name of a causal language model
 
 # Configurations
+guided_attention=false  # true: time the words of the training sets too, and train TASTE with
+                        # them (model_conf.alignment_weight in taste_configs)
 asr_config=conf/train_asr.yaml
 units_config=conf/units.yaml
 taste_configs="conf/train_taste_text_only.yaml conf/train_taste_no_vq.yaml conf/train_taste_vq.yaml"
@@ -97,8 +99,10 @@ sets=()                 # all of them, each once
 for name in ${train_set} ${valid_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
     [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
 done
-timed_sets=()           # their words are timed by forced alignment: they are scored
-for name in "${eval_sets[@]}" "${prompts[@]}"; do
+timed_sets=()           # their words are timed by forced alignment
+guided_sets=()
+[ "${guided_attention}" = false ] || guided_sets=("${train_set}" "${valid_set}")
+for name in "${eval_sets[@]}" "${prompts[@]}" "${guided_sets[@]}"; do
     [[ " ${timed_sets[*]} " == *" ${name} "* ]] || timed_sets+=("${name}")
 done
 read -r -a steps <<<"${taste_configs}"

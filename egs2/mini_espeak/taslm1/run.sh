@@ -11,4 +11,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --pair_sets "pairs_style pairs_voice pairs_coherent" \
     --prompt_sets "prompts" \
     --extra_text data/text_extra \
+    --guided_attention true \
     "$@"

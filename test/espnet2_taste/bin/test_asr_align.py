@@ -11,7 +11,7 @@ from espnet2_taste.align.ctc_aligner import CtcScorer
 from espnet2_taste.bin import asr_align
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm, write_ctm
-from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model, sample_rate_of
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
@@ -56,6 +56,11 @@ def test_words_are_timed_and_losses_listed(asr_exp, dump, capsys):
     for words in timings.values():
         assert [timing.word for timing in words] == ["the", "red", "dog"]
         assert all(a.end <= b.start + 2e-4 for a, b in zip(words, words[1:]))
+    times = read_table(dump / "test" / "word_times")
+    assert [float(x) for x in times["u1"].split()] == pytest.approx(
+        [x for word in timings["u1"] for x in (word.start, word.end)], abs=2e-4
+    )
+    assert times["short"] == "0 0 0 0 0 0" and times["silent"] == "0 0 0 0"
     summary = json.loads((dump / "test" / "asr_align.json").read_text())
     assert summary["words"] == 11 and summary["not_aligned"] == 2
     assert summary["durations_against_truth"]["words"] == 6

@@ -2,14 +2,18 @@
 # shellcheck shell=bash disable=SC2154
 
 taste_data() {  # fills the array data with the tables that every TASTE training reads
+    local -a times=()
+    [ "${guided_attention}" = false ] ||
+        times=("word_times text_float ${raw}/SET/word_times")
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
-        "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp"
+        "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
+        "${times[@]}"
 }
 
 stage_6_taste_stats() {
     local -a data
     taste_data
-    begin taste_stats --after units \
+    begin taste_stats --after units --values "${guided_attention}" \
         --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
     write_shapes "${expdir}/taste_stats" speech
     finish
