@@ -1,10 +1,11 @@
-"""Measure F0 of every utterance of a data directory once, for the unit vocoder.
+"""Measure F0 of every utterance of data directories once, for the unit vocoder.
 
 Enters: ``wav.scp``. Leaves: ``pitch.ark`` and ``pitch.scp``, one float vector (P,) an
 utterance, Hz every 10 ms, 0 where unvoiced. A complete ``pitch.scp`` is kept.
 
 Example:
-    python -m espnet2_taste.bin.extract_pitch --data_dir dump/raw/train --nj 2
+    python -m espnet2_taste.bin.extract_pitch --nj 2 \\
+        --data_dir dump/raw/train dump/raw/dev
 """
 
 import argparse
@@ -19,7 +20,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data_dir", required=True, help="Directory with wav.scp.")
+    parser.add_argument(
+        "--data_dir", required=True, nargs="+", help="Directories with wav.scp."
+    )
     parser.add_argument("--fmin", type=float, default=60.0, help="Lowest F0, Hz.")
     parser.add_argument("--fmax", type=float, default=500.0, help="Highest F0, Hz.")
     parser.add_argument("--nj", type=int, default=1, help="Processes.")
@@ -59,35 +62,35 @@ def measure(job: tuple[str, str, float, float]) -> tuple:
     return utterance, track_pitch(speech, rate, fmin=fmin, fmax=fmax).astype("float32")
 
 
-def extract(data_dir: Path, fmin: float, fmax: float, nj: int) -> int:
+def extract(data_dir: Path, fmin: float, fmax: float, pool) -> int:
     """Write ``pitch.ark`` and, last, ``pitch.scp``.
 
     Args:
         data_dir: Directory with wav.scp.
         fmin: Lowest F0, Hz.
         fmax: Highest F0, Hz.
-        nj: Processes.
+        pool: Processes, or None.
 
     Returns:
         Utterances measured, 0 when the result was already there.
+
+    Raises:
+        RuntimeError: There is no wav.scp, or audio cannot be read.
     """
     import kaldiio
     import tqdm
 
+    if not (data_dir / "wav.scp").is_file():
+        raise RuntimeError(f"{data_dir / 'wav.scp'} is missing; run stage 2 first")
     wav_scp = (data_dir / "wav.scp").read_text("utf-8").splitlines()
     entries = [line.split(maxsplit=1) for line in wav_scp if line.strip()]
     done = data_dir / "pitch.scp"
     if read_ids(done) == [utterance for utterance, _ in entries]:
         return 0
     jobs = [(utterance, path, fmin, fmax) for utterance, path in entries]
+    results = pool.imap(measure, jobs, chunksize=16) if pool else map(measure, jobs)
     part = data_dir / "pitch.scp.part"
-    specifier = f"ark,scp:{data_dir / 'pitch.ark'},{part}"
-    with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(kaldiio.WriteHelper(specifier))
-        results = map(measure, jobs)
-        if nj > 1:
-            pool = multiprocessing.get_context("spawn").Pool(nj)
-            results = stack.enter_context(pool).imap(measure, jobs, chunksize=16)
+    with kaldiio.WriteHelper(f"ark,scp:{data_dir / 'pitch.ark'},{part}") as writer:
         for utterance, pitch in tqdm.tqdm(results, total=len(jobs), desc="pitch"):
             writer(utterance, pitch)
     os.replace(part, done)
@@ -97,16 +100,17 @@ def extract(data_dir: Path, fmin: float, fmax: float, nj: int) -> int:
 def main(cmd=None):
     """Run the command line."""
     args = get_parser().parse_args(cmd)
-    data_dir = Path(args.data_dir)
-    if not (data_dir / "wav.scp").is_file():
-        raise SystemExit(
-            f"extract_pitch: {data_dir / 'wav.scp'} is missing; run stage 2 first"
-        )
-    try:
-        count = extract(data_dir, args.fmin, args.fmax, max(1, args.nj))
-    except (RuntimeError, ValueError) as error:
-        raise SystemExit(f"extract_pitch: {error}") from error
-    print(f"{data_dir / 'pitch.scp'}: {count or 'nothing new'} measured")
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if args.nj > 1:
+            spawn = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(spawn.Pool(args.nj))
+        try:
+            for folder in map(Path, args.data_dir):
+                count = extract(folder, args.fmin, args.fmax, pool)
+                print(f"{folder / 'pitch.scp'}: {count or 'nothing new'} measured")
+        except (RuntimeError, ValueError) as error:
+            raise SystemExit(f"extract_pitch: {error}") from error
 
 
 if __name__ == "__main__":

@@ -42,14 +42,13 @@ stage_7_taste_train() {
 
 stage_8_vocoder() {
     local -a data
-    local set stats=${expdir}/unit_vocoder_stats
+    local stats=${expdir}/unit_vocoder_stats
     begin unit_vocoder --after units --files "${unit_vocoder_config}" \
         --values "${seed}" --outputs "${expdir}/unit_vocoder" "${stats}" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
-    for set in "${train_set}" "${valid_set}"; do
-        "${python}" -m espnet2_taste.bin.extract_pitch --data_dir "${raw}/${set}" --nj "${nj}"
-    done
+    "${python}" -m espnet2_taste.bin.extract_pitch --nj "${nj}" \
+        --data_dir "${raw}/${train_set}" "${raw}/${valid_set}"
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
         --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}"
