@@ -1,18 +1,36 @@
 """The two mini recipes, all 14 stages, with models small enough for a test.
 
 Enters: the recipe folders, copied. Leaves: RESULTS.md and archives; a second run that
-changes nothing.
+changes nothing. mini_espeak is killed (``kill -9``) in the steps ``KILLED``, each time
+repeated with the same command, and must end as an undisturbed run does. All steps, in
+twice the time:
+
+    TASTE_KILL=all pytest test/egs2/test_recipes.py -k mini_espeak
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from espnet2_taste.data.ctm import read_ctm, read_rows
+from espnet2_taste.data.kaldi_dir import (
+    KaldiDir,
+    read_kaldi_dir,
+    read_table,
+    write_kaldi_dir,
+)
+from espnet2_taste.metrics.tables import read_json
+
 ROOT = Path(__file__).resolve().parents[2]
+REALSPEECH = Path(
+    os.environ.get("TASTE_REALSPEECH", ROOT.parent / "shared" / "realspeech")
+)
 STEPS = ("text_only", "no_vq", "vq")
 DEBUG = [
     *("--asr_config", "conf/train_asr_debug.yaml"),
@@ -28,53 +46,171 @@ RECIPES = {
     "mini_espeak": ["--local_data_opts", "--scale 0.02", "--nbpe", "60", *DEBUG],
     "mini_an4": [],
 }
+EXPS = [f"taste_{step}_debug" for step in STEPS]
+TRAININGS = ["asr", *EXPS, "unit_vocoder", "text_lm", "taslm_embed", "taslm_token"]
+PROGRESS = {  # step of the recipe -> the first of its traces: it is in the middle then
+    "data": "data/*",
+    "format": "dump/raw/*",
+    "text": "dump/raw/*/text_raw",
+    "align": "dump/raw/*/ctm_aligned",
+    "units": "dump/raw/*/units",
+    "taste_stats": "exp/taste_stats/train/*",
+    "codes": f"exp/{EXPS[-1]}/codes/*/codes.json",
+    "taste_score": f"exp/{EXPS[-1]}/resynthesis/*/ctm_aligned",
+    "results": "exp/**/scores.json",
+    "pack": "exp/packed/*",
+    **{name: f"exp/{name}/checkpoint.pth" for name in TRAININGS},
+    **{
+        f"resynthesis_{name}": f"exp/{name}/resynthesis/*"
+        for name in (*EXPS, "unit_vocoder")
+    },
+    **{
+        f"{work}_{name}": f"exp/{name}/{work}/*"
+        for name in TRAININGS[-2:]
+        for work in ("continuation", "likelihood")
+    },
+}
+KILLED = ["asr", "codes", EXPS[-1], "taslm_token"]
+if os.environ.get("TASTE_KILL") == "all":
+    KILLED = list(PROGRESS)
 
 
-def run_recipe(folder: Path, options: list[str]) -> subprocess.CompletedProcess:
-    """Run all stages of a recipe on one thread."""
+def start_recipe(folder: Path, options: list[str]) -> subprocess.Popen:
+    """Start a recipe on one thread, in a process group of its own, to ``run.log``."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
-    command = ["bash", "run.sh", *options, "--stop_stage", "14", "--num_threads", "1"]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True
-    )
+    command = ["bash", "run.sh", "--stop_stage", "14", "--num_threads", "1", *options]
+    with (folder / "run.log").open("w") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | None:
+    """Run a recipe until one of ``steps`` is in its middle and kill it there.
+
+    Returns:
+        The step; None where the recipe ended before.
+    """
+    known = {name: set(folder.glob(PROGRESS[name])) for name in steps}
+    process = start_recipe(folder, options)
+    try:
+        while process.poll() is None:
+            for name in steps:
+                begun = (folder / f"exp/.stages/{name}.begun").exists()
+                if begun and set(folder.glob(PROGRESS[name])) - known[name]:
+                    return name
+            time.sleep(0.02)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == 0, (folder / "run.log").read_text()[-4000:]
+    return None
+
+
+def run_with_kills(folder: Path, options: list[str], steps: list[str]) -> list[str]:
+    """Run a recipe to its end, killed once in every step that can be caught.
+
+    Returns:
+        The steps it was killed in.
+    """
+    killed = []
+    while step := run_and_kill(folder, options, [s for s in steps if s not in killed]):
+        epochs = sorted(path.name for path in folder.glob(f"exp/{step}/*epoch.pth"))
+        print(f"killed in {step} {' '.join(epochs)}", flush=True)
+        killed.append(step)
+    return killed
 
 
 def snapshot(folder: Path) -> dict[Path, int]:
     """Modification time of every file of a recipe, locks left out."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
+    left_out = (".lock", "run.log")
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in left_out)
     return {path: path.stat().st_mtime_ns for path in files}
+
+
+def copy_recipe(root: Path, name: str) -> Path:
+    """Copy the recipes below ``root``, without their results; gives one's folder."""
+    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads")
+    shutil.copytree(ROOT / "egs2", root / "egs2", symlinks=True, ignore=ignored)
+    (root / "tools").symlink_to(ROOT / "tools")
+    return root / "egs2" / name / "taslm1"
 
 
 @pytest.fixture(scope="module", params=RECIPES)
 def finished(request, tmp_path_factory):
-    """A recipe after its first run: folder, options and what it printed."""
-    root = tmp_path_factory.mktemp(request.param)
-    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads")
-    shutil.copytree(ROOT / "egs2", root / "egs2", symlinks=True, ignore=ignored)
-    (root / "tools").symlink_to(ROOT / "tools")
-    folder = root / "egs2" / request.param / "taslm1"
+    """A recipe after its first run: folder, options and the steps it was killed in."""
+    folder = copy_recipe(tmp_path_factory.mktemp(request.param), request.param)
     options = RECIPES[request.param]
-    run = run_recipe(folder, options)
-    assert run.returncode == 0, (run.stdout + run.stderr)[-4000:]
-    return folder, options, run.stdout + run.stderr
+    steps = KILLED if request.param == "mini_espeak" else []
+    return folder, options, run_with_kills(folder, options, steps)
 
 
 def test_all_stages_leave_their_results(finished):
-    folder, _, output = finished
+    folder, _, _ = finished
     results = (folder / "exp/RESULTS.md").read_text(encoding="utf-8")
     assert "WER" in results and "bit" in results.lower()
     assert (folder / "exp/packed/taste.zip").is_file()
     assert (folder / "exp/packed/taslm.zip").is_file()
-    assert "Stage 14: finished" in output
+    assert "Stage 14: finished" in (folder / "run.log").read_text()
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(finished):
+    folder, _, killed = finished
+    for name in set(killed) & set(TRAININGS):
+        log = (folder / f"exp/{name}/train.log").read_text(encoding="utf-8")
+        assert "The training was resumed" in log, name
+        assert "1/2epoch started" not in log, name
+        assert "1epoch results" not in log, name
 
 
 def test_a_second_run_changes_nothing(finished):
     folder, options, _ = finished
     before = snapshot(folder)
-    run = run_recipe(folder, options)
-    assert run.returncode == 0, run.stderr[-2000:]
+    assert run_and_kill(folder, options, []) is None
     assert snapshot(folder) == before
+
+
+@pytest.fixture
+def slices(tmp_path):
+    """A few recordings of each real set as a folder of Kaldi-style sets, no copies."""
+    if not REALSPEECH.is_dir():
+        pytest.skip(f"no real speech in {REALSPEECH}; TASTE_REALSPEECH names a folder")
+    for name, count in {"train": 12, "dev": 3, "test": 3}.items():
+        tables = read_kaldi_dir(REALSPEECH / "data" / f"mini_real_{name}")
+        sizes = {
+            utt: (REALSPEECH / path).stat().st_size for utt, path in tables.wav.items()
+        }
+        chosen = sorted(sizes, key=sizes.get)[:count]  # the shortest are the fastest
+        part = KaldiDir(
+            {utt: str((REALSPEECH / tables.wav[utt]).absolute()) for utt in chosen},
+            {utt: tables.text[utt] for utt in chosen},
+            {utt: tables.utt2spk[utt] for utt in chosen},
+        )
+        write_kaldi_dir(tmp_path / "slices" / name, part)
+    return tmp_path / "slices"
+
+
+def test_real_speech_passes_stages_1_to_10(slices, tmp_path):
+    """Words are timed by the recipe's own encoder: these sets come without a ctm."""
+    folder = copy_recipe(tmp_path, "mini_an4")
+    sets = ["--train_set", "train", "--valid_set", "dev", "--test_sets", "test"]
+    options = ["--data_dir", str(slices), *sets, "--nbpe", "40", "--stop_stage", "10"]
+    assert run_and_kill(folder, options, []) is None
+    timed = read_ctm(folder / "dump/raw/test/ctm_aligned")
+    problems = read_rows(folder / "dump/raw/test/not_aligned.tsv")
+    assert len(timed) + len(problems) == 3 and timed
+    for name in (*EXPS, "unit_vocoder"):
+        spoken = read_table(folder / f"exp/{name}/resynthesis/test/wav.scp")
+        assert len(spoken) == 3
+    scores = read_json(folder / f"exp/{EXPS[-1]}/scores/scores.json")
+    assert "durations" in scores["sets"]["test"]["TASTE"]
