@@ -82,6 +82,11 @@ log "$0 $*"
 export OMP_NUM_THREADS=${num_threads:-$(nproc)}
 parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}   # spinning threads ruin a shared CPU
+# Large tensors are allocated anew in every step: keeping their memory saves the kernel
+# a sixth of the time of a training on the CPU.
+export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
+export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
+export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
 for part in training data tokenizer slm; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"
