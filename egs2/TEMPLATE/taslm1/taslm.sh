@@ -8,7 +8,7 @@ SECONDS=0
 
 # General
 stage=1                 # first stage to run
-stop_stage=13           # last stage to run (14 packs the models)
+stop_stage=13           # last stage to run (14 packs the models, 15 uploads them)
 skip_stages=""          # stages to leave out, e.g. "8 10"
 ngpu=0                  # GPUs per node; 0 is the CPU
 num_nodes=1             # nodes of a training
@@ -43,6 +43,12 @@ extra_text=""           # more text for the language model's tokenizer and train
 asr_exp=""              # experiment directory of an ESPnet ASR model; its tokens are used
 lm=""                   # HF directory or hub name of a causal language model
 
+# Publishing
+lang=en                 # languages of the data, named in the model card
+weights_license=apache-2.0  # SPDX identifier
+skip_upload_hf=true     # false: stage 15 uploads what stage 14 packed
+hf_repo=""              # user/name: receives the tokenizer; user/name_taslm the language model
+
 # Configurations
 guided_attention=false  # true: time the words of the training sets too, and train TASTE with
                         # them (model_conf.alignment_weight in taste_configs)
@@ -65,7 +71,8 @@ help_message="Usage: $0 [options]     (see the top of $0 for all options)
   --ngpu N --nj N --python PYTHON --cmd_backend local|slurm --expdir DIR --dumpdir DIR
 Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
-  10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack
+  10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack,
+  15 upload (--skip_upload_hf false --hf_repo user/name)
 Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
 
 scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
@@ -135,4 +142,5 @@ run_stage 11 "TASLM: train" stage_11_taslm
 run_stage 12 "TASLM: continuation and likelihoods" stage_12_inference
 run_stage 13 "scores and RESULTS.md" stage_13_results
 run_stage 14 "pack the models" stage_14_pack
+run_stage 15 "upload the models" stage_15_upload
 log "Finished: ${SECONDS} s"

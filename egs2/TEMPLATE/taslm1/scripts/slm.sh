@@ -1,4 +1,4 @@
-# Sourced by taslm.sh: stages 11 to 14, the spoken language model, results, archives.
+# Sourced by taslm.sh: stages 11 to 15, the spoken language model, results, publishing.
 # shellcheck shell=bash disable=SC2154
 
 train_text_lm() {  # a small text backbone, exported as an HF directory
@@ -96,8 +96,9 @@ stage_13_results() {
 
 stage_14_pack() {
     local -a models=(--expdir "${expdir}" --taste_exp "${taste_exp}"
-        --taste_model_file "${taste_exp}/${inference_model}")
-    begin pack --after results --values "${inference_model}" \
+        --taste_model_file "${taste_exp}/${inference_model}"
+        --lang "${lang}" --license "${weights_license}")
+    begin pack --after results --values "${inference_model}" "${lang}" "${weights_license}" \
         --outputs "${expdir}"/packed/{taste,taslm}.zip || return 0
     "${python}" -m espnet2_taste.bin.pack taste "${models[@]}" \
         --outpath "${expdir}/packed/taste.zip"
@@ -106,4 +107,17 @@ stage_14_pack() {
         --taslm_model_file "${expdir}/taslm_embed/${inference_model}" \
         --outpath "${expdir}/packed/taslm.zip"
     finish
+}
+
+stage_15_upload() {  # the token is that of `hf auth login` or of HF_TOKEN
+    if [ "${skip_upload_hf}" = true ]; then
+        log "Nothing is uploaded: give --skip_upload_hf false --hf_repo user/name"
+        return 0
+    fi
+    [ -n "${hf_repo}" ] || die "--skip_upload_hf false needs --hf_repo user/name"
+    need "${expdir}"/packed/{taste,taslm}.zip
+    "${python}" -m espnet2_taste.bin.upload_hf --archive "${expdir}/packed/taste.zip" \
+        --hf_repo "${hf_repo}"
+    "${python}" -m espnet2_taste.bin.upload_hf --archive "${expdir}/packed/taslm.zip" \
+        --hf_repo "${hf_repo}_taslm"
 }
