@@ -88,6 +88,24 @@ def check_vocabulary(name: str, conf: Mapping, text) -> None:
         )
 
 
+def check_prefix(conf: Mapping) -> None:
+    """Refuse ids before the text that the aggregator has no embedding for.
+
+    Args:
+        conf: Its ``prefix`` and ``vocab_size``.
+
+    Raises:
+        ValueError: An id is too large, e.g. Whisper's with another vocabulary.
+    """
+    prefix, rows = list(conf["prefix"]), conf["vocab_size"]
+    if max(prefix, default=-1) >= rows:
+        raise ValueError(
+            f"the aggregator begins with the ids {prefix}, but knows {rows} tokens: "
+            "set aggregator_conf.prefix to ids of the text side's vocabulary, or "
+            "choose the aggregator or token_type that belongs to it"
+        )
+
+
 def check_same_tokens(
     text, token_list: Sequence[str] | None, encoder, state: Mapping
 ) -> None:
@@ -137,29 +155,37 @@ def fill_unit_sizes(args: argparse.Namespace, name: str, sizes: Sequence[str]) -
     The configuration then holds them, so that rebuilding needs no unit directory.
 
     Args:
-        args: Options with ``units_dir`` (may be None) and the configuration.
+        args: Options with ``units_dir`` (None leaves all as it is) and the
+            configuration.
         name: Name of the configuration.
         sizes: Entries wanted: num_units, spembs_size, unit_rate.
 
     Raises:
-        ValueError: A size differs or is missing.
+        ValueError: A size differs, or there is no unit directory.
     """
-    conf = getattr(args, name)
-    if getattr(args, "units_dir", None) is not None:
-        config = config_of(args.units_dir)
-        if not config.is_file():
-            raise ValueError(f"{config} not found: run fit_units (stage 5) first")
-        found = read_config(config)
-        for size in sizes:
-            if conf.get(size, found[size]) != found[size]:
-                raise ValueError(
-                    f"{name}.{size} is {conf[size]}, but the units of {config} have "
-                    f"{found[size]}: set it to {found[size]}, or make units and "
-                    "embeddings again (stage 5)"
-                )
-        conf = {size: found[size] for size in sizes} | dict(conf)
-        setattr(args, name, conf)
-        args.units_dir = None
+    if getattr(args, "units_dir", None) is None:
+        return
+    conf, config = getattr(args, name), config_of(args.units_dir)
+    if not config.is_file():
+        raise ValueError(f"{config} not found: run fit_units (stage 5) first")
+    found = read_config(config)
+    for size in sizes:
+        if conf.get(size, found[size]) != found[size]:
+            raise ValueError(
+                f"{name}.{size} is {conf[size]}, but the units of {config} have "
+                f"{found[size]}: set it to {found[size]}, or make units and embeddings "
+                "again (stage 5)"
+            )
+    setattr(args, name, {size: found[size] for size in sizes} | dict(conf))
+    args.units_dir = None
+
+
+def check_present(conf: Mapping, name: str, sizes: Sequence[str]) -> None:
+    """Refuse a configuration without sizes that only stage 5 knows.
+
+    Raises:
+        ValueError: One is missing.
+    """
     missing = [size for size in sizes if size not in conf]
     if missing:
         raise ValueError(

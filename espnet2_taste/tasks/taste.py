@@ -160,17 +160,27 @@ def _aggregator(
         len(encoder.value_layers),
     )
     sizes = {"key_size": source.key_size, "value_size": source.value_size}
+    default = aggregator_choices.get_class(args.aggregator).default_prefix
+    given = {
+        "vocab_size": text.vocab_size,  # a trained table may have more rows
+        "prefix": text.decoder_prefix() or default(text.vocab_size),
+    }
     fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)
     fitting.check_vocabulary("aggregator_conf", args.aggregator_conf, text)
-    default = aggregator_choices.get_class(args.aggregator).default_prefix
+    fitting.check_prefix(given | args.aggregator_conf)
     aggregator = build_part(
-        aggregator_choices,
-        args,
-        **sizes,
-        states_source=source,
-        vocab_size=text.vocab_size,  # a trained table may have more rows
-        prefix=text.decoder_prefix() or default(text.vocab_size),
+        aggregator_choices, args, **sizes, **given, states_source=source
     )
+    return _initialised(args, text, encoder, aggregator)
+
+
+def _initialised(
+    args: argparse.Namespace,
+    text: AbsTextTokenizer,
+    encoder: AbsSpeechEncoder,
+    aggregator: AbsAggregator,
+) -> AbsAggregator:
+    """Start the aggregator from the text decoder trained with the encoder."""
     state = encoder.decoder_state() if args.init_aggregator else {}
     if not state:
         return aggregator
@@ -188,8 +198,10 @@ def _aggregator(
 def _unit_decoder(
     args: argparse.Namespace, text: AbsTextTokenizer, taste_size: int
 ) -> UnitDecoder:
-    fitting.fill_unit_sizes(args, "unit_decoder_conf", ("num_units", "spembs_size"))
+    sizes = ("num_units", "spembs_size")
+    fitting.fill_unit_sizes(args, "unit_decoder_conf", sizes)
     conf = args.unit_decoder_conf
+    fitting.check_present(conf, "unit_decoder_conf", sizes)
     fitting.check_given("unit_decoder_conf", conf, {"taste_size": taste_size})
     fitting.check_vocabulary("unit_decoder_conf", conf, text)
     decoder_class = unit_decoder_choices.get_class(args.unit_decoder)

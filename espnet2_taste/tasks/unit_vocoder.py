@@ -26,6 +26,9 @@ from espnet2_taste.espnet_unit_vocoder_model import (
     ESPnetUnitVocoderModel,
 )
 from espnet2_taste.metrics.pitch import track_pitch
+from espnet2_taste.tasks import fitting
+from espnet2_taste.tasks.arguments import add_units_dir_argument
+from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 from espnet2_taste.vocoder.flow_vocoder import FlowHiFT, FlowVocoder
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
@@ -95,7 +98,7 @@ class UnitVocoderTask(AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser):
-        """Add ``--vocoder``, ``--vocoder_conf`` and ``--model_conf``."""
+        """Add the vocoder, its options and those of the training model."""
         group = parser.add_argument_group("Task related")
         group.add_argument(
             "--model_conf",
@@ -103,6 +106,7 @@ class UnitVocoderTask(AbsTask):
             default=get_default_kwargs(ESPnetUnitVocoderModel),
             help="Keyword arguments of the training model (fs: rate of the data).",
         )
+        add_units_dir_argument(group)
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
 
@@ -140,7 +144,9 @@ class UnitVocoderTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
         """Build the vocoder that the options describe."""
-        vocoder = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
+        sizes = ("num_units", "spembs_size", "unit_rate")
+        fitting.fill_unit_sizes(args, "vocoder_conf", sizes)
+        vocoder = build_part(vocoder_choices, args)
         return cls.model_class(vocoder=vocoder, **args.model_conf)
 
 

@@ -33,6 +33,28 @@ def lm_tokenizer_dir(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory, lm_tokenizer_dir):
+    """A Hugging Face directory with a random Llama of 16 features and its tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    path = tmp_path_factory.mktemp("llm")
+    tokenizer = AutoTokenizer.from_pretrained(lm_tokenizer_dir)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
 TINY_ASR = {
     "frontend": "default",
     "frontend_conf": {"n_fft": 512, "win_length": 400, "hop_length": 160},
@@ -102,3 +124,17 @@ def s2t_exp(tmp_path_factory, bpe_dir):
     tokens = [*words[:-1], "<na>", "<sop>", "<sos>", "<eos>"]
     (path / "tokens.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     return build_asr_exp(path, path / "tokens.txt", task=S2TTask)
+
+
+@pytest.fixture(scope="session")
+def packed_models(tmp_path_factory, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
+    """Folder of ``taste.zip`` and ``taslm.zip``, their results, and how to repeat."""
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).with_name("packed_models.py")
+    spec = importlib.util.spec_from_file_location("packed_models_helper", path)
+    helper = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(helper)
+    root = tmp_path_factory.mktemp("recipe")
+    return helper.pack_models(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir)
