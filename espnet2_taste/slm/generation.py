@@ -17,8 +17,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
-from espnet2_taste.slm.layouts.text_aligned import IGNORE, length_mask
+from espnet2_taste.slm.layouts.text_aligned import IGNORE
+from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
+from espnet2_taste.slm.row_readers import AbsRowReader
 from espnet2_taste.slm.sampling import (
     NEVER,
     AbsCodeSampler,
@@ -99,9 +101,7 @@ class DecodingBatch:
         states: Of the stepper.
         inputs: The last row read, (B, H).
         last: Hidden states asked for by the head, then the last one, each (B, H).
-        cache: Keys and values.
-        mask: Columns of the cache that are real, (B, columns), None if all are.
-        lengths: Rows read so far, (B,).
+        reader: The text LM, with what it keeps of earlier rows.
         seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
         vectors: Vector of the word heard last, (B, D).
         heard: Speech vector of the last row, (B, D).
@@ -114,9 +114,7 @@ class DecodingBatch:
     states: list[StepperState]
     inputs: torch.Tensor
     last: tuple[torch.Tensor, ...]
-    cache: Any
-    mask: torch.Tensor | None
-    lengths: torch.Tensor
+    reader: AbsRowReader
     seen: torch.Tensor
     vectors: torch.Tensor
     heard: torch.Tensor
@@ -129,9 +127,8 @@ class DecodingBatch:
         order = kept.tolist()
         self.rows = [self.rows[row] for row in order]
         self.states = [self.states[row] for row in order]
-        self.cache.batch_select_indices(kept)
-        self.mask = None if self.mask is None else self.mask[kept]
-        for name in ("lengths", "seen", "vectors", "heard", "spoken", "pending"):
+        self.reader.select(kept)
+        for name in ("seen", "vectors", "heard", "spoken", "pending"):
             setattr(self, name, getattr(self, name)[kept])
         self.streams.select(kept.cpu())
 
@@ -155,6 +152,7 @@ class TaslmGenerator:
     ):
         self.taslm = taslm
         self.rules = rules
+        self.new_reader = reader_maker(taslm.backbone, taslm.head.layers)
         self.text_sampler = options.text_sampler()
         self.code_sampler = options.code_sampler()
         rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
@@ -217,7 +215,7 @@ class TaslmGenerator:
                 kept = going.nonzero()[:, 0].to(batch.inputs.device)
                 batch.inputs = batch.inputs[kept]
                 batch.select(kept)
-            self._read_row(batch)
+            batch.last = batch.reader.read(batch.inputs)
             banned = self.banned
 
     @property
@@ -233,22 +231,18 @@ class TaslmGenerator:
         """Run the model over the prompts."""
         taslm = self.taslm
         lengths = torch.tensor([len(row.inputs) for row in rows])
-        equal = bool((lengths == lengths[0]).all())
         lengths = lengths.to(taslm.pad_text.device)
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
-        output = taslm.backbone(inputs, layers=taslm.head.layers, use_cache=True)
+        reader = self.new_reader()
         current = torch.stack([row.current for row in rows])  # (B, Q)
         vectors = taslm.code_embedding.embed(current, taslm.quantizer)  # (B, D)
         everyone = torch.arange(len(rows), device=inputs.device)
-        ends = (everyone, lengths - 1)
         return DecodingBatch(
             rows=list(range(len(rows))),
             states=[StepperState() for _ in rows],
-            inputs=inputs[ends],
-            last=tuple(state[ends] for state in (*output.states, output.last)),
-            cache=output.cache,
-            mask=None if equal else length_mask(lengths, inputs.size(1)),
-            lengths=lengths,
+            inputs=inputs[everyone, lengths - 1],
+            last=reader.start(inputs, lengths),
+            reader=reader,
             seen=self._seen([row.text for row in rows]),
             vectors=vectors,
             heard=vectors,
@@ -328,20 +322,3 @@ class TaslmGenerator:
         text = taslm.backbone.embed(trace.text)  # (B, H)
         text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
         return taslm.fuse(text, speech)
-
-    def _read_row(self, batch: DecodingBatch) -> None:
-        """Run the model over one more row."""
-        if batch.mask is not None:
-            batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=True)
-        output = self.taslm.backbone(
-            batch.inputs[:, None],
-            layers=self.taslm.head.layers,
-            attention_mask=batch.mask,
-            position_ids=batch.lengths[:, None],
-            cache=batch.cache,
-            use_cache=True,
-        )
-        batch.lengths = batch.lengths + 1
-        states = (*output.states, output.last)
-        batch.last = tuple(state[:, 0] for state in states)
-        batch.cache = output.cache

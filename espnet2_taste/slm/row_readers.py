@@ -1,0 +1,89 @@
+"""How the text LM reads a batch during generation: prompts first, then row by row.
+
+Enters: input embeddings of prompts (B, P, H), then one row a prompt (B, H) at a time.
+Leaves: hidden states of the last row of each. What earlier rows left behind (keys and
+values) stays inside the reader. The reader here takes any Hugging Face causal LM; plain
+Llamas have a faster one, see :mod:`espnet2_taste.slm.llama_reader`.
+
+Legend: B prompts under way, P rows of the longest prompt, H hidden size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from espnet2_taste.slm.backbone import AbsBackbone
+from espnet2_taste.slm.layouts.text_aligned import length_mask
+
+States = tuple[torch.Tensor, ...]
+
+
+class AbsRowReader(ABC):
+    """Reads one batch of prompts and what follows them."""
+
+    @abstractmethod
+    def start(self, inputs: torch.Tensor, lengths: torch.Tensor) -> States:
+        """Read prompts.
+
+        Args:
+            inputs: Embedded rows, padded on the right, (B, P, H).
+            lengths: Rows of each prompt, (B,).
+
+        Returns:
+            Of the last row of each prompt: the hidden states asked for, then the one
+            after the final norm, each (B, H).
+        """
+
+    @abstractmethod
+    def read(self, row: torch.Tensor) -> States:
+        """Read one more row of every prompt under way, (B, H); states as above."""
+
+    @abstractmethod
+    def select(self, kept: torch.Tensor) -> None:
+        """Keep only some prompts, given as indices (B',)."""
+
+
+class HuggingFaceReader(AbsRowReader):
+    """Reads with the model's own forward pass and cache.
+
+    Args:
+        backbone: The adapted text LM.
+        layers: Hidden states to return, 0 the embeddings.
+    """
+
+    def __init__(self, backbone: AbsBackbone, layers: Sequence[int]):
+        self.backbone = backbone
+        self.layers = layers
+
+    def start(self, inputs, lengths):
+        """See :meth:`AbsRowReader.start`."""
+        self.lengths = lengths
+        equal = bool((lengths == lengths[0]).all())
+        self.mask = None if equal else length_mask(lengths, inputs.size(1))
+        output = self.backbone(inputs, layers=self.layers, use_cache=True)
+        self.cache = output.cache
+        rows = torch.arange(len(inputs), device=inputs.device)
+        return tuple(s[rows, lengths - 1] for s in (*output.states, output.last))
+
+    def read(self, row):
+        """See :meth:`AbsRowReader.read`."""
+        if self.mask is not None:
+            self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
+        output = self.backbone(
+            row[:, None],
+            layers=self.layers,
+            attention_mask=self.mask,
+            position_ids=self.lengths[:, None],
+            cache=self.cache,
+            use_cache=True,
+        )
+        self.lengths = self.lengths + 1
+        self.cache = output.cache
+        return tuple(state[:, 0] for state in (*output.states, output.last))
+
+    def select(self, kept):
+        """See :meth:`AbsRowReader.select`."""
+        self.cache.batch_select_indices(kept)
+        self.mask = None if self.mask is None else self.mask[kept]
+        self.lengths = self.lengths[kept]

@@ -1,0 +1,130 @@
+"""The fast reader of Llamas against the models' own forward pass."""
+
+import pytest
+import torch
+
+from espnet2_taste.slm.backbone import FrozenBackbone, LoraBackbone
+from espnet2_taste.slm.llama_reader import (
+    LlamaReader,
+    LlamaStack,
+    PackedLinear,
+    is_plain_llama,
+    reader_maker,
+)
+from espnet2_taste.slm.row_readers import HuggingFaceReader
+
+SIZES = {
+    "vocab_size": 30,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+LONG = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+MODELS = [
+    ("llama", {}),
+    ("llama", {"num_key_value_heads": 4, "tie_word_embeddings": True}),
+    ("llama", {"attention_bias": True, "mlp_bias": True, "head_dim": 16}),
+    ("llama", {"rope_parameters": LONG}),
+    ("mistral", {"sliding_window": None}),
+    ("qwen2", {}),
+]
+OTHERS = [
+    ("mistral", {"sliding_window": 4}),
+    ("qwen2", {"use_sliding_window": True, "sliding_window": 4}),
+    ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}),
+    ("gemma", {"head_dim": 8}),
+]
+LAYERS = (0, 2, 3)
+
+
+def make_lm(model_type, fields):
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = CONFIG_MAPPING[model_type](**{**SIZES, **fields})
+    lm = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in lm.named_parameters():
+            if parameter.dim() == 1:  # norms and biases start as constants
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return lm.eval()
+
+
+def walk(reader, lengths, steps=70):
+    """States of prompts and of rows behind them; prompts stop on the way."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(len(lengths), max(lengths), 32, generator=generator)
+    states = [reader.start(inputs, torch.tensor(lengths))]
+    kept = torch.arange(len(lengths))
+    for step in range(steps):
+        if step in (3, 66) and len(kept) > 1:
+            kept = torch.arange(len(kept) - 1)
+            reader.select(kept)
+        row = torch.randn(len(lengths), 32, generator=generator)[: len(kept)]
+        states.append(reader.read(row))
+    return states
+
+
+CASES = [(*model, [5, 2, 4]) for model in MODELS]
+CASES += [("llama", {}, [6, 6]), ("llama", {}, [1])]
+
+
+@pytest.mark.parametrize("model_type, fields, lengths", CASES)
+@torch.no_grad()
+def test_states_are_those_of_the_model(model_type, fields, lengths):
+    lm = make_lm(model_type, fields)
+    backbone = FrozenBackbone(lm)
+    wanted = walk(HuggingFaceReader(backbone, LAYERS), lengths)
+    assert is_plain_llama(lm)
+    found = walk(reader_maker(backbone, LAYERS)(), lengths)
+    for expected, states in zip(wanted, found, strict=True):
+        for one, other in zip(expected, states, strict=True):
+            torch.testing.assert_close(other, one, atol=2e-5, rtol=1e-4)
+            logits = backbone.logits(other), backbone.logits(one)
+            torch.testing.assert_close(*logits, atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_model_keeps_its_weights_without_a_copy():
+    lm = make_lm("llama", {})
+    before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}
+    ids = torch.tensor([[3, 4, 5]])
+    logits = lm(ids).logits
+    first = LlamaStack(lm).layers[0]
+    again = LlamaStack(lm).layers[0]
+    assert first.qkv.weight.data_ptr() == again.qkv.weight.data_ptr()
+    attention = lm.base_model.layers[0].self_attn
+    assert attention.q_proj.weight.data_ptr() == first.qkv.weight.data_ptr()
+    for name, tensor in lm.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    torch.testing.assert_close(lm(ids).logits, logits)
+
+
+def test_products_of_layers_with_and_without_bias():
+    layers = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 2, bias=False)]
+    x, residual = torch.randn(5, 4), torch.randn(5, 5)
+    wanted = torch.cat([layer(x) for layer in layers], dim=1)
+    packed = PackedLinear(*layers)
+    torch.testing.assert_close(packed(x), wanted)
+    torch.testing.assert_close(packed.add(x, residual), wanted + residual)
+
+
+@pytest.mark.parametrize("model_type, fields", OTHERS)
+def test_other_models_are_read_by_their_own_code(model_type, fields):
+    backbone = FrozenBackbone(make_lm(model_type, fields))
+    assert isinstance(reader_maker(backbone, LAYERS)(), HuggingFaceReader)
+
+
+def test_adapters_must_be_merged_first():
+    backbone = LoraBackbone(make_lm("llama", {}), 2, 4)
+    assert isinstance(reader_maker(backbone, LAYERS)(), HuggingFaceReader)
+    assert isinstance(reader_maker(backbone.merged(), LAYERS)(), LlamaReader)
