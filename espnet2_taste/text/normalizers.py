@@ -73,6 +73,21 @@ class BasicNormalizer(AbsNormalizer):
         return " "
 
 
+class CompatibilityNormalizer(BasicNormalizer):
+    """The same with one form of each character: full and half width, ligatures.
+
+    Chinese and Japanese texts write letters, digits and kana in several widths.
+
+    Example:
+        >>> CompatibilityNormalizer()("ＡＢｃ１、ｶﾞ")
+        'abc1 ガ'
+    """
+
+    def __call__(self, text: str) -> str:
+        """See :meth:`AbsNormalizer.__call__`."""
+        return super().__call__(unicodedata.normalize("NFKC", text))
+
+
 class KeepNormalizer(AbsNormalizer):
     """The text as it is, but for whitespace and line ends.
 
@@ -88,7 +103,11 @@ class KeepNormalizer(AbsNormalizer):
 
 normalizer_choices = ClassChoices(
     "normalizer",
-    classes={"basic": BasicNormalizer, "keep": KeepNormalizer},
+    classes={
+        "basic": BasicNormalizer,
+        "nfkc": CompatibilityNormalizer,
+        "keep": KeepNormalizer,
+    },
     type_check=AbsNormalizer,
     default="basic",
 )

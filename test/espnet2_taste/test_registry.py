@@ -292,7 +292,7 @@ ROWS = {
         "hf": Tokens(token_type="hf", **VOCABULARY),
         "whisper": Tokens(token_type="whisper", **VOCABULARY),
     },
-    "AbsNormalizer": {name: Text("normalizer") for name in ("basic", "keep")},
+    "AbsNormalizer": {name: Text("normalizer") for name in ("basic", "nfkc", "keep")},
     "AbsSegmenter": {name: Text("segmenter") for name in ("whitespace", "character")},
     "AbsBackbone": {
         name: Taslm(adaptation=name) for name in ("lora", "full", "frozen")

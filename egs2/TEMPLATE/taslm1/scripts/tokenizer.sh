@@ -19,19 +19,27 @@ stage_6_taste_stats() {
     finish
 }
 
+encoder_options() {  # <configuration>: fills the array encoder; other encoders name theirs
+    encoder=()
+    if ! grep "^speech_encoder:" "$1" | grep -qv espnet_asr; then
+        encoder=(--speech_encoder_conf asr_exp="${asr_exp}")
+    fi
+}
+
 stage_7_taste_train() {
-    local -a data init=()
+    local -a data encoder init=()
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
     token_options
-    data+=(--speech_encoder_conf asr_exp="${asr_exp}")
     for step in "${!steps[@]}"; do
         name=${step_names[step]}
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --outputs "${expdir}/${name}"; then
+            encoder_options "${steps[step]}"
             train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
-                --config "${steps[step]}" --seed "${seed}" "${data[@]}" "${init[@]}"
+                --config "${steps[step]}" --seed "${seed}" \
+                --units_dir "${expdir}/units" "${data[@]}" "${encoder[@]}" "${init[@]}"
             need "${expdir}/${name}/${inference_model}"
             finish
         fi

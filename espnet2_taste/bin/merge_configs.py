@@ -1,0 +1,109 @@
+"""Training configurations with a few options changed, e.g. those of conf/tuning.
+
+Enters: configurations and a YAML file with the options that differ. Leaves: a complete
+configuration for each, in its own words where nothing differs; their names, which are
+what ``run.sh --taste_configs`` wants. ESPnet's configurations cannot include others.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_EXAMPLE = """example: the three steps of TASTE with another quantizer
+  ./run.sh --stage 7 --stop_stage 10 --taste_configs "$(python -m \\
+      espnet2_taste.bin.merge_configs --changes conf/tuning/quantizer_fsq.yaml \\
+      --output_dir exp/conf conf/train_taste_{text_only,no_vq,vq}.yaml)"
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Write configurations with some options changed",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("configs", type=Path, nargs="+", help="Complete configurations")
+    add("--changes", type=Path, required=True, help="YAML of the options that differ")
+    add("--output_dir", type=Path, required=True, help="Receives <config>_<changes>")
+    return parser
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with some of them changed.
+
+    Args:
+        base: A complete configuration.
+        changes: Options that differ. Tables are merged entry by entry, but a part that
+            is chosen anew (``x``) forgets the options of the old one (``x_conf``).
+
+    Returns:
+        The complete configuration.
+
+    Example:
+        >>> base = {"part": "a", "part_conf": {"n": 1}, "conf": {"m": 1, "k": 2}}
+        >>> merged(base, {"part": "b", "conf": {"m": 3}})
+        {'part': 'b', 'conf': {'m': 3, 'k': 2}}
+    """
+    anew = {f"{name}_conf" for name in changes if changes[name] != base.get(name)}
+    result = {name: value for name, value in base.items() if name not in anew}
+    for name, value in changes.items():
+        old = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        result[name] = merged(old, value) if both else value
+    return result
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    try:
+        print(" ".join(write(args.configs, args.changes, args.output_dir)))
+    except (OSError, ValueError) as error:
+        sys.exit(f"merge_configs: {error}")
+
+
+def write(configs: list[Path], changes: Path, output_dir: Path) -> list[str]:
+    """Write the changed configurations.
+
+    Args:
+        configs: Complete configurations.
+        changes: YAML of the options that differ.
+        output_dir: Receives ``<config>_<changes>.yaml``.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        ValueError: A file holds no options.
+    """
+    different = _read(changes)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for config in configs:
+        path = output_dir / f"{config.stem}_{changes.stem}.yaml"
+        path.write_text(_dump(merged(_read(config), different)), encoding="utf-8")
+        paths.append(str(path))
+    return paths
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no options: give a YAML table")
+    return content
+
+
+def _dump(content: Mapping) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    main()
