@@ -70,7 +70,7 @@ PROGRESS = {  # step of the recipe -> the first of its traces: it is in the midd
         for work in ("continuation", "likelihood")
     },
 }
-KILLED = ["asr", "codes", EXPS[-1], "taslm_token"]
+KILLED = ["asr", "codes", "taslm_token"]
 if os.environ.get("TASTE_KILL") == "all":
     KILLED = list(PROGRESS)
 
@@ -108,7 +108,7 @@ def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | No
                 begun = (folder / f"exp/.stages/{name}.begun").exists()
                 if begun and set(folder.glob(PROGRESS[name])) - known[name]:
                     return name
-            time.sleep(0.02)
+            time.sleep(0.1)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,152 @@
+"""What taslm.sh asks of Python: its commands, recorded by a stand-in for Python.
+
+Enters: a recipe folder that holds the outputs of all stages, but no stamps. Leaves:
+one line a command. Trainings and options are looked at, nothing is computed.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+EGS2 = Path(__file__).resolve().parents[2] / "egs2"
+TASTE = ("taste_text_only", "taste_no_vq", "taste_vq")
+EXPS = ("asr", *TASTE, "unit_vocoder", "text_lm", "taslm_embed", "taslm_token")
+SETS = ("train", "dev", "test", "slow", "fast", "pairs", "prompts")
+OPTIONS = [
+    *("--valid_set", "dev", "--swap_sets", "slow fast", "--pair_sets", "pairs"),
+    *("--prompt_sets", "prompts", "--data_dir", "corpus", "--stop_stage", "14"),
+    *("--python", "./record"),
+]
+
+
+def output_files():
+    """Every output of every stage."""
+    for name in SETS:
+        for file in ("text", "text_raw", "ctm_aligned", "units", "spembs.scp"):
+            yield f"dump/raw/{name}/{file}"
+        yield f"data/{name}/text"
+        yield f"exp/taste_vq/codes/{name}/codes.scp"
+        for exp in (*TASTE, "unit_vocoder"):
+            yield f"exp/{exp}/resynthesis/{name}/wav.scp"
+        for exp in ("taslm_embed", "taslm_token"):
+            yield f"exp/{exp}/continuation/{name}/wav.scp"
+            yield f"exp/{exp}/likelihood/{name}/scores.tsv"
+    for exp in EXPS:
+        yield from (f"exp/{exp}/valid.{kind}.best.pth" for kind in ("loss", "acc"))
+    for stats in (*EXPS, "taste"):
+        for part in ("train", "valid"):
+            for name in ("speech", "text"):
+                yield f"exp/{stats}_stats/{part}/{name}_shape"
+    for kind in ("bpe", "given"):
+        yield from (f"data/token_list/{kind}/{f}" for f in ("tokens.txt", "token_type"))
+    yield "data/token_list/bpe/bpe.model"
+    yield from ("data/lm_tokenizer/x", "dump/raw/lm_train/text")
+    yield from ("exp/units/kmeans.pt", "exp/taste_vq/scores/scores.json")
+    yield from ("exp/llm_base/config.json", "exp/llm_base/model.safetensors")
+    yield from ("exp/RESULTS.md", "exp/packed/taste.zip", "exp/packed/taslm.zip")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe with all outputs and a Python that only notes what it is asked."""
+    (tmp_path / "tools").symlink_to(EGS2.parent / "tools")
+    folder = tmp_path / "egs2/corpus/taslm1"
+    for file in output_files():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("char\n")
+    for name in ("taslm.sh", "path.sh", "cmd.sh", "scripts", "utils"):
+        (folder / name).symlink_to(EGS2 / "TEMPLATE/taslm1" / name)
+    shutil.copytree(EGS2 / "mini_espeak/taslm1/conf", folder / "conf")
+    (folder / "record").write_text('#!/bin/bash\nprintf "%s\\n" "$*" >>calls\n')
+    (folder / "record").chmod(0o755)
+    return folder
+
+
+def run(recipe, *options, parallel="1"):
+    """Run all stages; gives the commands in order, without ``-m``."""
+    (recipe / "calls").write_text("")
+    command = ["bash", "taslm.sh", *OPTIONS, "--parallel", parallel, *options]
+    env = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=recipe, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 or "is missing or empty" in done.stderr, done.stderr
+    calls = (recipe / "calls").read_text().splitlines()
+    return [
+        call.removeprefix("-m ").removeprefix("espnet2_taste.bin.") for call in calls
+    ]
+
+
+def named(calls, module):
+    """The commands of a module, or the trainings of one."""
+    launched = [call for call in calls if f"bin.train {module} " in call]
+    return launched + [call for call in calls if call.split()[0] == module]
+
+
+def test_every_stage_runs_its_command_in_order(recipe):
+    modules = [call.split()[0] for call in run(recipe)]
+    shapes, train = "write_shapes", "espnet2.bin.launch"
+    assert modules == [
+        *("copy_data", "format_audio", "prepare_text"),
+        *(shapes, train, "asr_align", "fit_units", "extract_units"),
+        *(shapes, train, train, train, "extract_pitch", shapes, train),
+        *("taste_tokenize", *["taste_resynthesize"] * 4, "taste_score", "taste_swap"),
+        *(shapes, train, "export_text_lm", *[shapes, train] * 2),
+        *["taslm_inference", "taslm_score"] * 2,
+        *("taslm_evaluate", "write_results", "pack", "pack"),
+    ]
+    assert run(recipe) == []
+
+
+def test_side_by_side_runs_the_same_commands(recipe):
+    alone = sorted(run(recipe))
+    shutil.rmtree(recipe / "exp/.stages")
+    assert sorted(run(recipe, parallel="2")) == alone
+
+
+def test_only_what_is_scored_is_aligned(recipe):
+    calls = run(recipe)
+    (align,) = named(calls, "asr_align")
+    assert "--sets test slow fast prompts --ngpu" in align
+    assert not any("word_times" in call for call in calls)
+
+
+def test_guided_attention_times_the_training_sets(recipe):
+    calls = run(recipe, "--guided_attention", "true")
+    (align,) = named(calls, "asr_align")
+    assert "--sets test slow fast prompts train dev --ngpu" in align
+    for training in named(calls, "espnet2_taste.bin.taste_train"):
+        for name in ("train", "dev"):
+            assert f"dump/raw/{name}/word_times,word_times,text_float" in training
+
+
+def test_a_given_recognizer_brings_its_tokens(recipe):
+    calls = run(recipe, "--asr_exp", "/models/asr")
+    assert not named(calls, "espnet2.bin.asr_train")
+    (text,) = named(calls, "prepare_text")
+    assert (
+        "--asr_exp /models/asr" in text and "--token_dir data/token_list/given" in text
+    )
+    trainings = named(calls, "espnet2_taste.bin.taste_train")
+    assert len(trainings) == 3
+    for training in trainings:
+        assert "--token_type char --token_list data/token_list/given/tokens" in training
+        assert "--bpemodel" not in training
+        assert "--speech_encoder_conf asr_exp=/models/asr" in training
+
+
+def test_another_recognizer_renews_what_is_made_with_it(recipe):
+    run(recipe, "--asr_exp", "/models/asr")
+    assert run(recipe, "--asr_exp", "/models/asr", "--stop_stage", "5") == []
+    calls = run(recipe, "--asr_exp", "/models/other", "--stop_stage", "3")
+    assert [call.split()[0] for call in calls] == ["prepare_text"]
+    assert (recipe / "data/token_list/given.old").is_dir()
+
+
+def test_a_given_language_model_is_not_trained(recipe):
+    calls = run(recipe, "--lm", "/models/llm")
+    assert not named(calls, "espnet2_taste.bin.text_lm_train")
+    assert not named(calls, "export_text_lm")
+    for training in named(calls, "espnet2_taste.bin.taslm_train"):
+        assert "--tokenizer_path /models/llm --init_lm /models/llm" in training
