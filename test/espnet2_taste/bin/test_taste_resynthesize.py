@@ -137,6 +137,18 @@ def test_stored_codes_give_what_the_speech_gives(recipe):
     assert read_units(from_codes) == read_units(run(recipe, "speech", *options))
 
 
+def test_codes_of_a_batch_are_those_of_each_utterance(recipe):
+    command = ["--taste_exp", str(recipe / "taste_vq"), "--sets", "test"]
+    command += ["--dump_dir", str(recipe / "dump"), "--output_dir"]
+    found = {}
+    for size in ("1", "2", "16"):
+        folder = recipe / f"codes_{size}"
+        taste_tokenize.main([*command, str(folder), "--batch_size", size])
+        scp = kaldiio.load_scp(str(folder / "test/codes.scp"))
+        found[size] = {name: codes.tolist() for name, codes in scp.items()}
+    assert found["1"] == found["2"] == found["16"]
+
+
 def test_text_only_and_greedy(recipe):
     options = ["--taste_exp", str(recipe / "taste_text_only"), "--temperature", "0"]
     first = read_units(run(recipe, "greedy", *options, "--max_unit_ratio", "3"))
