@@ -6,7 +6,9 @@ Enters: sizes and a device; models are random. Leaves: a table on the screen and
 """
 
 import argparse
+import os
 import sys
+import time
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
@@ -23,9 +25,9 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of continuations")
-    add("--units", type=int, default=100, help="Units to decode")
-    add("--seconds", type=float, default=10.0, help="Speech to tokenize")
+    add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
+    add("--units", type=int, default=24, help="Units to decode for any of the words")
+    add("--vocabulary", type=int, default=128000, help="For the tables of the sampler")
     add("--batch_size", type=int, default=8, help="Of the batched measurements")
     add("--lm_size", default="medium", help="medium or 1b")
     add("--dtype", default="float32", help="Of the language model")
@@ -51,11 +53,14 @@ class Bench:
         self.device = "cuda" if args.ngpu else "cpu"
         self.meter = Meter(self.device)
 
-    def measure(self, work):
-        """Fastest of several runs, with the largest memory of all."""
+    def measure(self, work, model):
+        """Fastest of several runs, with the largest memory of all and the model's."""
+        from espnet2_taste.evaluation.benchmark import model_megabytes
+
         runs = [self.meter(work) for _ in range(self.args.repeat)]
         fastest = min(runs, key=lambda run: run.seconds)
-        fastest.megabytes = max(run.megabytes for run in runs)
+        peak = max(run.megabytes for run in runs)
+        fastest.megabytes = peak + model_megabytes(model)
         return fastest
 
     def summary(self, task: str, amount: float, plain, one, batch) -> dict:
@@ -93,22 +98,26 @@ class Bench:
             parts.LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype)
         )
         prompts = parts.make_prompts(taslm, args.batch_size)
-        generators = {n: parts.make_generator(taslm, n) for n in args.words}
-        texts: dict[int, list[int]] = {}
-        plain = {}
-        for words, generator in generators.items():
-            texts[words] = parts.plain_continuation(generator, prompts[0])  # warm
-            plain[words] = self.measure(
-                lambda g=generator: parts.plain_continuation(g, prompts[0])
-            )
+        first, texts, plain = prompts[0], {}, {}
+        parts.plain_continuation(parts.make_generator(taslm, 1), first)  # warm
+        for words in args.words:
+            generator = parts.make_generator(taslm, words)
+
+            def continue_plainly():
+                texts[words] = parts.plain_continuation(generator, first)
+
+            plain[words] = self.measure(continue_plainly, taslm)
         taslm.backbone = taslm.backbone.merged()
         results = []
-        for words, generator in generators.items():
-            found = parts.continue_prompts(generator, prompts[:1])[0].text.tolist()
+        for words in args.words:
+            generator = parts.make_generator(taslm, words)
+            found = parts.continue_prompts(generator, [first])[0].text.tolist()
             one = self.measure(
-                lambda g=generator: parts.continue_prompts(g, prompts[:1])
+                lambda: parts.continue_prompts(generator, [first]), taslm
             )
-            batch = self.measure(lambda g=generator: parts.continue_prompts(g, prompts))
+            batch = self.measure(
+                lambda: parts.continue_prompts(generator, prompts), taslm
+            )
             name = f"continuation, {words} words"
             result = self.summary(name, words, plain[words], one, batch)
             results.append(result | {"same_text": found == texts[words]})
@@ -118,32 +127,54 @@ class Bench:
         """Units of the unit decoder: uncached, then ours."""
         from espnet2_taste.evaluation import benchmark as parts
 
-        args, tokens = self.args, 30
-        decoder = parts.make_unit_decoder(self.device)
-        single = parts.unit_inputs(1, tokens, self.device)
-        several = parts.unit_inputs(args.batch_size, tokens, self.device)
-        count = len(parts.generate_units(decoder, single, args.units)[0])
-        plain = self.measure(lambda: parts.plain_units(decoder, single, count))
-        one = self.measure(lambda: parts.generate_units(decoder, single, args.units))
-        batch = self.measure(lambda: parts.generate_units(decoder, several, args.units))
-        return [self.summary(f"decoding, {count} units", count, plain, one, batch)]
+        args, results = self.args, []
+        decoder, units = parts.make_unit_decoder(self.device), args.units
+        for words in args.words:
+            single = parts.unit_inputs(1, words, self.device)
+            several = parts.unit_inputs(args.batch_size, words, self.device)
+            count = len(parts.generate_units(decoder, single, units)[0])
+            plain = self.measure(
+                lambda: parts.plain_units(decoder, single, count), decoder
+            )
+            one = self.measure(
+                lambda: parts.generate_units(decoder, single, units), decoder
+            )
+            batch = self.measure(
+                lambda: parts.generate_units(decoder, several, units), decoder
+            )
+            name = f"decoding, {words} words, {count} units"
+            results.append(self.summary(name, count, plain, one, batch))
+        return results
 
     def tokenization(self) -> list[dict]:
         """Utterances of the tokenizer: over the padded 30 s, then ours."""
         from espnet2_taste.evaluation import benchmark as parts
 
-        args = self.args
+        args, results = self.args, []
         padded = parts.make_tokenizer(self.device, full_window=True)
         ours = parts.make_tokenizer(self.device, full_window=False)
-        single = parts.speech_inputs(1, args.seconds, self.device)
-        several = parts.speech_inputs(args.batch_size, args.seconds, self.device)
         for tokenizer in (padded, ours):
-            tokenizer.encode(**single)  # warm
-        plain = self.measure(lambda: padded.encode(**single))
-        one = self.measure(lambda: ours.encode(**single))
-        batch = self.measure(lambda: ours.encode(**several))
-        name = f"tokenization, {args.seconds:g} s"
-        return [self.summary(name, 1, plain, one, batch)]
+            tokenizer.encode(**parts.speech_inputs(1, args.words[0], self.device))
+        for words in args.words:
+            single = parts.speech_inputs(1, words, self.device)
+            several = parts.speech_inputs(args.batch_size, words, self.device)
+            plain = self.measure(lambda: padded.encode(**single), padded)
+            one = self.measure(lambda: ours.encode(**single), ours)
+            batch = self.measure(lambda: ours.encode(**several), ours)
+            seconds = single["speech"].size(1) / 16000
+            name = f"tokenization, {words} words ({seconds:g} s)"
+            results.append(self.summary(name, 1, plain, one, batch))
+        return results
+
+    def sampler_tables(self) -> float:
+        """Seconds to prepare the vocabulary's tables: once for all calls."""
+        from espnet2_taste.evaluation.benchmark import make_tokens
+        from espnet2_taste.slm.vocabulary import vocabulary_masks
+
+        tokenizer = make_tokens(self.args.vocabulary)
+        start = time.perf_counter()
+        vocabulary_masks(tokenizer)
+        return time.perf_counter() - start
 
 
 def table(results: list[dict], batch_size: int) -> str:
@@ -184,19 +215,28 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")
     import torch
 
+    torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
     bench = Bench(args)
     results = bench.tokenization() + bench.unit_decoding() + bench.continuation()
     print(table(results, args.batch_size))
+    tables = bench.sampler_tables()
+    print(
+        f"tables of the sampler for {args.vocabulary} tokens: {tables:.2f} s once, "
+        "nothing a call"
+    )
     if args.output:
         switches = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
-        made = provenance(MODULE, cmd, switches)
-        write_json(args.output, {"study": "benchmark", **made, "results": results})
+        study = {"study": "benchmark", **provenance(MODULE, cmd, switches)}
+        study |= {"results": results, "sampler_tables_seconds": tables}
+        write_json(args.output, study)
 
 
 def main(cmd=None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
+    # Threads that wait for others must not spin: on a busy machine that costs minutes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     import logging
 
     logging.basicConfig(level=args.log_level)

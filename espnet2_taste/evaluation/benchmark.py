@@ -1,8 +1,17 @@
 """Speed and memory against plain loops that compute everything again.
 
 Enters: sizes of random models. Leaves: seconds and peak memory of continuation, unit
-decoding and tokenization, each by the plain way of the published system and by ours,
-measured in one run, so that their ratio holds on any machine.
+decoding and tokenization, each by a plain way and by ours, measured in one run, so
+that their ratio holds on any machine. The plain ways:
+
+- Continuation, as the published system has it: one prompt, no cache. Every token runs
+  the LM with unmerged adapters over the whole history, and text logits over the whole
+  vocabulary, the TASTE head and the search of codes in all rows; all hidden states are
+  returned. Only the new row is embedded and fused, because the published loop appends
+  it too.
+- Unit decoding: one utterance; every unit encodes text and TASTE again and runs the
+  unit language model over condition and history.
+- Tokenization, as published: the audio is padded to 30 s, all frames are attended.
 
 Legend: W words, U units, Q codebooks.
 """
@@ -45,6 +54,9 @@ from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 
 PROMPT_WORDS = 20
+SAMPLES_A_WORD = 5000
+"""At 16 kHz: 3.2 words a second, so that 32 words take 10 s."""
+TOKENS_A_WORD = 1.5
 MEGABYTE = 2**20
 
 
@@ -75,7 +87,8 @@ class Measure:
 
     Attributes:
         seconds: Wall clock.
-        megabytes: Peak memory above what was in use at the start.
+        megabytes: Peak memory: the model's weights and what was needed above what was
+            in use at the start.
     """
 
     seconds: float = 0.0
@@ -151,6 +164,30 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+def model_megabytes(model: torch.nn.Module) -> float:
+    """Memory of weights and buffers; shared ones count once.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Megabytes.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    return sum(storage.nbytes() for storage in storages.values()) / MEGABYTE
+
+
+def make_tokens(size: int):
+    """A ``transformers`` tokenizer of so many words, for the tables of the sampler."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = {f"w{index}": index for index in range(size)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
 def make_taslm(size: LmSize, device: str, dtype: torch.dtype) -> Taslm:
     """A random embedding-variant TASLM with unmerged adapters of rank 64."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -202,9 +239,6 @@ def make_prompts(taslm: Taslm, count: int) -> list[AudioPrompt]:
 def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[int]:
     """Continue one prompt as the published system does: no cache, all outputs.
 
-    Every step runs the model over the whole history, with the hidden states of all
-    layers, text logits and codes of all rows.
-
     Args:
         generator: Gives model and rules.
         prompt: What to continue.
@@ -251,9 +285,10 @@ def make_unit_decoder(device: str) -> UnitDecoder:
     return decoder.to(device).eval()
 
 
-def unit_inputs(batch: int, tokens: int, device: str) -> dict[str, torch.Tensor]:
-    """Random conditions of equal length."""
+def unit_inputs(batch: int, words: int, device: str) -> dict[str, torch.Tensor]:
+    """Random conditions of so many words."""
     generator = torch.Generator().manual_seed(0)
+    tokens = int(TOKENS_A_WORD * words)
     inputs = {
         "text": torch.randint(0, 8192, (batch, tokens), generator=generator),
         "text_lengths": torch.full((batch,), tokens),
@@ -298,10 +333,10 @@ def make_tokenizer(device: str, full_window: bool) -> TasteTokenizer:
     return tokenizer.to(device).eval()
 
 
-def speech_inputs(batch: int, seconds: float, device: str) -> dict[str, torch.Tensor]:
-    """Noise with three words a second."""
+def speech_inputs(batch: int, words: int, device: str) -> dict[str, torch.Tensor]:
+    """Noise, as long as so many words take, one text token a word."""
     generator = torch.Generator().manual_seed(0)
-    words, samples = int(3 * seconds), int(16000 * seconds)
+    samples = SAMPLES_A_WORD * words
     inputs = {
         "speech": 0.1 * torch.randn(batch, samples, generator=generator),
         "speech_lengths": torch.full((batch,), samples),

@@ -30,15 +30,30 @@ def test_plain_and_cached_units_are_the_same():
 
 def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     output = tmp_path / "benchmark.json"
-    command = ["--words", "2", "5", "--units", "3", "--seconds", "1"]
+    command = ["--words", "2", "5", "--units", "3", "--vocabulary", "20"]
     command += ["--batch_size", "2", "--num_threads", "1", "--output", str(output)]
     benchmark.main(command)
-    results = json.loads(output.read_text())["results"]
+    study = json.loads(output.read_text())
+    results, names = study["results"], ("tokenization", "decoding", "continuation")
     tasks = [result["task"].split(",")[0] for result in results]
-    assert tasks == ["tokenization", "decoding", "continuation", "continuation"]
+    assert tasks == [name for name in names for _ in range(2)]
     assert all(result["speedup"] > 0 for result in results)
-    assert all(result["same_text"] for result in results[2:])
+    assert all(result["megabytes"]["plain"] > 0 for result in results)
+    assert all(result["same_text"] for result in results[4:])
+    assert study["sampler_tables_seconds"] > 0
     assert "| continuation, 5 words |" in capsys.readouterr().out
+
+
+def test_half_precision_runs(tiny):
+    taslm = parts.make_taslm(TINY, "cpu", torch.bfloat16)
+    prompts = parts.make_prompts(taslm, 2)
+    text = parts.plain_continuation(parts.make_generator(taslm, 3), prompts[0])
+    before = parts.model_megabytes(taslm)
+    taslm.backbone = taslm.backbone.merged()
+    generator = parts.make_generator(taslm, 3)
+    found = parts.continue_prompts(generator, prompts)
+    assert len(text) == len(found[0].text) == len(found[1].text) == 3
+    assert parts.model_megabytes(taslm) < before
 
 
 def test_unknown_sizes_are_refused():
