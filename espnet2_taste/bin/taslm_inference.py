@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taslm_inference --config conf/decode_taslm.yaml \\
@@ -60,10 +61,47 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add("--text_temperature", type=float, default=1.0, help="Of the text")
     add("--repetition_penalty", type=float, default=1.0, help="1 for none")
     add("--taste_top_p", type=float, default=0.0, help="0 takes the likeliest codes")
+    add(
+        "--reference_compat",
+        type=str2bool,
+        default=False,
+        help="Published rules of sampling, vocabulary, latent head and end of speech "
+        "(test/README.md); the end follows from --sentence_end_after alone",
+    )
     add("--top_k", type=int, default=25, help="Candidates of a unit")
     add("--unit_temperature", type=float, default=1.0, help="0 takes the best unit")
     add("--min_unit_ratio", type=float, default=2.0, help="Least units a position")
     add("--max_unit_ratio", type=float, default=20.0, help="Most units a position")
+
+
+def stop_rules(args: argparse.Namespace, end_id: int):
+    """When speech ends.
+
+    Args:
+        args: Options.
+        end_id: Text token that ends speech.
+
+    Returns:
+        ``StopRules``.
+
+    Raises:
+        ValueError: The published rules lack the one number they need.
+    """
+    from espnet2_taste.slm.stepper import StopRules
+
+    if not args.reference_compat:
+        return StopRules(
+            end_id=end_id,
+            max_words=args.max_words,
+            min_words=args.min_words,
+            sentence_end_after=args.sentence_end_after,
+        )
+    if args.sentence_end_after is None:
+        raise ValueError(
+            "with reference_compat a full stop ends speech after some words, three "
+            "times as many end it anyway; say how many (--sentence_end_after 8)"
+        )
+    return StopRules.published(args.sentence_end_after)
 
 
 def build_continuer(args: argparse.Namespace, device: str):
@@ -78,20 +116,15 @@ def build_continuer(args: argparse.Namespace, device: str):
     """
     from espnet2_taste.slm.generation import GenerationOptions
     from espnet2_taste.slm.inference import TaslmContinuer, load_taslm_exp
-    from espnet2_taste.slm.stepper import StopRules
 
     model, preprocessor = load_taslm_exp(args.taslm_exp, args.taslm_model_file, device)
-    rules = StopRules(
-        end_id=model.taslm.eos_id,
-        max_words=args.max_words,
-        min_words=args.min_words,
-        sentence_end_after=args.sentence_end_after,
-    )
+    rules = stop_rules(args, model.taslm.eos_id)
     options = GenerationOptions(
         text_top_p=args.text_top_p,
         text_temperature=args.text_temperature,
         repetition_penalty=args.repetition_penalty,
         taste_top_p=args.taste_top_p,
+        reference_compat=args.reference_compat,
     )
     return TaslmContinuer(model, preprocessor, rules, options, args.seed)
 

@@ -57,6 +57,9 @@ class AbsTasteHead(nn.Module, ABC):
         quantizer: Gives the sizes; it is not kept.
     """
 
+    reference_compat = False
+    """Whether published rules hold where the head's own differ from them."""
+
     def __init__(self, hidden_size: int, num_layers: int, quantizer: nn.Module):
         super().__init__()
         self.hidden_size = hidden_size

@@ -21,7 +21,7 @@ from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import AudioPrompt
 from espnet2_taste.slm.scoring import score_base_text, score_utterances
 from espnet2_taste.slm.stepper import StopRules
-from espnet2_taste.slm.vocabulary import vocabulary_masks
+from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
@@ -62,7 +62,8 @@ class TaslmContinuer:
         model: A trained model in evaluation mode; its adapters are merged.
         preprocessor: Its text side.
         rules: When speech ends; the learned end is filled in.
-        options: How to sample.
+        options: How to sample; their ``reference_compat`` holds for the vocabulary and
+            the head as well.
         seed: With its name, all an utterance's randomness depends on.
     """
 
@@ -79,7 +80,12 @@ class TaslmContinuer:
         self.preprocessor = preprocessor
         self.tokenizer = preprocessor.tokenizer
         self.seed = seed
-        masks = vocabulary_masks(self.tokenizer.tokenizer, preprocessor.word_space)
+        text_side = self.tokenizer.tokenizer
+        if options.reference_compat:
+            masks = reference_masks(text_side, taslm.eos_id)
+            taslm.head.reference_compat = True
+        else:
+            masks = vocabulary_masks(text_side, preprocessor.word_space)
         self.generator = TaslmGenerator(taslm, masks, rules, options)
 
     def __call__(

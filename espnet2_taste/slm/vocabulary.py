@@ -151,3 +151,18 @@ def vocabulary_masks(tokenizer, word_space: bool = True) -> VocabularyMasks:
     return VocabularyMasks.from_strings(
         token_strings(tokenizer), tokenizer.all_special_ids, word_space
     )
+
+
+def reference_masks(tokenizer, eos_id: int) -> VocabularyMasks:
+    """Masks of a tokenizer by the published rules; added tokens come last in it.
+
+    Args:
+        tokenizer: A ``transformers`` tokenizer.
+        eos_id: Text id that ends speech.
+
+    Returns:
+        The masks.
+    """
+    return VocabularyMasks.from_reference_rules(
+        token_strings(tokenizer), tokenizer.vocab_size, eos_id
+    )

@@ -99,6 +99,15 @@ def test_the_prompt_is_as_long_as_its_table_says(recipe, tmp_path):
         table.unlink()
 
 
+def test_published_rules_are_an_option(recipe):
+    rules = ("--reference_compat", "true")
+    with pytest.raises(SystemExit, match="say how many .--sentence_end_after 8"):
+        run(recipe, "published", *rules)
+    folder = run(recipe, "published", *rules, "--sentence_end_after", "1")
+    for words in read_table(folder / "text").values():
+        assert 1 <= len(words.split()) <= 4  # three, and the cut one after them
+
+
 def test_finished_sets_are_kept(recipe, capsys):
     folder = run(recipe, "kept")
     before = (folder / "wav.scp").stat().st_mtime_ns

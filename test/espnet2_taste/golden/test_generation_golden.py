@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from espnet2_taste.slm.continuation import ContinuationWriter
 from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
+from espnet2_taste.slm.llama_reader import LlamaReader
 from espnet2_taste.slm.prompts import (
     AudioPrompt,
     InstructPrompt,
@@ -77,8 +78,10 @@ PROMPTS = {
 }
 
 
-def make_generator(golden):
+def make_generator(golden, merged=False):
     taslm, _ = load_helpers().make_taslm(golden)
+    if merged:
+        taslm.backbone = taslm.backbone.merged()
     case = golden.config["case"]
     options = GenerationOptions(
         text_top_p=case.get("text_top_p", 0.0),
@@ -140,6 +143,19 @@ def test_continuation(golden, golden_check):
     golden_check(continuation.word_ids[None], word_ids, "word_ids")
     rows = [trace.codes for trace in emitted_rows(traces, taslm.layout)]
     golden_check(torch.cat(rows)[None], golden["generated_llm_indices"], "indices")
+
+
+@pytest.mark.golden("G6[a-z]_*")
+def test_merged_adapters_choose_the_same(golden, golden_check):
+    """What inference runs: weights merged, rows read by the fast reader."""
+    generator = make_generator(golden, merged=True)
+    assert isinstance(generator.new_reader(), LlamaReader)
+    _, traces, continuation = run(golden, generator)
+    logits = torch.cat([trace.logits for trace in traces])
+    golden_check(logits, golden["step.text_logits"], "merged step.text_logits")
+    codes = torch.cat([trace.codes for trace in traces])
+    golden_check(codes, golden["step.taste_ids"], "merged step.taste_ids")
+    golden_check(continuation.text[None], golden["generated_llm_token_ids"], "merged")
 
 
 def whisper_tokens(golden, words):
