@@ -79,8 +79,8 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
         for batch in speech_batches(
             wavs, extractor.sample_rate, batch_size, folder.name, device
         ):
-            units, lengths = extractor(batch.speech, batch.lengths)
-            spembs = embedder(batch.speech, batch.lengths).cpu().numpy()
+            units, lengths = run_named(extractor, batch)
+            spembs = run_named(embedder, batch).cpu().numpy()
             for row, name in enumerate(batch.names):
                 kept = units[row, : int(lengths[row])].tolist()
                 rows[name] = " ".join(map(str, kept))
@@ -88,6 +88,29 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
     write_vectors(folder, vectors)
     write_table(folder / "units", rows)
     return len(rows)
+
+
+def run_named(network, batch):
+    """Run a network so that its errors name the utterance.
+
+    Args:
+        network: ``AbsUnitExtractor`` or ``AbsSpeakerEmbedder``.
+        batch: ``SpeechBatch``.
+
+    Returns:
+        What the network makes of the batch.
+
+    Raises:
+        ValueError: An utterance cannot be used, e.g. is longer than the network takes.
+    """
+    try:
+        return network(batch.speech, batch.lengths)
+    except ValueError as error:
+        if len(batch.names) == 1:
+            raise ValueError(f"utterance {batch.names[0]}: {error}") from error
+        for single in batch.singles():
+            run_named(network, single)
+        raise
 
 
 def write_vectors(folder: Path, vectors: dict) -> None:

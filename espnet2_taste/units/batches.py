@@ -37,6 +37,12 @@ class SpeechBatch:
         speech = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
         return cls(list(waves), speech, lengths)
 
+    def singles(self) -> Iterator["SpeechBatch"]:
+        """Each utterance as a batch of its own, without padding."""
+        for row, name in enumerate(self.names):
+            length = self.lengths[row : row + 1]
+            yield SpeechBatch([name], self.speech[row : row + 1, : int(length)], length)
+
     def to(self, device: str) -> "SpeechBatch":
         """The same batch on another device."""
         return SpeechBatch(self.names, self.speech.to(device), self.lengths.to(device))

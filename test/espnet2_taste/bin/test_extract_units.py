@@ -6,9 +6,11 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from espnet2_taste.bin import extract_units, fit_units
+from espnet2_taste.units.batches import SpeechBatch
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,16 @@ def test_errors_are_one_line(recipe, tmp_path):
         extract_units.main(["--units_dir", str(tmp_path / "none"), "--sets", "x"])
     with pytest.raises(SystemExit, match="extract_units: .*wav.scp"):
         extract(root, sets="absent")
+
+
+def test_an_error_names_the_utterance():
+    lengths = torch.tensor([3, 9, 5])
+    batch = SpeechBatch(["a", "b", "c"], torch.zeros(3, 9), lengths)
+
+    def at_most_six(speech, lengths):
+        if lengths.max() > 6:
+            raise ValueError(f"{int(lengths.max())} samples of {speech.size(1)}")
+        return lengths
+
+    with pytest.raises(ValueError, match="utterance b: 9 samples of 9"):
+        extract_units.run_named(at_most_six, batch)
