@@ -37,6 +37,6 @@ train_model() {  # <module> <experiment dir> <options>: train, or go on where it
         --log "${experiment}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \
         --init_file_prefix "${experiment}/.dist_init_" \
         --multiprocessing_distributed true -- \
-        "${python}" -m espnet2_taste.bin.train "${module}" --resume true --num_workers "${num_workers}" \
-        --output_dir "${experiment}" "$@"
+        "${python}" -m espnet2_taste.bin.train "${module}" --resume true \
+        --num_workers "${num_workers}" --output_dir "${experiment}" "$@"
 }
