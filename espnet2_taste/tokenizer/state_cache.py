@@ -4,7 +4,9 @@ Enters: ``EncoderStates`` of batches with their utterance ids. Leaves: the same 
 for any later batch of known utterances. Legend: B utterances, F frames, D features.
 
 The encoder is frozen and an utterance's states do not depend on its batch, so from
-the second epoch on a training needs no encoder at all.
+the second epoch on a training needs no encoder at all. What is learned on top, such as
+a mix of layers, comes behind the cache: the values of all its layers are kept side by
+side and take as many times the room.
 """
 
 from collections.abc import Sequence
