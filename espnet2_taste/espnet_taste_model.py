@@ -10,20 +10,23 @@ The three training steps of the paper (section 3.3) are one model: text only
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
+from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
-from espnet2_taste.tokenizer.guided_attention import guided_attention_loss
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
 
 IGNORE = -1
+GUIDED_HEAD = 0  # of each block of the unit language model; the others are free
 
 
 def unit_changes(targets: torch.Tensor) -> torch.Tensor:
@@ -82,6 +85,30 @@ def unit_accuracies(
     }
 
 
+@dataclass(frozen=True)
+class _WordSteps:
+    """Times of the words of a batch, asked for in the steps of any sequence.
+
+    Attributes:
+        word_times: Begin and end in seconds, (B, W, 2).
+        word_ids: (B, N), -1 at padding.
+        seconds: Length of each utterance, (B,).
+    """
+
+    word_times: torch.Tensor
+    word_ids: torch.Tensor
+    seconds: torch.Tensor
+
+    def of_tokens(
+        self, lengths: torch.Tensor, size: int, margin: float = 0.0
+    ) -> torch.Tensor:
+        """Steps (B, N, size) of each token's word in sequences of lengths (B,)."""
+        rates = lengths / self.seconds
+        steps = token_steps(self.word_times, self.word_ids, rates, size, margin)
+        inside = torch.arange(size, device=rates.device) < lengths.unsqueeze(1)
+        return steps & inside.unsqueeze(1)
+
+
 class ESPnetTasteModel(TrainableState, AbsESPnetModel):
     """TASTE tokenizer with the unit decoder that trains it.
 
@@ -93,8 +120,9 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         quantize: False passes continuous vectors on.
         commit_weight: Weight of the commitment loss.
         unit_change_weight: Weight of the loss where the unit changes.
-        alignment_weight: Weight of the loss that pulls the aggregator's attention to
-            the words (see ``guided_attention``); not part of the published system.
+        alignment_weight: Weight of the losses that pull the aggregator's attention to
+            the frames, and the unit decoder's to the tokens, of the right words (see
+            ``align.guided_attention``); not part of the published system.
         encoder_cache_mb: Memory for encoder states of utterances seen before; 0
             computes them anew in every epoch.
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
@@ -167,47 +195,76 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             Loss, statistics and the number of utterances as weight.
         """
         text = text.clamp(min=0)
-        taste = None
-        loss_commit = loss_align = text.new_zeros((), dtype=torch.float)
+        taste, states = None, None
+        loss_commit = text.new_zeros((), dtype=torch.float)
         if self.use_taste:
             states = self._encoder_states(speech, speech_lengths, utt_id)
             output = self.tokenizer.from_states(
                 states, text, text_lengths, word_ids, self.quantize
             )
             taste, loss_commit = output.quantized, output.loss
-            if self.alignment_weight > 0:
-                loss_align = self._alignment_loss(states, text, word_ids, word_times)
-        logits = self.unit_decoder(
-            text, text_lengths, taste, units, units_lengths, spembs
-        )
+        with self._watched_decoder() as maps:
+            logits = self.unit_decoder(
+                text, text_lengths, taste, units, units_lengths, spembs
+            )
+        loss_align = logits.new_zeros(())
+        if self.alignment_weight > 0:
+            steps = self._word_steps(word_times, word_ids, speech_lengths)
+            loss_align = self._units_alignment(steps, maps, text_lengths, units_lengths)
+            if states is not None:
+                loss_align = loss_align + self._frames_alignment(steps, states, text)
         targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
         loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
         loss = loss_ce + self.commit_weight * loss_commit
         loss = loss + self.alignment_weight * loss_align
-        used, perplexity = self.tokenizer.quantizer.usage()
         stats = {"loss": loss, "loss_ce": loss_ce}
         stats |= {"loss_commit": loss_commit, "loss_align": loss_align}
         stats = {name: value.detach() for name, value in stats.items()}
         stats |= unit_accuracies(logits, targets)
+        used, perplexity = self.tokenizer.quantizer.usage()
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         return force_gatherable((loss, stats, text.size(0)), loss.device)
 
-    def _alignment_loss(
+    def _word_steps(
         self,
-        states: EncoderStates,
-        text: torch.Tensor,
-        word_ids: torch.Tensor,
         word_times: torch.Tensor | None,
-    ) -> torch.Tensor:
+        word_ids: torch.Tensor,
+        speech_lengths: torch.Tensor,
+    ) -> _WordSteps:
         if word_times is None:
             raise ValueError(
                 "model_conf.alignment_weight is above 0, but the data has no "
-                "word_times: add word_times.scp of asr_align (stage 4) to the training "
-                "data, or set the weight to 0"
+                "word_times: run the recipe with --guided_attention true, or set the "
+                "weight to 0"
             )
+        seconds = speech_lengths / self.tokenizer.encoder.sample_rate
+        return _WordSteps(word_times, word_ids, seconds)
+
+    def _watched_decoder(self):
+        if self.alignment_weight > 0:
+            return self.unit_decoder.llm.watched(GUIDED_HEAD)
+        return nullcontext(())
+
+    def _frames_alignment(
+        self, steps: "_WordSteps", states: EncoderStates, text: torch.Tensor
+    ) -> torch.Tensor:
+        """The aggregator's tokens should look at the frames of their word."""
         attention = self.tokenizer.aggregator.attention(text, states)
-        frame_rate = self.tokenizer.encoder.frame_rate
-        return guided_attention_loss(attention, word_ids, word_times, frame_rate)
+        targets = steps.of_tokens(states.lengths, states.keys.size(1), margin=1.0)
+        return guided_attention_loss(attention, targets)  # (B, L, H, N, F), (B, N, F)
+
+    def _units_alignment(
+        self,
+        steps: "_WordSteps",
+        maps: Sequence[torch.Tensor],
+        text_lengths: torch.Tensor,
+        units_lengths: torch.Tensor,
+    ) -> torch.Tensor:
+        """The unit decoder should look at the tokens of the word it is saying."""
+        tokens = steps.word_ids.size(1)
+        attention = self.unit_decoder.text_attention(maps, text_lengths, tokens)
+        targets = steps.of_tokens(units_lengths, attention.size(2)).mT  # (B, U, N)
+        return guided_attention_loss(attention, targets)
 
     def _encoder_states(
         self,

@@ -143,9 +143,7 @@ class RelPositionAttention(nn.Module):
             (B, T, D).
         """
         query = self._split(self.linear_q(x))  # (B, H, T, E)
-        by_distance = self._score_distances(query, distances)  # (B, H, T, R)
-        bias = align_distances(by_distance, keys.size(2)) / math.sqrt(query.size(-1))
-        bias = bias.masked_fill(~visible, float("-inf"))  # (B, H, T, K)
+        bias = self._bias(query, distances, visible, keys.size(2))  # (B, H, T, K)
         context = functional.scaled_dot_product_attention(
             query + self.pos_bias_u.unsqueeze(1),
             keys,
@@ -155,18 +153,58 @@ class RelPositionAttention(nn.Module):
         )  # (B, H, T, E)
         return self.linear_out(context.transpose(1, 2).flatten(2))
 
+    def weights(
+        self,
+        x: torch.Tensor,
+        keys: torch.Tensor,
+        distances: torch.Tensor,
+        visible: torch.Tensor,
+        head: int,
+    ) -> torch.Tensor:
+        """Attention of one head, for guided attention and for plots.
+
+        Args:
+            x: As ``forward``.
+            keys: As ``forward``.
+            distances: As ``forward``.
+            visible: As ``forward``.
+            head: Which one.
+
+        Returns:
+            (B, T, K), each row sums to one.
+        """
+        query = self._split(self.linear_q(x))[:, head : head + 1]  # (B, 1, T, E)
+        own = slice(head, head + 1)
+        bias = self._bias(query, distances[own], visible, keys.size(2), own)
+        content = (query + self.pos_bias_u[own].unsqueeze(1)) @ keys[:, own].mT
+        scores = content / math.sqrt(query.size(-1)) + bias
+        return scores.softmax(-1).squeeze(1)
+
+    def _bias(
+        self,
+        query: torch.Tensor,
+        distances: torch.Tensor,
+        visible: torch.Tensor,
+        num_keys: int,
+        heads: slice = slice(None),
+    ) -> torch.Tensor:
+        """Scaled score of distances, -inf where nothing is visible, (B, H, T, K)."""
+        by_distance = self._score_distances(query, distances, heads)  # (B, H, T, R)
+        bias = align_distances(by_distance, num_keys) / math.sqrt(query.size(-1))
+        return bias.masked_fill(~visible, float("-inf"))
+
     def _score_distances(
-        self, query: torch.Tensor, distances: torch.Tensor
+        self, query: torch.Tensor, distances: torch.Tensor, heads: slice
     ) -> torch.Tensor:
         """Second term of the score, before the scale, (B, H, T, R).
 
         One product a head for all utterances: broadcasting over them would copy the
         encodings B times.
         """
-        batch, heads, queries, _ = query.shape
-        placed = (query + self.pos_bias_v.unsqueeze(1)).transpose(0, 1)
+        batch, num_heads, queries, _ = query.shape
+        placed = (query + self.pos_bias_v[heads].unsqueeze(1)).transpose(0, 1)
         scores = placed.flatten(1, 2) @ distances.transpose(1, 2)  # (H, B * T, R)
-        return scores.view(heads, batch, queries, -1).transpose(0, 1)
+        return scores.view(num_heads, batch, queries, -1).transpose(0, 1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, H, T, E)."""

@@ -12,7 +12,8 @@ C capacity of a cache, D features, E features of one head.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -287,6 +288,31 @@ class RelTransformer(nn.Module):
         for block in self.encoders:
             x = block(x, encoding, visible)
         return self.after_norm(x)
+
+    @contextmanager
+    def watched(self, head: int) -> Iterator[list[torch.Tensor]]:
+        """Keep the attention of one head of every block while ``forward`` runs.
+
+        Args:
+            head: Which one.
+
+        Yields:
+            A list that each call of ``forward`` extends by one (B, T, T) a block.
+        """
+        maps: list[torch.Tensor] = []
+
+        def keep(attention, args):
+            x, keys, _, distances, visible = args
+            maps.append(attention.weights(x, keys, distances, visible, head))
+
+        hooks = [
+            block.self_attn.register_forward_pre_hook(keep) for block in self.encoders
+        ]
+        try:
+            yield maps
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def start_cache(self, batch: int, capacity: int = 64) -> StackCache:
         """Empty cache for ``extend``.

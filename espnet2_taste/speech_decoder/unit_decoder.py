@@ -13,6 +13,7 @@ Legend: B utterances, N text tokens, U units, K unit classes, P positions of the
 condition (N + 3), S speaker features, D features.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -218,6 +219,26 @@ class UnitDecoder(nn.Module):
         index = source.clamp(min=0).unsqueeze(-1).expand_as(left)
         embeds = torch.cat([left.gather(1, index), special[TASK].unsqueeze(1)], dim=1)
         return UnitCondition(embeds, functional.pad(source >= 0, (0, 1), value=True))
+
+    def text_attention(
+        self, maps: Sequence[torch.Tensor], text_lengths: torch.Tensor, num_tokens: int
+    ) -> torch.Tensor:
+        """Attention of the predicted units over the text, out of that of all positions.
+
+        Args:
+            maps: What ``llm.watched`` kept of ``forward``, L of (B, P + U, P + U).
+            text_lengths: (B,).
+            num_tokens: N.
+
+        Returns:
+            (B, L, U, N), arbitrary at padded tokens.
+        """
+        last = num_tokens + CONDITION_EXTRA - 1  # position of the task
+        rows = torch.stack(list(maps), dim=1)[:, :, last:-1]  # (B, L, U, P + U)
+        tokens = torch.arange(num_tokens, device=rows.device)
+        columns = (num_tokens - text_lengths).unsqueeze(1) + 2 + tokens  # (B, N)
+        index = columns.clamp(max=last)[:, None, None]
+        return rows.gather(3, index.expand(*rows.shape[:3], -1))
 
     @torch.no_grad()
     def generate(

@@ -151,19 +151,32 @@ def test_change_weight_and_accuracies():
     assert torch.allclose(plain, losses.mean())
 
 
-def test_guided_attention_trains_the_aggregator_alone():
+TIMES = torch.tensor([[[0.0, 0.2], [0.2, 0.5]], [[0.0, 0.1], [0.1, 0.3]]])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_guided_attention_reaches_queries_and_keys(step):
+    model = build(step, alignment_weight=0.5).train()
+    guided = model(**batch(), word_times=TIMES)
+    assert guided[1]["loss_align"] > 0
+    plain = build(step).train()(**batch())
+    assert set(guided[1]) == set(plain[1])
+    for _ in range(3):
+        optimizer = torch.optim.SGD(
+            [x for x in model.parameters() if x.requires_grad], lr=0.5
+        )
+        optimizer.zero_grad()
+        model(**batch(), word_times=TIMES)[0].backward()
+        optimizer.step()
+    assert model(**batch(), word_times=TIMES)[1]["loss_align"] < guided[1]["loss_align"]
+
+
+def test_padding_does_not_change_guided_attention():
     model = build("no_vq", alignment_weight=0.5).eval()
-    times = torch.tensor([[[0.0, 0.2], [0.2, 0.5]], [[0.0, 0.1], [0.1, 0.3]]])
-    loss, stats, _ = model(**batch(), word_times=times)
-    assert stats["loss_align"] > 0
-    model._alignment_loss(
-        model.tokenizer.encoder(batch()["speech"], batch()["speech_lengths"]),
-        batch()["text"].clamp(min=0),
-        batch()["word_ids"],
-        times,
-    ).backward()
-    moved = [name for name, x in model.named_parameters() if x.grad is not None]
-    assert moved and all(name.startswith("tokenizer.aggregator.") for name in moved)
+    alone = model(**batch(), word_times=TIMES)[1]["loss_align"]
+    times = torch.nn.functional.pad(TIMES, (0, 0, 0, 2))
+    padded = model(**batch(3), word_times=times)[1]["loss_align"]
+    assert torch.allclose(alone, padded, atol=1e-5)
 
 
 def test_guided_attention_needs_word_times():

@@ -78,3 +78,21 @@ def test_align_distances_property(keys, queries, causal):
 def test_heads_must_divide_the_size():
     with pytest.raises(ValueError, match=r"\(8\).*\(3\)"):
         RelPositionAttention(8, 3)
+
+
+def test_weights_of_a_head_give_its_part_of_the_output():
+    torch.manual_seed(2)
+    attention = RelPositionAttention(8, 2)
+    with torch.no_grad():
+        attention.linear_out.weight.copy_(torch.eye(8))
+        attention.linear_out.bias.zero_()
+    x = torch.randn(2, 5, 8)
+    mask = torch.tensor([[True] * 5, [False] * 2 + [True] * 3])
+    keys, values = attention.project_keys(x)
+    distances = attention.project_distances(distance_encoding(4, 0, 8, x))
+    inputs = (distances, visible_keys(mask, 5, causal=True))
+    out = attention(x, keys, values, *inputs)
+    for head in range(2):
+        weights = attention.weights(x, keys, *inputs, head)  # (B, T, K)
+        part = weights @ values[:, head]
+        assert torch.allclose(part, out[..., 4 * head : 4 * head + 4], atol=1e-6)

@@ -171,3 +171,25 @@ def test_gradients_reach_every_part(batch):
     ).backward()
     without = [n for n, p in decoder.named_parameters() if p.grad is None]
     assert without == []
+
+
+def test_attention_over_text_is_found_in_each_utterance(batch):
+    """Watched in a batch and in each utterance alone: the same, next unit by unit."""
+    decoder = build().eval()
+    names = ("text", "text_lengths", "taste", "units", "units_lengths", "spembs")
+
+    def watch(data):
+        with decoder.llm.watched(0) as maps:
+            decoder(*(data[name] for name in names))
+        tokens = data["text"].size(1)
+        return decoder.text_attention(maps, data["text_lengths"], tokens)
+
+    together = watch(batch)  # (B, L, U, N)
+    assert not decoder.llm.encoders[0].self_attn._forward_pre_hooks
+    for row, (units, tokens) in enumerate(
+        zip(batch["units_lengths"].tolist(), batch["text_lengths"].tolist())
+    ):
+        single = watch(alone(batch, row))
+        assert single.shape[2:] == (units, tokens)
+        part = together[row : row + 1, :, :units, :tokens]
+        assert torch.allclose(part, single, atol=1e-5)
