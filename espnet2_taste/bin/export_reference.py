@@ -1,8 +1,9 @@
-"""Write imported (or further trained) experiments in the published model's layout.
+"""Write experiments in the published model's layout.
 
-Enters: the directories of ``import_reference``; single experiments may be replaced by
-ones trained from them. Leaves: config.json, the same safetensors shards and the voice
-generator.
+Enters: the directories of ``import_reference``, of which single experiments may be
+replaced by ones trained from them; or experiments trained here with the parts of the
+published model (Whisper tokenizer and aggregator, residual quantizer). Leaves:
+config.json, safetensors (after an import the same shards) and the voice generator.
 """
 
 import argparse
@@ -15,7 +16,9 @@ logger = logging.getLogger("export_reference")
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.export_reference --imported_dir exp \\
-      --taslm_exp exp/taslm_tuned --output_dir downloads/taste_tuned"""
+      --taslm_exp exp/taslm_tuned --output_dir downloads/taste_tuned
+  python -m espnet2_taste.bin.export_reference --taste_exp exp/taste_vq \
+      --taslm_exp exp/taslm_embed --output_dir downloads/taste_of_ours"""
 PARTS = ("taste", "taslm", "vocoder")
 
 
@@ -27,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--imported_dir", required=True, help="--output_dir of import_reference")
+    add("--imported_dir", help="--output_dir of import_reference, if there was one")
     add("--output_dir", required=True, help="Folder to write")
     for part in PARTS:
         add(f"--{part}_exp", help="Experiment instead of the imported one")
@@ -40,6 +43,37 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def export_sources(args: argparse.Namespace):
+    """Find the experiments.
+
+    Args:
+        args: Options.
+
+    Returns:
+        ``ExportSources``.
+
+    Raises:
+        ValueError: Without an import, tokenizer or spoken LM are not named.
+    """
+    from espnet2_taste.reference.exporting import Experiment, ExportSources, imported
+
+    options = vars(args)
+    given = {
+        part: Experiment(Path(options[f"{part}_exp"]), options[f"{part}_model_file"])
+        for part in PARTS
+        if options[f"{part}_exp"]
+    }
+    if args.imported_dir:
+        return replace(imported(Path(args.imported_dir)), **given)
+    missing = [f"--{part}_exp" for part in PARTS[:2] if part not in given]
+    if missing:
+        raise ValueError(
+            f"name {' and '.join(missing)}, or --imported_dir for experiments that "
+            "import_reference wrote"
+        )
+    return ExportSources(None, **{"vocoder": None, **given})
+
+
 def main(cmd=None) -> None:
     """Export.
 
@@ -48,17 +82,10 @@ def main(cmd=None) -> None:
     """
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
-    from espnet2_taste.reference.exporting import Experiment, export_folder, imported
+    from espnet2_taste.reference.exporting import export_folder
 
-    options = vars(args)
-    sources = imported(Path(args.imported_dir))
-    for part in PARTS:
-        directory = options[f"{part}_exp"]
-        if directory:
-            experiment = Experiment(Path(directory), options[f"{part}_model_file"])
-            sources = replace(sources, **{part: experiment})
     try:
-        export_folder(sources, Path(args.output_dir))
+        export_folder(export_sources(args), Path(args.output_dir))
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"export_reference: error: {error}")
     logger.info("wrote %s", args.output_dir)

@@ -96,12 +96,20 @@ def taste_options(
         "aggregator": "whisper",
         "aggregator_conf": _aggregator(whisper, joint["is_word_level"]),
         "quantizer": "rvq",
-        "quantizer_conf": _quantizer(tower["kwargs_for_quantizer"]),
+        "quantizer_conf": quantizer_options(tower["kwargs_for_quantizer"]),
         **_unit_decoder(config["speech_decoder_config"], state),
     }
 
 
-def _quantizer(sizes: Mapping) -> dict[str, Any]:
+def quantizer_options(sizes: Mapping) -> dict[str, Any]:
+    """Options ``quantizer_conf``.
+
+    Args:
+        sizes: Published ``kwargs_for_quantizer``.
+
+    Returns:
+        Options.
+    """
     return {
         "dim": sizes["dim"],
         "num_codebooks": sizes["num_quantizers"],
@@ -235,7 +243,7 @@ def vocoder_options(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         block = "flow.encoder.encoders.0."
         flow_conf = {
             "encoder_size": encoder_size,
-            "encoder_blocks": _count(voice, "flow.encoder.encoders."),
+            "encoder_blocks": count_modules(voice, "flow.encoder.encoders."),
             "attention_heads": len(voice[block + "self_attn.pos_bias_u"]),
             "linear_units": len(voice[block + "feed_forward.w_1.bias"]),
             "estimator_conf": _estimator(voice),
@@ -258,19 +266,19 @@ def vocoder_options(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 def _estimator(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     prefix = "flow.decoder.estimator."
-    levels = range(_count(voice, prefix + "down_blocks."))
+    levels = range(count_modules(voice, prefix + "down_blocks."))
     bias = prefix + "down_blocks.{}.0.block1.block.0.bias"
     inner = len(voice[prefix + "down_blocks.0.1.0.attn1.to_q.weight"])
     return {
         "channels": [len(voice[bias.format(level)]) for level in levels],
-        "num_blocks": _count(voice, prefix + "down_blocks.0.1."),
-        "num_mid_blocks": _count(voice, prefix + "mid_blocks."),
+        "num_blocks": count_modules(voice, prefix + "down_blocks.0.1."),
+        "num_mid_blocks": count_modules(voice, prefix + "mid_blocks."),
         "heads": PUBLISHED_ESTIMATOR_HEADS,
         "head_size": inner // PUBLISHED_ESTIMATOR_HEADS,
     }
 
 
-def _count(state: Mapping[str, torch.Tensor], prefix: str) -> int:
+def count_modules(state: Mapping[str, torch.Tensor], prefix: str) -> int:
     """How many numbered modules lie below a prefix."""
     own = (name[len(prefix) :] for name in state if name.startswith(prefix))
     return len({name.split(".")[0] for name in own})

@@ -1,8 +1,9 @@
 """Experiment directories as a published folder: the inverse of ``importing``.
 
-Enters: the directories that an import wrote, or experiments that were trained on from
-them. Leaves: a folder in the published layout, shard by shard as it was. Weights that
-were not trained since the import come back bit for bit.
+Enters: the directories that an import wrote, experiments that were trained on from
+them, or experiments of the same architecture that were trained here. Leaves: a folder
+in the published layout, after an import shard by shard as it was. Weights that were not
+trained since the import come back bit for bit.
 """
 
 import json
@@ -15,7 +16,14 @@ from typing import Any
 import torch
 import yaml
 
-from espnet2_taste.reference import importing, layout, names, skeleton
+from espnet2_taste.reference import (
+    configs,
+    importing,
+    layout,
+    names,
+    publishing,
+    skeleton,
+)
 from espnet2_taste.reference.layout import PublishedFolder
 from espnet2_taste.reference.names import State
 
@@ -56,16 +64,33 @@ class ExportSources:
     """Where the parts of a published folder come from.
 
     Attributes:
-        root: Directory that the import wrote.
+        root: Directory that the import wrote, None without an import.
         taste: The TASTE tokenizer.
         taslm: The spoken LM.
-        vocoder: The unit vocoder; used when the imported folder had one.
+        vocoder: The unit vocoder, or None; used when the imported folder had one.
     """
 
-    root: Path
+    root: Path | None
     taste: Experiment
     taslm: Experiment
-    vocoder: Experiment
+    vocoder: Experiment | None
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """What experiments do not hold of a published folder.
+
+    Attributes:
+        config: ``config.json``.
+        unused: Weights that only the published code saves.
+        places: File of each weight; None for a single file.
+        voice_file: Name of the voice generator, or None.
+    """
+
+    config: Mapping[str, Any]
+    unused: State
+    places: Mapping[str, str] | None
+    voice_file: str | None
 
 
 def imported(root: Path) -> ExportSources:
@@ -95,32 +120,86 @@ def export_folder(sources: ExportSources, output_dir: Path):
         output_dir: The folder; files of the same names are replaced.
 
     Raises:
-        ValueError: Parts are missing or do not belong together.
+        ValueError: Parts are missing, do not belong together or have no place in the
+            published layout.
     """
-    record = sources.root / importing.RECORD
+    record = new_record(sources) if sources.root is None else kept_record(sources.root)
+    state = record.unused | _taste(sources.taste, record.config)
+    state |= _taslm(sources, record.config)
+    voice = _vocoder(sources.vocoder) if record.voice_file else {}
+    places = record.places or dict.fromkeys(sorted(state), layout.WEIGHTS)
+    content = PublishedFolder(
+        dict(record.config),
+        {name: state[name] for name in places},
+        dict(places),
+        voice,
+        record.voice_file,
+    )
+    layout.write_folder(output_dir, content)
+    if sources.root is not None:
+        for path in sorted((sources.root / importing.ONNX).glob("*.onnx")):
+            shutil.copyfile(path, output_dir / path.name)
+
+
+def kept_record(root: Path) -> ExportRecord:
+    """What an import kept for the export.
+
+    Args:
+        root: Output directory of the import.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: The directory was not written by an import.
+    """
+    record = root / importing.RECORD
     for name in (layout.CONFIG, importing.FILES_FILE):
         if not (record / name).is_file():
             raise ValueError(
-                f"'{sources.root}' was not written by import_reference: "
-                f"{importing.RECORD}/{name} is missing"
+                f"'{root}' was not written by import_reference: "
+                f"{importing.RECORD}/{name} is missing; leave --imported_dir out and "
+                "name the experiments to export models trained here"
             )
-    config = _json(record / layout.CONFIG)
     files = _json(record / importing.FILES_FILE)
-    state = layout.read_tensors(record / importing.UNUSED_FILE)
-    state |= _taste(sources.taste) | _taslm(sources, config)
-    voice = {}
-    if files["voice_file"]:
-        voice = _vocoder(sources.vocoder)
-    content = PublishedFolder(
-        config,
-        {name: state[name] for name in files["places"]},
+    return ExportRecord(
+        _json(record / layout.CONFIG),
+        layout.read_tensors(record / importing.UNUSED_FILE),
         files["places"],
-        voice,
         files["voice_file"],
     )
-    layout.write_folder(output_dir, content)
-    for path in sorted((sources.root / importing.ONNX).glob("*.onnx")):
-        shutil.copyfile(path, output_dir / path.name)
+
+
+def new_record(sources: ExportSources) -> ExportRecord:
+    """Describe experiments that were trained here.
+
+    Args:
+        sources: The experiments.
+
+    Returns:
+        The record; weights that nobody uses are zeros.
+
+    Raises:
+        ValueError: They have parts that the published model does not have.
+    """
+    taste, taslm = sources.taste.options(), sources.taslm.options()
+    publishing.check_parts(taste, taslm)
+    weights = names.taste_to_published(sources.taste.weights())
+    text_config = _json(_directory(taslm["init_lm"]) / layout.CONFIG)
+    config = publishing.published_config(taste, weights, taslm, text_config)
+    options = _taslm_options(config)
+    unused = skeleton.unused_weights(options, text_config["hidden_size"])
+    zeros = {name: torch.zeros(tensor.shape) for name, tensor in unused.items()}
+    voice_file = layout.VOICES[0] if sources.vocoder else None
+    return ExportRecord(config, zeros, None, voice_file)
+
+
+def _taslm_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that the import would give the spoken LM."""
+    quantizer = configs.quantizer_options(
+        config["audio_tower_config"]["kwargs_for_quantizer"]
+    )
+    return configs.taslm_options(config, False, quantizer)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -132,13 +211,14 @@ def _directory(place: str) -> Path:
     return Path(place).parent if Path(place).is_file() else Path(place)
 
 
-def _taste(experiment: Experiment) -> State:
-    options = experiment.options()
-    whisper = _directory(options["speech_encoder_conf"]["model"])
+def _taste(experiment: Experiment, config: Mapping[str, Any]) -> State:
+    whisper = _directory(experiment.options()["speech_encoder_conf"]["model"])
     state = names.taste_to_published(experiment.weights())
     frozen = layout.read_tensors(whisper / layout.WEIGHTS)
     state |= names.under(names.below(frozen, "encoder."), names.ENCODER)
-    wanted = skeleton.taste_weights(options, _json(whisper / layout.CONFIG))
+    sizes = _json(whisper / layout.CONFIG)
+    options = configs.taste_options(config, sizes, state)
+    wanted = skeleton.taste_weights(options, sizes)
     layout.compare(state, wanted, f"'{experiment.directory}'")
     return state
 
@@ -150,7 +230,7 @@ def _taslm(sources: ExportSources, config: Mapping[str, Any]) -> State:
     simple_sum = options["input_fusion"] == "simple_sum"
     own = {n: t for n, t in weights.items() if n.startswith(names.TASLM)}
     state = names.taslm_to_published(own, simple_sum)
-    wanted = skeleton.taslm_weights(options, config["text_config"])
+    wanted = skeleton.taslm_weights(_taslm_options(config), config["text_config"])
     lm = layout.read_tensors(_directory(options["init_lm"]) / layout.WEIGHTS)
     for name in wanted:
         if names.is_text_lm(name) and name not in state:

@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+import yaml
 
 from espnet2_taste.bin import export_reference
 from espnet2_taste.reference import importing, layout
@@ -27,6 +28,50 @@ def test_round_trip_is_bit_identical(published, imported, tmp_path):
         for name, tensor in theirs.items():
             assert mine[name].dtype == tensor.dtype, name
             assert torch.equal(mine[name], tensor), name
+
+
+def experiments(root):
+    taslm = next(p for n in importing.TASLM_EXPS if (p := root / n).is_dir())
+    options = ["--taste_exp", str(root / importing.TASTE_EXP)]
+    options += ["--taslm_exp", str(taslm)]
+    return [*options, "--vocoder_exp", str(root / importing.VOCODER_EXP)]
+
+
+def test_experiments_without_an_import_are_described_anew(
+    published, imported, import_options, tmp_path
+):
+    folder = tmp_path / "new"
+    export_reference.main([*experiments(imported), "--output_dir", str(folder)])
+    want, got = layout.read_folder(published), layout.read_folder(folder)
+    assert got.state.keys() == want.state.keys()
+    for name, tensor in want.state.items():
+        unused = name.startswith("audio_tower.vq.rvq.mlps.")
+        assert unused or torch.equal(got.state[name], tensor), name
+    for name, tensor in want.voice.items():
+        assert torch.equal(got.voice[name], tensor), name
+    for section in layout.SECTIONS[:3]:
+        for entry, value in got.config[section].items():
+            known = want.config[section].get(entry, value)
+            if not isinstance(value, dict) and entry != "kwargs_for_lora":
+                assert known == value, (section, entry)
+    import_folder(folder, tmp_path / "exp", import_options)
+
+
+def test_parts_without_a_place_are_all_named(imported, tmp_path):
+    exp = tmp_path / "taste"
+    shutil.copytree(imported / importing.TASTE_EXP, exp)
+    options = yaml.safe_load((exp / "config.yaml").read_text())
+    options |= {"quantizer": "fsq", "unit_decoder": "small"}
+    options["speech_encoder_conf"]["full_window"] = False
+    (exp / "config.yaml").write_text(yaml.safe_dump(options))
+    command = [*experiments(imported), "--output_dir", str(tmp_path / "out")]
+    command[1] = str(exp)
+    with pytest.raises(SystemExit) as error:
+        export_reference.main(command)
+    for wanted in ("quantizer 'fsq'", "unit_decoder 'small'", "full_window is false"):
+        assert wanted in str(error.value)
+    with pytest.raises(SystemExit, match="name --taslm_exp, or --imported_dir"):
+        export_reference.main(command[:2] + command[-2:])
 
 
 @pytest.mark.parametrize(
