@@ -15,6 +15,11 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.speech_decoder.sampling_options import (
+    add_unit_sampling_arguments,
+    unit_sampling,
+)
+
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taslm_inference --config conf/decode_taslm.yaml \\
       --taslm_exp exp/taslm_embed --taste_exp exp/taste_vq \\
@@ -68,10 +73,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         help="Published rules of sampling, vocabulary, latent head and end of speech "
         "(test/README.md); the end follows from --sentence_end_after alone",
     )
-    add("--top_k", type=int, default=25, help="Candidates of a unit")
-    add("--unit_temperature", type=float, default=1.0, help="0 takes the best unit")
-    add("--min_unit_ratio", type=float, default=2.0, help="Least units a position")
-    add("--max_unit_ratio", type=float, default=20.0, help="Most units a position")
+    add_unit_sampling_arguments(parser)
 
 
 def stop_rules(args: argparse.Namespace, end_id: int):
@@ -141,25 +143,19 @@ def build_speaker(args: argparse.Namespace, device: str):
     """
     from espnet2_taste.speech_decoder.code_speaker import CodeSpeaker
     from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
-    from espnet2_taste.speech_decoder.unit_sampling import (
-        ArgmaxSampler,
-        LengthRule,
-        TopKSampler,
-    )
+    from espnet2_taste.tasks.fitting import check_speakable
     from espnet2_taste.tokenizer.inference import TasteEncoder
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
-    greedy = args.unit_temperature == 0 or args.top_k == 1
-    sampler = (
-        ArgmaxSampler() if greedy else TopKSampler(args.top_k, args.unit_temperature)
-    )
     generator = UnitGenerator(
         TasteEncoder.from_exp(args.taste_exp, args.taste_model_file, device),
-        sampler,
-        LengthRule(args.min_unit_ratio, args.max_unit_ratio),
-        args.seed,
+        seed=args.seed,
+        **unit_sampling(args),
     )
-    return CodeSpeaker(generator, load_unit_vocoder(args.unit_vocoder_exp, device))
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    unit_decoder = generator.encoder.model.unit_decoder
+    check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
+    return CodeSpeaker(generator, vocoder)
 
 
 def read_prompts(folder: Path, codes_dir: Path, default_words: int) -> dict:

@@ -9,7 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
+
+from espnet2_taste.speech_decoder.sampling_options import (
+    add_unit_sampling_arguments,
+    unit_sampling,
+)
 
 _EXAMPLE = """examples:
   the experiment's own vectors (text only, without codes, with codes):
@@ -23,7 +29,7 @@ _EXAMPLE = """examples:
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description="Speak sets again from TASTE vectors, TASTE codes or true units",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,20 +45,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="Names of sets, one string")
     parser.add_argument("--output_dir", required=True, help="Parent of the results")
-    parser.add_argument("--top_k", type=int, default=25, help="Candidates of a unit")
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, help="0 takes the best unit"
-    )
-    parser.add_argument(
-        "--min_unit_ratio", type=float, default=2.0, help="Least units a text position"
-    )
-    parser.add_argument(
-        "--max_unit_ratio", type=float, default=20.0, help="Most units a text position"
-    )
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--seed", type=int, default=0, help="Of the unit sampling")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
     parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    add_unit_sampling_arguments(parser)
     return parser
 
 
@@ -70,21 +67,14 @@ def build_source(args: argparse.Namespace, device: str):
         ValueError: The experiment is missing or an option is out of range.
     """
     from espnet2_taste.speech_decoder import resynthesis
-    from espnet2_taste.speech_decoder.unit_sampling import (
-        ArgmaxSampler,
-        LengthRule,
-        TopKSampler,
-    )
     from espnet2_taste.tokenizer.inference import TasteEncoder
 
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)
-    greedy = args.temperature == 0 or args.top_k == 1
     generator = resynthesis.UnitGenerator(
         TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
-        ArgmaxSampler() if greedy else TopKSampler(args.top_k, args.temperature),
-        LengthRule(args.min_unit_ratio, args.max_unit_ratio),
-        args.seed,
+        seed=args.seed,
+        **unit_sampling(args),
     )
     if args.codes_dir:
         codes_dir = Path(args.codes_dir)

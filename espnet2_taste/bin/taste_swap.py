@@ -10,6 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.speech_decoder.sampling_options import (
+    add_unit_sampling_arguments,
+    unit_sampling,
+    unit_sampling_switches,
+)
+
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
       --unit_vocoder_exp exp/unit_vocoder --asr_exp exp/asr --dump_dir dump/raw \\
@@ -20,7 +28,7 @@ MODULE = "espnet2_taste.bin.taste_swap"
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description="Exchange codes between slow and fast readings and measure",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -35,12 +43,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", required=True, help="The two sets, one string")
     parser.add_argument("--output_dir", required=True, help="Directory of the study")
     parser.add_argument("--share", type=float, default=0.25, help="Words to swap")
-    parser.add_argument("--top_k", type=int, default=25, help="Candidates of a unit")
-    parser.add_argument("--temperature", type=float, default=1.0, help="0: best unit")
     parser.add_argument("--batch_size", type=int, default=16, help="Readings at once")
     parser.add_argument("--seed", type=int, default=0, help="Of choice and sampling")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
     parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    add_unit_sampling_arguments(parser)
     return parser
 
 
@@ -102,17 +109,18 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
         look_up,
         speak,
     )
-    from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, TopKSampler
+    from espnet2_taste.tasks.fitting import check_speakable
     from espnet2_taste.tokenizer.inference import TasteEncoder
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
-    greedy = args.temperature == 0 or args.top_k == 1
     generator = UnitGenerator(
         TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
-        ArgmaxSampler() if greedy else TopKSampler(args.top_k, args.temperature),
         seed=args.seed,
+        **unit_sampling(args),
     )
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    unit_decoder = generator.encoder.model.unit_decoder
+    check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
 
     def render(plans, codes):
         names = [plan.name for plan in plans]
@@ -151,8 +159,8 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     readings, left_out = swap.read_swaps(plans, aligned["own"], aligned["swapped"])
     swap.write_words(output / swap.WORDS, readings)
     swap.draw_swaps(output / "images", readings)
-    switches = {"share": args.share, "seed": args.seed, "top_k": args.top_k}
-    switches |= {"temperature": args.temperature, "aligner": args.asr_exp}
+    switches = {"share": args.share, "seed": args.seed, "aligner": args.asr_exp}
+    switches |= unit_sampling_switches(args)
     result = {"study": "swap", **provenance(MODULE, cmd, switches)}
     result |= {"scores": score_swaps(readings), "left_out": left_out}
     write_json(output / "scores.json", result)

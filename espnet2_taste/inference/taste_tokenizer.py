@@ -36,12 +36,9 @@ from espnet2_taste.inference.results import (
     utterance_names,
 )
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch, UnitGenerator, speak
-from espnet2_taste.speech_decoder.unit_sampling import (
-    ArgmaxSampler,
-    LengthRule,
-    TopKSampler,
-)
+from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
 from espnet2_taste.structures import WordCodes, WordTiming
+from espnet2_taste.tasks.fitting import check_speakable
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.unit_exp import load_speaker_embedder
@@ -68,10 +65,9 @@ class UnitSampling:
 
     def generator(self, encoder: TasteEncoder) -> UnitGenerator:
         """The generator of these options."""
-        greedy = self.temperature == 0 or self.top_k == 1
         return UnitGenerator(
             encoder,
-            ArgmaxSampler() if greedy else TopKSampler(self.top_k, self.temperature),
+            unit_sampler(self.top_k, self.temperature),
             LengthRule(self.min_unit_ratio, self.max_unit_ratio),
             self.seed,
         )
@@ -118,6 +114,12 @@ class TasteTokenizer:
         if unit_vocoder_config is not None:
             self.vocoder = load_unit_vocoder(
                 unit_vocoder_config, device, unit_vocoder_file
+            )
+            check_speakable(
+                self.encoder.model.unit_decoder,
+                self.vocoder,
+                taste_train_config,
+                unit_vocoder_config,
             )
         if units_config is not None:
             self.embedder = load_speaker_embedder(units_config).to(device)

@@ -124,6 +124,17 @@ class TopKSampler(AbsUnitSampler):
         return draw(probabilities, classes, noise.next().to(scores))
 
 
+def unit_sampler(top_k: int, temperature: float) -> AbsUnitSampler:
+    """The sampler of these settings; one candidate or temperature 0 needs no chance.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+    if temperature == 0 or top_k == 1:
+        return ArgmaxSampler()
+    return TopKSampler(top_k, temperature)
+
+
 def draw(
     probabilities: torch.Tensor, classes: torch.Tensor, uniform: torch.Tensor
 ) -> torch.Tensor:

@@ -59,6 +59,7 @@ unit_vocoder_config=conf/train_unit_vocoder.yaml
 text_lm_config=conf/train_text_lm.yaml
 taslm_embed_config=conf/train_taslm_embed.yaml
 taslm_token_config=conf/train_taslm_token.yaml
+resynthesis_config=""    # how units are drawn in stages 9 and 10; default: published values
 inference_config=conf/decode_taslm.yaml
 inference_model=valid.loss.best.pth   # epoch of a model that is used
 
@@ -117,6 +118,8 @@ guided_sets=()
 for name in "${eval_sets[@]}" "${prompts[@]}" "${guided_sets[@]}"; do
     [[ " ${timed_sets[*]} " == *" ${name} "* ]] || timed_sets+=("${name}")
 done
+resynthesis_options=()
+[ -z "${resynthesis_config}" ] || resynthesis_options=(--config "${resynthesis_config}")
 read -r -a steps <<<"${taste_configs}"
 step_names=()           # of the experiments: conf/train_taste_vq.yaml makes taste_vq
 for name in "${steps[@]}"; do

@@ -12,4 +12,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --prompt_sets "prompts" \
     --extra_text data/text_extra \
     --guided_attention true \
+    --resynthesis_config conf/decode_taste.yaml \
     "$@"

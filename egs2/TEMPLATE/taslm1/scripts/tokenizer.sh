@@ -80,11 +80,11 @@ resynthesize() {  # <experiment>: codes (or text, or true units) to speech
     [ "${name}" != unit_vocoder ] || source=(--from_units true)
     in_sets "${expdir}/${name}/resynthesis" wav.scp "${eval_sets[@]}"
     begin "resynthesis_${name}" --after "${name}" unit_vocoder codes \
-        --values "${seed}" --scope "${eval_sets[@]}" --outputs "${in_sets[@]}" || return 0
+        --files "${resynthesis_options[@]:1}" --values "${seed}" --scope "${eval_sets[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.taste_resynthesize "${source[@]}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
         --sets "${eval_sets[*]}" --output_dir "${expdir}/${name}/resynthesis" \
-        --seed "${seed}" --ngpu "${infer_gpu}"
+        "${resynthesis_options[@]}" --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
@@ -104,7 +104,8 @@ study_swap() {
     "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
         --dump_dir "${raw}" --sets "${swap_sets}" --seed "${seed}" \
-        --output_dir "${taste_exp}/swap" --ngpu "${infer_gpu}"
+        --output_dir "${taste_exp}/swap" "${resynthesis_options[@]}" \
+        --ngpu "${infer_gpu}"
 }
 
 stage_10_score() {
