@@ -14,6 +14,7 @@ from typing import ClassVar
 from espnet2.train.class_choices import ClassChoices
 
 _CACHE_LIMIT = 100_000
+_OWSM_PREFIX = ("<sos>", "<eng>", "<asr>", "<notimestamps>")
 
 
 def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
@@ -180,6 +181,12 @@ class _TokenListTokenizer(AbsTextTokenizer):
             known = [key for key, value in self._SPECIAL.items() if value in self._ids]
             raise ValueError(f"the token list has no '{name}' token; it has {known}")
         return self._ids[token]
+
+    def decoder_prefix(self) -> list[int] | None:
+        """OWSM's beginning, with English and transcription, if the list has one."""
+        if _OWSM_PREFIX[0] not in self._ids:
+            return None
+        return [self._ids[token] for token in _OWSM_PREFIX if token in self._ids]
 
     def _lookup(self, tokens: Sequence[str]) -> list[int]:
         unknown = self._ids["<unk>"]

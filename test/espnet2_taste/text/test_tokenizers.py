@@ -114,3 +114,15 @@ def test_bad_token_list(tokens):
 def test_bpe_model_must_exist():
     with pytest.raises(ValueError, match="no such file"):
         build_text_tokenizer("bpe", token_list=CHARACTERS, bpemodel="absent.model")
+
+
+def test_what_a_decoder_begins_with(options):
+    def prefix(token_type, **changes):
+        chosen = options[token_type] | changes
+        return build_text_tokenizer(token_type, **chosen).decoder_prefix()
+
+    assert prefix("char") is None and prefix("whisper") is None
+    owsm = ["<blank>", "<unk>", "<eng>", "<asr>", "<notimestamps>", "a", "<sos>"]
+    assert prefix("char", token_list=owsm) == [6, 2, 3, 4]
+    bos = build_text_tokenizer("hf", **options["hf"]).special_id("bos")
+    assert prefix("hf") == [bos]
