@@ -51,6 +51,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
+    entry_points={"console_scripts": ["espnet2-taste = espnet2_taste.cli.main:main"]},
     python_requires=">=3.12,<3.14",
     install_requires=REQUIRES,
     extras_require=EXTRAS,

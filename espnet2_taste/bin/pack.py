@@ -1,9 +1,10 @@
 """Pack a trained model for the ESPnet model zoo (stage 14).
 
 Enters: experiments of a recipe, named relative to its directory. Leaves: an archive
-that holds all that tokenizing, continuing and speaking need, the frozen speech encoder
-and language model included, with ``meta.yaml``, RESULTS.md and pictures. It is loaded
-with ``TasteTokenizer.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere.
+that holds all that tokenizing, continuing and speaking need, frozen models of this
+machine included (public ones are named, or included with --include_public), with
+``meta.yaml``, a model card, RESULTS.md, pictures and the licence. It is loaded with
+``TasteTokenizer.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere.
 """
 
 import argparse
@@ -28,9 +29,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     taste = commands.add_parser("taste", help="TASTE tokenizer with its unit vocoder")
-    taste.set_defaults(add=add_taste)
+    taste.set_defaults(add=add_taste, loader="TasteTokenizer")
     taslm = commands.add_parser("taslm", help="Spoken language model, tokenizer inside")
-    taslm.set_defaults(add=add_taslm)
+    taslm.set_defaults(add=add_taslm, loader="SpokenLM")
     taslm.add_argument("--taslm_exp", required=True, help="TASLM experiment directory")
     taslm.add_argument("--taslm_model_file", help="Checkpoint, default: the best one")
     for command in (taste, taslm):
@@ -42,11 +43,18 @@ def get_parser() -> argparse.ArgumentParser:
         add("--unit_vocoder_file", help="Its weights, default: the best ones")
         add("--units_dir", help="Default: <expdir>/units")
         add("--option", action="append", default=[], help="More files or folders")
+        add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
+        add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
+        add(
+            "--include_public",
+            action="store_true",
+            help="Download frozen models that are named on a hub, and pack them too",
+        )
         add("--outpath", required=True, help="The archive: .zip, .tgz ...")
     return parser
 
 
-def add_taste(package, args: argparse.Namespace) -> list[Path]:
+def add_taste(package, args: argparse.Namespace) -> list:
     """Add the tokenizer, its unit vocoder, its units and the speaker embedder.
 
     Args:
@@ -54,8 +62,9 @@ def add_taste(package, args: argparse.Namespace) -> list[Path]:
         args: Options.
 
     Returns:
-        The experiments whose pictures belong to the model.
+        What the model card describes, and whose pictures belong to the model.
     """
+    from espnet2_taste.inference.card_facts import TASTE_SWITCHES, PackedExperiment
     from espnet2_taste.tokenizer.inference import MODEL_FILE
     from espnet2_taste.units.unit_exp import SPEMBS, UNITS
     from espnet2_taste.vocoder.loading import find_weights
@@ -63,18 +72,27 @@ def add_taste(package, args: argparse.Namespace) -> list[Path]:
     taste_exp, expdir = Path(args.taste_exp), Path(args.expdir)
     vocoder = Path(args.unit_vocoder_exp or expdir / "unit_vocoder")
     units = Path(args.units_dir or expdir / "units")
-    package.add_model(
-        "taste_train_config",
-        taste_exp / "config.yaml",
-        "taste_model_file",
-        Path(args.taste_model_file or taste_exp / MODEL_FILE),
+    taste = PackedExperiment(
         "taste",
+        "quantizer",
+        taste_exp / "config.yaml",
+        Path(args.taste_model_file or taste_exp / MODEL_FILE),
+        TASTE_SWITCHES,
+    )
+    package.add_model(
+        "taste_train_config", taste.config, "taste_model_file", taste.weights, "taste"
+    )
+    speaker = PackedExperiment(
+        "unit_vocoder",
+        "vocoder",
+        vocoder / "config.yaml",
+        Path(args.unit_vocoder_file or find_weights(vocoder)),
     )
     package.add_model(
         "unit_vocoder_config",
-        vocoder / "config.yaml",
+        speaker.config,
         "unit_vocoder_file",
-        Path(args.unit_vocoder_file or find_weights(vocoder)),
+        speaker.weights,
         "unit_vocoder",
     )
     package.yaml_files["units_config"] = package.add_config(
@@ -82,10 +100,10 @@ def add_taste(package, args: argparse.Namespace) -> list[Path]:
     )
     for name in (UNITS, SPEMBS):
         package.add_file(units / name, "units")
-    return [taste_exp, vocoder]
+    return [taste, speaker]
 
 
-def add_taslm(package, args: argparse.Namespace) -> list[Path]:
+def add_taslm(package, args: argparse.Namespace) -> list:
     """Add the spoken language model, its text LM, and what ``add_taste`` adds.
 
     Args:
@@ -93,43 +111,70 @@ def add_taslm(package, args: argparse.Namespace) -> list[Path]:
         args: Options.
 
     Returns:
-        The experiments whose pictures belong to the model.
+        What the model card describes, and whose pictures belong to the model.
     """
+    from espnet2_taste.inference.card_facts import TASLM_SWITCHES, PackedExperiment
     from espnet2_taste.slm.inference import MODEL_FILE
 
     taslm_exp = Path(args.taslm_exp)
-    package.add_model(
-        "taslm_train_config",
-        taslm_exp / "config.yaml",
-        "taslm_model_file",
-        Path(args.taslm_model_file or taslm_exp / MODEL_FILE),
+    taslm = PackedExperiment(
         "taslm",
+        "head",
+        taslm_exp / "config.yaml",
+        Path(args.taslm_model_file or taslm_exp / MODEL_FILE),
+        TASLM_SWITCHES,
     )
-    return [taslm_exp, *add_taste(package, args)]
+    package.add_model(
+        "taslm_train_config", taslm.config, "taslm_model_file", taslm.weights, "taslm"
+    )
+    return [taslm, *add_taste(package, args)]
+
+
+def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
+    """Add the model card, RESULTS.md, pictures, the licence and what --option names.
+
+    Args:
+        package: ``Package``.
+        args: Options.
+        experiments: What was packed.
+
+    Raises:
+        ValueError: --option names something that is not there.
+    """
+    from espnet2_taste.inference.card_facts import collect_facts
+    from espnet2_taste.inference.model_card import model_card
+    from espnet2_taste.inference.packing import find_license, image_folders
+
+    results = Path(args.expdir) / "RESULTS.md"
+    facts = collect_facts(
+        experiments, args.loader, args.lang.split(), args.license, results
+    )
+    package.add_text("README.md", model_card(facts))
+    folders = [item.config.parent for item in experiments]
+    for path in image_folders(folders):
+        name = path.parent.name if path.parent not in folders else "training"
+        owner = next(folder for folder in folders if path.is_relative_to(folder))
+        package.add_option(path, f"images/{owner.name}/{name}")
+    for paper in (results, find_license()):
+        if paper.is_file():
+            package.add_option(paper, paper.name)
+    for option in map(Path, args.option):
+        if not option.exists():
+            raise ValueError(f"--option {option}: no such file or directory")
+        package.add_option(option, option.name)
 
 
 def run(args: argparse.Namespace) -> None:
     """Collect the files in a folder beside the archive, then write it."""
-    from espnet2_taste.inference.packing import Package, image_folders
+    from espnet2_taste.inference.packing import Package
 
     outpath = Path(args.outpath)
     folder = outpath.with_name(f".{outpath.name}.files")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        package = Package(folder)
-        experiments = args.add(package, args)
-        results = Path(args.expdir) / "RESULTS.md"
-        if results.is_file():
-            package.add_option(results, results.name)
-        for path in image_folders(experiments):
-            name = path.parent.name if path.parent not in experiments else "training"
-            owner = next(exp for exp in experiments if path.is_relative_to(exp))
-            package.add_option(path, f"images/{owner.name}/{name}")
-        for option in map(Path, args.option):
-            if not option.exists():
-                raise ValueError(f"--option {option}: no such file or directory")
-            package.add_option(option, option.name)
+        package = Package(folder, args.include_public)
+        add_papers(package, args, args.add(package, args))
         package.write(outpath)
         print(f"pack: wrote {outpath}")
     finally:

@@ -8,7 +8,8 @@ that name files or directories are followed: the files travel along, under the f
 of the part and the name of the option, and the option then names them relative to the
 archive. A directory (an ASR experiment, a Hugging Face model) is named by a file in
 it, because ESPnet's ``unpack`` finds only files again. Options that name data of the
-training are emptied. Names of public models on a hub stay as they are.
+training are emptied. Names of public models on a hub stay as they are, unless they
+are to be included.
 """
 
 import contextlib
@@ -51,10 +52,12 @@ class Package:
 
     Args:
         root: An empty folder.
+        include_public: Fetch models that are named on a hub, and pack them too.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, include_public: bool = False):
         self.root = root
+        self.include_public = include_public
         self.files: dict[str, str] = {}
         self.yaml_files: dict[str, str] = {}
         self.options: list[str] = []
@@ -92,6 +95,16 @@ class Package:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
                 self.options.append(str(target.relative_to(self.root)))
+
+    def add_text(self, name: str, content: str) -> None:
+        """Add a file of this content that no constructor asks for.
+
+        Args:
+            name: Its name in the archive.
+            content: Its text.
+        """
+        (self.root / name).write_text(content, encoding="utf-8")
+        self.options.append(name)
 
     def add_file(self, source: Path, folder: str) -> str:
         """Copy a file, once.
@@ -161,6 +174,8 @@ class Package:
     ) -> str:
         """Copy what an option names; its new value."""
         path = Path(value)
+        if self.include_public and not path.exists() and name in PLACE_OPTIONS:
+            path = fetch_public(value)
         if path.is_file() and path.name not in MARKERS:
             return self.add_file(path, folder)
         place = path.parent if path.is_file() else path
@@ -231,3 +246,39 @@ def image_folders(experiments: Iterable[Path]) -> list[Path]:
         Every ``images`` folder below them.
     """
     return [path for folder in experiments for path in sorted(folder.rglob("images"))]
+
+
+def fetch_public(name: str) -> Path:
+    """Files of a public model, without weights that could hold code.
+
+    Args:
+        name: On the Hugging Face hub.
+
+    Returns:
+        A folder.
+    """
+    from huggingface_hub import snapshot_download
+
+    unwanted = [f"*{suffix}" for suffix in UNSAFE]
+    return Path(snapshot_download(name, ignore_patterns=unwanted))
+
+
+def find_license() -> Path:
+    """The licence of this package, beside its source or in its installation.
+
+    Returns:
+        A path, which need not exist.
+    """
+    import importlib.metadata
+
+    import espnet2_taste
+
+    beside = Path(espnet2_taste.__file__).parents[1] / "LICENSE"
+    if beside.is_file():
+        return beside
+    try:
+        files = importlib.metadata.files("espnet2_taste") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    found = [Path(file.locate()) for file in files if file.name == "LICENSE"]
+    return found[0] if found else beside

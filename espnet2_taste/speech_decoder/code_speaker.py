@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.data.arks import write_ark
 from espnet2_taste.data.audio import write_audio
-from espnet2_taste.data.kaldi_dir import sort_keys, write_lines, write_table
+from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.speech_decoder.resynthesis import (
     UnitBatch,
     UnitGenerator,
@@ -74,30 +75,10 @@ class CodeSpeaker:
             results: Words with codes, and units, by utterance id.
         """
         codes = {name: item.codes for name, (item, _) in results.items()}
-        write_code_table(folder, codes)
+        write_ark(folder, "codes", codes)
         texts = {name: item.text for name, (item, _) in results.items()}
         write_table(folder / "text", texts)
         units = {n: " ".join(map(str, u.tolist())) for n, (_, u) in results.items()}
         write_table(folder / "units", units)
         wavs = {name: str(folder / "audio" / f"{name}.wav") for name in results}
         write_table(folder / "wav.scp", wavs)
-
-
-def write_code_table(folder: Path, codes: Mapping[str, np.ndarray]) -> None:
-    """Write ``codes.ark`` and ``codes.scp``.
-
-    Args:
-        folder: Where they go.
-        codes: (W, Q) by utterance id; Kaldi's matrices are float32.
-    """
-    import kaldiio
-
-    ark, temporary = folder / "codes.ark", folder / "codes.ark.tmp"
-    lines = []
-    with open(temporary, "wb") as stream:
-        for name in sort_keys(codes):
-            stream.write(f"{name} ".encode())
-            lines.append(f"{name} {ark}:{stream.tell()}")
-            kaldiio.save_mat(stream, codes[name].astype(np.float32))
-    temporary.replace(ark)
-    write_lines(folder / "codes.scp", lines)

@@ -1,7 +1,5 @@
 """pack: what is inside, the same results elsewhere, unsafe packages refused."""
 
-import importlib.util
-import os
 import stat
 import tarfile
 import zipfile
@@ -20,104 +18,7 @@ from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.structures import WordCodes
 
 SHORT = UnitSampling(max_unit_ratio=4.0)
-UNITS = {"unit_extractor": "kmeans", "speaker_embedder": "mel_statistics"}
 TEXTS = ["the red dog", "a small bird runs home"]
-
-
-def load_tests(*parts):
-    """Another test module, for the experiments that it builds."""
-    path = Path(__file__).parents[1].joinpath(*parts)
-    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_units(folder, asr_exp):
-    from espnet2_taste.units import unit_exp
-
-    extractor = {"asr_exp": asr_exp, "layer": 1, "num_units": 7}
-    config = UNITS | {"unit_extractor_conf": extractor}
-    config |= {"speaker_embedder_conf": {"n_mels": 4}, "data_dir": "dump/raw/train"}
-    fitted = unit_exp.build_unit_extractor(config)
-    fitted.centroids = torch.randn(7, 16, generator=torch.Generator().manual_seed(0))
-    embedder = unit_exp.build_speaker_embedder(config)
-    unit_exp.write_units_dir(folder, config, fitted, embedder)
-
-
-def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
-    """Experiments that name each other relative to the recipe's directory."""
-    import shutil
-
-    from espnet2_taste.tasks.taslm import TaslmTask
-    from espnet2_taste.tasks.taste import TasteTask
-    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
-
-    speech = load_tests("bin", "test_taste_resynthesize.py")
-    lm = load_tests("tasks", "test_taslm.py")
-    np.savez("stats.npz", count=5, sum=np.ones(80), sum_square=2 * np.ones(80))
-    stats = {"stats_file": "exp/asr_stats/feats_stats.npz"}
-    Path("exp/asr_stats").mkdir(parents=True)
-    Path("stats.npz").rename(stats["stats_file"])
-    built = asr_exp_builder(normalize="global_mvn", normalize_conf=stats)
-    shutil.copytree(built, "exp/asr")
-    shutil.copytree(bpe_dir, "data/bpe")
-    tokens = ["--token_list", "data/bpe/tokens.txt", "--bpemodel", "data/bpe/bpe.model"]
-    config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": "exp/asr"}}
-    speech.write_exp(TasteTask, Path("exp/taste_vq"), config, *tokens)
-    speech.write_exp(UnitVocoderTask, Path("exp/unit_vocoder"), speech.VOCODER)
-    write_units(Path("exp/units"), "exp/asr")
-    lm.write_lm(root / "exp/llm_base", lm_tokenizer_dir)
-    options = ["--tokenizer_path", "exp/llm_base", "--init_lm", "exp/llm_base"]
-    options += ["--taste_exp", "exp/taste_vq"]
-    speech.write_exp(TaslmTask, Path("exp/taslm_embed"), {}, *options)
-    images = Path("exp/taste_vq/images")
-    images.mkdir()
-    (images / "loss.png").write_bytes(b"picture")
-    Path("exp/RESULTS.md").write_text("# Results\n")
-
-
-def results(lm):
-    """Codes, units, waveforms, continuations and scores of some noise."""
-    noise = np.random.default_rng(0)
-    speech = [0.1 * noise.standard_normal(n).astype("float32") for n in (9600, 16000)]
-    tokenizer = lm.tokenizer
-    items = tokenizer.encode_batch(speech, TEXTS, timings=False)
-    voices = np.stack([tokenizer.embed_speaker(wave) for wave in speech])
-    spoken = tokenizer.decode_batch(items, voices)
-    added = [lm.continue_(item) for item in items]
-    arrays = [item.codes for item in items] + [item.wave for item in spoken]
-    arrays += [item.units for item in spoken] + [item.codes for item in added]
-    return arrays, [item.words for item in added], lm.score_batch(items)
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
-    """Both archives and what the models gave; the recipe is gone afterwards."""
-    root = tmp_path_factory.mktemp("recipe")
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir)
-        taste = ["--expdir", "exp", "--taste_exp", "exp/taste_vq"]
-        pack.main(["taste", *taste, "--outpath", "packed/taste.zip"])
-        taslm = ["--taslm_exp", "exp/taslm_embed", "--outpath", "packed/taslm.zip"]
-        pack.main(["taslm", *taste, *taslm])
-        expected = results(
-            SpokenLM(
-                "exp/taslm_embed",
-                taste_train_config="exp/taste_vq",
-                unit_vocoder_config="exp/unit_vocoder",
-                units_config="exp/units",
-                sampling=SHORT,
-                max_words=3,
-            )
-        )
-        (root / "exp").rename(root / "exp_gone")
-        (root / "data").rename(root / "data_gone")
-    finally:
-        os.chdir(before)
-    return root / "packed", expected
 
 
 def assert_same(found, expected):
@@ -126,18 +27,18 @@ def assert_same(found, expected):
     assert found[1:] == expected[1:]
 
 
-def test_the_zoo_unpacks_it_and_everything_is_identical(packed, tmp_path):
+def test_the_zoo_unpacks_it_and_everything_is_identical(packed_models, tmp_path):
     from espnet_model_zoo.downloader import ModelDownloader
 
-    folder, expected = packed
+    folder, expected, results = packed_models
     archive = str(folder / "taslm.zip")
     files = ModelDownloader(tmp_path).download_and_unpack(archive)
     lm = SpokenLM(**files, sampling=SHORT, max_words=3)
     assert_same(results(lm), expected)
 
 
-def test_an_unpacked_directory_works_wherever_it_is(packed, tmp_path):
-    folder, expected = packed
+def test_an_unpacked_directory_works_wherever_it_is(packed_models, tmp_path):
+    folder, expected, results = packed_models
     with zipfile.ZipFile(folder / "taslm.zip") as archive:
         archive.extractall(tmp_path / "first")
     (tmp_path / "first").rename(tmp_path / "second")
@@ -146,8 +47,8 @@ def test_an_unpacked_directory_works_wherever_it_is(packed, tmp_path):
     assert_same(results(lm), expected)
 
 
-def test_each_class_takes_its_part_of_a_package(packed, tmp_path):
-    folder, expected = packed
+def test_each_class_takes_its_part_of_a_package(packed_models, tmp_path):
+    folder, expected, _ = packed_models
     wave = 0.1 * np.random.default_rng(0).standard_normal(9600).astype("float32")
     for name in ("taste.zip", "taslm.zip"):
         tokenizer = TasteTokenizer.from_pretrained(folder / name, cache_dir=tmp_path)
@@ -157,8 +58,8 @@ def test_each_class_takes_its_part_of_a_package(packed, tmp_path):
         SpokenLM.from_pretrained(folder / "taste.zip", cache_dir=tmp_path)
 
 
-def test_the_archive_is_complete_and_names_no_machine(packed):
-    folder, _ = packed
+def test_the_archive_is_complete_and_names_no_machine(packed_models):
+    folder, *_ = packed_models
     with zipfile.ZipFile(folder / "taslm.zip") as archive:
         names = set(archive.namelist())
         meta = yaml.safe_load(archive.read("meta.yaml"))
@@ -177,28 +78,28 @@ def test_the_archive_is_complete_and_names_no_machine(packed):
         assert "exp/" not in config.replace("asr_exp/", "")
 
 
-def test_the_unit_extractor_travels_with_its_encoder(packed, tmp_path):
+def test_the_unit_extractor_travels_with_its_encoder(packed_models, tmp_path):
     from espnet2_taste.units.unit_exp import load_unit_extractor
 
-    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
     extractor = load_unit_extractor(files["units_config"])
     units, lengths = extractor(torch.randn(1, 16000), torch.tensor([16000]))
     assert units.shape == (1, int(lengths[0]))
 
 
-def test_missing_parts_are_one_line(packed, tmp_path, monkeypatch):
+def test_missing_parts_are_one_line(packed_models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["taste", "--taste_exp", "exp/taste_vq", "--outpath", "a.zip"]
     with pytest.raises(SystemExit, match="pack: exp/taste_vq/config.yaml not found"):
         pack.main(command)
-    (tmp_path / "exp").symlink_to(packed[0].parent / "exp_gone")
+    (tmp_path / "exp").symlink_to(packed_models[0].parent / "exp_gone")
     with pytest.raises(SystemExit, match="pack: .*bpemodel names 'data/bpe/bpe.model'"):
         pack.main(command)
     assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*"))
 
 
-def test_calls_that_cannot_work_say_why(packed, tmp_path):
-    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+def test_calls_that_cannot_work_say_why(packed_models, tmp_path):
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
     tokenizer = TasteTokenizer(files["taste_train_config"], files["taste_model_file"])
     with pytest.raises(RuntimeError, match="give unit_vocoder_config"):
         tokenizer.decode(WordCodes(("dog",), np.zeros((1, 2))), np.zeros(4))
@@ -289,8 +190,8 @@ class Harmful:
         return (Path.touch, (self.path,))
 
 
-def test_code_in_weights_is_refused(packed, tmp_path):
-    files = pretrained_files(packed[0] / "taste.zip", tmp_path / "cache")
+def test_code_in_weights_is_refused(packed_models, tmp_path):
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path / "cache")
     torch.save({"weight": Harmful(tmp_path / "made")}, tmp_path / "bad.pth")
     with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
         load_weights(tmp_path / "bad.pth")
@@ -299,10 +200,41 @@ def test_code_in_weights_is_refused(packed, tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-def test_a_class_outside_of_the_registries_is_refused(packed, tmp_path):
-    files = pretrained_files(packed[0] / "taste.zip", tmp_path)
+def test_a_class_outside_of_the_registries_is_refused(packed_models, tmp_path):
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
     config = Path(files["taste_train_config"])
     options = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump(options | {"quantizer": "os.system"}))
     with pytest.raises(ValueError, match="--quantizer must be one of"):
         TasteTokenizer(config, files["taste_model_file"])
+
+
+def test_public_models_are_named_or_included(tmp_path, monkeypatch):
+    from espnet2_taste.inference import packing
+
+    public = tmp_path / "snapshot"
+    public.mkdir()
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin"):
+        (public / name).write_text("{}")
+    monkeypatch.setattr(packing, "fetch_public", lambda name: public)
+    source = tmp_path / "config.yaml"
+    source.write_text(yaml.safe_dump({"init_lm": "user/llama"}))
+    for include in (False, True):
+        root = tmp_path / str(include)
+        package = packing.Package(root, include)
+        options = yaml.safe_load((root / package.add_config(source, "lm")).read_text())
+        if not include:
+            assert options["init_lm"] == "user/llama"
+            continue
+        assert options["init_lm"] == "lm/init_lm/config.json"
+        found = {path.name for path in (root / "lm" / "init_lm").iterdir()}
+        assert found == {"config.json", "model.safetensors"}
+
+
+def test_the_card_the_licence_and_the_results_are_inside(packed_models):
+    with zipfile.ZipFile(packed_models[0] / "taslm.zip") as archive:
+        names = set(archive.namelist())
+        card = archive.read("README.md").decode()
+    assert {"README.md", "LICENSE", "RESULTS.md"} <= names
+    assert "SpokenLM.from_pretrained" in card and "| unit_vocoder |" in card
+    assert str(packed_models[0].parent) not in card

@@ -1,0 +1,20 @@
+"""The command ``espnet2-taste`` (or ``python -m espnet2_taste``).
+
+One sub-command a thing to do with a trained model, for single files and for lists.
+Nothing heavy is imported before the arguments are known to be right.
+
+A folder of tokenized speech, which ``tokenize`` and ``continue`` write and the others
+read with ``--codes``:
+
+=============  ======================================================================
+``codes.scp``  Codes of each utterance, float32 matrix (words, codebooks) in Kaldi arks
+               below ``parts/``; integers, cast them back: ``kaldiio.load_scp``
+``words``      ``utt word word ...``: the rows of the codes
+``ctm``        ``utt 1 start duration word``, seconds, where words were timed
+``spembs.scp`` Speaker embedding of each utterance, float32 vector
+``wav.scp``    Speech, where some was made, below ``parts/*/audio``
+``dropped.tsv`` Utterances that could not be used, with the reason
+=============  ======================================================================
+
+Legend of the folder's modules: W words, Q codebooks, E speaker features, B utterances.
+"""

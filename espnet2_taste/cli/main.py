@@ -1,0 +1,87 @@
+"""Arguments of ``espnet2-taste`` and its sub-commands.
+
+Enters: a command line. Leaves: what the sub-command writes; an error is one line.
+"""
+
+import argparse
+import importlib
+import sys
+
+from espnet2_taste.cli import continuation, resynthesize, score, swap, tokenize
+
+COMMANDS = {
+    "tokenize": tokenize,
+    "resynthesize": resynthesize,
+    "swap": swap,
+    "continue": continuation,
+    "score": score,
+}
+FORWARDED = {
+    "import": (
+        "espnet2_taste.bin.import_reference",
+        "a folder of the published model -> experiment directories",
+    ),
+    "pack": (
+        "espnet2_taste.bin.pack",
+        "experiments of a recipe -> an archive for the model zoo",
+    ),
+}
+_EXAMPLE = """examples:
+  speech to words with codes, and back:
+    espnet2-taste tokenize --model taste.zip --wav hello.wav --text "hello there" \\
+        --output tokens
+    espnet2-taste resynthesize --model taste.zip --codes tokens --output again
+  a list of recordings, on 4 processes; repeat the command to go on after a stop:
+    espnet2-taste tokenize --model taste.zip --wav_scp wav.scp --text_file text \\
+        --output tokens --nj 4
+  let a spoken language model go on, and compare utterances:
+    espnet2-taste continue --model taslm.zip --codes tokens --output more
+    espnet2-taste score --model taslm.zip --codes tokens --output scores
+
+--model is an archive, an unpacked directory or a name on the Hugging Face hub.
+Each command has its own --help.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="espnet2-taste",
+        description="TASTE speech tokens and spoken language models",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.SUMMARY,
+            epilog=module.EXAMPLE,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+    for name, (_, summary) in FORWARDED.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def main(cmd=None) -> None:
+    """Run a sub-command.
+
+    Args:
+        cmd: Arguments; those of the process when None.
+    """
+    cmd = sys.argv[1:] if cmd is None else list(cmd)
+    if cmd and cmd[0] in FORWARDED:
+        module, _ = FORWARDED[cmd[0]]
+        importlib.import_module(module).main(cmd[1:])
+        return
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        COMMANDS[args.command].run(args)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"espnet2-taste {args.command}: {error}")

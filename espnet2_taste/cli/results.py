@@ -1,0 +1,84 @@
+"""Results of a part on disk: words, codes, times, speakers, speech, what was dropped.
+
+Legend: W words, Q codebooks, E speaker features.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+def write_tokens(folder: Path, final: Path, items: Mapping, voices: Mapping) -> None:
+    """Write tokenized utterances.
+
+    Args:
+        folder: Where the files go.
+        final: Where the folder will be.
+        items: ``SpeechTokens`` by utterance id.
+        voices: Speakers (E,) by utterance id; none is fine.
+    """
+    from espnet2_taste.data.arks import write_ark
+    from espnet2_taste.data.ctm import write_ctm
+    from espnet2_taste.data.kaldi_dir import write_table
+
+    write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, final)
+    if voices:
+        write_ark(folder, "spembs", voices, final)
+    write_table(folder / "words", {n: " ".join(i.words) for n, i in items.items()})
+    timed = {n: i.timings for n, i in items.items() if getattr(i, "timings", ())}
+    if timed:
+        write_ctm(folder / "ctm", timed)
+
+
+def write_speech(folder: Path, final: Path, spoken: Mapping) -> None:
+    """Write ``audio/<name>.wav``, ``wav.scp`` and ``units``.
+
+    Args:
+        folder: Where the files go.
+        final: Where the folder will be.
+        spoken: ``DecodedSpeech`` by utterance id.
+    """
+    from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.kaldi_dir import write_table
+
+    (folder / "audio").mkdir(exist_ok=True)
+    for name, item in spoken.items():
+        path = folder / "audio" / f"{name}.wav"
+        write_audio(path, item.wave, item.sample_rate)
+    rows = {n: " ".join(map(str, item.units.tolist())) for n, item in spoken.items()}
+    write_table(folder / "units", rows)
+    wavs = {name: str(final / "audio" / f"{name}.wav") for name in spoken}
+    write_table(folder / "wav.scp", wavs)
+
+
+def usable(
+    work: Callable[[Sequence[str]], list], names: Sequence[str], dropped: dict
+) -> dict:
+    """Do the work on a batch; if it is refused, on each utterance alone.
+
+    Args:
+        work: Gives one result an utterance.
+        names: Utterance ids.
+        dropped: Receives the reason of each utterance that cannot be used.
+
+    Returns:
+        Results by utterance id.
+    """
+    try:
+        return dict(zip(names, work(names), strict=True))
+    except ValueError as error:
+        if len(names) == 1:
+            dropped[names[0]] = str(error)
+            return {}
+    found: dict = {}
+    for name in names:
+        found |= usable(work, [name], dropped)
+    return found
+
+
+def write_dropped(folder: Path, dropped: Mapping[str, str]) -> None:
+    """Write ``dropped.tsv``, if anything was."""
+    from espnet2_taste.data.ctm import write_rows
+
+    if dropped:
+        rows = [(name, " ".join(reason.split())) for name, reason in dropped.items()]
+        write_rows(folder / "dropped.tsv", ("utt", "reason"), rows)

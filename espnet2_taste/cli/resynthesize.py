@@ -1,0 +1,83 @@
+"""``espnet2-taste resynthesize``: codes -> speech."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli.parts import Job, run_job
+
+SUMMARY = "words with codes -> speech, in their own or in another voice"
+EXAMPLE = """examples:
+  espnet2-taste resynthesize --model taste.zip --codes tokens --output again
+  espnet2-taste resynthesize --model taste.zip --wav hello.wav --text "hello there" \\
+      --voice other.wav --output again
+
+--output receives wav.scp, units, and the audio below parts/.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    arguments.add_model_arguments(parser)
+    arguments.add_wav_arguments(parser)
+    arguments.add_codes_arguments(parser)
+    arguments.add_voice_arguments(parser)
+
+
+@dataclass(frozen=True)
+class SpeakJob(Job):
+    """Speaks tokenized utterances.
+
+    Attributes:
+        source: The utterances.
+        model: What ``from_pretrained`` takes.
+        cache_dir: Where archives are unpacked.
+        sampling: Options of ``UnitSampling``.
+    """
+
+    source: arguments.Source
+    model: str
+    cache_dir: str | None
+    sampling: dict
+
+    def load(self, device: str):
+        """See ``Job.load``."""
+        from espnet2_taste.inference import TasteTokenizer, UnitSampling
+
+        return TasteTokenizer.from_pretrained(
+            self.model,
+            self.cache_dir,
+            device=device,
+            sampling=UnitSampling(**self.sampling),
+        )
+
+    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+        """See ``Job.work``."""
+        spoken, dropped = {}, {}
+
+        def speak(some: Sequence[str]) -> list:
+            items = self.source.tokens(model, some)
+            return model.decode_batch(items, self.source.voices(model, some), some)
+
+        for batch in self.batches(names):
+            spoken |= results.usable(speak, batch, dropped)
+        results.write_speech(folder, final, spoken)
+        results.write_dropped(folder, dropped)
+
+
+def sampling_of(args: argparse.Namespace) -> dict:
+    """Options of ``UnitSampling`` among the arguments."""
+    return {key: getattr(args, key) for key in ("seed", "top_k", "max_unit_ratio")}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the sub-command."""
+    source, sampling = arguments.source_of(args), sampling_of(args)
+    switches = {"command": "resynthesize", "model": args.model, "voice": args.voice}
+    switches |= {"codes": args.codes, **sampling}
+    job = SpeakJob(
+        switches, args.batch_size, source, args.model, args.cache_dir, sampling
+    )
+    run_job(job, source.names, Path(args.output), args.part_size, args.nj, args.ngpu)

@@ -1,0 +1,75 @@
+"""``espnet2-taste score``: log-likelihoods of utterances."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli.parts import Job, run_job
+
+SUMMARY = "utterances -> log-likelihoods of their text and of their codes"
+EXAMPLE = """examples:
+  espnet2-taste score --model taslm.zip --codes tokens --output scores
+  espnet2-taste score --model taslm.zip --wav_scp wav.scp --text_file text \\
+      --output scores
+
+--output receives scores.tsv: one row an utterance with natural log-likelihoods of the
+text, of the codes (speech) and of both, summed and as means, and of the text by the
+text LM that the model began from (base_text).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    arguments.add_model_arguments(parser)
+    arguments.add_wav_arguments(parser)
+    arguments.add_codes_arguments(parser)
+
+
+@dataclass(frozen=True)
+class ScoreJob(Job):
+    """Scores utterances.
+
+    Attributes:
+        source: The utterances.
+        model: What ``from_pretrained`` takes.
+        cache_dir: Where archives are unpacked.
+    """
+
+    source: arguments.Source
+    model: str
+    cache_dir: str | None
+
+    def load(self, device: str):
+        """See ``Job.load``."""
+        from espnet2_taste.inference import SpokenLM
+
+        return SpokenLM.from_pretrained(self.model, self.cache_dir, device=device)
+
+    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+        """See ``Job.work``."""
+        from espnet2_taste.data.ctm import write_rows
+
+        found, dropped = {}, {}
+        for batch in self.batches(names):
+            found |= results.usable(
+                lambda some: model.score_batch(
+                    self.source.tokens(model.tokenizer, some), some
+                ),
+                batch,
+                dropped,
+            )
+        rows = {name: asdict(item) for name, item in found.items()}
+        for header in list(rows.values())[:1]:
+            lines = ([name, *row.values()] for name, row in rows.items())
+            write_rows(folder / "scores.tsv", ("utt", *header), lines)
+        results.write_dropped(folder, dropped)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the sub-command."""
+    source = arguments.source_of(args)
+    switches = {"command": "score", "model": args.model, "codes": args.codes}
+    job = ScoreJob(switches, args.batch_size, source, args.model, args.cache_dir)
+    run_job(job, source.names, Path(args.output), args.part_size, args.nj, args.ngpu)

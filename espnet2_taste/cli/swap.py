@@ -1,0 +1,139 @@
+"""``espnet2-taste swap``: exchange word codes between utterances and speak them."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli.parts import run_job
+from espnet2_taste.cli.resynthesize import SpeakJob, sampling_of
+
+SUMMARY = "exchange the codes of words between two readings of a text, and speak both"
+EXAMPLE = """examples:
+  espnet2-taste swap --model taste.zip --codes tokens --first slow1 --second fast1 \\
+      --words 2 5 --output swapped
+  espnet2-taste swap --model taste.zip --codes tokens --pairs pairs --output swapped
+
+A line of --pairs is 'first second' or 'first second 2,5' (words count from 0; all are
+exchanged where none is named). --output receives, for each pair, the utterances
+'first+second' (the first with codes of the second) and 'second+first'.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    arguments.add_model_arguments(parser)
+    arguments.add_wav_arguments(parser)
+    arguments.add_codes_arguments(parser)
+    arguments.add_voice_arguments(parser)
+    add = parser.add_argument
+    add("--first", help="Utterance id")
+    add("--second", help="Utterance id of another reading of its text")
+    add("--words", type=int, nargs="+", help="Words to exchange, from 0; default: all")
+    add("--pairs", metavar="FILE", help="Many pairs, instead of --first and --second")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two utterances and the words to exchange.
+
+    Attributes:
+        first: Keeps its words and speaker.
+        second: Gives codes.
+        words: Places; None for all.
+    """
+
+    first: str
+    second: str
+    words: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class SwapJob(SpeakJob):
+    """Speaks utterances with codes of others.
+
+    Attributes:
+        pairs: By name of the result.
+    """
+
+    pairs: Mapping[str, Pair]
+
+    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+        """See ``Job.work``."""
+        spoken, edited, dropped = {}, {}, {}
+
+        def speak(some: Sequence[str]) -> list:
+            pairs = [self.pairs[name] for name in some]
+            firsts, seconds = [p.first for p in pairs], [p.second for p in pairs]
+            own = self.source.tokens(model, firsts)
+            other = self.source.tokens(model, seconds)
+            mixed = [
+                model.swap(a, b, pair.words)[0] for a, b, pair in zip(own, other, pairs)
+            ]
+            voices = self.source.voices(model, firsts)
+            return list(zip(mixed, model.decode_batch(mixed, voices, firsts)))
+
+        for batch in self.batches(names):
+            for name, (item, speech) in results.usable(speak, batch, dropped).items():
+                edited[name], spoken[name] = item, speech
+        results.write_tokens(folder, final, edited, {})
+        results.write_speech(folder, final, spoken)
+        results.write_dropped(folder, dropped)
+
+
+def read_pairs(args: argparse.Namespace, known: Sequence[str]) -> dict[str, Pair]:
+    """Both directions of every pair.
+
+    Args:
+        args: Options.
+        known: Utterance ids that exist.
+
+    Returns:
+        By name of the result.
+
+    Raises:
+        ValueError: No pair is named, a line is malformed, or an id does not exist.
+    """
+    words = None if args.words is None else tuple(args.words)
+    rows = [(args.first, args.second, words)] if args.first and args.second else []
+    if args.pairs:
+        lines = Path(args.pairs).read_text(encoding="utf-8").splitlines()
+        rows += [_parse(line, args.pairs) for line in lines if line.strip()]
+    if not rows:
+        raise ValueError("give --first and --second, or --pairs")
+    result = {}
+    for first, second, places in rows:
+        for name in (first, second):
+            if name not in known:
+                raise ValueError(
+                    f"utterance '{name}' does not exist; known are {known[0]}, ... "
+                    f"({len(known)} in all)"
+                )
+        result[f"{first}+{second}"] = Pair(first, second, places)
+        result[f"{second}+{first}"] = Pair(second, first, places)
+    return result
+
+
+def _parse(line: str, path: str) -> tuple[str, str, tuple[int, ...] | None]:
+    try:
+        first, second, *rest = line.split()
+        return first, second, tuple(map(int, rest[0].split(","))) if rest else None
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected 'first second' or 'first second 2,5', found '{line}'"
+        ) from error
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the sub-command."""
+    source, sampling = arguments.source_of(args), sampling_of(args)
+    pairs = read_pairs(args, source.names)
+    switches = {"command": "swap", "model": args.model, "voice": args.voice}
+    switches |= {"codes": args.codes, **sampling}
+    switches |= {"words": {name: pair.words for name, pair in pairs.items()}}
+    switches["words"] = {n: w and list(w) for n, w in switches["words"].items()}
+    job = SwapJob(
+        switches, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
+    )
+    run_job(job, list(pairs), Path(args.output), args.part_size, args.nj, args.ngpu)

@@ -1,0 +1,98 @@
+"""What the card of a packed model says, read from its experiments.
+
+Enters: the directories that ``bin/pack.py`` packs. Leaves: ``CardFacts``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from espnet2_taste.inference.model_card import CardFacts, count_part, training_sets
+
+TASTE_SWITCHES = (
+    "speech_encoder",
+    "states_source",
+    "aggregator",
+    "quantizer",
+    "quantizer_conf",
+    "model_conf",
+)
+TASLM_SWITCHES = ("layout", "layout_conf", "input_fusion", "head", "model_conf")
+FROZEN = ("asr_exp", "model", "init_lm", "codec_exp", "onnx_file")
+
+
+@dataclass(frozen=True)
+class PackedExperiment:
+    """One trained network of a package.
+
+    Attributes:
+        name: What it is.
+        choice: Option that says which class it is.
+        config: Its ``config.yaml``.
+        weights: Its checkpoint.
+        switches: Options that the card lists.
+    """
+
+    name: str
+    choice: str
+    config: Path
+    weights: Path
+    switches: Sequence[str] = ()
+
+
+def collect_facts(
+    experiments: Sequence[PackedExperiment],
+    loader: str,
+    languages: Sequence[str],
+    license: str,
+    results: Path,
+) -> CardFacts:
+    """Read what a card says.
+
+    Args:
+        experiments: The networks; the first one names the package.
+        loader: Class that loads the package.
+        languages: ISO 639 codes.
+        license: SPDX identifier of the weights.
+        results: RESULTS.md, which need not exist.
+
+    Returns:
+        The facts.
+    """
+    parts, frozen, switches = [], {}, {}
+    configs = [
+        yaml.safe_load(item.config.read_text(encoding="utf-8")) for item in experiments
+    ]
+    for item, config in zip(experiments, configs):
+        kind = str(config.get(item.choice) or "default")
+        parts.append(count_part(item.name, kind, item.weights))
+        frozen |= {f"{item.name}, {k}": v for k, v in _frozen(config).items()}
+        chosen = {name: config[name] for name in item.switches if config.get(name)}
+        switches |= {f"{item.name}, {name}": value for name, value in chosen.items()}
+    found = results.read_text(encoding="utf-8") if results.is_file() else ""
+    sets = [each for config in configs for each in training_sets(config)]
+    return CardFacts(
+        title=f"{loader} of {experiments[0].config.parent.name}",
+        loader=loader,
+        languages=languages,
+        license=license,
+        sets=list({each.name: each for each in sets}.values()),
+        parts=parts,
+        frozen=frozen,
+        switches=switches,
+        results=found,
+    )
+
+
+def _frozen(options: Mapping) -> dict[str, str]:
+    """Options that name frozen models, at any depth; only the ends of local paths."""
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found |= _frozen(value)
+        elif name in FROZEN and isinstance(value, str) and value:
+            place = Path(value)
+            found[name] = place.name if place.exists() else value
+    return found

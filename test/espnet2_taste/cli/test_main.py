@@ -1,0 +1,132 @@
+"""The console command: light help, single files, lists, processes, all sub-commands."""
+
+import subprocess
+import sys
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.cli.main import COMMANDS, FORWARDED, main
+from espnet2_taste.data.ctm import read_ctm, read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+
+HEAVY = {"torch", "transformers", "espnet2", "librosa", "scipy", "pandas"}
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in (*COMMANDS, *FORWARDED))])
+def test_help_imports_nothing_heavy_and_teaches_by_example(command):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['espnet2-taste', *{command!r}, '--help']\n"
+        "try:\n    runpy.run_module('espnet2_taste', run_name='__main__')\n"
+        f"finally:\n    assert not {HEAVY!r} & set(sys.modules), sys.modules.keys()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "example" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    root = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    for name, seconds in (("slow", 2.0), ("fast", 1.2), ("other", 1.5)):
+        wave = 0.1 * rng.standard_normal(int(16000 * seconds))
+        soundfile.write(root / f"{name}.wav", wave, 16000)
+    soundfile.write(root / "empty.wav", np.zeros(0), 16000)
+    names = ("slow", "fast", "other", "empty")
+    lines = [f"{name} {root / name}.wav\n" for name in names]
+    (root / "wav.scp").write_text("".join(lines))
+    texts = ["the red dog", "the red dog", "a small bird", "dog"]
+    lines = [f"{name} {text}\n" for name, text in zip(names, texts)]
+    (root / "text").write_text("".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def tokens(packed_models, recordings, tmp_path_factory):
+    """A list, tokenized in parts of two utterances."""
+    root = tmp_path_factory.mktemp("tokens")
+    source = ["--wav_scp", recordings / "wav.scp", "--text_file", recordings / "text"]
+    run(packed_models, "tokenize", root / "out", *source, "--part_size", 2)
+    return root / "out"
+
+
+def run(packed_models, command, output, *options, model="taste.zip"):
+    given = ["--model", packed_models[0] / model, "--output", output, *options]
+    given += ["--cache_dir", output.parent / "cache"]
+    main([command, *map(str, given)])
+
+
+def test_tokenize_writes_codes_words_times_voices(tokens):
+    codes = kaldiio.load_scp(str(tokens / "codes.scp"))
+    words, times = read_table(tokens / "words"), read_ctm(tokens / "ctm")
+    assert set(codes) == set(words) == set(times) == {"slow", "fast", "other"}
+    assert words["other"] == "a small bird" and codes["other"].shape == (3, 2)
+    assert [timing.word for timing in times["slow"]] == ["the", "red", "dog"]
+    assert kaldiio.load_scp(str(tokens / "spembs.scp"))["fast"].shape == (4,)
+    (row,) = read_rows(tokens / "dropped.tsv")
+    assert row["utt"] == "empty" and "empty" in row["reason"]
+
+
+def test_a_single_file_is_printed_and_equals_the_list(
+    packed_models, recordings, tokens, tmp_path, capsys
+):
+    source = ["--wav", recordings / "slow.wav", "--text", "the red dog"]
+    run(packed_models, "tokenize", tmp_path / "one", *source)
+    codes = kaldiio.load_scp(str(tokens / "codes.scp"))["slow"].astype(int)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:] for line in printed] == [
+        [word, *map(str, row)] for word, row in zip(["the", "red", "dog"], codes)
+    ]
+
+
+def test_codes_are_spoken_swapped_continued_and_scored(
+    packed_models, recordings, tokens, tmp_path
+):
+    short = ["--codes", tokens, "--max_unit_ratio", 3]
+    run(packed_models, "resynthesize", tmp_path / "again", *short)
+    wavs = read_table(tmp_path / "again" / "wav.scp")
+    assert set(wavs) == {"slow", "fast", "other"}
+    assert soundfile.info(wavs["slow"]).samplerate == 16000
+    pairs = tmp_path / "pairs"
+    pairs.write_text("slow fast 0,2\n")
+    run(packed_models, "swap", tmp_path / "swap", *short, "--pairs", pairs)
+    found = kaldiio.load_scp(str(tmp_path / "swap" / "codes.scp"))
+    codes = kaldiio.load_scp(str(tokens / "codes.scp"))
+    np.testing.assert_array_equal(found["slow+fast"][[0, 2]], codes["fast"][[0, 2]])
+    np.testing.assert_array_equal(found["fast+slow"][1], codes["fast"][1])
+    more = [*short, "--max_words", 2, "--voice", recordings / "other.wav"]
+    run(packed_models, "continue", tmp_path / "more", *more, model="taslm.zip")
+    added = read_table(tmp_path / "more" / "words")
+    assert set(added) == {"slow", "fast", "other"}
+    assert all(1 <= len(row.split()) <= 2 for row in added.values())
+    scores = ["--codes", tokens]
+    run(packed_models, "score", tmp_path / "scores", *scores, model="taslm.zip")
+    rows = {row["utt"]: row for row in read_rows(tmp_path / "scores" / "scores.tsv")}
+    assert float(rows["slow"]["both"]) < 0
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "give one of --wav, --wav_scp, found 0"),
+        (["--wav", "a.wav", "b/a.wav"], "two files have the same name"),
+        (["--wav", "a.wav", "b.wav", "--text", "dog"], "--text is for a single --wav"),
+        (["--wav_scp", "nowhere"], "nowhere: expected a text file"),
+    ],
+)
+def test_wrong_calls_are_one_line(options, message, packed_models, tmp_path):
+    with pytest.raises(SystemExit, match=f"espnet2-taste tokenize: .*{message}"):
+        run(packed_models, "tokenize", tmp_path / "out", *options)
+
+
+def test_a_pair_that_does_not_exist_is_named(packed_models, tokens, tmp_path):
+    options = ["--codes", tokens, "--first", "slow", "--second", "none"]
+    with pytest.raises(SystemExit, match="utterance 'none' does not exist"):
+        run(packed_models, "swap", tmp_path / "out", *options)
+    with pytest.raises(SystemExit, match="give --first and --second, or --pairs"):
+        run(packed_models, "swap", tmp_path / "out", *options[:2])

@@ -1,0 +1,118 @@
+"""Cutting and joining: no word lost or doubled, pieces fit, cuts where it is quiet."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_taste.align.ctc_aligner import CtcAligner
+from espnet2_taste.inference.long_audio import (
+    LongCtcAligner,
+    cut_at_silences,
+    cut_at_words,
+    fit_frames,
+    join_pieces,
+)
+from espnet2_taste.structures import WordCodes, WordTiming
+
+
+@st.composite
+def timed_words(draw):
+    """Words in order with gaps from nothing to long silences, and the duration."""
+    gaps = draw(st.lists(st.floats(0.0, 4.0), min_size=1, max_size=30))
+    now, words = 0.0, []
+    for index, gap in enumerate(gaps):
+        length = draw(st.floats(0.05, 1.5))
+        words.append(WordTiming(f"w{index}", now + gap, length))
+        now += gap + length
+    return words, now + draw(st.floats(0.0, 4.0))
+
+
+@given(timed_words(), st.floats(2.6, 12.0))
+def test_every_word_is_in_one_piece_that_fits(case, window):
+    words, duration = case
+    pieces = cut_at_words(words, duration, window)
+    covered = [index for piece in pieces for index in range(piece.first, piece.last)]
+    assert covered == list(range(len(words)))
+    for piece in pieces:
+        assert piece.last > piece.first
+        assert 0 <= piece.begin <= words[piece.first].start
+        assert words[piece.last - 1].end <= piece.end <= duration + 1e-9
+        assert piece.end - piece.begin <= window + 1e-9
+    for left, right in zip(pieces, pieces[1:]):
+        assert left.end <= right.begin + 1e-9
+
+
+@given(timed_words(), st.floats(2.6, 12.0))
+def test_joined_pieces_are_the_utterance(case, window):
+    words, duration = case
+    codes = np.arange(3 * len(words)).reshape(-1, 3)
+    names = tuple(word.word for word in words)
+    parts = [
+        WordCodes(names[p.first : p.last], codes[p.first : p.last])
+        for p in cut_at_words(words, duration, window)
+    ]
+    joined = join_pieces(parts, words)
+    assert joined.words == names and joined.timings == tuple(words)
+    np.testing.assert_array_equal(joined.codes, codes)
+
+
+def test_the_widest_gap_of_the_second_half_is_cut():
+    starts = [0.0, 1.0, 2.0, 3.4, 4.2, 5.2]
+    words = [WordTiming(f"w{i}", start, 0.8) for i, start in enumerate(starts)]
+    first, second = cut_at_words(words, 6.0, 5.1)
+    assert (first.first, first.last, second.last) == (0, 3, 6)
+    assert 2.8 <= first.end <= second.begin <= 3.4
+
+
+def test_a_word_longer_than_the_window_is_named():
+    with pytest.raises(
+        ValueError, match="word 1 'b' lasts 7.0 s, more than the window"
+    ):
+        cut_at_words([WordTiming("a", 0, 1), WordTiming("b", 1, 7)], 8.0, 5.0)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 60_000), st.floats(0.3, 3.0), st.integers(0, 5))
+def test_quiet_cuts_cover_the_audio(samples, window, seed):
+    speech = np.random.default_rng(seed).standard_normal(samples)
+    pieces = cut_at_silences(speech, 8000, window)
+    assert pieces[0][0] == 0 and pieces[-1][1] == samples
+    assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:]))
+    assert all(0 < end - begin <= window * 8000 for begin, end in pieces)
+
+
+def test_cuts_are_in_the_pauses():
+    rng = np.random.default_rng(0)
+    speech = rng.standard_normal(16000 * 12)
+    for second in (3, 8):
+        speech[second * 16000 : second * 16000 + 4800] *= 1e-3
+    cuts = [end for _, end in cut_at_silences(speech, 16000, 5.0)[:-1]]
+    assert [round(cut / 16000, 1) for cut in cuts] == [
+        pytest.approx(3.15, abs=0.11),
+        pytest.approx(8.15, abs=0.11),
+    ]
+
+
+def test_frames_fill_the_time_of_their_piece():
+    scores = torch.arange(6.0).reshape(3, 2)
+    assert fit_frames(scores, 2).tolist() == [[0, 1], [2, 3]]
+    assert fit_frames(scores, 4).tolist()[2:] == [[4, 5], [4, 5]]
+
+
+def test_long_audio_is_scored_in_pieces_of_the_same_frames(asr_exp_builder, bpe_dir):
+    exp = asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
+    plain, long = (cls.from_exp(exp) for cls in (CtcAligner, LongCtcAligner))
+    noise = np.random.default_rng(0).standard_normal(16000 * 5).astype("float32")
+    short = noise[:24000]
+    torch.testing.assert_close(long.log_probs([short])[0], plain.log_probs([short])[0])
+    long.window = 2.0
+    pieces, whole = long.log_probs([noise, short]), plain.log_probs([noise, short])
+    torch.testing.assert_close(pieces[1], whole[1], atol=1e-4, rtol=1e-4)
+    frames = round(len(noise) / 16000 * long.scorer.frame_rate)
+    assert abs(len(pieces[0]) - frames) <= 1
+    words = ["the", "red", "dog"] * 4
+    (found,) = long.align([noise], [words])
+    assert [timing.word for timing in found.words] == words
+    assert found.words[-1].end <= 5.0

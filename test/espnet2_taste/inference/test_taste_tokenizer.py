@@ -1,0 +1,130 @@
+"""TasteTokenizer and SpokenLM: text or none, times, long audio, streams, edits."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from espnet2_taste.structures import WordCodes
+
+TEXTS = ["the red dog", "a small bird runs home"]
+
+
+def noise(samples, seed=0):
+    return 0.1 * np.random.default_rng(seed).standard_normal(samples).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def lm(packed_models, tmp_path_factory):
+    from espnet2_taste.inference import SpokenLM, UnitSampling
+
+    return SpokenLM.from_pretrained(
+        packed_models[0] / "taslm.zip",
+        tmp_path_factory.mktemp("cache"),
+        sampling=UnitSampling(max_unit_ratio=3.0),
+        max_words=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def tokenizer(lm):
+    return lm.tokenizer
+
+
+def test_names_are_imported_lazily():
+    code = (
+        "import sys, espnet2_taste, espnet2_taste.inference as i; "
+        "assert 'TasteTokenizer' in i.__all__; "
+        "assert not {'torch', 'transformers', 'espnet2'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_speech_and_text_give_words_codes_and_times(tokenizer):
+    speech = [noise(16000), noise(24000, 1)]
+    items = tokenizer.encode_batch(speech, TEXTS)
+    for item, text, wave in zip(items, TEXTS, speech):
+        assert item.text == text and item.codes.dtype == np.int64
+        assert item.codes.shape == (len(item.words), 2)
+        assert [timing.word for timing in item.timings] == list(item.words)
+        ends = [timing.end for timing in item.timings]
+        assert ends == sorted(ends) and ends[-1] <= len(wave) / 16000 + 1e-6
+    alone = tokenizer(speech[1], TEXTS[1])
+    np.testing.assert_array_equal(alone.codes, items[1].codes)
+    assert tokenizer.encode_batch(speech, TEXTS, timings=False)[0].timings == ()
+
+
+def test_speech_alone_is_recognised(tokenizer):
+    speech = noise(24000, 1)
+    (text,) = tokenizer.transcribe([speech])
+    assert text
+    found, given = tokenizer(speech), tokenizer(speech, text)
+    assert found.text == text
+    np.testing.assert_array_equal(found.codes, given.codes)
+
+
+def test_long_audio_loses_no_word(tokenizer):
+    words = " ".join(TEXTS * 4)
+    speech = noise(16000 * 8, 2)
+    whole = tokenizer(speech, words)
+    tokenizer.window = tokenizer.aligner.window = 3.0
+    try:
+        found = tokenizer(speech, words)
+    finally:
+        tokenizer.window = tokenizer.aligner.window = 30.0
+    assert found.words == whole.words and found.codes.shape == whole.codes.shape
+    assert [timing.word for timing in found.timings] == list(found.words)
+
+
+def test_without_an_asr_model_the_remedy_is_named(packed_models, tmp_path):
+    import yaml
+
+    from espnet2_taste.inference import TasteTokenizer
+    from espnet2_taste.inference.packages import pretrained_files
+
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
+    tokenizer = TasteTokenizer(files["taste_train_config"], files["taste_model_file"])
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"speech_encoder_conf": {"model": "whisper"}}))
+    tokenizer._place = (config, None, "cpu")
+    with pytest.raises(RuntimeError, match="give asr_exp, or give texts and timings"):
+        tokenizer(noise(16000))
+    assert tokenizer.encode_batch([noise(16000)], ["dog"], timings=False)[0].codes.size
+
+
+def test_edited_words_are_spoken(tokenizer):
+    items = tokenizer.encode_batch([noise(16000), noise(16000, 3)], [TEXTS[0]] * 2)
+    mixed, _ = tokenizer.swap(*items, [1])
+    np.testing.assert_array_equal(mixed.codes[1], items[1].codes[1])
+    copied = tokenizer.copy(items[0], items[1], {0: 2})
+    np.testing.assert_array_equal(copied.codes[0], items[0].codes[2])
+    scaled = tokenizer.scale(mixed, 0.0, [0])
+    assert scaled.codes.shape == mixed.codes.shape
+    voice = tokenizer.embed_speaker(noise(16000))
+    assert tokenizer.decode(scaled, voice).wave.ndim == 1
+
+
+def test_a_stream_says_what_the_continuation_says(lm):
+    prompt = lm.tokenizer(noise(16000), TEXTS[0])
+    together = lm.continue_(prompt, "utt1")
+    *words, speech = lm.stream(prompt, lm.tokenizer.embed_speaker(noise(16000)), "utt1")
+    assert tuple(word.word for word in words) == together.words
+    np.testing.assert_array_equal([word.codes for word in words], together.codes)
+    voice = lm.tokenizer.embed_speaker(noise(16000))
+    again = lm.tokenizer.decode(together, voice, "utt1")
+    np.testing.assert_array_equal(speech.wave, again.wave)
+
+
+def test_scores_are_those_of_the_batch(lm):
+    items = lm.tokenizer.encode_batch([noise(16000), noise(24000, 1)], TEXTS)
+    both = lm.score_batch(items)
+    assert both[1].both == pytest.approx(lm.score(items[1]).both, rel=1e-5)
+    assert both[0].both == pytest.approx(both[0].text + both[0].speech, rel=1e-5)
+
+
+def test_words_and_codes_must_agree(lm):
+    wrong = WordCodes(("a", "b"), np.zeros((3, 2), dtype=np.int64))
+    for call in (lm.continue_, lm.score, lambda x: lm.tokenizer.decode(x, np.ones(4))):
+        with pytest.raises(ValueError, match="'0': 2 words with 3 rows"):
+            call(wrong)
