@@ -145,8 +145,8 @@ class Planner:
         return Style(round(rate), self.rng.randint(LOWEST, HIGHEST))
 
     def _phrases(self, words: tuple[str, ...]) -> tuple[Phrase, ...]:
-        """One style for all, or for 45 % of utterances one per 1 to 3 words."""
-        if self.rng.random() >= 0.45:
+        """One style for all, or for 60 % of utterances one per 1 to 3 words."""
+        if self.rng.random() >= 0.6:
             return _in_one(words, self._style())
         phrases, start = [], 0
         while start < len(words):
