@@ -12,6 +12,7 @@ REQUIRED = ["espnet", "torch", "torchaudio", "transformers", "peft", "espnet2_ta
 OPTIONAL = [
     ("espeakng-loader", "synthetic eSpeak corpus", "espeak"),
     ("onnxruntime", "S3 units and speaker embeddings from ONNX files", "onnx"),
+    ("vocos", "the renderer vocos", "vocoders"),
     ("pytest", "tests", "test"),
     ("black", "lint", "lint"),
 ]
