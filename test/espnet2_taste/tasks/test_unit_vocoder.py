@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import kaldiio
 import numpy
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from espnet2_taste.bin import extract_pitch, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import (
     UnitVocoderPreprocessor,
+    task_of,
     vocoder_choices,
 )
 from espnet2_taste.vocoder.loading import load_unit_vocoder
@@ -240,3 +243,23 @@ def test_a_vocoder_with_a_discriminator_trains_resumes_and_speaks(data_dir, tmp_
         torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.ones(1, 4)
     )
     assert lengths.tolist() == [4 * 640] and torch.isfinite(wave).all()
+
+
+TUNING = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/tuning"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TUNING.glob("train_unit_vocoder_*.yaml")), ids=lambda path: path.stem
+)
+def test_the_variants_of_the_recipe_can_be_built(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    parser = unit_vocoder_train.get_parser()
+    args = parser.parse_args(["--config", str(path), "--output_dir", "exp"])
+    task = task_of(args.vocoder)
+    renderer = args.vocoder_conf.get("renderer_conf", {})
+    if "model_file" in renderer:  # of another project: it must be fetched first
+        with pytest.raises((ValueError, RuntimeError), match="not found|vocos"):
+            task.build_model(args)
+        return
+    vocoder = task.build_model(args).vocoder
+    assert (vocoder.sample_rate, vocoder.num_units) == (16000, 200)
