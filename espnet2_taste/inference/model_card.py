@@ -208,7 +208,6 @@ def _metadata(facts: CardFacts) -> str:
         "tags": ["espnet", "audio", "speech-tokenization", "taste"],
         "language": list(facts.languages),
         "license": facts.license,
-        "datasets": [each.name for each in facts.sets],
     }
     return f"---\n{yaml.safe_dump(content, sort_keys=False)}---"
 

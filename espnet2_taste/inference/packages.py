@@ -8,6 +8,7 @@ target directory, and links, are refused.
 import inspect
 import stat
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -42,7 +43,9 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
     if fetched.is_dir():
         return directory_files(fetched)
     check_archive(fetched)
-    return downloader.download_and_unpack(str(model))
+    with warnings.catch_warnings():  # an archive of this machine is meant to be used
+        warnings.filterwarnings("ignore", "Expanding a local model", UserWarning)
+        return downloader.download_and_unpack(str(model))
 
 
 def directory_files(root: Path) -> dict[str, str]:
