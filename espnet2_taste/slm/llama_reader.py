@@ -18,6 +18,7 @@ features of a head.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -152,19 +153,19 @@ class LlamaLayer:
         )
 
 
-def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
     """Divide by the root mean square and scale; in fewer calls than the library's.
 
     Args:
         x: (rows, H), float32.
         weight: (H,).
-        eps: Added to the mean square.
+        eps: Added to the mean square; a tensor, for numbers cost a conversion a call.
 
     Returns:
         (rows, H).
     """
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    mean_square = (length * length).div_(x.size(-1)).add_(eps)
+    mean_square = torch.addcmul(eps, length, length, value=1.0 / x.size(-1))
     return (x * mean_square.rsqrt_()).mul_(weight)
 
 
@@ -188,10 +189,11 @@ class LlamaStack:
         self.kv_heads = attention.k_proj.out_features // self.head_size
         self.layers = [LlamaLayer.of(layer) for layer in model.layers]
         self.norm = model.norm.weight.data
-        self.eps = model.norm.variance_epsilon
         self.rotary = model.rotary_emb
-        plain = self.norm.dtype == torch.float32 and not self.norm.is_cuda
-        self.normalize = rms_norm if plain else fused_rms_norm
+        eps = model.norm.variance_epsilon
+        self.normalize = partial(fused_rms_norm, eps=eps)
+        if self.norm.dtype == torch.float32 and not self.norm.is_cuda:
+            self.normalize = partial(rms_norm, eps=torch.tensor(eps))
 
     def angles(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rotations of positions 0 .. count - 1.
@@ -239,18 +241,18 @@ class LlamaStack:
         """
         (cos, sin), half = rotation, self.head_size // 2
         shape = (x.size(0), -1, self.head_size)
-        normalize, eps, states = self.normalize, self.eps, []
+        normalize, states = self.normalize, []
         sizes = (self.heads, 2 * self.kv_heads)
         for index, layer in enumerate(self.layers):
             states.append(x)
-            heads = layer.qkv(normalize(x, layer.attention_norm, eps)).view(shape)
+            heads = layer.qkv(normalize(x, layer.attention_norm)).view(shape)
             turned = torch.addcmul(heads * cos, heads.roll(half, -1), sin)
             context = attend(index, *turned.split_with_sizes(sizes, dim=1))
             x = layer.out.add(context, x)
-            both = layer.gate_up(normalize(x, layer.feed_forward_norm, eps))
+            both = layer.gate_up(normalize(x, layer.feed_forward_norm))
             gate, up = both.chunk(2, dim=-1)
             x = layer.down.add(layer.activation(gate) * up, x)
-        return [*states, normalize(x, self.norm, eps)]
+        return [*states, normalize(x, self.norm)]
 
 
 class LlamaReader(AbsRowReader):
