@@ -64,6 +64,7 @@ def run_job(
     """
     from tqdm import tqdm
 
+    output = output.absolute()  # so that the tables are good in any directory
     parts = [names[i : i + part_size] for i in range(0, len(names), part_size)]
     _claim(output, {**job.switches, "names": _digest(names), "part_size": part_size})
     folders = [output / "parts" / f"{index:05d}" for index in range(len(parts))]
