@@ -6,6 +6,7 @@ Enters: sizes and a device; models are random. Leaves: a table on the screen and
 """
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ _EXAMPLE = """examples:
   python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
 """
 MODULE = "espnet2_taste.bin.benchmark"
+
+logger = logging.getLogger("benchmark")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -79,6 +82,7 @@ class Bench:
         speed = {"plain": amount / plain.seconds, "one": amount / one.seconds}
         speed["batch"] = amount * self.args.batch_size / batch.seconds
         ways = {"plain": plain, "one": one, "batch": batch}
+        logger.info("%s: plain %.1f s, one %.1f s", task, plain.seconds, one.seconds)
         return {
             "task": task,
             "per_second": speed,
@@ -237,8 +241,6 @@ def main(cmd=None) -> None:
     args = get_parser().parse_args(cmd)
     # Threads that wait for others must not spin: on a busy machine that costs minutes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
-    import logging
-
     logging.basicConfig(level=args.log_level)
     try:
         run(args, cmd)
