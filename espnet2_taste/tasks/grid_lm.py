@@ -7,7 +7,8 @@ hold what was trained.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
@@ -145,6 +146,20 @@ def add_inventory_arguments(group) -> None:
     add("--style_rate", type=float, default=1.0, help="Style tokens a second")
     add("--num_codes", type=int, default=0, help="Codes of a word (word_codes)")
     add("--code_codebooks", type=int, default=0, help="Codebooks of a word's code")
+
+
+def complete_options(given: Mapping[str, Any]) -> argparse.Namespace:
+    """Add what a YAML leaves to the defaults.
+
+    Args:
+        given: Options of a YAML.
+
+    Returns:
+        All options; those of a part are only the given ones.
+    """
+    parts = {f"{choices.name}_conf": {} for choices in GridLMTask.class_choices_list}
+    defaults = GridLMTask.get_default_config()
+    return argparse.Namespace(**{**defaults, **parts, **given})
 
 
 def utterance_options(args: argparse.Namespace) -> UtteranceOptions:

@@ -1,0 +1,111 @@
+"""What a design costs: rows, padding, arithmetic.
+
+Enters: a layout and utterances, or numbers of parameters and rows. Leaves: the
+figures that stand beside quality in every table. Pure.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from espnet2_taste.slm.layouts.abs_layout import AbsLayout
+from espnet2_taste.slm.layouts.streams import TEXT
+from espnet2_taste.slm.layouts.utterance import Utterance
+
+
+@dataclass(frozen=True)
+class RowBudget:
+    """Rows of a set under one layout.
+
+    Attributes:
+        utterances: How many.
+        rows: Mean rows of an utterance.
+        rows_per_second: Rows of a second of speech.
+        padding: Share of cells that carry nothing.
+        text_padding: The same of the stream of text alone; nan without one.
+        tail: Mean units that no row holds.
+    """
+
+    utterances: int
+    rows: float
+    rows_per_second: float
+    padding: float
+    text_padding: float
+    tail: float
+
+
+def count_rows(
+    layout: AbsLayout, utterances: Iterable[Utterance], seed: int | None = None
+) -> RowBudget:
+    """Lay a set out and count.
+
+    Args:
+        layout: Of the design.
+        utterances: Of the set, with what the layout needs.
+        seed: Draw what the layout draws in training; None for the form that is scored.
+
+    Returns:
+        Its budget.
+
+    Raises:
+        ValueError: No utterances, or something the layout needs is missing.
+    """
+    rng = None if seed is None else np.random.default_rng(seed)
+    text = [i for i, stream in enumerate(layout.streams) if stream.group == TEXT]
+    rows = cells = padded = text_padded = tail = count = 0
+    seconds = 0.0
+    for utterance in utterances:
+        grid = layout.encode(utterance, rng)
+        count += 1
+        rows += len(grid.ids)
+        cells += grid.padding.size
+        padded += int(grid.padding.sum())
+        text_padded += int(grid.padding[:, text].sum())
+        tail += len(grid.tail)
+        seconds += utterance.seconds
+    if not count:
+        raise ValueError("no utterances to count rows of: give a set that has some")
+    return RowBudget(
+        utterances=count,
+        rows=rows / count,
+        rows_per_second=rows / max(seconds, 1e-9),
+        padding=padded / cells,
+        text_padding=text_padded / rows if text else float("nan"),
+        tail=tail / count,
+    )
+
+
+def training_flops(rows: float, parameters: int, trained: int) -> float:
+    """Arithmetic of training on rows, attention over the past left out.
+
+    Forward and the gradients of activations take two operations a parameter and row
+    each, the gradients of weights two for each weight that trains.
+
+    Args:
+        rows: Rows read in training, padding of batches included if counted.
+        parameters: Parameters a row passes through.
+        trained: Those of them that train.
+
+    Returns:
+        Operations.
+
+    Example:
+        >>> training_flops(10, 100, 100)
+        6000.0
+    """
+    return float(rows) * (4.0 * parameters + 2.0 * trained)
+
+
+def equal_flops_epochs(epochs: float, costs: Sequence[float], reference: int) -> list:
+    """Epochs at which every design has cost what one of them costs.
+
+    Args:
+        epochs: Of the reference.
+        costs: Arithmetic of one epoch of each design.
+        reference: Index of the design that sets the budget.
+
+    Returns:
+        Epochs of each.
+    """
+    return [epochs * costs[reference] / cost for cost in costs]

@@ -1,0 +1,253 @@
+"""Designs from data to speech: preparation, continuation, scores, padding, others."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from espnet2_taste.bin import (
+    external,
+    fit_durations,
+    grid_lm_inference,
+    grid_lm_score,
+    padding_table,
+    prepare_grids,
+)
+from espnet2_taste.data.ctm import read_rows, write_ctm
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.structures import WordTiming
+
+SYSTEMS = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/systems"
+SMALL = ["--num_units", "7"]
+DESIGNS = {
+    "gslm": [],
+    "s3_parallel": [],
+    "spiritlm_expr": ["--num_pitch", "4", "--num_style", "2"],
+    "moshi": ["--grid_head_conf=size=8", "--grid_head_conf=num_heads=2"],
+    "llama_omni": ["--tail_head_conf=ratio=5", "--tail_head_conf=num_heads=2"],
+}
+
+
+def load_tests(*parts):
+    """Another test module, for the experiments that it builds."""
+    path = Path(__file__).parents[1].joinpath(*parts)
+    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_times(folder):
+    """Words that divide the recording evenly."""
+    timings = {}
+    units = read_table(folder / "units")
+    for name, text in read_table(folder / "text").items():
+        words = text.split()
+        step = len(units[name].split()) / 25 / len(words)
+        timings[name] = [WordTiming(w, i * step, step) for i, w in enumerate(words)]
+    write_ctm(folder / "ctm", timings)
+
+
+def write_tones(folder):
+    """Recordings with a pitch, which noise has not."""
+    for index, path in enumerate(read_table(folder / "wav.scp").values()):
+        time = np.arange(soundfile.info(path).frames) / 16000
+        phase = 2 * np.pi * (120 + 40 * index + 60 * time) * time
+        soundfile.write(path, 0.3 * np.sin(phase) + 0.1 * np.sin(2 * phase), 16000)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
+    """A prepared set, a vocoder, durations, a text-only TASTE and a text LM."""
+    from espnet2_taste.tasks.taste import TasteTask
+    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+
+    speech = load_tests("bin", "test_taste_resynthesize.py")
+    root = tmp_path_factory.mktemp("designs")
+    folder = root / "dump" / "test"
+    speech.write_set(folder)
+    write_times(folder)
+    write_tones(folder)
+    tokens = ["--token_list", str(bpe_dir / "tokens.txt")]
+    tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
+    config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
+    config["model_conf"] = {"use_taste": False}
+    speech.write_exp(TasteTask, root / "taste_text_only", config, *tokens)
+    speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
+    load_tests("tasks", "test_taslm.py").write_lm(root / "llm", lm_tokenizer_dir)
+    options = ["--data_dir", str(folder), "--steps", "3", *SMALL]
+    fit_durations.main([*options, "--output_dir", str(root / "durations")])
+    options = ["--dump_dir", str(root / "dump"), "--sets", "test", "--train_set"]
+    options += ["test", "--num_pitch", "4", "--num_style", "2"]
+    prepare_grids.main([*options, "--output_dir", str(root / "expression")])
+    return root
+
+
+def experiment(recipe, design):
+    """An experiment of random weights."""
+    from espnet2_taste.tasks.grid_lm import GridLMTask
+
+    folder = recipe / design
+    if not folder.is_dir():
+        config = yaml.safe_load((SYSTEMS / f"{design}.yaml").read_text())
+        options = ["--tokenizer_path", str(recipe / "llm"), *SMALL, *DESIGNS[design]]
+        if "lm_conf" not in config:
+            options += ["--init_lm", str(recipe / "llm")]
+        write = load_tests("bin", "test_taste_resynthesize.py").write_exp
+        write(GridLMTask, folder, config, *options)
+    return folder
+
+
+def run(recipe, design, output, *options):
+    command = ["--exp", str(experiment(recipe, design)), "--sets", "test"]
+    command += ["--dump_dir", str(recipe / "dump"), "--prompt_words", "2"]
+    command += ["--unit_vocoder_exp", str(recipe / "unit_vocoder")]
+    command += ["--durations", str(recipe / "durations"), "--max_seconds", "0.5"]
+    command += ["--output_dir", str(recipe / output)]
+    grid_lm_inference.main([*command, *options])
+    return recipe / output / "test"
+
+
+def check_parts(recipe, folder):
+    given = read_table(recipe / "dump" / "test" / "text")
+    empty = {row["utt"] for row in read_rows(folder / "empty.tsv")}
+    for name, text in given.items():
+        prompt, own, whole = (
+            read_table(folder / part / "units")[name].split()
+            for part in ("prompt", ".", "full")
+        )
+        assert prompt and whole == prompt + own and (name in empty) == (not own)
+        assert read_table(folder / "prompt" / "text")[name].split() == text.split()[:2]
+        for part in ("prompt", ".", "full"):
+            wav = read_table(folder / part / "wav.scp")[name]
+            assert soundfile.info(wav).frames > 0
+    assert int(read_rows(folder / "speed.tsv")[0]["utterances"]) == len(given)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_designs_continue_and_score(recipe, design):
+    folder = run(recipe, design, f"{design}_run")
+    check_parts(recipe, folder)
+    command = ["--exp", str(recipe / design), "--dump_dir", str(recipe / "dump")]
+    command += ["--sets", "test", "--output_dir", str(recipe / f"{design}_scores")]
+    grid_lm_score.main(command)
+    rows = read_rows(recipe / f"{design}_scores" / "test" / "scores.tsv")
+    assert len(rows) == 3
+    for row in rows:
+        assert float(row["both_sum"]) < 0 and float(row["speech_sum"]) < 0
+        total = float(row["text_sum"]) + float(row["speech_sum"])
+        assert float(row["both_sum"]) == pytest.approx(total)
+
+
+def test_batch_size_changes_nothing_and_the_seed_does(recipe):
+    def units(output, *options):
+        return read_table(run(recipe, "moshi", output, *options) / "units")
+
+    together = units("together")
+    assert together == units("alone", "--batch_size", "1")
+    assert together != units("other", "--seed", "5")
+
+
+def test_the_cascade_needs_no_training(recipe, capsys):
+    command = ["--exp", str(SYSTEMS / "cascade.yaml"), "--lm", str(recipe / "llm")]
+    command += ["--dump_dir", str(recipe / "dump"), "--sets", "test"]
+    command += ["--unit_vocoder_exp", str(recipe / "unit_vocoder")]
+    command += ["--prompt_words", "2", "--max_seconds", "0.5"]
+    command += ["--output_dir", str(recipe / "cascade_run")]
+    with pytest.raises(SystemExit, match="give --taste_exp"):
+        grid_lm_inference.main(command)
+    grid_lm_inference.main([*command, "--taste_exp", str(recipe / "taste_text_only")])
+    folder = recipe / "cascade_run" / "test"
+    check_parts(recipe, folder)
+    assert any(read_table(folder / "text").values())
+    grid_lm_inference.main(command)
+    assert "all sets are done" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_named(recipe):
+    with pytest.raises(SystemExit, match="run fit_durations first"):
+        run(recipe, "gslm", "nothing", "--durations", str(recipe / "nowhere"))
+    with pytest.raises(SystemExit, match="trains its layout 'unit'"):
+        options = ["--exp", str(SYSTEMS / "gslm.yaml"), "--lm", str(recipe / "llm")]
+        run(recipe, "gslm", "nothing", *options)
+    with pytest.raises(SystemExit, match="grid_lm_inference: .* has no word_ctm"):
+        other = recipe / "bare" / "test"
+        other.mkdir(parents=True)
+        (other / "text").write_text("utt1 the dog\n")
+        (other / "units").write_text("utt1 1 2\n")
+        options = ["--dump_dir", str(recipe / "bare"), "--ctm", "word_ctm"]
+        run(recipe, "gslm", "nothing", *options)
+
+
+def test_the_padding_table_has_every_design(recipe, capsys, tmp_path):
+    systems = sorted(str(path) for path in SYSTEMS.glob("*.yaml"))
+    command = ["--data_dir", str(recipe / "dump" / "test"), "--num_units", "7"]
+    command += ["--tokenizer_path", str(recipe / "llm"), "--systems", *systems]
+    padding_table.main([*command, "--output", str(tmp_path / "padding.tsv")])
+    rows = {row["design"]: row for row in read_rows(tmp_path / "padding.tsv")}
+    assert len(rows) == len(systems)  # TASLM instead of external
+    assert "mini_omni" in capsys.readouterr().out
+    taslm, moshi = (float(rows[n]["rows"]) for n in (padding_table.TASLM, "moshi"))
+    mean = np.mean([len(r.split()) for r in read_units(recipe).values()])
+    assert moshi >= mean + 2 and taslm < moshi
+    assert float(rows["moshi"]["epochs_for_one_of_taslm"]) < 1
+    assert float(rows["gslm"]["padding_percent"]) == 0
+
+
+def read_units(recipe):
+    return read_table(recipe / "dump" / "test" / "units")
+
+
+def test_sets_without_units_count_by_their_durations(recipe, tmp_path, capsys):
+    for name in ("text", "ctm"):
+        content = (recipe / "dump" / "test" / name).read_text()
+        (tmp_path / name).write_text(content)
+    command = ["--data_dir", str(tmp_path), "--tokenizer_path", str(recipe / "llm")]
+    command += ["--systems", str(SYSTEMS / "moshi.yaml"), str(SYSTEMS / "gslm.yaml")]
+    with pytest.raises(SystemExit, match="has neither units nor utt2dur"):
+        padding_table.main(command)
+    durations = {n: len(r.split()) / 25 for n, r in read_units(recipe).items()}
+    lines = [f"{name} {seconds}\n" for name, seconds in durations.items()]
+    (tmp_path / "utt2dur").write_text("".join(lines))
+    padding_table.main(command)
+    shown = capsys.readouterr().out
+    assert "needs true units" in shown and "FrameAligned  3" in shown
+
+
+def test_tokens_of_expression_fit_the_recordings(recipe):
+    folder = recipe / "dump" / "test"
+    pitch, style = (read_table(folder / f"{k}_tokens") for k in ("pitch", "style"))
+    for name, path in read_table(folder / "wav.scp").items():
+        seconds = soundfile.info(path).duration
+        tokens = [int(token) for token in pitch[name].split()]
+        assert abs(len(tokens) - 12.5 * seconds) <= 1.5 and max(tokens) < 4
+        assert len(style[name].split()) == int(np.ceil(seconds + 0.01))
+    times = read_table(folder / "word_times")
+    texts = read_table(folder / "text")
+    assert all(len(times[n].split()) == 2 * len(texts[n].split()) for n in texts)
+
+
+def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    soundfile.write(wavs / "utt2.wav", 0.1 * np.ones(24000), 24000)
+    command = ["--wavs", str(wavs), "--dump_dir", str(recipe / "dump"), "--sets"]
+    command += ["test", "--output_dir", str(tmp_path / "out")]
+    external.main(command)
+    assert "1 recordings, 2 missing" in capsys.readouterr().out
+    folder = tmp_path / "out" / "test"
+    info = soundfile.info(read_table(folder / "wav.scp")["utt2"])
+    assert info.samplerate == 16000 and info.frames == 16000
+    missing = [row["utt"] for row in read_rows(folder / "missing.tsv")]
+    assert missing == ["utt1", "utt3"]
+    (tmp_path / "manifest").write_text("utt1 wavs/utt2.wav\n")
+    command[1] = str(tmp_path / "manifest")
+    external.main(command)
+    assert "1 recordings" in capsys.readouterr().out
+    (tmp_path / "none").mkdir()
+    command[1] = str(tmp_path / "none")
+    with pytest.raises(SystemExit, match="expected <utt>.wav"):
+        external.main(command)
