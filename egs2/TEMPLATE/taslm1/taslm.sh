@@ -8,7 +8,7 @@ SECONDS=0
 
 # General
 stage=1                 # first stage to run
-stop_stage=13           # last stage to run (14 packs the models, 15 uploads them)
+stop_stage=13           # last stage to run (14 packs, 15 uploads, 16 trains other designs)
 skip_stages=""          # stages to leave out, e.g. "8 10"
 ngpu=0                  # GPUs per node; 0 is the CPU
 num_nodes=1             # nodes of a training
@@ -61,6 +61,9 @@ taslm_embed_config=conf/train_taslm_embed.yaml
 taslm_token_config=conf/train_taslm_token.yaml
 resynthesis_config=""    # how units are drawn in stages 9 and 10; default: published values
 inference_config=conf/decode_taslm.yaml
+systems="cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_omni moshi llama_omni"
+systems_dir=conf/systems  # their configurations (stage 16)
+systems_ctm=ctm         # word times of all sets; ctm_aligned: those of stage 4
 inference_model=valid.loss.best.pth   # epoch of a model that is used
 
 help_message="Usage: $0 [options]     (see the top of $0 for all options)
@@ -73,7 +76,8 @@ help_message="Usage: $0 [options]     (see the top of $0 for all options)
 Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
   10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack,
-  15 upload (--skip_upload_hf false --hf_repo user/name)
+  15 upload (--skip_upload_hf false --hf_repo user/name),
+  16 other designs on the same data (--systems \"gslm moshi\")
 Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
 
 scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
@@ -95,7 +99,7 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}   # spinning threads ruin a s
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
 export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
-for part in training data tokenizer slm; do
+for part in training data tokenizer slm systems; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"
 done
@@ -146,4 +150,5 @@ run_stage 12 "TASLM: continuation and likelihoods" stage_12_inference
 run_stage 13 "scores and RESULTS.md" stage_13_results
 run_stage 14 "pack the models" stage_14_pack
 run_stage 15 "upload the models" stage_15_upload
+run_stage 16 "other designs on the same data" stage_16_systems
 log "Finished: ${SECONDS} s"

@@ -1,0 +1,100 @@
+# Sourced by taslm.sh: stage 16, the other designs on the same data, units and vocoder.
+# Each design is a file of conf/systems, an experiment of its own and resumable alone:
+# --systems "gslm moshi". The cascade trains nothing.
+# shellcheck shell=bash disable=SC2154
+
+prepare_systems() {  # word times, pitch and style tokens, durations of units
+    local -a grids=("${sets[@]/#/${raw}/}")
+    begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
+        --outputs "${expdir}/expression" "${grids[@]/%//style_tokens}" || return 0
+    "${python}" -m espnet2_taste.bin.prepare_grids --dump_dir "${raw}" \
+        --train_set "${train_set}" --sets "${sets[*]}" --ctm "${systems_ctm}" \
+        --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
+    finish
+}
+
+train_durations() {
+    begin unit_durations --after units --values "${seed}" \
+        --outputs "${expdir}/unit_durations" || return 0
+    "${python}" -m espnet2_taste.bin.fit_durations --data_dir "${raw}/${train_set}" \
+        --valid_dir "${raw}/${valid_set}" --output_dir "${expdir}/unit_durations" \
+        --num_units "$(units_value num_units)" --seed "${seed}"
+    finish
+}
+
+units_value() {  # <name>: from the configuration of the units
+    awk -v name="$1:" '$1 == name { print $2 }' "${expdir}/units/config.yaml"
+}
+
+train_system() {  # <name>
+    local name=$1
+    local config=${systems_dir}/$1.yaml
+    local -a data backbone=(text_lm) init=()
+    [ -z "${lm}" ] || backbone=()
+    begin "${name}" --after grids "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
+    set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
+        "word_times text_float ${raw}/SET/word_times" \
+        "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
+    write_shapes "${expdir}/systems_stats" units
+    grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
+    train_model espnet2_taste.bin.grid_lm_train "${expdir}/${name}" "${data[@]}" \
+        --config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}" \
+        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)"
+    need "${expdir}/${name}/${inference_model}"
+    finish
+}
+
+continue_system() {  # <name> <after> <options>: spoken continuations of prompts
+    local name=$1 after=$2
+    shift 2
+    in_sets "${expdir}/${name}/continuation" speed.tsv "${prompts[@]}"
+    begin "continuation_${name}" --after "${after}" unit_durations unit_vocoder \
+        --values "${seed}" --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.grid_lm_inference "$@" --dump_dir "${raw}" \
+        --sets "${prompts[*]}" --ctm "${systems_ctm}" --seed "${seed}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --ngpu "${infer_gpu}" \
+        --output_dir "${expdir}/${name}/continuation"
+    finish
+}
+
+score_system() {  # <name>: likelihoods of the utterances of the test and pair sets
+    local name=$1
+    local -a scored
+    read -r -a scored <<<"${test_sets} ${pair_sets}"
+    in_sets "${expdir}/${name}/likelihood" scores.tsv "${scored[@]}"
+    begin "likelihood_${name}" --after "${name}" --scope "${scored[@]}" \
+        --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.grid_lm_score --exp "${expdir}/${name}" \
+        --dump_dir "${raw}" --sets "${scored[*]}" --ctm "${systems_ctm}" \
+        --output_dir "${expdir}/${name}/likelihood" --ngpu "${infer_gpu}"
+    finish
+}
+
+run_system() {  # <name>
+    if [ "$1" = cascade ]; then
+        continue_system cascade "$(basename "${text_only_exp}")" --lm "${llm}" \
+            --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}"
+        return
+    fi
+    train_system "$1"
+    continue_system "$1" "$1" --exp "${expdir}/$1" --durations "${expdir}/unit_durations"
+    score_system "$1"
+}
+
+stage_16_systems() {
+    local -a names
+    local text_only_exp=${expdir}/taste_text_only
+    read -r -a names <<<"${systems}"
+    prepare_systems
+    train_durations
+    "${python}" -m espnet2_taste.bin.padding_table --data_dir "${raw}/${train_set}" \
+        --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
+        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
+        --output "${expdir}/padding.tsv"
+    side_by_side run_system "${names[@]}"
+    "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
+        --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
+        --utterances "$(wc -l <"${raw}/${train_set}/text")" \
+        --output "${expdir}/budgets.tsv"
+}
