@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.inference.editing import copy_words, scale_words, swap_words
@@ -16,6 +16,7 @@ def utterance(rows, start=0):
     return WordCodes(tuple(f"w{index}" for index in range(rows)), codes)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_swap_equals_a_loop_and_is_its_own_inverse(count, data):
     first, second = utterance(count), utterance(count, 100)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.align.ctc_aligner import CtcAligner
@@ -16,19 +16,25 @@ from espnet2_taste.inference.long_audio import (
 )
 from espnet2_taste.structures import WordCodes, WordTiming
 
+PATIENT = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
 
 @st.composite
 def timed_words(draw):
     """Words in order with gaps from nothing to long silences, and the duration."""
-    gaps = draw(st.lists(st.floats(0.0, 4.0), min_size=1, max_size=30))
+    pair = st.tuples(st.floats(0.0, 4.0), st.floats(0.05, 1.5))
     now, words = 0.0, []
-    for index, gap in enumerate(gaps):
-        length = draw(st.floats(0.05, 1.5))
+    for index, (gap, length) in enumerate(
+        draw(st.lists(pair, min_size=1, max_size=20))
+    ):
         words.append(WordTiming(f"w{index}", now + gap, length))
         now += gap + length
     return words, now + draw(st.floats(0.0, 4.0))
 
 
+@PATIENT
 @given(timed_words(), st.floats(2.6, 12.0))
 def test_every_word_is_in_one_piece_that_fits(case, window):
     words, duration = case
@@ -37,13 +43,14 @@ def test_every_word_is_in_one_piece_that_fits(case, window):
     assert covered == list(range(len(words)))
     for piece in pieces:
         assert piece.last > piece.first
-        assert 0 <= piece.begin <= words[piece.first].start
-        assert words[piece.last - 1].end <= piece.end <= duration + 1e-9
+        assert 0 <= piece.begin <= words[piece.first].start + 1e-9
+        assert words[piece.last - 1].end - 1e-9 <= piece.end <= duration + 1e-9
         assert piece.end - piece.begin <= window + 1e-9
     for left, right in zip(pieces, pieces[1:]):
         assert left.end <= right.begin + 1e-9
 
 
+@PATIENT
 @given(timed_words(), st.floats(2.6, 12.0))
 def test_joined_pieces_are_the_utterance(case, window):
     words, duration = case
@@ -73,7 +80,7 @@ def test_a_word_longer_than_the_window_is_named():
         cut_at_words([WordTiming("a", 0, 1), WordTiming("b", 1, 7)], 8.0, 5.0)
 
 
-@settings(max_examples=30)
+@PATIENT
 @given(st.integers(1, 60_000), st.floats(0.3, 3.0), st.integers(0, 5))
 def test_quiet_cuts_cover_the_audio(samples, window, seed):
     speech = np.random.default_rng(seed).standard_normal(samples)
