@@ -141,8 +141,7 @@ run_stage 3 "words and both tokenizers" stage_3_text
 run_stage 4 "speech encoder and word times" stage_4_encoder
 run_stage 5 "speech units and speaker embeddings" stage_5_units
 run_stage 6 "TASTE: collect statistics" stage_6_taste_stats
-run_stage 7 "TASTE: train" stage_7_taste_train
-run_stage 8 "unit vocoder: train" stage_8_vocoder
+run_stages_7_and_8      # both need stage 5 and neither needs the other
 run_stage 9 "tokenize all sets, resynthesize the evaluation sets" stage_9_tokenize
 run_stage 10 "score the tokenizer, swap tokens" stage_10_score
 run_stage 11 "TASLM: train" stage_11_taslm

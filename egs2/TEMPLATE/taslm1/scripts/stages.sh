@@ -102,12 +102,14 @@ finish() {
     mv "${step_stamp}.begun" "${step_stamp}.done"
 }
 
+asked_for() {  # <number>: whether the options want this stage
+    [ "$1" -ge "${stage}" ] && [ "$1" -le "${stop_stage}" ] &&
+        [[ " ${skip_stages} " != *" $1 "* ]]
+}
+
 run_stage() {  # <number> <title> <function>: run it if it was asked for
     local number=$1 title=$2 function=$3 start=${SECONDS}
-    if [ "${number}" -lt "${stage}" ] || [ "${number}" -gt "${stop_stage}" ] ||
-        [[ " ${skip_stages} " == *" ${number} "* ]]; then
-        return 0
-    fi
+    asked_for "${number}" || return 0
     current_stage=${number}
     log "Stage ${number}: ${title}"
     "${function}"

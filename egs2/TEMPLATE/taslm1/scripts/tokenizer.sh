@@ -64,6 +64,20 @@ stage_8_vocoder() {
     finish
 }
 
+run_stages_7_and_8() {
+    local -a wanted=()
+    if asked_for 7; then
+        wanted+=("run_stage 7 'TASTE: train' stage_7_taste_train")
+    fi
+    if asked_for 8; then
+        wanted+=("run_stage 8 'unit vocoder: train' stage_8_vocoder")
+    fi
+    [ "${#wanted[@]}" -gt 0 ] || return 0
+    current_stage="7 or 8"
+    side_by_side eval "${wanted[@]}"
+    current_stage=""
+}
+
 tokenize_sets() {
     in_sets "${taste_exp}/codes" codes.scp "${sets[@]}"
     begin codes --after "$(basename "${taste_exp}")" --scope "${sets[@]}" \
