@@ -26,7 +26,8 @@ class BoundaryRule:
 
     Attributes:
         offset: Seconds added to token times: where in its receptive field the
-            encoder places a frame.
+            encoder places a frame. Offset and split were chosen on the dev set of
+            mini_espeak (r of durations with the truth .90; .88 with 0.01 and 0.5).
         split: Share of the gap between two words that goes to the earlier one.
         silence_db: A hop is silent this far below the loud part of the recording.
         min_pause: Shortest silence, in seconds, that separates two words. Closures
@@ -35,8 +36,8 @@ class BoundaryRule:
             the truth fell from .95 to .91 at 0.04 s and 35 dB).
     """
 
-    offset: float = 0.01
-    split: float = 0.5
+    offset: float = 0.05
+    split: float = 0.3
     silence_db: float = 40.0
     min_pause: float = 0.15
 
