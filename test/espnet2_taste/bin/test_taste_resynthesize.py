@@ -150,7 +150,8 @@ def test_codes_of_a_batch_are_those_of_each_utterance(recipe):
 
 
 def test_text_only_and_greedy(recipe):
-    options = ["--taste_exp", str(recipe / "taste_text_only"), "--unit_temperature", "0"]
+    options = ["--taste_exp", str(recipe / "taste_text_only")]
+    options += ["--unit_temperature", "0"]
     first = read_units(run(recipe, "greedy", *options, "--max_unit_ratio", "3"))
     options += ["--max_unit_ratio", "3", "--seed", "9"]
     assert first == read_units(run(recipe, "greedy_again", *options))
