@@ -307,8 +307,24 @@ class TaslmGenerator:
             rows = torch.arange(len(dues), device=device)
             waiting = batch.pending[rows, index.to(device)]
             codes = torch.where(early[:, None], waiting, codes)
+        speech = self._hear(batch, codes, dues)  # (B, D)
+        text = taslm.backbone.embed(trace.text)  # (B, H)
+        hears = [step.hears_text for step in trace.steps]
+        if not all(hears):
+            hears = torch.tensor(hears, device=device)
+            text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
+        return taslm.fuse(text, speech)
+
+    def _hear(
+        self, batch: DecodingBatch, codes: torch.Tensor, dues: Sequence[int | None]
+    ) -> torch.Tensor:
+        """Vectors of new words, or of those that go on; (B, Q) -> (B, D)."""
+        taslm, device = self.taslm, codes.device
         arrives = (codes != IGNORE).any(dim=-1)
         new = taslm.code_embedding.embed(codes, taslm.quantizer)  # (B, D)
+        if arrives.all():
+            batch.heard, batch.vectors, batch.spoken = new, new, arrives
+            return new
         held = taslm.code_embedding.hold(batch.vectors)
         held = torch.where(batch.spoken[:, None], held, taslm.code_embedding.pad)
         if self.rules.reference_compat:  # repeats what training never repeats
@@ -318,7 +334,4 @@ class TaslmGenerator:
         batch.heard = speech
         batch.vectors = torch.where(arrives[:, None], new, batch.vectors)
         batch.spoken = batch.spoken | arrives
-        hears = torch.tensor([step.hears_text for step in trace.steps], device=device)
-        text = taslm.backbone.embed(trace.text)  # (B, H)
-        text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
-        return taslm.fuse(text, speech)
+        return speech

@@ -24,7 +24,9 @@ def same_on_ranks(x: torch.Tensor) -> torch.Tensor:
 def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Index of the nearest vector: (..., C), (K, C) -> (...,)."""
     squares = vectors.square().sum(-1)  # (K,)
-    return (squares - 2.0 * x @ vectors.T).argmin(dim=-1)
+    flat = x.reshape(-1, x.size(-1))
+    distances = torch.addmm(squares, flat, vectors.T, alpha=-2.0)
+    return distances.argmin(dim=-1).view(x.shape[:-1])
 
 
 class CodebookQuantizer(AbsQuantizer):
@@ -76,11 +78,9 @@ class CodebookQuantizer(AbsQuantizer):
 
     def code_vectors(self, codes: torch.Tensor) -> torch.Tensor:
         """Vectors of each codebook: (..., Q') -> (..., Q', C), zero where -1."""
-        parts = [
-            table[index.clamp(min=0)] * (index >= 0).unsqueeze(-1)
-            for table, index in zip(self.tables(), codes.unbind(-1))
-        ]
-        return torch.stack(parts, dim=-2)
+        rows = codes.clamp(min=0).unbind(-1)
+        parts = [table[index] for table, index in zip(self.tables(), rows)]
+        return torch.stack(parts, dim=-2) * (codes >= 0).unsqueeze(-1)
 
     def latent(self, codes: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.latent``; fewer than Q leading codes are allowed."""
