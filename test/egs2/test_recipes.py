@@ -70,7 +70,7 @@ PROGRESS = {  # step of the recipe -> the first of its traces: it is in the midd
         for work in ("continuation", "likelihood")
     },
 }
-KILLED = ["asr", "codes", "taslm_token"]
+KILLED = ["asr", "taslm_token"]
 if os.environ.get("TASTE_KILL") == "all":
     KILLED = list(PROGRESS)
 
