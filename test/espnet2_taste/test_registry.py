@@ -24,6 +24,7 @@ from registry_rows import (
     Units,
     Vocoder,
 )
+from tiny_models import tiny_hifigan
 
 import espnet2_taste
 from espnet2_taste.text.preparation import TextRules
@@ -56,27 +57,7 @@ MEL = dict(
         unit_size=8, unit_layers=1, frame_size=8, pitch_layers=1, frame_layers=1
     ),
 )
-GAN = dict(
-    num_units=7,
-    spembs_size=3,
-    embed_size=8,
-    segment_units=6,
-    hifigan_conf=dict(
-        channels=8,
-        upsample_scales=[10, 8, 8],
-        upsample_kernel_sizes=[20, 16, 16],
-        resblock_kernel_sizes=[3],
-        resblock_dilations=[[1]],
-    ),
-    discriminator_conf=dict(
-        scales=1,
-        scale_discriminator_params=dict(
-            channels=8, max_downsample_channels=8, max_groups=2, downsample_scales=[4]
-        ),
-        periods=[2],
-        period_discriminator_params=dict(channels=4, max_downsample_channels=8),
-    ),
-)
+GAN = tiny_hifigan(num_units=7, spembs_size=3)
 
 
 WHISPER = dict(

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from tiny_models import tiny_hifigan
 
 from espnet2_taste.bin import extract_pitch, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import (
@@ -167,27 +168,7 @@ FLOW = dict(
         decoder_conf=dict(num_steps=1),
     ),
 )
-GAN = dict(
-    num_units=12,
-    spembs_size=4,
-    embed_size=8,
-    segment_units=6,
-    hifigan_conf=dict(
-        channels=8,
-        upsample_scales=[10, 8, 8],
-        upsample_kernel_sizes=[20, 16, 16],
-        resblock_kernel_sizes=[3],
-        resblock_dilations=[[1]],
-    ),
-    discriminator_conf=dict(
-        scales=1,
-        scale_discriminator_params=dict(
-            channels=8, max_downsample_channels=8, max_groups=2, downsample_scales=[4]
-        ),
-        periods=[2],
-        period_discriminator_params=dict(channels=4, max_downsample_channels=8),
-    ),
-)
+GAN = tiny_hifigan(num_units=12, spembs_size=4)
 FLOW_CHOICES = dict(
     flow=dict(renderer_conf=dict(num_iters=1)),
     flow_hift=dict(hift_conf=dict(base_channels=8, f0_channels=4)),

@@ -2,32 +2,12 @@
 
 import pytest
 import torch
+from tiny_models import tiny_hifigan
 
 from espnet2_taste.vocoder.gan_vocoder import UnitsWithSpeech
 from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN, samples_per_unit
 
-TINY = dict(
-    num_units=12,
-    spembs_size=4,
-    embed_size=8,
-    segment_units=6,
-    unit_offset=0.02,
-    hifigan_conf=dict(
-        channels=32,
-        upsample_scales=[10, 8, 8],
-        upsample_kernel_sizes=[20, 16, 16],
-        resblock_kernel_sizes=[3],
-        resblock_dilations=[[1]],
-    ),
-    discriminator_conf=dict(
-        scales=1,
-        scale_discriminator_params=dict(
-            channels=8, max_downsample_channels=8, max_groups=2, downsample_scales=[4]
-        ),
-        periods=[2],
-        period_discriminator_params=dict(channels=4, max_downsample_channels=8),
-    ),
-)
+TINY = tiny_hifigan(32, num_units=12, spembs_size=4, unit_offset=0.02)
 
 
 @pytest.fixture(scope="module")
