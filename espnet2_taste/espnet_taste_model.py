@@ -19,14 +19,13 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
-from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.speech_decoder.unit_decoder import GUIDED_HEAD, UnitDecoder
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
 
 IGNORE = -1
-GUIDED_HEAD = 0  # of each block of the unit language model; the others are free
 
 
 def unit_changes(targets: torch.Tensor) -> torch.Tensor:

@@ -134,9 +134,13 @@ def prompt_rates(folder: Path) -> dict[str, float]:
 def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     """How the tempo of continuations follows their prompts.
 
+    A continuation is timed where it is heard, behind its prompt: the decoder speaks
+    both in one breath, and few utterances of a corpus begin in mid-sentence.
+
     Args:
         prompts: Set of the prompts.
-        continuation: Folder with ``wav.scp`` and ``text`` of the continuations alone.
+        continuation: Folder with the ``text`` of the continuations alone, and ``full``
+            with ``wav.scp`` and ``text`` of prompts and continuations together.
         aligner: Function that gives the aligner.
 
     Returns:
@@ -145,10 +149,15 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     Raises:
         ValueError: A file is missing.
     """
-    texts = {k: v for k, v in read_table(continuation / "text").items() if v}
-    aligned, _ = align_rendition(continuation, texts, aligner)
+    added = {k: len(v.split()) for k, v in read_table(continuation / "text").items()}
+    spoken = read_table(continuation / "full" / "text")
+    texts = {name: text for name, text in spoken.items() if added.get(name)}
+    aligned, _ = align_rendition(continuation / "full", texts, aligner)
     first = prompt_rates(prompts)
-    second = {name: speaking_rate(words) for name, words in aligned.timings.items()}
+    second = {
+        name: speaking_rate(words[-added[name] :])
+        for name, words in aligned.timings.items()
+    }
     names = sorted(first)
     missing = float("nan")
     result = follow_rates(

@@ -35,6 +35,7 @@ from espnet2_taste.inference.results import (
     check_tokens,
     utterance_names,
 )
+from espnet2_taste.speech_decoder.reading_window import ReadingWindow
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch, UnitGenerator, speak
 from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
 from espnet2_taste.structures import WordCodes, WordTiming
@@ -55,6 +56,8 @@ class UnitSampling:
         min_unit_ratio: Fewest units a text position.
         max_unit_ratio: Most units a text position.
         seed: With the utterance's name, all the randomness.
+        read_ahead: Words after the one being said that a guided head may look at, for
+            models trained with ``alignment_weight``; 0 leaves it free.
     """
 
     top_k: int = 25
@@ -62,6 +65,7 @@ class UnitSampling:
     min_unit_ratio: float = 2.0
     max_unit_ratio: float = 20.0
     seed: int = 0
+    read_ahead: int = 0
 
     def generator(self, encoder: TasteEncoder) -> UnitGenerator:
         """The generator of these options."""
@@ -70,6 +74,7 @@ class UnitSampling:
             unit_sampler(self.top_k, self.temperature),
             LengthRule(self.min_unit_ratio, self.max_unit_ratio),
             self.seed,
+            ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
         )
 
 

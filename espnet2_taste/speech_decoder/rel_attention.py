@@ -82,6 +82,25 @@ def visible_keys(valid: torch.Tensor, queries: int, causal: bool) -> torch.Tenso
     return (visible | (distance == 0)).unsqueeze(1)
 
 
+def hide_from_head(
+    visible: torch.Tensor, hidden: torch.Tensor, head: int, heads: int
+) -> torch.Tensor:
+    """Hide some of the first keys from one head, for all queries.
+
+    Args:
+        visible: (B, 1, T, K).
+        hidden: True at the keys to hide, (B, P), P <= K.
+        head: Which head.
+        heads: H.
+
+    Returns:
+        (B, H, T, K).
+    """
+    visible = visible.expand(-1, heads, -1, -1).clone()
+    visible[:, head, :, : hidden.size(1)] &= ~hidden.unsqueeze(1)
+    return visible
+
+
 class RelPositionAttention(nn.Module):
     """Multi-head attention with relative positions (Dai et al., Transformer-XL).
 
@@ -137,7 +156,7 @@ class RelPositionAttention(nn.Module):
             keys: (B, H, K, E).
             values: (B, H, K, E).
             distances: Projected encodings of K - 1, K - 2, ..., (H, R, E).
-            visible: (B, 1, T, K) or broadcastable.
+            visible: (B, 1, T, K), or (B, H, T, K) when heads see different keys.
 
         Returns:
             (B, T, D).
@@ -175,6 +194,7 @@ class RelPositionAttention(nn.Module):
         """
         query = self._split(self.linear_q(x))[:, head : head + 1]  # (B, 1, T, E)
         own = slice(head, head + 1)
+        visible = visible[:, own] if visible.size(1) > 1 else visible
         bias = self._bias(query, distances[own], visible, keys.size(2), own)
         content = (query + self.pos_bias_u[own].unsqueeze(1)) @ keys[:, own].mT
         scores = content / math.sqrt(query.size(-1)) + bias

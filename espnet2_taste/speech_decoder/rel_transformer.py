@@ -23,6 +23,7 @@ from torch.nn import functional
 from espnet2_taste.speech_decoder.rel_attention import (
     RelPositionAttention,
     distance_encoding,
+    hide_from_head,
     visible_keys,
 )
 
@@ -247,6 +248,7 @@ class RelTransformer(nn.Module):
     ):
         super().__init__()
         self.output_size = output_size
+        self.heads = attention_heads
         self.causal = causal
         self.embed = InputLayer(input_size, output_size, dropout_rate, input_activation)
         self.dropout = nn.Dropout(dropout_rate)
@@ -291,13 +293,14 @@ class RelTransformer(nn.Module):
 
     @contextmanager
     def watched(self, head: int) -> Iterator[list[torch.Tensor]]:
-        """Keep the attention of one head of every block while ``forward`` runs.
+        """Keep the attention of one head of every block.
 
         Args:
             head: Which one.
 
         Yields:
-            A list that each call of ``forward`` extends by one (B, T, T) a block.
+            A list that each call of ``forward`` extends by one (B, T, T) a block, and
+            each call of ``extend`` by one (B, T, K).
         """
         maps: list[torch.Tensor] = []
 
@@ -346,6 +349,7 @@ class RelTransformer(nn.Module):
         x: torch.Tensor,
         cache: StackCache,
         mask: torch.Tensor | None = None,
+        hidden: tuple[int, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Encode further positions; the same result as ``forward`` on everything.
 
@@ -353,6 +357,7 @@ class RelTransformer(nn.Module):
             x: New positions, (B, T, D_in).
             cache: From ``start_cache``; written in place.
             mask: True at real positions among the new ones, (B, T); None for all.
+            hidden: A head, and what it may not see of the first P positions, (B, P).
 
         Returns:
             (B, T, D).
@@ -363,6 +368,8 @@ class RelTransformer(nn.Module):
         cache.valid[:, start:total] = True if mask is None else mask
         cache.length = total
         visible = visible_keys(cache.valid[:, :total], x.size(1), causal=True)
+        if hidden is not None:
+            visible = hide_from_head(visible, hidden[1], hidden[0], self.heads)
         x = self.dropout(self.embed(x))
         for block, layer in zip(self.encoders, cache.layers):
             x = block.extend(x, layer, start, visible)

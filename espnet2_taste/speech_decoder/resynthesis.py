@@ -18,6 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.speech_decoder.reading_window import ReadingWindow
 from espnet2_taste.speech_decoder.unit_sampling import (
     AbsUnitSampler,
     LengthRule,
@@ -126,12 +127,14 @@ class UnitGenerator:
         sampler: Chooses the next unit.
         length_rule: Fewest and most units.
         seed: With its name, all an utterance's randomness depends on.
+        window: Keeps the decoder near the word it says; None leaves it free.
     """
 
     encoder: TasteEncoder
     sampler: AbsUnitSampler = field(default_factory=TopKSampler)
     length_rule: LengthRule = field(default_factory=LengthRule)
     seed: int = 0
+    window: ReadingWindow | None = None
 
     def __call__(
         self,
@@ -151,7 +154,11 @@ class UnitGenerator:
         Returns:
             Units of each utterance, (U,) int64.
         """
-        return self.encoder.model.unit_decoder.generate(
+        decoder = self.encoder.model.unit_decoder
+        place = None
+        if self.window is not None:
+            place = decoder.start_reading(self.window, ids.word_ids, ids.lengths)
+        return decoder.generate(
             ids.text,
             ids.lengths,
             taste,
@@ -159,6 +166,7 @@ class UnitGenerator:
             sampler=self.sampler,
             noise=UtteranceNoise.from_ids(names, self.seed),
             length_rule=self.length_rule,
+            place=place,
         )
 
     @torch.no_grad()

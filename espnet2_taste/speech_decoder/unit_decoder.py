@@ -21,7 +21,8 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.speech_decoder.fusion import AbsFusion
-from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
+from espnet2_taste.speech_decoder.reading_window import ReadingPlace, ReadingWindow
+from espnet2_taste.speech_decoder.rel_transformer import RelTransformer, StackCache
 from espnet2_taste.speech_decoder.unit_sampling import (
     AbsUnitSampler,
     LengthRule,
@@ -29,6 +30,7 @@ from espnet2_taste.speech_decoder.unit_sampling import (
 )
 
 START, TASK = 0, 1
+GUIDED_HEAD = 0  # of each block of the language model; the others are always free
 CONDITION_EXTRA = 3  # start, speaker, task
 
 
@@ -250,6 +252,7 @@ class UnitDecoder(nn.Module):
         sampler: AbsUnitSampler,
         noise: UtteranceNoise,
         length_rule: LengthRule | None = None,
+        place: ReadingPlace | None = None,
     ) -> list[torch.Tensor]:
         """Generate the units of a batch with cached keys and values.
 
@@ -261,6 +264,8 @@ class UnitDecoder(nn.Module):
             sampler: Chooses the next unit.
             noise: Random streams of the B utterances.
             length_rule: Fewest and most units; the published ratios by default.
+            place: From ``start_reading``: keeps the guided head near the word being
+                said; there is no end before the last word. None, as published: free.
 
         Returns:
             Units of each utterance without the end, int64 tensors on the CPU.
@@ -274,7 +279,10 @@ class UnitDecoder(nn.Module):
         writer = UnitWriter(text.size(0))
         for step in range(int(most.max())):
             log_probs = self.llm_decoder(hidden).log_softmax(-1)
-            units = sampler(log_probs, step >= fewest[rows], noise)
+            may_end = step >= fewest[rows]
+            if place is not None:
+                may_end = may_end & place.finished()
+            units = sampler(log_probs, may_end, noise)
             going = (units != self.end) & (step < most[rows])
             writer.write(rows, units, going)
             if not going.all():
@@ -284,8 +292,43 @@ class UnitDecoder(nn.Module):
                 rows, units = rows[kept], units[kept]
                 cache.select(kept)
                 noise.select(kept)
-            hidden = self.llm.extend(self._embed_units(units.unsqueeze(1)), cache)[:, 0]
+                if place is not None:
+                    place.select(kept)
+            hidden = self._read(self._embed_units(units.unsqueeze(1)), cache, place)
         return writer.utterances()
+
+    def start_reading(
+        self, window: ReadingWindow, word_ids: torch.Tensor, text_lengths: torch.Tensor
+    ) -> ReadingPlace:
+        """The place of a batch before its first unit.
+
+        Args:
+            window: How far the guided head may look.
+            word_ids: Word of each token, -1 at padding, (B, N).
+            text_lengths: (B,).
+
+        Returns:
+            The place, in positions of the condition.
+        """
+        tokens = word_ids.size(1)
+        source = torch.arange(tokens, device=word_ids.device)
+        source = source - (tokens - text_lengths).unsqueeze(1)  # (B, N)
+        words = word_ids.gather(1, source.clamp(min=0)).masked_fill(source < 0, -1)
+        # Padding stands before start and speaker, so tokens keep their last columns.
+        return ReadingPlace(window, functional.pad(words, (2, 1), value=-1))
+
+    def _read(
+        self, embeds: torch.Tensor, cache: StackCache, place: ReadingPlace | None
+    ) -> torch.Tensor:
+        """State after one more unit (B, 1, D), near the place if there is one, (B, D)."""
+        if place is None:
+            return self.llm.extend(embeds, cache)[:, 0]
+        hidden = (GUIDED_HEAD, ~place.visible())
+        with self.llm.watched(GUIDED_HEAD) as maps:
+            state = self.llm.extend(embeds, cache, hidden=hidden)[:, 0]
+        attention = torch.stack(list(maps)).mean(0)[:, 0]  # (B, K)
+        place.advance(attention[:, : place.words.size(1)])
+        return state
 
     def _fuse(
         self, text: torch.Tensor, mask: torch.Tensor, taste: torch.Tensor | None

@@ -16,7 +16,7 @@ nj=2                    # processes of CPU work on lists of utterances
 parallel=""             # trainings or inferences at once where none needs another;
                         # default: 1 with GPUs, else 2, which share the CPU threads
 num_workers=1           # data loading processes of a training
-num_threads=""          # CPU threads of a process; default: all cores
+num_threads=""          # CPU threads of a process; default: all cores that are idle
 python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
 cmd_backend=local       # local or slurm, see cmd.sh
 dumpdir=dump            # formatted audio, text, units
@@ -26,6 +26,7 @@ seed=0                  # of models and of sampling
 # Data
 train_set=train
 valid_set=valid
+slm_train_set=""        # the spoken language models' training set; default: train_set
 test_sets="test"        # evaluated in stages 10 and 13
 swap_sets=""            # two sets of the same texts, read slow and fast
 prompt_sets=""          # sets whose beginnings are continued; default: test_sets
@@ -91,9 +92,8 @@ log "$0 $*"
 . ./path.sh
 # shellcheck source-path=SCRIPTDIR source=cmd.sh
 . ./cmd.sh
-export OMP_NUM_THREADS=${num_threads:-$(nproc)}
+export OMP_NUM_THREADS=${num_threads:-$(idle_cores)}
 parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}   # spinning threads ruin a shared CPU
 # Large tensors are allocated anew in every step: keeping their memory saves the kernel
 # a sixth of the time of a training on the CPU.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
@@ -113,8 +113,14 @@ token_dir=data/token_list/bpe
 read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
 read -r -a prompts <<<"${prompt_sets:-${test_sets}}"
 sets=()                 # all of them, each once
-for name in ${train_set} ${valid_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
+slm_train_set=${slm_train_set:-${train_set}}
+for name in ${train_set} ${valid_set} ${slm_train_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
     [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
+done
+unit_sets=()            # text and codes are all that a TASLM learns from
+for name in "${sets[@]}"; do
+    [ "${name}" = "${slm_train_set}" ] && [ "${name}" != "${train_set}" ] ||
+        unit_sets+=("${name}")
 done
 timed_sets=()           # their words are timed by forced alignment
 guided_sets=()

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ./taslm.sh \
     --train_set train \
     --valid_set dev \
+    --slm_train_set train_slm \
     --test_sets "test test_newvoice" \
     --swap_sets "swap_slow swap_fast" \
     --pair_sets "pairs_style pairs_voice pairs_coherent" \

@@ -97,16 +97,16 @@ stage_4_encoder() {
 stage_5_units() {
     local -a encoder
     encoder_made_from
-    in_sets "${raw}" units "${sets[@]}"
+    in_sets "${raw}" units "${unit_sets[@]}"
     local -a outputs=("${in_sets[@]}")
-    in_sets "${raw}" spembs.scp "${sets[@]}"
+    in_sets "${raw}" spembs.scp "${unit_sets[@]}"
     outputs+=("${in_sets[@]}" "${expdir}/units/kmeans.pt")
     begin units --after text "${encoder[@]}" --files "${units_config}" \
-        --values "${seed}" --scope "${sets[@]}" --outputs "${outputs[@]}" || return 0
+        --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" || return 0
     "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
         --asr_exp "${asr_exp}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
-        --dump_dir "${raw}" --sets "${sets[*]}" --ngpu "${infer_gpu}"
+        --dump_dir "${raw}" --sets "${unit_sets[*]}" --ngpu "${infer_gpu}"
     finish
 }

@@ -21,12 +21,12 @@ train_text_lm() {  # a small text backbone, exported as an HF directory
 }
 
 train_taslm() {  # <name>: its configuration is in the option <name>_config
-    local name=$1 option=$1_config
+    local name=$1 option=$1_config train_set=${slm_train_set}
     local config=${!option}
     local -a data backbone=(text_lm)
     [ -z "${lm}" ] || backbone=()
     begin "${name}" --after codes "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
+        --values "${lm}" "${seed}" "${train_set}" --outputs "${expdir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     write_shapes "${expdir}/${name}_stats" text --tokenizer_path "${llm}" \
         --config "${config}"

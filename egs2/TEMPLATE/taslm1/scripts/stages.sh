@@ -23,6 +23,15 @@ die() {
     exit 1
 }
 
+idle_cores() {  # waiting threads spin: more of them than free cores are slower than one
+    { grep '^cpu' /proc/stat; sleep 1; grep '^cpu' /proc/stat; } | awk -v most="$(nproc)" '
+        $1 == "cpu" { sign = seen++ ? 1 : -1; idle += sign * ($5 + $6)
+                      for (i = 2; i <= 9; i++) all += sign * $i; next }
+        { cores++ }
+        END { free = int(idle / all * cores / 2 + 0.5)
+              print (free < 1) ? 1 : ((free < most) ? free : most) }'
+}
+
 need() {  # <path>...: each is a directory or a file with something in it
     local path
     for path in "$@"; do

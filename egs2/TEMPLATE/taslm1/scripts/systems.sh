@@ -3,6 +3,15 @@
 # --systems "gslm moshi". The cascade trains nothing.
 # shellcheck shell=bash disable=SC2154
 
+extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
+    [ "${slm_train_set}" != "${train_set}" ] || return 0
+    begin slm_units --after units --values "${slm_train_set}" \
+        --outputs "${raw}/${slm_train_set}"/{units,spembs.scp} || return 0
+    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
+        --dump_dir "${raw}" --sets "${slm_train_set}" --ngpu "${infer_gpu}"
+    finish
+}
+
 prepare_systems() {  # word times, pitch and style tokens, durations of units
     local -a grids=("${sets[@]/#/${raw}/}")
     begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
@@ -27,7 +36,7 @@ units_value() {  # <name>: from the configuration of the units
 }
 
 train_system() {  # <name>
-    local name=$1
+    local name=$1 train_set=${slm_train_set}
     local config=${systems_dir}/$1.yaml
     local -a data backbone=(text_lm) init=()
     [ -z "${lm}" ] || backbone=()
@@ -86,15 +95,16 @@ stage_16_systems() {
     local -a names
     local text_only_exp=${expdir}/taste_text_only
     read -r -a names <<<"${systems}"
+    extract_slm_units
     prepare_systems
     train_durations
-    "${python}" -m espnet2_taste.bin.padding_table --data_dir "${raw}/${train_set}" \
+    "${python}" -m espnet2_taste.bin.padding_table --data_dir "${raw}/${slm_train_set}" \
         --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         --output "${expdir}/padding.tsv"
     side_by_side run_system "${names[@]}"
     "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
-        --utterances "$(wc -l <"${raw}/${train_set}/text")" \
+        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" \
         --output "${expdir}/budgets.tsv"
 }

@@ -26,14 +26,18 @@ encoder_options() {  # <configuration>: fills the array encoder; other encoders 
     fi
 }
 
-stage_7_taste_train() {
+train_taste() {  # <step>...: these of the training steps, each after the one before it
     local -a data encoder init=()
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
     token_options
-    for step in "${!steps[@]}"; do
+    for step in "$@"; do
         name=${step_names[step]}
+        if [ "${step}" -gt 0 ]; then
+            before=${step_names[step - 1]}
+            init=(--init_param "${expdir}/${before}/${inference_model}")
+        fi
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --outputs "${expdir}/${name}"; then
             encoder_options "${steps[step]}"
@@ -43,9 +47,11 @@ stage_7_taste_train() {
             need "${expdir}/${name}/${inference_model}"
             finish
         fi
-        before=${name}
-        init=(--init_param "${expdir}/${name}/${inference_model}")
     done
+}
+
+stage_7_taste_train() {
+    train_taste "${!steps[@]}"
 }
 
 stage_8_vocoder() {
@@ -64,18 +70,14 @@ stage_8_vocoder() {
     finish
 }
 
-run_stages_7_and_8() {
-    local -a wanted=()
-    if asked_for 7; then
-        wanted+=("run_stage 7 'TASTE: train' stage_7_taste_train")
+run_stages_7_and_8() {  # the first step of TASTE takes about as long as the vocoder
+    if asked_for 7 && asked_for 8; then
+        current_stage="7 or 8"
+        side_by_side eval "train_taste 0" "run_stage 8 'unit vocoder: train' stage_8_vocoder"
+    else
+        run_stage 8 "unit vocoder: train" stage_8_vocoder
     fi
-    if asked_for 8; then
-        wanted+=("run_stage 8 'unit vocoder: train' stage_8_vocoder")
-    fi
-    [ "${#wanted[@]}" -gt 0 ] || return 0
-    current_stage="7 or 8"
-    side_by_side eval "${wanted[@]}"
-    current_stage=""
+    run_stage 7 "TASTE: train" stage_7_taste_train
 }
 
 tokenize_sets() {

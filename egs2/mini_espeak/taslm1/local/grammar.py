@@ -134,6 +134,24 @@ def draw(rng: random.Random) -> Sentence:
     return two_clauses(rng, full=chance > 0.91)
 
 
+def draw_with_parts(rng: random.Random) -> Sentence:
+    """As ``draw``, but three of ten begin anywhere in the first of two clauses.
+
+    Recordings are cut where somebody stopped, not where sentences begin, and what
+    continues a prompt begins in mid-sentence too.
+    """
+    if rng.random() >= 0.3:
+        return draw(rng)
+    whole = two_clauses(rng, full=rng.random() < 0.5)
+    begin = rng.randint(1, whole.first_clause)
+    return Sentence(
+        whole.words[begin:],
+        whole.topic,
+        whole.object_index - begin,
+        whole.first_clause - begin,
+    )
+
+
 def incoherent(sentence: Sentence, rng: random.Random) -> Sentence:
     """Exchange the last object for one of another topic."""
     others = [i for i in range(len(TOPICS)) if i != sentence.topic]

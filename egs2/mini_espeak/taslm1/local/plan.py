@@ -8,6 +8,7 @@ Everything is decided here, before any sound is made: ``render`` has no chance i
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grammar
@@ -29,6 +30,8 @@ NEW_VOICES = {"gbws": "en+steph", "usm6": "en-us+m6"}
 SLOWEST, FASTEST = 110, 230
 LOWEST, HIGHEST = 30, 90
 SLOW, FAST = 120, 220
+Drawing = Callable[[random.Random], Sentence]
+Phrasing = Callable[[tuple[str, ...]], tuple[Phrase, ...]]  # words to styled phrases
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Sizes:
     """Number of utterances or pairs of each set."""
 
     train: int = 1080
+    train_slm: int = 3000
     dev: int = 80
     test: int = 100
     test_newvoice: int = 50
@@ -120,7 +124,12 @@ class Planner:
             "pairs_coherent": self._coherent(),
             "prompts": self._prompts(),
         }
-        sets["train"] = self._train()
+        sets["train"] = self._train(
+            "train", self.sizes.train, grammar.draw_with_parts, self._phrases
+        )
+        sets["train_slm"] = self._train(
+            "slm", self.sizes.train_slm, grammar.draw, self._one_phrase
+        )
         return sets
 
     def extra_text(self) -> list[str]:
@@ -144,10 +153,13 @@ class Planner:
         rate = SLOWEST * (FASTEST / SLOWEST) ** self.rng.random()
         return Style(round(rate), self.rng.randint(LOWEST, HIGHEST))
 
+    def _one_phrase(self, words: tuple[str, ...]) -> tuple[Phrase, ...]:
+        return _in_one(words, self._style())
+
     def _phrases(self, words: tuple[str, ...]) -> tuple[Phrase, ...]:
         """One style for all, or for 60 % of utterances one per 1 to 3 words."""
         if self.rng.random() >= 0.6:
-            return _in_one(words, self._style())
+            return self._one_phrase(words)
         phrases, start = [], 0
         while start < len(words):
             end = start + self.rng.randint(1, 3)
@@ -156,26 +168,45 @@ class Planner:
             start = end
         return tuple(phrases)
 
-    def _utterance(self, name: str, voices: dict, words: tuple[str, ...]) -> Utterance:
+    def _utterance(
+        self, name: str, voices: dict, words: tuple[str, ...], phrases: Phrasing
+    ) -> Utterance:
         speaker = self.rng.choice(sorted(voices))
-        take = Take(voices[speaker], self._phrases(words))
+        take = Take(voices[speaker], phrases(words))
         return Utterance(f"{speaker}-{name}", speaker, take)
 
     def _plain(self, name: str, count: int, voices: dict) -> SetPlan:
         return SetPlan(
             [
-                self._utterance(f"{name}{i:04d}", voices, self._new(grammar.draw).words)
+                self._utterance(
+                    f"{name}{i:04d}",
+                    voices,
+                    self._new(grammar.draw).words,
+                    self._phrases,
+                )
                 for i in range(count)
             ]
         )
 
-    def _train(self) -> SetPlan:
-        utterances = []
-        while len(utterances) < self.sizes.train:
-            sentence = grammar.draw(self.rng)
+    def _train(
+        self, name: str, count: int, draw: Drawing, phrases: Phrasing
+    ) -> SetPlan:
+        """Sentences of no held-out set.
+
+        The tokenizer learns most from speech whose style changes (``_phrases``) and
+        that begins anywhere; a language model learns that speakers keep their style
+        only from speech where they do (``_one_phrase``).
+        """
+        utterances: list[Utterance] = []
+        while len(utterances) < count:
+            sentence = draw(self.rng)
             if sentence.text not in self.held_out:
-                name = f"train{len(utterances):05d}"
-                utterances.append(self._utterance(name, TRAIN_VOICES, sentence.words))
+                utterance_name = f"{name}{len(utterances):05d}"
+                utterances.append(
+                    self._utterance(
+                        utterance_name, TRAIN_VOICES, sentence.words, phrases
+                    )
+                )
         return SetPlan(utterances)
 
     def _swap(self) -> dict[str, SetPlan]:
