@@ -40,6 +40,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tolerance", type=float, default=0.05, help="Equal durations, seconds (+-)"
     )
+    parser.add_argument(
+        "--study",
+        default="tokenizer",
+        help="Name in scores.json; RESULTS.md shows 'tokenizer', noise_table any",
+    )
     parser.add_argument("--batch_size", type=int, default=8, help="Utterances at once")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
     parser.add_argument("--log_level", default="INFO", help="Level of messages")
@@ -65,7 +70,7 @@ def main(cmd=None) -> None:
         scores = score_tokenizer(args)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"taste_score: {error}")
-    result = {"study": "tokenizer", **provenance(MODULE, cmd, switches), **scores}
+    result = {"study": args.study, **provenance(MODULE, cmd, switches), **scores}
     write_json(Path(args.output_dir) / "scores.json", result)
     print(f"{Path(args.output_dir) / 'scores.json'} written")
 

@@ -41,9 +41,10 @@ def read_studies(expdir: Path) -> dict[str, dict]:
     Raises:
         ValueError: There are none, or two files hold the same study.
     """
-    from espnet2_taste.evaluation.report import STUDIES
+    from espnet2_taste.evaluation.report import EXTRA_STUDIES, STUDIES
     from espnet2_taste.metrics.tables import read_json
 
+    known = [*STUDIES, *EXTRA_STUDIES]
     found: dict[str, tuple[Path, dict]] = {}
     for path in sorted(expdir.rglob("scores.json")):
         if any(part.endswith(".old") for part in path.relative_to(expdir).parts):
@@ -55,11 +56,11 @@ def read_studies(expdir: Path) -> dict[str, dict]:
                 f"{path} and {found[study][0]} hold the same study '{study}': "
                 "move one of them out of --expdir"
             )
-        if study in STUDIES:
+        if study in known:
             found[study] = (path, content)
     if not found:
         raise ValueError(f"no scores.json below {expdir}: run stages 10 and 13 first")
-    return {name: found[name][1] for name in STUDIES if name in found}
+    return {name: found[name][1] for name in known if name in found}
 
 
 def main(cmd=None) -> None:

@@ -18,6 +18,7 @@ from espnet2_taste.align.sets import AlignedSet
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_dir import read_kaldi_dir, read_table
+from espnet2_taste.evaluation.noisy_sets import CLEAN_TIMES, clean_recordings
 from espnet2_taste.metrics.durations import WordPairs, pair_words, score_durations
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.metrics.word_pitch import score_pitch, word_mean_f0
@@ -91,6 +92,9 @@ def measure_word_f0(
 def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
     """Read a set that has been through stage 4 and measure its F0.
 
+    Of a noisy set (``bin/add_noise``) word times and F0 are those of its clean
+    recordings, as far as they are there: noise must not change what is compared with.
+
     Args:
         folder: The set.
         ctm_name: Word times by the aligner.
@@ -102,7 +106,9 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         ValueError: A file is missing.
     """
     tables = read_kaldi_dir(folder)
-    timings = read_ctm(folder / ctm_name)
+    clean = clean_recordings(folder) or tables.wav
+    clean_times = folder / CLEAN_TIMES
+    timings = read_ctm(clean_times if clean_times.is_file() else folder / ctm_name)
     truth = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
     heard_file = folder / "text_asr"
     return OriginalSet(
@@ -113,7 +119,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         timings=timings,
         truth=truth,
         heard=read_table(heard_file) if heard_file.is_file() else {},
-        word_f0=measure_word_f0(tables.wav, timings),
+        word_f0=measure_word_f0(clean, timings),
     )
 
 

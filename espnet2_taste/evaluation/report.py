@@ -1,18 +1,31 @@
 """RESULTS.md from the studies' ``scores.json``.
 
-Enters: the contents of the studies (``tokenizer``, ``swap``, ``slm``). Leaves:
-Markdown: the recipe's targets and whether they are met, then one table a question,
-each with the command and the switches that made it, and the versions at the end. A
-study that is missing is named as missing.
+Enters: the contents of the studies (``tokenizer``, ``swap``, ``slm``, and those of
+``EXTRA_STUDIES`` that there are). Leaves: Markdown: the recipe's targets and whether
+they are met, then one table a question, each with the command and the switches that
+made it, and the versions at the end. A study that is missing is named as missing.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from espnet2_taste.evaluation.variants import TASTE, TEXT_ONLY, TOPLINE
+from espnet2_taste.evaluation.audio_report import audio_tables, noise_tables
+from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
 from espnet2_taste.metrics.tables import Target, format_number, markdown_table
 
 STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
+EXTRA_STUDIES = {
+    "audio": ("## Audio measures of the tokenizer", audio_tables),
+    "noise": ("## Noise", noise_tables),
+}
+"""Title and tables of studies that no stage asks for."""
+ABLATION = {
+    TOPLINE: "ceiling: speech made from the true units",
+    NO_VQ: "encoder + aggregator (no VQ)",
+    TASTE: "encoder + aggregator + quantizer (TASTE)",
+    TEXT_ONLY: "text only",
+}
+"""Rows of the unit accuracies, as the paper's ablation names its parts."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,9 @@ def write_report(studies: Mapping[str, Mapping], test_sets: Iterable[str]) -> st
     parts += _tokenizer_sections(dig(studies, "tokenizer", default={}))
     parts += _swap_section(dig(studies, "swap", default={}))
     parts += _slm_sections(dig(studies, "slm", default={}))
+    for name, (title, tables) in EXTRA_STUDIES.items():
+        if name in studies:
+            parts += [title, _source(studies[name]), *tables(studies[name])]
     missing = [name for name in STUDIES if name not in studies]
     if missing:
         stages = ", ".join(f"{name} (stage {STUDIES[name]})" for name in missing)
@@ -174,20 +190,23 @@ def _tokenizer_sections(study: Mapping) -> list[str]:
         return []
     parts = ["## Tokenizer", _source(study)]
     for name, scores in study["sets"].items():
-        parts += [f"### Resynthesis of `{name}`", _rendition_table(scores)]
+        tolerance = dig(study, "switches", "tolerance_seconds", default=0.05)
+        table = _rendition_table(scores, 1000 * tolerance)
+        parts += [f"### Resynthesis of `{name}`", table]
         units = dig(study, "units", name, default={})
         parts += [f"### Unit accuracy on `{name}`", _unit_table(units)]
     parts += ["### Bit rate", _bitrate_table(dig(study, "bitrate", default={}))]
     return parts
 
 
-def _rendition_table(scores: Mapping[str, Mapping]) -> str:
+def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
     header = (
         "rendition",
         "WER %",
         "duration r",
         "within utt.",
-        "share equal",
+        f"duration consistency ±{tolerance_ms:g} ms",
+        f"±{tolerance_ms / 2:g} ms",
         "r to truth",
         "length r",
         "F0 r",
@@ -204,6 +223,7 @@ def _rendition_table(scores: Mapping[str, Mapping]) -> str:
                 dig(values, "durations", "pearson"),
                 dig(values, "durations", "pearson_within"),
                 dig(values, "durations", "share_within"),
+                dig(values, "durations", "share_within_half"),
                 dig(values, "durations_against_truth", "pearson"),
                 dig(values, "durations", "length_pearson"),
                 dig(values, "pitch", "pearson"),
@@ -218,10 +238,14 @@ def _unit_table(units: Mapping[str, Mapping]) -> str:
     columns = ("acc", "acc_top5", "acc_change", "acc_change_top5")
     header = ("", "top-1", "top-5", "top-1 at changes", "top-5 at changes")
     note = (
-        f"{TOPLINE}: units found again in audio made from the true units; the others: "
-        "next unit, teacher-forced."
+        "Next unit, teacher-forced. The encoder alone has no row: a unit decoder that "
+        "reads its frames is not trained here. Ceiling: units found again in speech "
+        "made from the true units, one guess a unit."
     )
-    rows = [(label, *(dig(v, c) for c in columns)) for label, v in units.items()]
+    rows = [
+        (ABLATION.get(label, label), *(dig(v, c) for c in columns))
+        for label, v in units.items()
+    ]
     return markdown_table(header, rows) + "\n\n" + note
 
 

@@ -177,6 +177,17 @@ ROWS = {
         name: Elsewhere("vocoder/test_renderers.py")
         for name in ("griffin_lim", "parallel_wavegan", "vocos")
     },
+    "AbsAudioMetric": {
+        name: Elsewhere("metrics/audio/test_audio_metrics.py")
+        for name in (
+            *("speaker", "campplus", "utmos", "dnsmos"),
+            *("visqol", "pesq", "stoi", "versa"),
+        )
+    },
+    "AbsNoise": {
+        name: Elsewhere("evaluation/test_noise.py")
+        for name in ("white", "speech_shaped", "recorded")
+    },
 }
 
 

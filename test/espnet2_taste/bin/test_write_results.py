@@ -6,6 +6,7 @@ from espnet2_taste.bin import write_results
 from espnet2_taste.metrics.tables import write_json
 
 DURATIONS = {"pearson": 0.9, "pearson_within": 0.8, "share_within": 0.7}
+DURATIONS |= {"share_within_half": 0.4}
 TOKENIZER = {
     "study": "tokenizer",
     "command": "python -m x",
@@ -73,6 +74,9 @@ def test_targets_are_met_missed_or_unmeasured(tmp_path):
     assert "| taslm_embed | pairs_style | 0.700 | 0.600-0.800 | 9 |" in page
     assert "Command: `python -m x`" in page and "tolerance_seconds = 0.05" in page
     assert "Not scored yet: swap (stage 10)." in page
+    assert "| duration consistency ±50 ms | ±25 ms |" in page
+    assert "| TASTE | 20.0 | 0.900 | 0.800 | 0.700 | 0.400 |" in page
+    assert "| encoder + aggregator + quantizer (TASTE) | 0.500 | 0.750 |" in page
     assert page == run(tmp_path)
 
 

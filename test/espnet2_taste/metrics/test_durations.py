@@ -39,6 +39,7 @@ def test_tolerance_decides_the_share():
     rendition = {"u": reading([0.1, 0.23, 0.36, 0.5])}
     pairs = pair_words(reference, rendition)
     assert score_durations(pairs, 0.05).share_within == 0.5
+    assert score_durations(pairs, 0.05).share_within_half == 0.25
     assert score_durations(pairs, 0.025).share_within == 0.25
     assert score_durations(pairs).mean_difference == pytest.approx(0.0475)
 

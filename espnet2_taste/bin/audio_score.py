@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Audio measures of resynthesized sets against the original recordings.
+
+Enters: renditions of sets (by default those of every experiment that taste_score
+compares), the sets, and which measures to take. Leaves in --output_dir: ``scores.json``
+(means with bootstrap intervals, every measure's model, sample rate and reference, the
+reasons of those that cannot be had), ``<set>.tsv`` (every utterance) and ``values``
+(what a later run uses again).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import str2bool
+
+_EXAMPLE = """examples:
+  python -m espnet2_taste.bin.audio_score --taste_exp exp/taste_vq --expdir exp \\
+      --dump_dir dump/raw --sets "test" --output_dir exp/taste_vq/audio_scores \\
+      --metric_conf utmos.weights=utmos22_strong.pt
+  continuations, which say something else than the recordings:
+  python -m espnet2_taste.bin.audio_score --renditions \\
+      "embed=exp/taslm_embed/continuation" --with_reference false --sets prompts \\
+      --metrics "utmos dnsmos" --output_dir exp/taslm_embed/audio_scores \\
+      --study audio_of_continuations
+"""
+MODULE = "espnet2_taste.bin.audio_score"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = ArgumentParser(
+        description="Audio measures of resynthesized sets",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--taste_exp", help="TASTE with codes, in --expdir")
+    add("--expdir", default="exp", help="Where the experiments are")
+    add("--renditions", default="", help="'label=folder', one string, in their place")
+    add("--dump_dir", default="dump/raw", help="Where the sets are")
+    add("--sets", required=True, help="Names of sets, one string")
+    add("--output_dir", required=True, help="Directory of the scores")
+    add("--metrics", default="", help="Names of measures, one string; default: all")
+    add(
+        "--metric_conf",
+        action=NestedDictAction,
+        default={},
+        help="Options of measures, e.g. utmos.weights=FILE speaker.units_dir=DIR",
+    )
+    add(
+        "--with_reference",
+        type=str2bool,
+        default=True,
+        help="Whether the renditions say what the recordings say",
+    )
+    add(
+        "--study", default="audio", help="Name in scores.json; RESULTS.md shows 'audio'"
+    )
+    return parser
+
+
+def find_places(args: argparse.Namespace) -> dict[str, Path]:
+    """Parent folders of renditions by label.
+
+    Raises:
+        ValueError: Neither --taste_exp nor --renditions says where to look.
+    """
+    from espnet2_taste.evaluation.variants import find_variants
+
+    if args.renditions:
+        pairs = [item.partition("=") for item in args.renditions.split()]
+        wrong = [label for label, _, place in pairs if not label or not place]
+        if wrong:
+            raise ValueError(f"--renditions: expected label=folder, found '{wrong[0]}'")
+        return {label: Path(place) for label, _, place in pairs}
+    if not args.taste_exp:
+        raise ValueError("give --taste_exp, or --renditions 'label=folder'")
+    variants = find_variants(Path(args.expdir), Path(args.taste_exp))
+    return {variant.label: variant.exp / "resynthesis" for variant in variants}
+
+
+def run(args: argparse.Namespace, cmd) -> None:
+    """Measure, write and print."""
+    from espnet2_taste.evaluation.audio import renditions_of, score_renditions
+    from espnet2_taste.evaluation.audio_report import audio_tables
+    from espnet2_taste.metrics.audio.choices import audio_metric_choices, build_metrics
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    places, dump = find_places(args), Path(args.dump_dir)
+    sets = {
+        name: renditions_of(dump / name, places, args.with_reference)
+        for name in args.sets.split()
+    }
+    names = args.metrics.split() or list(audio_metric_choices.classes)
+    metrics, left_out = build_metrics(names, args.metric_conf)
+    if not metrics:
+        raise ValueError("no measure can be had: " + "; ".join(left_out.values()))
+    scores = score_renditions(sets, metrics, Path(args.output_dir))
+    switches = {
+        "interval": "95 % bootstrap over utterances",
+        "levels": "as recorded",
+        "with_reference": args.with_reference,
+    }
+    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
+    result["metrics"] = {name: metric.switches for name, metric in metrics.items()}
+    result |= {"left_out": left_out, **scores}
+    path = Path(args.output_dir) / "scores.json"
+    write_json(path, result)
+    print("\n\n".join(audio_tables(result)))
+    print(f"{path} written")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    try:
+        run(args, cmd)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"audio_score: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A set of recordings in noise, beside the set it was made from.
+
+Enters: a set as stages 2 and 3 left it. Leaves: ``<set>_snr20`` and so on with the
+same utterances, texts and true word times, so that every later command takes it like
+any other set, and with what scores need to compare with clean speech: ``clean.scp``
+(the recordings before the noise), ``ctm_clean`` (their word times, if stage 4 has made
+them) and ``noise.json`` (which set, noise, ratio and seed).
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.finished import (
+    digest,
+    finish_folder,
+    is_finished,
+    start_folder,
+)
+from espnet2_taste.data.formatting import HEADED_TABLES, copy_study_tables
+from espnet2_taste.data.kaldi_dir import (
+    KaldiDir,
+    read_kaldi_dir,
+    read_table,
+    write_kaldi_dir,
+    write_table,
+)
+from espnet2_taste.evaluation.noise import (
+    AbsNoise,
+    NoiseMaterial,
+    find_recordings,
+    mix_at_snr,
+    noise_choices,
+    utterance_rng,
+)
+
+RECORD, CLEAN_WAVS, CLEAN_TIMES = "noise.json", "clean.scp", "ctm_clean"
+SOURCE_TABLES = ("wav.scp", "text", "utt2spk", "ctm", "ctm_aligned", *HEADED_TABLES)
+
+
+@dataclass(frozen=True)
+class NoiseForm:
+    """What a noisy set is made with.
+
+    Attributes:
+        noise: Name in ``noise_choices``.
+        snr_db: Active speech level minus level of the noise.
+        seed: Of the noise.
+        sample_rate: Of the result, Hz.
+        noise_wavs: ``wav.scp`` or folder of recordings of noise, empty for none.
+    """
+
+    noise: str
+    snr_db: float
+    seed: int = 0
+    sample_rate: int = 16000
+    noise_wavs: str = ""
+
+
+def noisy_name(name: str, tag: str, snr_db: float) -> str:
+    """Name of a noisy set.
+
+    Example:
+        >>> noisy_name("test", "", 20.0), noisy_name("test", "babble", 2.5)
+        ('test_snr20', 'test_babble_snr2.5')
+    """
+    return "_".join(part for part in (name, tag, f"snr{snr_db:g}") if part)
+
+
+def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
+    """Write ``source`` in noise to ``target``, unless that is done.
+
+    Args:
+        source: The clean set.
+        target: The folder to make.
+        form: Noise, ratio, seed.
+
+    Returns:
+        Whether there was something to do.
+
+    Raises:
+        ValueError: The set is malformed, or an utterance cannot be mixed.
+    """
+    tables = read_kaldi_dir(source)
+    noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
+    record = {"source": source.name, **asdict(form)} | {
+        "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
+        "audio": digest([*tables.wav.values(), *noise_wavs.values()], contents=False),
+    }
+    if is_finished(target, RECORD, record):
+        return False
+    material = NoiseMaterial(tables.wav, noise_wavs, form.sample_rate)
+    noise = noise_choices.get_class(form.noise)(material)
+    folder = start_folder(target, RECORD, record)
+    rows, samples = _mix_audio(tables, folder / "audio", noise, form)
+    wavs = {name: str(target / "audio" / f"{name}.wav") for name in tables.wav}
+    write_kaldi_dir(folder, KaldiDir(wavs, tables.text, tables.utt2spk))
+    write_table(folder / "utt2num_samples", {n: str(s) for n, s in samples.items()})
+    write_table(folder / CLEAN_WAVS, tables.wav)
+    write_rows(folder / "noise.tsv", ("utt", "gain_db"), rows)
+    copy_study_tables(source, folder, set())
+    for name, copy in (("text_raw", "text_raw"), ("ctm_aligned", CLEAN_TIMES)):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / copy)
+    finish_folder(folder, target)
+    return True
+
+
+def _mix_audio(
+    tables: KaldiDir, folder: Path, noise: AbsNoise, form: NoiseForm
+) -> tuple[list[tuple], dict[str, int]]:
+    """Write the mixtures; gives what was changed, and the samples of each."""
+    from tqdm import tqdm
+
+    folder.mkdir(exist_ok=True)
+    rows, samples = [], {}
+    for name, path in tqdm(tables.wav.items(), desc=f"{form.snr_db:g} dB"):
+        try:
+            speech = load_speech(path, form.sample_rate)
+            drawn = noise.excerpt(len(speech), utterance_rng(form.seed, name))
+            mixture = mix_at_snr(speech, drawn, form.snr_db, form.sample_rate)
+        except ValueError as error:
+            raise ValueError(f"utterance {name}: {error}") from error
+        write_audio(folder / f"{name}.wav", mixture.mixed, form.sample_rate)
+        rows.append((name, f"{mixture.gain_db:.2f}"))
+        samples[name] = len(speech)
+    return rows, samples
+
+
+def clean_recordings(folder: Path) -> dict[str, str] | None:
+    """Recordings before the noise was added, None for a set without added noise."""
+    path = folder / CLEAN_WAVS
+    return read_table(path) if path.is_file() else None

@@ -1,0 +1,1 @@
+"""Measures of recordings: one class each, named in ``choices``."""
