@@ -38,6 +38,9 @@ EXTRAS = {
     "espeak": ["espeakng-loader"],
     "onnx": ["onnxruntime"],
     "vocoders": ["vocos", "h5py"],
+    "metrics": ["pystoi", "speechmos", "librosa", "requests", "onnxruntime"],
+    "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
+    "utmos": ["utmos-pytorch"],
     "test": ["pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"],
     "lint": ["black", "isort", "flake8"],
 }
