@@ -17,8 +17,21 @@ from espnet2_taste.structures import WordTiming
 COLUMNS = ("utt", "tokens_sum", "tokens_mean", "base_tokens_sum", "base_tokens_mean")
 
 
-def timed(rate, count=4):
-    return [WordTiming("dog", i / rate, 1 / rate) for i in range(count)]
+def timed(rate, count=4, begin=0.0):
+    return [WordTiming("dog", begin + i / rate, 1 / rate) for i in range(count)]
+
+
+def write_rendition(folder, texts, aligned):
+    """Speech with what a recognizer found in it: one "dog" an utterance."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wavs = {name: str(folder / f"{name}.wav") for name in texts}
+    for name, words in aligned.items():
+        write_audio(wavs[name], np.full(int(16000 * words[-1].end), 0.1), 16000)
+    write_table(folder / "wav.scp", wavs)
+    write_table(folder / "text", texts)
+    write_table(folder / "text_asr", dict.fromkeys(texts, "dog"))
+    write_rows(folder / "not_aligned.tsv", ("utt", "reason"), [])
+    write_ctm(folder / "ctm_aligned", aligned)
 
 
 @pytest.fixture
@@ -31,16 +44,10 @@ def recipe(tmp_path):
     rates = {f"u{i}": 2.0 + i for i in range(4)}
     write_ctm(dump / "test" / "ctm_aligned", {n: timed(r) for n, r in rates.items()})
     continued = exp / "continuation" / "test"
-    wavs = {}
-    for name, rate in rates.items():
-        wavs[name] = str(continued / f"{name}.wav")
-        write_audio(wavs[name], np.full(int(16000 * 4 / rate), 0.1), 16000)
-    write_table(continued / "wav.scp", wavs)
-    write_table(continued / "text", dict.fromkeys(rates, "dog dog dog dog"))
-    aligned = {name: timed(2 * rate) for name, rate in rates.items()}
-    write_table(continued / "text_asr", dict.fromkeys(rates, "dog"))
-    write_rows(continued / "not_aligned.tsv", ("utt", "reason"), [])
-    write_ctm(continued / "ctm_aligned", aligned)
+    added = {name: timed(2 * rate) for name, rate in rates.items()}
+    write_rendition(continued, dict.fromkeys(rates, "dog dog dog dog"), added)
+    whole = {n: timed(r) + timed(2 * r, begin=4 / r) for n, r in rates.items()}
+    write_rendition(continued / "full", dict.fromkeys(rates, "dog " * 7 + "dog"), whole)
     rows = [(name, -10.0, -2.0, -8.0, -1.6) for name in rates]
     write_rows(exp / "likelihood" / "test" / "scores.tsv", COLUMNS, rows)
     scores = [("p1", -1.0), ("n1", -2.0), ("p2", -3.0), ("n2", -1.0)]

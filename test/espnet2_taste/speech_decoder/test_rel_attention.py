@@ -11,6 +11,7 @@ from espnet2_taste.speech_decoder.rel_attention import (
     RelPositionAttention,
     align_distances,
     distance_encoding,
+    hide_from_head,
     visible_keys,
 )
 
@@ -96,3 +97,19 @@ def test_weights_of_a_head_give_its_part_of_the_output():
         weights = attention.weights(x, keys, *inputs, head)  # (B, T, K)
         part = weights @ values[:, head]
         assert torch.allclose(part, out[..., 4 * head : 4 * head + 4], atol=1e-6)
+
+
+def test_keys_hidden_from_one_head_stay_visible_to_the_other():
+    torch.manual_seed(3)
+    attention = RelPositionAttention(8, 2)
+    x = torch.randn(2, 4, 8)
+    keys, _ = attention.project_keys(x)
+    distances = attention.project_distances(distance_encoding(3, 0, 8, x))
+    visible = visible_keys(torch.ones(2, 4, dtype=torch.bool), 4, causal=True)
+    hidden = torch.tensor([[True, False], [False, True]])
+    limited = hide_from_head(visible, hidden, 1, attention.heads)
+    for head in range(2):
+        weights = attention.weights(x, keys, distances, limited, head)[:, 2:, :2]
+        free = attention.weights(x, keys, distances, visible, head)[:, 2:, :2]
+        assert ((weights == 0) == (hidden.unsqueeze(1) & (head == 1))).all()
+        assert head == 1 or torch.equal(weights, free)

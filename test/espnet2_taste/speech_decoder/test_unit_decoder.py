@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
+from espnet2_taste.speech_decoder.reading_window import ReadingWindow
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.speech_decoder.unit_sampling import (
     ArgmaxSampler,
@@ -14,6 +15,7 @@ from espnet2_taste.speech_decoder.unit_sampling import (
 
 TEXT_LENGTHS = torch.tensor([5, 2, 4])
 UNITS_LENGTHS = torch.tensor([3, 7, 6])
+WORD_IDS = torch.tensor([[0, 0, 1, 2, 3], [0, 1, -1, -1, -1], [0, 1, 1, 2, -1]])
 NAMES = ["utt-a", "utt-b", "utt-c"]
 
 
@@ -193,3 +195,54 @@ def test_attention_over_text_is_found_in_each_utterance(batch):
         assert single.shape[2:] == (units, tokens)
         part = together[row : row + 1, :, :units, :tokens]
         assert torch.allclose(part, single, atol=1e-5)
+
+
+def read(decoder, inputs, names, word_ids, window=ReadingWindow(0, 1)):
+    return decoder.generate(
+        **inputs,
+        sampler=ArgmaxSampler(),
+        noise=UtteranceNoise.from_ids(names, 0),
+        length_rule=LengthRule(0.5, 6),
+        place=decoder.start_reading(window, word_ids, inputs["text_lengths"]),
+    )
+
+
+def test_a_batch_reads_as_its_utterances_do(batch):
+    decoder = build()
+    together = read(decoder, conditions(batch), NAMES, WORD_IDS)
+    for row, name in enumerate(NAMES):
+        ids = WORD_IDS[row : row + 1, : TEXT_LENGTHS[row]]
+        single = read(decoder, conditions(alone(batch, row)), [name], ids)
+        assert together[row].tolist() == single[0].tolist()
+
+
+def test_the_condition_knows_its_words(batch):
+    place = build().start_reading(ReadingWindow(), WORD_IDS, TEXT_LENGTHS)
+    assert place.words.tolist() == [
+        [-1, -1, 0, 0, 1, 2, 3, -1],
+        [-1, -1, -1, -1, -1, 0, 1, -1],
+        [-1, -1, -1, 0, 1, 1, 2, -1],
+    ]
+    assert place.last.tolist() == [3, 1, 2]
+
+
+def test_a_window_over_everything_changes_only_the_end(batch):
+    """With all words in sight and the end far away, reading is free."""
+    decoder = build()
+    with torch.no_grad():
+        decoder.llm_decoder.bias[-1] = -50.0
+    free = decoder.generate(
+        **conditions(batch),
+        sampler=ArgmaxSampler(),
+        noise=UtteranceNoise.from_ids(NAMES, 0),
+        length_rule=LengthRule(0.5, 6),
+    )
+    wide = read(decoder, conditions(batch), NAMES, WORD_IDS, ReadingWindow(9, 9))
+    assert [row.tolist() for row in wide] == [row.tolist() for row in free]
+
+
+def test_hidden_words_change_what_the_guided_head_gives(batch):
+    decoder = build()
+    narrow = read(decoder, conditions(batch), NAMES, WORD_IDS, ReadingWindow(0, 1))
+    wide = read(decoder, conditions(batch), NAMES, WORD_IDS, ReadingWindow(9, 9))
+    assert [row.tolist() for row in narrow] != [row.tolist() for row in wide]
