@@ -62,3 +62,33 @@ def pair_accuracy(
     accuracy = float(wins.mean()) if len(wins) else float("nan")
     ties = int((preferred == other).sum())
     return PairAccuracy(len(wins), accuracy, ties, low, high)
+
+
+def mean_accuracy(
+    results: Sequence[PairAccuracy], draws: int = 2000, seed: int = 0
+) -> PairAccuracy:
+    """Mean over sets, each of the same weight whatever its size.
+
+    Args:
+        results: One a set (the six consistency parts make the paper's SALMON).
+        draws: Resamples of the bootstrap, in which every set keeps its size.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Sums of pairs and ties, mean accuracy and its interval; nan without sets or if
+        a set has no pairs.
+    """
+    pairs, ties = (sum(getattr(r, key) for r in results) for key in ("pairs", "ties"))
+    if not results or not all(result.pairs for result in results):
+        return PairAccuracy(pairs, float("nan"), ties, float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    resampled = []
+    for result in results:
+        won = round(result.accuracy * result.pairs - result.ties / 2)
+        lost = result.pairs - result.ties - won
+        shares = np.array([won, result.ties, lost]) / result.pairs
+        counts = rng.multinomial(result.pairs, shares, size=draws)  # (draws, 3)
+        resampled.append((counts[:, 0] + counts[:, 1] / 2) / result.pairs)
+    low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
+    accuracy = float(np.mean([result.accuracy for result in results]))
+    return PairAccuracy(pairs, accuracy, ties, float(low), float(high))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from espnet2_taste.metrics.pairs import pair_accuracy
+from espnet2_taste.metrics.pairs import mean_accuracy, pair_accuracy
 from espnet2_taste.metrics.rates import follow_rates, speaking_rate
 from espnet2_taste.structures import WordTiming
 
@@ -21,6 +21,19 @@ def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match="expected pairs"):
         pair_accuracy([1], [0, 0])
     assert math.isnan(pair_accuracy([], []).accuracy)
+
+
+def test_sets_of_any_size_weigh_the_same():
+    many = pair_accuracy([1.0] * 90 + [0.0] * 10, [0.5] * 100)
+    few = pair_accuracy([1.0, 0.0, 0.5, 1.0], [0.5, 0.5, 0.5, 0.5])
+    result = mean_accuracy([many, few])
+    assert result.accuracy == pytest.approx((0.9 + 0.625) / 2)
+    assert (result.pairs, result.ties) == (104, 1)
+    assert result.low < result.accuracy < result.high
+    alone = mean_accuracy([many])
+    assert (alone.low, alone.high) == pytest.approx((many.low, many.high), abs=0.02)
+    assert math.isnan(mean_accuracy([]).accuracy)
+    assert math.isnan(mean_accuracy([many, pair_accuracy([], [])]).low)
 
 
 def test_tempo_of_words():

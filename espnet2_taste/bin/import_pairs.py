@@ -1,0 +1,131 @@
+"""Make sets with ``pairs.tsv`` of published pair folders (SALMON, spoken StoryCloze).
+
+Enters: a folder in one of three layouts. ``salmon``: ``<part>/sample_<i>_<0|1>.wav``,
+0 is the better one. ``labelled``: ``<name>_correct.wav``, ``<name>_incorrect.wav`` and,
+if both continue it, ``<name>_mutual.wav``. ``numbered``: files that begin with numbers,
+each even one better than the next. Leaves a Kaldi-style set a part in <output_dir>,
+called <prefix>_<part> (``--set_name`` without parts); stages 2 to 12 and
+``evaluation.slm.score_pairs`` take it as it is. Transcripts come from ``.txt`` files
+beside the audio, from ``--text``, or from a recognizer.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.import_pairs --layout salmon --source /corpora/salmon \\
+      --asr_exp exp/asr --output_dir data
+  ./run.sh --pair_sets "salmon_gender_consistency salmon_speaker_consistency"
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    from espnet2_taste.evaluation.pair_folders import LAYOUTS
+
+    parser = argparse.ArgumentParser(
+        description="Make sets with pairs.tsv of published pair folders",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--source", type=Path, required=True, help="The folder")
+    add("--layout", choices=sorted(LAYOUTS), required=True, help="How it is laid out")
+    add("--parts", default="", help="Parts to take, one string; default: all")
+    add("--set_name", help="Prefix of the sets, default: the layout's name")
+    add("--text", type=Path, help="Table of transcripts by file name without suffix")
+    add("--asr_exp", help="ESPnet ASR experiment that writes missing transcripts")
+    add("--asr_model_file", help="Its checkpoint, default: the usual one")
+    add("--ngpu", type=int, default=0, help="0 for the CPU")
+    add("--output_dir", type=Path, default=Path("data"), help="Parent of the sets")
+    add("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def recognize(pairs: list, aligner) -> dict:
+    """Transcripts of the members that have none.
+
+    Args:
+        pairs: ``SpokenPair`` items.
+        aligner: Function that gives the aligner.
+
+    Returns:
+        Text by the files of a member.
+    """
+    from espnet2_taste.align.sets import align_set
+
+    members = [m for p in pairs for m in (p.positive, p.negative) if m.text is None]
+    wavs = {str(path): str(path) for member in members for path in member.audio}
+    if not wavs:
+        return {}
+    heard = align_set(aligner(), wavs, dict.fromkeys(wavs, "")).heard
+    return {
+        member.audio: " ".join(heard.get(str(path), "") for path in member.audio)
+        for member in members
+    }
+
+
+def set_names(args: argparse.Namespace, parts: dict) -> dict[str, str]:
+    """Name of the set of each part that is wanted.
+
+    Raises:
+        ValueError: A part is not there.
+    """
+    wanted = args.parts.split() or list(parts)
+    for name in wanted:
+        if name not in parts:
+            raise ValueError(f"--parts {name}: {args.source} has {', '.join(parts)}")
+    prefix = args.set_name or args.layout
+    if args.layout != "salmon":
+        return {name: prefix for name in wanted}
+    return {name: f"{prefix}_{name}" for name in wanted}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write every set that is not there."""
+    from espnet2_taste.data.finished import digest
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.evaluation import pair_folders
+    from espnet2_taste.evaluation.taste import LazyAligner
+
+    parts = pair_folders.LAYOUTS[args.layout](args.source)
+    table = read_table(args.text) if args.text else {}
+    device = "cuda" if args.ngpu else "cpu"
+    aligner = LazyAligner(args.asr_exp, args.asr_model_file, device)
+    for part, name in set_names(args, parts).items():
+        pairs, target = parts[part], args.output_dir / name
+        files = [f for p in pairs for m in (p.positive, p.negative) for f in m.audio]
+        record = {
+            "audio": digest(files, contents=False),
+            "texts": digest([f.with_suffix(".txt") for f in files], contents=True),
+            "text": digest([args.text or ""], contents=True),
+            "asr_exp": args.asr_exp,
+        }
+        heard = {}
+        if args.asr_exp and not args.text:
+            heard = recognize(pairs, aligner)
+
+        def find(member):
+            return heard.get(member.audio, table.get(member.audio[-1].stem))
+
+        made = pair_folders.write_pair_set(
+            target, pair_folders.set_texts(pairs, find), record
+        )
+        print(f"{target}: {len(pairs)} pairs" + ("" if made else ", as it was"))
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    import logging
+
+    logging.basicConfig(level=args.log_level)
+    try:
+        run(args)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"import_pairs: {error}")
+
+
+if __name__ == "__main__":
+    main()

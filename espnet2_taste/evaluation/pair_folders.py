@@ -1,0 +1,315 @@
+"""Published sets of utterance pairs, from their folders to Kaldi-style sets.
+
+Enters: folders as SALMON and the spoken StoryClozes are published. Leaves: pairs of a
+positive and a negative candidate, and sets with ``pairs.tsv`` that go through the
+stages like any other and are scored by ``evaluation.slm.score_pairs``. What does not
+fit its layout is an error: one file that is passed over would shift all later pairs.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.data.audio import read_audio, resample, write_audio
+from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
+from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
+
+RECORD = "imported.json"
+SALMON_CONSISTENCY = (
+    "bg_all_consistency",
+    "bg_domain_consistency",
+    "gender_consistency",
+    "rir_consistency",
+    "sentiment_consistency",
+    "speaker_consistency",
+)
+"""Parts whose mean is the paper's SALMON; the two of alignment are not among them."""
+_SALMON = re.compile(r"sample_(\d+)_([01])")
+_LABELLED = re.compile(r"(.+)_(correct|incorrect|mutual)")
+_NUMBERED = re.compile(r"(\d+)(?:_.*)?")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One member of a pair.
+
+    Attributes:
+        audio: Files that follow one another.
+        text: What is said in them, None if unknown.
+    """
+
+    audio: tuple[Path, ...]
+    text: str | None
+
+
+@dataclass(frozen=True)
+class SpokenPair:
+    """Two candidates, of which a good model prefers the first.
+
+    Attributes:
+        name: Of the pair within its set.
+        positive: The better one.
+        negative: The other one.
+    """
+
+    name: str
+    positive: Candidate
+    negative: Candidate
+
+
+def candidate(*audio: Path) -> Candidate:
+    """A member with the transcripts that lie beside its files as ``.txt``."""
+    texts = [path.with_suffix(".txt") for path in audio]
+    if not all(path.is_file() for path in texts):
+        return Candidate(audio, None)
+    words = " ".join(path.read_text(encoding="utf-8-sig") for path in texts).split()
+    return Candidate(audio, " ".join(words))
+
+
+def match_files(folder: Path, pattern: re.Pattern, expected: str) -> dict[tuple, Path]:
+    """Recordings of a folder by what their names say.
+
+    Args:
+        folder: Where they are.
+        pattern: For the whole name without suffix.
+        expected: The names, in words, for errors.
+
+    Returns:
+        Files by the pattern's groups.
+
+    Raises:
+        ValueError: There is none, or one has another name.
+    """
+    found = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() not in (".wav", ".flac"):
+            continue
+        match = pattern.fullmatch(path.stem)
+        if match is None:
+            raise ValueError(
+                f"{path}: expected names such as {expected}; move the file away or "
+                "choose another --layout"
+            )
+        found[match.groups()] = path
+    if not found:
+        raise ValueError(f"{folder}: expected {expected}, found no recording")
+    return found
+
+
+def _member(found: Mapping[tuple, Path], key: tuple, folder: Path, name: str) -> Path:
+    """File of a member, or an error that names the missing one."""
+    if key not in found:
+        raise ValueError(
+            f"{folder}: pair '{key[0]}' has no {name}; copy it there, or move what "
+            "there is of the pair away"
+        )
+    return found[key]
+
+
+def read_salmon(source: Path) -> dict[str, list[SpokenPair]]:
+    """Read SALMON: ``<part>/sample_<i>_0.wav`` should win over ``sample_<i>_1.wav``.
+
+    Args:
+        source: Folder of the parts, or one part.
+
+    Returns:
+        Pairs by part, in the order of their numbers.
+
+    Raises:
+        ValueError: A file is missing or has another name.
+    """
+    own = any(_SALMON.fullmatch(path.stem) for path in source.glob("*"))
+    folders = [source] if own else sorted(p for p in source.glob("*") if p.is_dir())
+    if not folders:
+        raise ValueError(
+            f"{source}: expected <part>/sample_<i>_<0 or 1>.wav, found no such folder"
+        )
+    parts = {}
+    for folder in folders:
+        found = match_files(folder, _SALMON, "sample_12_0.wav")
+        numbers = sorted({number for number, _ in found}, key=int)
+        parts[folder.name] = [
+            SpokenPair(
+                number,
+                *(
+                    candidate(
+                        _member(found, (number, k), folder, f"sample_{number}_{k}.wav")
+                    )
+                    for k in "01"
+                ),
+            )
+            for number in numbers
+        ]
+    return parts
+
+
+def read_labelled(source: Path) -> dict[str, list[SpokenPair]]:
+    """Read ``<name>_correct.wav`` and ``<name>_incorrect.wav``.
+
+    Where a ``<name>_mutual.wav`` is there, both are its continuations and are joined to
+    it.
+
+    Args:
+        source: The folder.
+
+    Returns:
+        Pairs by the folder's name.
+
+    Raises:
+        ValueError: A file is missing or has another name.
+    """
+    found = match_files(source, _LABELLED, "12_correct.wav and 12_incorrect.wav")
+    pairs = []
+    for name in sorted({name for name, _ in found}):
+        first = [found[name, "mutual"]] if (name, "mutual") in found else []
+        members = [
+            candidate(*first, _member(found, (name, kind), source, f"{name}_{kind}"))
+            for kind in ("correct", "incorrect")
+        ]
+        pairs.append(SpokenPair(name, *members))
+    return {source.name: pairs}
+
+
+def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
+    """Read files that begin with a number: each even one should win over the next.
+
+    Args:
+        source: The folder.
+
+    Returns:
+        Pairs by the folder's name.
+
+    Raises:
+        ValueError: A number is there twice, or has no partner.
+    """
+    by_number: dict[int, Path] = {}
+    for (number,), path in match_files(source, _NUMBERED, "12_story.wav").items():
+        by_number[int(number)] = path
+    files = [p for p in source.glob("*") if p.suffix.lower() in (".wav", ".flac")]
+    numbers = sorted(by_number)
+    if len(files) != len(numbers):
+        raise ValueError(
+            f"{source}: {len(files)} recordings have {len(numbers)} numbers; expected "
+            "each number once, since pairs follow from the order"
+        )
+    start = numbers[0]
+    for place, number in enumerate(numbers):
+        if number != start + place:
+            raise ValueError(
+                f"{source}: number {start + place} is missing; expected numbers "
+                "without a gap, since pairs follow from the order"
+            )
+    if len(numbers) % 2:
+        raise ValueError(
+            f"{source}: {by_number[numbers[-1]].name} has no partner: expected an even "
+            f"number of recordings, found {len(numbers)}"
+        )
+    pairs = [
+        SpokenPair(str(n), candidate(by_number[n]), candidate(by_number[n + 1]))
+        for n in numbers[::2]
+    ]
+    return {source.name: pairs}
+
+
+LAYOUTS: dict[str, Callable[[Path], dict[str, list[SpokenPair]]]] = {
+    "salmon": read_salmon,
+    "labelled": read_labelled,
+    "numbered": read_numbered,
+}
+
+
+def set_texts(
+    pairs: list[SpokenPair],
+    find: Callable[[Candidate], str | None],
+) -> list[SpokenPair]:
+    """Give each member a text.
+
+    Args:
+        pairs: Some with texts.
+        find: Gives the text of a member that has none.
+
+    Returns:
+        The pairs, all with texts.
+
+    Raises:
+        ValueError: A member has none.
+    """
+
+    def complete(member: Candidate) -> Candidate:
+        text = member.text if member.text is not None else find(member)
+        if text is None:
+            raise ValueError(
+                f"{member.audio[-1]}: it has no transcript; put a .txt beside it, give "
+                "a table with --text, or --asr_exp to recognize it"
+            )
+        return replace(member, text=text)
+
+    return [
+        SpokenPair(p.name, complete(p.positive), complete(p.negative)) for p in pairs
+    ]
+
+
+def join_audio(files: tuple[Path, ...], output: Path) -> Path:
+    """Path of one recording of all files; several are joined at the first one's rate.
+
+    Args:
+        files: Recordings that follow one another.
+        output: Where a joined recording goes.
+
+    Returns:
+        The only file, or ``output``.
+
+    Raises:
+        ValueError: A recording cannot be read.
+    """
+    if len(files) == 1:
+        return files[0].absolute()
+    parts = [read_audio(path) for path in files]
+    rate = parts[0][1]
+    speech = np.concatenate([resample(wave, own, rate) for wave, own in parts])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_audio(output, speech, rate)
+    return output
+
+
+def write_pair_set(target: Path, pairs: list[SpokenPair], record: dict) -> bool:
+    """Write a set with ``pairs.tsv``, unless it is there.
+
+    Both members of a pair have one speaker id, their own: who speaks is what some sets
+    ask about.
+
+    Args:
+        target: The set's folder; utterances are called
+            ``<set>-<pair>-pos`` and ``-neg``.
+        pairs: With texts.
+        record: What it is made from.
+
+    Returns:
+        Whether anything was written.
+
+    Raises:
+        ValueError: The folder holds something else, or a recording cannot be read.
+    """
+    if is_finished(target, RECORD, record):
+        return False
+    folder = start_folder(target, RECORD, record)
+    tables, rows = KaldiDir({}, {}, {}), []
+    for pair in pairs:
+        speaker = f"{target.name}-{pair.name}"
+        names = (f"{speaker}-pos", f"{speaker}-neg")
+        for name, member in zip(names, (pair.positive, pair.negative)):
+            made = join_audio(member.audio, folder / "audio" / f"{name}.wav")
+            if made.is_relative_to(folder):
+                made = target / made.relative_to(folder)
+            tables.wav[name] = str(made)
+            tables.text[name] = member.text
+            tables.utt2spk[name] = speaker
+        rows.append(names)
+    write_kaldi_dir(folder, tables)
+    write_rows(folder / "pairs.tsv", ("positive", "negative"), rows)
+    finish_folder(folder, target)
+    return True

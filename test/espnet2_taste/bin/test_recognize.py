@@ -1,0 +1,29 @@
+"""Recognition of folders with a real, tiny recognizer."""
+
+import numpy as np
+import pytest
+
+from espnet2_taste.bin.recognize import main
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.kaldi_dir import read_table, write_table
+
+
+def test_a_folder_without_texts_is_recognized(tiny_asr_exp, tmp_path, capsys):
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    write_audio(tmp_path / "a.wav", noise, 16000)
+    write_audio(tmp_path / "b.wav", noise[:160], 16000)
+    wavs = {name: str(tmp_path / f"{name}.wav") for name in "ab"}
+    write_table(tmp_path / "wav.scp", wavs)
+    options = ["--asr_exp", str(tiny_asr_exp), "--folders", str(tmp_path)]
+    main(options)
+    assert set(read_table(tmp_path / "text_heard")) == {"a", "b"}
+    main(options)
+    assert "all sets are done" in capsys.readouterr().out
+
+
+def test_errors_and_help(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="recognize: .*wav.scp"):
+        main(["--asr_exp", "none", "--folders", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "example:" in capsys.readouterr().out
