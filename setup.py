@@ -54,6 +54,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
+    package_data={"espnet2_taste.evaluation.listening": ["*.html", "*.css", "*.js"]},
     entry_points={"console_scripts": ["espnet2-taste = espnet2_taste.cli.main:main"]},
     python_requires=">=3.12,<3.14",
     install_requires=REQUIRES,
