@@ -5,7 +5,9 @@ library is needed.
 """
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -50,6 +52,7 @@ class Browser:
             self.driver.kill()
             raise
         self.url = f"{self.url}/{made['sessionId']}"
+        self.process = made["capabilities"].get("goog:processID")
 
     def _port(self) -> int:
         for line in self.driver.stdout:
@@ -63,6 +66,9 @@ class Browser:
     def __exit__(self, *error):
         try:
             self._send("DELETE", "")
+        except OSError:  # it hangs: nothing of it may stay
+            if self.process:
+                os.kill(self.process, signal.SIGKILL)
         finally:
             self.driver.terminate()
             self.driver.wait(10)
