@@ -143,25 +143,3 @@ def write_kaldi_dir(path: str | os.PathLike, tables: KaldiDir) -> None:
     write_table(path / "text", tables.text)
     write_table(path / "utt2spk", tables.utt2spk)
     write_table(path / "spk2utt", speakers_to_utterances(tables.utt2spk))
-
-
-def combine_kaldi_dirs(sets: Iterable[KaldiDir]) -> KaldiDir:
-    """Join sets into one.
-
-    Raises:
-        ValueError: Two sets hold the same utterance.
-    """
-    wav: dict[str, str] = {}
-    text: dict[str, str] = {}
-    utt2spk: dict[str, str] = {}
-    for tables in sets:
-        both = sort_keys(set(wav) & set(tables.wav))
-        if both:
-            raise ValueError(
-                f"'{both[0]}' is in two of the sets to combine ({len(both)} such "
-                "utterances). Put a prefix before the ids of one set"
-            )
-        wav |= tables.wav
-        text |= tables.text
-        utt2spk |= tables.utt2spk
-    return KaldiDir(wav, text, utt2spk)

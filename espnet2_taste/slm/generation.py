@@ -187,7 +187,7 @@ class TaslmGenerator:
         quantizer, end_id = self.taslm.quantizer, self.rules.end_id
         return [w.finish(quantizer.num_codebooks, end_id) for w in writers]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def trace(
         self, prompts: Sequence[AbsPrompt], streams: UniformStreams
     ) -> Iterator[RowTrace]:
@@ -270,20 +270,29 @@ class TaslmGenerator:
         text = self.text_sampler(allowed, batch.seen, batch.streams)
         tokens = text.tolist()
         steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]
-        due = torch.tensor([step.due is not None and step.due >= 0 for step in steps])
         prediction = taslm.head(states)
-        shape = (len(steps), taslm.quantizer.num_codebooks)
-        codes = torch.full(shape, IGNORE, device=text.device)
-        if due.any():
-            sampled = self.code_sampler(
-                taslm.head, prediction, taslm.quantizer, due, batch.streams
-            )
-            codes = torch.where(due.to(text.device)[:, None], sampled, codes)
+        codes = self._sample_codes(batch, prediction, [step.due for step in steps])
         if batch.seen.size(1):
             batch.seen[torch.arange(len(tokens), device=text.device), text] = True
         return RowTrace(
             list(batch.rows), logits, prediction, text, codes, steps, batch.inputs
         )
+
+    def _sample_codes(
+        self, batch: DecodingBatch, prediction: Any, dues: Sequence[int | None]
+    ) -> torch.Tensor:
+        """Codes of words that are due, (B, Q), -1 for the others."""
+        taslm, device = self.taslm, self.banned.device
+        due = [index is not None and index >= 0 for index in dues]
+        if not any(due):
+            shape = (len(dues), taslm.quantizer.num_codebooks)
+            return torch.full(shape, IGNORE, device=device)
+        sampled = self.code_sampler(
+            taslm.head, prediction, taslm.quantizer, torch.tensor(due), batch.streams
+        )
+        if all(due):
+            return sampled
+        return torch.where(torch.tensor(due, device=device)[:, None], sampled, IGNORE)
 
     def _hold_back(
         self, logits: torch.Tensor, states: Sequence[StepperState]
@@ -300,13 +309,13 @@ class TaslmGenerator:
         """Embed the next row, (B, H)."""
         taslm, device = self.taslm, trace.text.device
         dues = [step.due for step in trace.steps]
-        index = torch.tensor([d if d is not None and d < 0 else 0 for d in dues])
-        early = (index < 0).to(device)
+        early = [index if index is not None and index < 0 else 0 for index in dues]
         codes = trace.codes  # (B, Q)
-        if early.any():
+        if any(early):
+            index = torch.tensor(early, device=device)
             rows = torch.arange(len(dues), device=device)
-            waiting = batch.pending[rows, index.to(device)]
-            codes = torch.where(early[:, None], waiting, codes)
+            waiting = batch.pending[rows, index]
+            codes = torch.where((index < 0)[:, None], waiting, codes)
         speech = self._hear(batch, codes, dues)  # (B, D)
         text = taslm.backbone.embed(trace.text)  # (B, H)
         hears = [step.hears_text for step in trace.steps]
@@ -320,11 +329,12 @@ class TaslmGenerator:
     ) -> torch.Tensor:
         """Vectors of new words, or of those that go on; (B, Q) -> (B, D)."""
         taslm, device = self.taslm, codes.device
-        arrives = (codes != IGNORE).any(dim=-1)
         new = taslm.code_embedding.embed(codes, taslm.quantizer)  # (B, D)
-        if arrives.all():
-            batch.heard, batch.vectors, batch.spoken = new, new, arrives
+        if all(index is not None and index >= 0 for index in dues):
+            batch.heard, batch.vectors = new, new
+            batch.spoken = torch.ones_like(batch.spoken)
             return new
+        arrives = (codes != IGNORE).any(dim=-1)
         held = taslm.code_embedding.hold(batch.vectors)
         held = torch.where(batch.spoken[:, None], held, taslm.code_embedding.pad)
         if self.rules.reference_compat:  # repeats what training never repeats

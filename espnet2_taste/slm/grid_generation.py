@@ -18,7 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.grid_lm import GridLM
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, run_grammar
 from espnet2_taste.slm.layouts.streams import TEXT, IdSet
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.sampling import NEVER, UniformStreams, choose, nucleus
@@ -147,7 +147,7 @@ class GridGenerator:
         self.device = grid_lm.embedding.start.device
         self.new_reader = reader_maker(grid_lm.backbone, ())
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(
         self,
         prompts: Sequence[np.ndarray],
@@ -194,10 +194,9 @@ class GridGenerator:
         inputs = []
         for item in items:
             item.rows = item.prompt[: full_rows(item.prompt)].tolist()
-            for row in item.rows:
-                item.state = self.layout.advance(item.state, row)
             known = np.array(item.rows, dtype=np.int64)
             known = known.reshape(1, -1, len(self.layout.streams))
+            item.state = run_grammar(self.layout, known[0])
             rows = self.grid_lm.embed_rows(torch.from_numpy(known).to(self.device))
             begin = self.grid_lm.embedding.begin(1)
             inputs.append(torch.cat([begin, rows.to(begin.dtype)], dim=1)[0])

@@ -222,8 +222,7 @@ class MultiLinearLastHead(LinearLastHead):
         Returns:
             (..., C).
         """
-        table = codebook_table(quantizer, logits.device)  # (Q, K, C)
-        return torch.einsum("...qk,qkc->...c", logits.softmax(dim=-1), table)
+        return soft_code_vectors(logits, quantizer).sum(dim=-2)
 
 
 def codebook_table(quantizer: nn.Module, device: torch.device) -> torch.Tensor:
@@ -242,6 +241,20 @@ def codebook_table(quantizer: nn.Module, device: torch.device) -> torch.Tensor:
     for q in range(shape[0]):
         codes[q, :, q] = every
     return quantizer.latent(codes)
+
+
+def soft_code_vectors(logits: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:
+    """Expected code vector of each codebook.
+
+    Args:
+        logits: (..., Q, K).
+        quantizer: Its latent must be the sum over codebooks.
+
+    Returns:
+        (..., Q, C).
+    """
+    table = codebook_table(quantizer, logits.device)  # (Q, K, C)
+    return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), table)
 
 
 @torch.no_grad()
@@ -313,9 +326,11 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
         Returns:
             z, (..., C).
         """
+        if not (self.training or self.reference_compat):
+            return mu
         sigma = (0.5 * self.logvar).exp()
         if not self.training:
-            return mu + sigma if self.reference_compat else mu
+            return mu + sigma
         noise = torch.randn_like(mu) if noise is None else noise
         if self.reference_compat:
             return mu + sigma + (sigma * (noise - 1.0)).detach()

@@ -16,6 +16,8 @@ from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise, draw
 
 NEVER = float("-inf")
 """Logit of what must not be chosen."""
+CANDIDATES = 1024
+"""Tokens among which the nucleus is looked for first."""
 
 
 class UniformStreams:
@@ -67,6 +69,9 @@ def nucleus(
 ) -> torch.Tensor:
     """Remove the unlikely tail.
 
+    Only the likeliest ``CANDIDATES`` are put in order, which is enough for nearly all
+    rows of a large vocabulary; rows that need more are sorted whole.
+
     Args:
         logits: (..., V).
         top_p: Probability that is kept.
@@ -76,15 +81,31 @@ def nucleus(
     Returns:
         Logits with ``NEVER`` where removed, (..., V).
     """
-    ordered, order = logits.sort(dim=-1, descending=True)
-    probabilities = ordered.softmax(dim=-1)
+    rows = logits.reshape(-1, logits.size(-1))
+    candidates = min(CANDIDATES, rows.size(-1))
+    kept, reached = _kept(rows, candidates, top_p, keep_crossing)
+    if candidates < rows.size(-1) and not reached.all():
+        more = ~reached
+        kept[more], _ = _kept(rows[more], rows.size(-1), top_p, keep_crossing)
+    return rows.masked_fill(~kept, NEVER).view(logits.shape)
+
+
+def _kept(
+    rows: torch.Tensor, candidates: int, top_p: float, keep_crossing: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mark the nucleus among the likeliest, (R, V) -> (R, V).
+
+    Also says which rows reach ``top_p`` with so many candidates, (R,).
+    """
+    order = rows.topk(candidates, dim=-1).indices
+    probabilities = rows.softmax(dim=-1).gather(-1, order)
     cumulative = probabilities.cumsum(dim=-1)
-    removed = cumulative > top_p
+    chosen = cumulative <= top_p
     if keep_crossing:
-        removed = cumulative - probabilities >= top_p
-    removed[..., 0] = False
-    removed = torch.zeros_like(removed).scatter(-1, order, removed)
-    return logits.masked_fill(removed, NEVER)
+        chosen = cumulative - probabilities < top_p
+    chosen[..., 0] = True
+    kept = torch.zeros_like(rows, dtype=torch.bool).scatter(-1, order, chosen)
+    return kept, cumulative[..., -1] > top_p
 
 
 def penalize_repetition(

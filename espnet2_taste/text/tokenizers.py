@@ -292,29 +292,6 @@ class WhisperTextTokenizer(HuggingFaceTokenizer):
         """See :meth:`AbsTextTokenizer.decoder_prefix`."""
         return None
 
-    def prefix_ids(self, language: str = "en") -> list[int]:
-        """Ids the decoder begins with: start, language, transcribe, no timestamps.
-
-        Args:
-            language: Language code known to Whisper.
-
-        Returns:
-            Four ids.
-
-        Raises:
-            ValueError: The vocabulary lacks one of the tokens.
-        """
-        names = ["startoftranscript", language, "transcribe", "notimestamps"]
-        tokens = [f"<|{name}|>" for name in names]
-        vocabulary = self.tokenizer.get_vocab()
-        missing = [token for token in tokens if token not in vocabulary]
-        if missing:
-            raise ValueError(
-                f"not a Whisper vocabulary for '{language}': it lacks {missing}; "
-                "give --tokenizer_path a Whisper directory and a language it knows"
-            )
-        return [vocabulary[token] for token in tokens]
-
 
 def _need(token_type: str, **options) -> None:
     """Raise unless every option is given."""

@@ -98,8 +98,3 @@ class CodebookQuantizer(AbsQuantizer):
             codes.append(nearest(residual, table))
             residual = residual - table[codes[-1]]
         return torch.stack(codes, dim=-1)
-
-    def soft_code_vectors(self, logits: torch.Tensor) -> torch.Tensor:
-        """Expected code vectors: logits (..., Q, K) -> (..., Q, C)."""
-        books = torch.stack(tuple(self.tables()))  # (Q, K, C)
-        return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), books)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
-    combine_kaldi_dirs,
     read_kaldi_dir,
     read_table,
     sort_keys,
@@ -106,11 +105,3 @@ def test_speakers_collect_their_utterances():
         "s": "a b",
         "t": "c",
     }
-
-
-def test_sets_are_combined_and_a_common_utterance_is_refused():
-    one = KaldiDir({"a": "1"}, {"a": "x"}, {"a": "s"})
-    two = KaldiDir({"b": "2"}, {"b": "y"}, {"b": "s"})
-    assert combine_kaldi_dirs([one, two]).wav == {"a": "1", "b": "2"}
-    with pytest.raises(ValueError, match="'a' is in two"):
-        combine_kaldi_dirs([one, two, one])

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from espnet2_taste.slm.heads import soft_code_vectors
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.aggregator import WHISPER_PREFIX, WhisperAggregator
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
@@ -205,7 +206,7 @@ def test_quantizer_lookups(golden, golden_check):
         "code_from_indices": model.latent(codes),
         "code_from_indices_flat": model.latent(codes[golden["mask"]]),
         "indices_from_code": model.codes_from_latent(golden["code"]),
-        "distributed_codes": model.soft_code_vectors(golden["taste_logits"]),
+        "distributed_codes": soft_code_vectors(golden["taste_logits"], model),
         "output_from_coarse": model.decode(coarse),
     }
     for name, got in rows.items():

@@ -1,10 +1,13 @@
 """Nucleus, penalty and random streams against loops over one row."""
 
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet2_taste.slm import sampling
 from espnet2_taste.slm.sampling import (
     NEVER,
     GreedyTextSampler,
@@ -36,14 +39,26 @@ logit_rows = st.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(logit_rows, st.floats(0.05, 0.99), st.booleans())
-def test_nucleus(logits, top_p, keep_crossing):
+@given(logit_rows, st.floats(0.05, 0.99), st.booleans(), st.integers(1, 13))
+def test_nucleus(logits, top_p, keep_crossing, candidates):
     probabilities = logits.softmax(-1).sort(descending=True).values.cumsum(-1)
     if ((probabilities - top_p).abs() < 1e-4).any():
         return  # rounding decides
-    found = nucleus(logits, top_p, keep_crossing)
+    with mock.patch.object(sampling, "CANDIDATES", candidates):
+        found = nucleus(logits, top_p, keep_crossing)
     kept = {i for i, value in enumerate(found.tolist()) if value != NEVER}
     assert kept == slow_nucleus(logits, top_p, keep_crossing)
+
+
+def test_rows_of_a_nucleus_do_not_depend_on_each_other():
+    generator = torch.Generator().manual_seed(0)
+    flat = 0.01 * torch.randn(3, 2, 2000, generator=generator)
+    rows = flat * torch.tensor([1.0, 300.0, 1000.0]).view(3, 1, 1)
+    together = nucleus(rows, 0.9)
+    kept = (together != NEVER).sum(dim=-1)
+    assert kept.min() < sampling.CANDIDATES < kept.max()  # both ways are needed
+    for row, found in zip(rows.flatten(0, 1), together.flatten(0, 1)):
+        assert torch.equal(nucleus(row, 0.9), found)
 
 
 @settings(deadline=None, max_examples=40)

@@ -88,13 +88,6 @@ def test_unknown_character_is_unk(options):
     assert tokenizer.encode_word("я", first=True) == [tokenizer.special_id("unk")]
 
 
-def test_whisper_prefix(options):
-    tokenizer = build_text_tokenizer("whisper", **options["whisper"])
-    assert len(set(tokenizer.prefix_ids("en"))) == 4
-    with pytest.raises(ValueError, match="<|xx|>"):
-        tokenizer.prefix_ids("xx")
-
-
 def test_any_file_of_the_directory_names_it(lm_tokenizer_dir):
     by_file = load_tokenizer(lm_tokenizer_dir / "tokenizer.json")
     assert len(by_file) == len(load_tokenizer(lm_tokenizer_dir))
