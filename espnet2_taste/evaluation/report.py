@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from espnet2_taste.evaluation.audio_report import audio_tables, noise_tables
+from espnet2_taste.evaluation.systems_report import systems_tables
 from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
 from espnet2_taste.metrics.tables import Target, format_number, markdown_table
 
 STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
 EXTRA_STUDIES = {
+    "systems": ("## Designs compared", systems_tables),
     "audio": ("## Audio measures of the tokenizer", audio_tables),
     "noise": ("## Noise", noise_tables),
 }

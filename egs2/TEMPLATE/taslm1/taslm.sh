@@ -63,6 +63,7 @@ taslm_token_config=conf/train_taslm_token.yaml
 resynthesis_config=""    # how units are drawn in stages 9 and 10; default: published values
 inference_config=conf/decode_taslm.yaml
 systems="cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_omni moshi llama_omni"
+more_seeds=""           # stage 16 trains designs and TASLM with these as well as --seed
 systems_dir=conf/systems  # their configurations (stage 16)
 systems_ctm=ctm         # word times of all sets; ctm_aligned: those of stage 4
 inference_model=valid.loss.best.pth   # epoch of a model that is used
@@ -117,6 +118,8 @@ slm_train_set=${slm_train_set:-${train_set}}
 for name in ${train_set} ${valid_set} ${slm_train_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
     [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
 done
+design_dir=${expdir}    # of spoken language models; stage 16 has one for each further seed
+tag=""
 unit_sets=()            # text and codes are all that a TASLM learns from
 for name in "${sets[@]}"; do
     [ "${name}" = "${slm_train_set}" ] && [ "${name}" != "${train_set}" ] ||

@@ -25,16 +25,16 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
     local config=${!option}
     local -a data backbone=(text_lm)
     [ -z "${lm}" ] || backbone=()
-    begin "${name}" --after codes "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" "${train_set}" --outputs "${expdir}/${name}" || return 0
+    begin "${tag}${name}" --after codes "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" "${train_set}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
-    write_shapes "${expdir}/${name}_stats" text --tokenizer_path "${llm}" \
+    write_shapes "${design_dir}/${name}_stats" text --tokenizer_path "${llm}" \
         --config "${config}"
     data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
         --taste_exp "${taste_exp}" --taste_model_file "${inference_model}")
-    train_model espnet2_taste.bin.taslm_train "${expdir}/${name}" "${data[@]}" \
+    train_model espnet2_taste.bin.taslm_train "${design_dir}/${name}" "${data[@]}" \
         --seed "${seed}"
-    need "${expdir}/${name}/${inference_model}"
+    need "${design_dir}/${name}/${inference_model}"
     finish
 }
 
@@ -47,14 +47,14 @@ stage_11_taslm() {
 
 continue_speech() {  # <name>: spoken continuations of prompts
     local name=$1
-    in_sets "${expdir}/${name}/continuation" wav.scp "${prompts[@]}"
-    begin "continuation_${name}" --after "${name}" unit_vocoder \
+    in_sets "${design_dir}/${name}/continuation" wav.scp "${prompts[@]}"
+    begin "${tag}continuation_${name}" --after "${tag}${name}" unit_vocoder \
         --files "${inference_config}" --values "${seed}" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.taslm_inference --config "${inference_config}" \
-        --taslm_exp "${expdir}/${name}" --taste_exp "${taste_exp}" \
+        --taslm_exp "${design_dir}/${name}" --taste_exp "${taste_exp}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${prompts[*]}" --output_dir "${expdir}/${name}/continuation" \
+        --sets "${prompts[*]}" --output_dir "${design_dir}/${name}/continuation" \
         --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
@@ -63,12 +63,12 @@ score_speech() {  # <name>: likelihoods of the utterances of the test and pair s
     local name=$1
     local -a scored
     read -r -a scored <<<"${test_sets} ${pair_sets}"
-    in_sets "${expdir}/${name}/likelihood" scores.tsv "${scored[@]}"
-    begin "likelihood_${name}" --after "${name}" --scope "${scored[@]}" \
+    in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
+    begin "${tag}likelihood_${name}" --after "${tag}${name}" --scope "${scored[@]}" \
         --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taslm_score --taslm_exp "${expdir}/${name}" \
+    "${python}" -m espnet2_taste.bin.taslm_score --taslm_exp "${design_dir}/${name}" \
         --codes_dir "${taste_exp}/codes" --sets "${scored[*]}" \
-        --output_dir "${expdir}/${name}/likelihood" --ngpu "${infer_gpu}"
+        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
     finish
 }
 

@@ -40,30 +40,30 @@ train_system() {  # <name>
     local config=${systems_dir}/$1.yaml
     local -a data backbone=(text_lm) init=()
     [ -z "${lm}" ] || backbone=()
-    begin "${name}" --after grids "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" --outputs "${expdir}/${name}" || return 0
+    begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
         "word_times text_float ${raw}/SET/word_times" \
         "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
     write_shapes "${expdir}/systems_stats" units
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
-    train_model espnet2_taste.bin.grid_lm_train "${expdir}/${name}" "${data[@]}" \
+    train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${data[@]}" \
         --config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}" \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)"
-    need "${expdir}/${name}/${inference_model}"
+    need "${design_dir}/${name}/${inference_model}"
     finish
 }
 
 continue_system() {  # <name> <after> <options>: spoken continuations of prompts
     local name=$1 after=$2
     shift 2
-    in_sets "${expdir}/${name}/continuation" speed.tsv "${prompts[@]}"
-    begin "continuation_${name}" --after "${after}" unit_durations unit_vocoder \
+    in_sets "${design_dir}/${name}/continuation" speed.tsv "${prompts[@]}"
+    begin "${tag}continuation_${name}" --after "${after}" unit_durations unit_vocoder \
         --values "${seed}" --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.grid_lm_inference "$@" --dump_dir "${raw}" \
         --sets "${prompts[*]}" --ctm "${systems_ctm}" --seed "${seed}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --ngpu "${infer_gpu}" \
-        --output_dir "${expdir}/${name}/continuation"
+        --output_dir "${design_dir}/${name}/continuation"
     finish
 }
 
@@ -71,12 +71,12 @@ score_system() {  # <name>: likelihoods of the utterances of the test and pair s
     local name=$1
     local -a scored
     read -r -a scored <<<"${test_sets} ${pair_sets}"
-    in_sets "${expdir}/${name}/likelihood" scores.tsv "${scored[@]}"
-    begin "likelihood_${name}" --after "${name}" --scope "${scored[@]}" \
+    in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
+    begin "${tag}likelihood_${name}" --after "${tag}${name}" --scope "${scored[@]}" \
         --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.grid_lm_score --exp "${expdir}/${name}" \
+    "${python}" -m espnet2_taste.bin.grid_lm_score --exp "${design_dir}/${name}" \
         --dump_dir "${raw}" --sets "${scored[*]}" --ctm "${systems_ctm}" \
-        --output_dir "${expdir}/${name}/likelihood" --ngpu "${infer_gpu}"
+        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
     finish
 }
 
@@ -87,12 +87,26 @@ run_system() {  # <name>
         return
     fi
     train_system "$1"
-    continue_system "$1" "$1" --exp "${expdir}/$1" --durations "${expdir}/unit_durations"
+    continue_system "$1" "${tag}$1" --exp "${design_dir}/$1" --durations "${expdir}/unit_durations"
     score_system "$1"
 }
 
+run_further_seeds() {  # the designs and TASLM again, below a folder for each seed
+    local -a names again=()
+    local seed design_dir tag
+    read -r -a names <<<"${systems//cascade/}"
+    for seed in ${more_seeds}; do
+        design_dir=${expdir}/seed_${seed} tag=seed_${seed}_
+        again+=("${design_dir}")
+        side_by_side train_taslm taslm_embed taslm_token
+        side_by_side use_taslm taslm_embed taslm_token
+        side_by_side run_system "${names[@]}"
+    done
+    seed_dirs=("${again[@]}")
+}
+
 stage_16_systems() {
-    local -a names
+    local -a names seed_dirs=()
     local text_only_exp=${expdir}/taste_text_only
     read -r -a names <<<"${systems}"
     extract_slm_units
@@ -103,8 +117,20 @@ stage_16_systems() {
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         --output "${expdir}/padding.tsv"
     side_by_side run_system "${names[@]}"
+    run_further_seeds
     "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
         --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" \
         --output "${expdir}/budgets.tsv"
+    compare_systems
+}
+
+compare_systems() {
+    "${python}" -m espnet2_taste.bin.systems_evaluate --expdirs "${expdir} ${seed_dirs[*]}" \
+        --names "taslm_embed taslm_token ${systems}" --dump_dir "${raw}" \
+        --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" --lm "${llm}" \
+        --asr_exp "${asr_exp}" --budgets "${expdir}/budgets.tsv" \
+        --output_dir "${expdir}/systems_scores" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
+        --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
 }

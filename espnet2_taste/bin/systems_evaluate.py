@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Score every design of a comparison by the same measures (stage 16).
+
+Enters: experiment directories, one a seed, each with the continuations and
+likelihoods of the designs. Leaves <output_dir>/scores.json: for each design pair
+accuracies, perplexity and tempo of what is heard in its continuations, over the seeds.
+A design that lacks something is shown without it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.systems_evaluate --expdirs "exp exp_seed1" \\
+      --names "taslm_embed gslm moshi cascade" --lm exp/llm_base --asr_exp exp/asr \\
+      --prompt_set prompts --pair_sets "pairs_style pairs_voice pairs_coherent" \\
+      --output_dir exp/systems_scores
+"""
+MODULE = "espnet2_taste.bin.systems_evaluate"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Score every design of a comparison by the same measures",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--expdirs", default="exp", help="Parents of the experiments, one a seed")
+    add("--names", required=True, help="Names of designs, one string")
+    add("--dump_dir", default="dump/raw", help="Where the sets are")
+    add("--prompt_set", default="prompts", help="Set that was continued")
+    add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
+    add("--lm", required=True, help="Text LM that reads what is heard")
+    add("--asr_exp", required=True, help="ASR experiment that hears")
+    add("--budgets", help="Table of budget_table, shown beside the scores")
+    add("--output_dir", required=True, help="Receives scores.json")
+    add("--ngpu", type=int, default=0, help="0 for the CPU")
+    return parser
+
+
+def score_runs(args: argparse.Namespace) -> dict[str, dict]:
+    """Scores of each design over the seeds.
+
+    Args:
+        args: Options.
+
+    Returns:
+        See ``merge_seeds``, by design.
+
+    Raises:
+        ValueError: None of the designs was found.
+    """
+    from espnet2_taste.evaluation import systems
+    from espnet2_taste.evaluation.taste import LazyAligner
+
+    dump = Path(args.dump_dir)
+    aligner = LazyAligner(args.asr_exp, None, "cuda" if args.ngpu else "cpu")
+    reader = systems.ContinuationReader.from_dir(args.lm)
+    found: dict[str, list[dict]] = {}
+    for name in args.names.split():
+        for parent in args.expdirs.split():
+            exp = Path(parent) / name
+            continued = exp / "continuation" / args.prompt_set
+            if not (continued / "wav.scp").is_file():
+                continue
+            prompts = dump / args.prompt_set
+            scores = systems.score_continuations(
+                continued, prompts, aligner, args.asr_exp, reader
+            )
+            scores["pairs"] = systems.score_pair_sets(
+                exp / "likelihood", dump, args.pair_sets.split()
+            )
+            found.setdefault(name, []).append(scores)
+    if not found:
+        raise ValueError(
+            f"no continuation/{args.prompt_set} of {args.names} below {args.expdirs}: "
+            "run stage 12 for TASLM and stage 16 for the other designs"
+        )
+    return {name: systems.merge_seeds(runs) for name, runs in found.items()}
+
+
+def run(args: argparse.Namespace, cmd=None) -> None:
+    """Score all designs and write the study."""
+    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    switches = {
+        "asr": f"greedy CTC, {args.asr_exp}",
+        "text_lm": args.lm,
+        "pair_score": "both_mean",
+        "seeds": len(args.expdirs.split()),
+    }
+    result = {"study": "systems", **provenance(MODULE, cmd, switches)}
+    result["designs"] = score_runs(args)
+    if args.budgets:
+        result["budgets"] = {row["design"]: row for row in read_rows(args.budgets)}
+    output = Path(args.output_dir) / "scores.json"
+    write_json(output, result)
+    print(f"{output} written: {', '.join(result['designs'])}")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    try:
+        run(args, cmd)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"systems_evaluate: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""One line a design: what every spoken language model of a comparison is scored by.
+
+Enters, for each design: ``likelihood/<set>/scores.tsv`` of the pair sets, if it gives
+likelihoods, and ``continuation/<set>`` with the audio of continued prompts. Leaves: a
+dictionary a design. Designs that write no text are treated as those that do: what a
+continuation says is what one recognizer hears in it, how well it goes on is the
+perplexity of these words for one text LM given the prompt's text, and its tempo is
+words heard a second of audio.
+
+Legend: B utterances, N text tokens.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.slm import prompt_rates, read_scores, score_pairs
+from espnet2_taste.evaluation.transcripts import (
+    HEARD,
+    is_recognized,
+    recognize_folder,
+)
+from espnet2_taste.metrics.rates import follow_rates
+from espnet2_taste.text.words import tokenize_words
+
+PAIR_COLUMNS = ("both_mean", "speech_sum", "text_sum")
+
+
+class ContinuationReader:
+    """How likely a text LM finds words after other words.
+
+    Args:
+        model: Has ``token_losses``, as ``ESPnetTextLmModel``.
+        tokenizer: Of the language model.
+    """
+
+    def __init__(self, model: torch.nn.Module, tokenizer):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_dir(cls, lm: str | Path) -> "ContinuationReader":
+        """Load a directory or hub name."""
+        from transformers import AutoModelForCausalLM
+
+        from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
+        from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+
+        tokenizer = HuggingFaceTokenizer(lm)
+        ends = (tokenizer.special_id("bos"), tokenizer.special_id("eos"))
+        backbone = AutoModelForCausalLM.from_pretrained(lm)
+        return cls(ESPnetTextLmModel(backbone, *ends), tokenizer)
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str], added: Sequence[str]) -> np.ndarray:
+        """Negative log-likelihood of what was added, the end included.
+
+        Args:
+            prompts: B texts.
+            added: What follows each.
+
+        Returns:
+            In nats, (B,).
+        """
+        whole = [f"{first} {second}".split() for first, second in zip(prompts, added)]
+        tokens = [tokenize_words(words, self.tokenizer) for words in whole]
+        ids = [torch.from_numpy(item.ids) for item in tokens]
+        lengths = torch.tensor([len(row) for row in ids])
+        padded = pad_sequence(ids, batch_first=True, padding_value=-1)  # (B, N)
+        losses = self.model.token_losses(padded, lengths)[0]  # (B, N + 1)
+        result = []
+        for row, first, item in zip(losses, prompts, tokens):
+            begin = int((item.word_ids < len(first.split())).sum())
+            result.append(float(row[begin:].sum()))
+        return np.array(result)
+
+
+def score_pair_sets(
+    likelihood: Path, dump: Path, pair_sets: Sequence[str]
+) -> dict[str, dict]:
+    """Pair accuracy of a design by set and column; empty without likelihoods.
+
+    Args:
+        likelihood: Folder with ``<set>/scores.tsv``.
+        dump: Where the sets are.
+        pair_sets: Sets with ``pairs.tsv``.
+
+    Returns:
+        ``PairAccuracy`` fields by set, then column.
+    """
+    if not likelihood.is_dir():
+        return {}
+    return {
+        name: score_pairs(
+            read_scores(likelihood / name / "scores.tsv"),
+            read_rows(dump / name / "pairs.tsv"),
+            PAIR_COLUMNS,
+        )
+        for name in pair_sets
+    }
+
+
+def score_continuations(
+    continued: Path,
+    prompts: Path,
+    aligner: Callable,
+    recognizer: str,
+    reader: ContinuationReader,
+) -> dict:
+    """What is heard in a design's continuations.
+
+    Args:
+        continued: Folder with ``wav.scp`` and ``prompt/text``.
+        prompts: The set that was continued.
+        aligner: Function that gives the recognizer.
+        recognizer: Its name.
+        reader: Text LM.
+
+    Returns:
+        ``perplexity`` a word heard, ``words`` heard, ``silent`` continuations in which
+        nothing is heard, and ``rate``, ``RateFollowing`` fields.
+    """
+    if not is_recognized(continued, recognizer):
+        recognize_folder(continued, aligner, recognizer)
+    heard, wavs = read_table(continued / HEARD), read_table(continued / "wav.scp")
+    before = read_table(continued / "prompt" / "text")
+    names = [name for name in sorted(wavs) if heard.get(name)]
+    words = {name: len(heard[name].split()) for name in names}
+    losses = [reader([before[name]], [heard[name]])[0] for name in names]
+    total = sum(words.values())
+    tempo = {n: words[n] / soundfile.info(wavs[n]).duration for n in names}
+    first = prompt_rates(prompts)
+    rates = follow_rates(
+        [first[name] for name in sorted(first)],
+        [tempo.get(name, math.nan) for name in sorted(first)],
+    )
+    return {
+        "perplexity": math.exp(sum(losses) / total) if total else None,
+        "words": total,
+        "silent": len(wavs) - len(names),
+        "rate": asdict(rates),
+    }
+
+
+def merge_seeds(runs: Sequence[Mapping]) -> dict:
+    """Mean, least and most of every number over the seeds of a design.
+
+    Args:
+        runs: Scores of the same shape, one a seed; a number that is missing or nan in
+            some is taken over the others.
+
+    Returns:
+        The shape of the scores with ``mean``, ``low``, ``high`` and ``seeds``.
+    """
+    keys = {key: None for run in runs for key in run}
+    merged: dict = {}
+    for key in keys:
+        values = [run[key] for run in runs if run.get(key) is not None]
+        if values and isinstance(values[0], Mapping):
+            merged[key] = merge_seeds(values)
+            continue
+        known = [float(v) for v in values if not math.isnan(float(v))]
+        if known:
+            mean = sum(known) / len(known)
+            merged[key] = {"mean": mean, "low": min(known), "high": max(known)}
+            merged[key]["seeds"] = len(known)
+    return merged

@@ -1,0 +1,110 @@
+"""The comparison of designs: heard continuations, pairs, seeds, the table."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from espnet2_taste.bin import systems_evaluate
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.ctm import write_ctm, write_rows
+from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.evaluation.report import write_report
+from espnet2_taste.evaluation.systems import ContinuationReader, merge_seeds
+from espnet2_taste.metrics.tables import write_json
+from espnet2_taste.structures import WordTiming
+
+ASR = "exp/asr"
+PROMPTS = {"u1": "the dog", "u2": "a cat", "u3": "the fox"}
+ADDED = {"u1": "sees a cat", "u2": "runs", "u3": ""}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Two seeds of a design with text, one of a design that only speaks."""
+    dump = tmp_path / "dump"
+    for name in ("prompts", "pairs"):
+        (dump / name).mkdir(parents=True)
+    times = {n: [WordTiming("w", 0.0, 0.25)] for n in PROMPTS}
+    write_ctm(dump / "prompts" / "ctm_aligned", times)
+    pairs = ("positive", "negative")
+    write_rows(dump / "pairs" / "pairs.tsv", pairs, [("p", "n")])
+    for seed in ("exp", "exp/seed_1"):
+        make_design(tmp_path / seed / "both", {"p": -1.0, "n": -2.0})
+    make_design(tmp_path / "exp" / "speech_only", {"p": -3.0, "n": -2.0})
+    return tmp_path
+
+
+def make_design(exp, scores):
+    continued = exp / "continuation" / "prompts"
+    (continued / "prompt").mkdir(parents=True)
+    (exp / "likelihood" / "pairs").mkdir(parents=True)
+    columns = ("utt", "both_mean", "speech_sum", "text_sum")
+    rows = [(name, value, value, 0.0) for name, value in scores.items()]
+    write_rows(exp / "likelihood" / "pairs" / "scores.tsv", columns, rows)
+    write_table(continued / "prompt" / "text", PROMPTS)
+    wavs = {name: str(continued / f"{name}.wav") for name in PROMPTS}
+    for path in wavs.values():
+        write_audio(path, np.zeros(8000, np.float32), 16000)
+    write_table(continued / "wav.scp", wavs)
+    write_table(continued / "text_heard", ADDED)
+    write_json(continued / "text_heard.json", {"recognizer": ASR})
+
+
+def run(root, llm, names="both speech_only absent"):
+    command = ["--expdirs", f"{root / 'exp'} {root / 'exp' / 'seed_1'}"]
+    command += ["--names", names, "--dump_dir", str(root / "dump"), "--asr_exp", ASR]
+    command += ["--pair_sets", "pairs", "--lm", str(llm)]
+    systems_evaluate.main([*command, "--output_dir", str(root / "scores")])
+    return json.loads((root / "scores" / "scores.json").read_text())
+
+
+def test_designs_with_and_without_text_are_scored_alike(recipe, tiny_llm):
+    study = run(recipe, tiny_llm)
+    assert list(study["designs"]) == ["both", "speech_only"]
+    both, other = study["designs"].values()
+    assert both["pairs"]["pairs"]["both_mean"]["accuracy"]["mean"] == 1
+    assert other["pairs"]["pairs"]["both_mean"]["accuracy"]["mean"] == 0
+    assert both["perplexity"]["seeds"] == 2 and other["perplexity"]["seeds"] == 1
+    assert both["perplexity"]["mean"] == pytest.approx(other["perplexity"]["mean"])
+    assert both["words"]["mean"] == 4 and both["silent"]["mean"] == 1
+    assert both["rate"]["utterances"]["mean"] == 2
+    page = write_report({"systems": study}, ["test"])
+    assert "## Designs compared" in page and "| speech_only |" in page
+
+
+def test_nothing_found_is_one_line(recipe, tiny_llm):
+    with pytest.raises(SystemExit, match="stage 16"):
+        run(recipe, tiny_llm, names="absent")
+
+
+def test_only_what_was_added_is_read(tiny_llm):
+    reader = ContinuationReader.from_dir(tiny_llm)
+    prompts, added = ["the dog", "a"], ["sees a cat", "dog runs"]
+    together = reader(prompts, added)
+    for index in range(2):
+        alone = reader(prompts[index : index + 1], added[index : index + 1])
+        assert together[index] == pytest.approx(alone[0], rel=1e-4)
+    whole = reader([""], ["the dog sees a cat"])[0]
+    begin = whole - together[0]
+    ids = torch.from_numpy(_ids(reader))
+    lengths = torch.tensor([ids.shape[1]])
+    losses = reader.model.token_losses(ids, lengths)[0][0]
+    assert begin == pytest.approx(float(losses[:-1].sum()), rel=1e-4)
+
+
+def _ids(reader):
+    """Tokens of "the dog", (1, N)."""
+    words = ("the", "dog")
+    rows = [reader.tokenizer.encode_word(w, i == 0) for i, w in enumerate(words)]
+    return np.array([sum(rows, [])])
+
+
+def test_seeds_are_merged():
+    runs = [{"a": 1.0, "b": {"c": math.nan}}, {"a": 3.0, "b": {"c": 2.0}, "d": None}]
+    merged = merge_seeds(runs)
+    assert merged["a"] == {"mean": 2.0, "low": 1.0, "high": 3.0, "seeds": 2}
+    assert merged["b"]["c"]["seeds"] == 1
+    assert "d" not in merged
