@@ -23,9 +23,11 @@ die() {
     exit 1
 }
 
-idle_cores() {  # waiting threads spin: more of them than free cores are slower than one
+# Waiting threads spin: more of them than free cores are slower than one. What runs with
+# low priority (nice) gives way and counts as idle.
+idle_cores() {
     { grep '^cpu' /proc/stat; sleep 1; grep '^cpu' /proc/stat; } | awk -v most="$(nproc)" '
-        $1 == "cpu" { sign = seen++ ? 1 : -1; idle += sign * ($5 + $6)
+        $1 == "cpu" { sign = seen++ ? 1 : -1; idle += sign * ($3 + $5 + $6)
                       for (i = 2; i <= 9; i++) all += sign * $i; next }
         { cores++ }
         END { free = int(idle / all * cores / 2 + 0.5)
