@@ -30,7 +30,7 @@ idle_cores() {
         $1 == "cpu" { sign = seen++ ? 1 : -1; idle += sign * ($3 + $5 + $6)
                       for (i = 2; i <= 9; i++) all += sign * $i; next }
         { cores++ }
-        END { free = int(idle / all * cores / 2 + 0.5)
+        END { free = int(idle / all * cores / 2 + 0.75)
               print (free < 1) ? 1 : ((free < most) ? free : most) }'
 }
 
