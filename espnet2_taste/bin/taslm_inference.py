@@ -1,11 +1,18 @@
-"""Continue spoken prompts with a spoken language model (stage 12).
+"""Continue prompts with a spoken language model (stage 12).
 
 Enters: a TASLM experiment, the TASTE experiment whose codes it speaks, a unit vocoder,
-and sets with codes (stage 9) and ``spembs.scp``; the prompt is the first words of an
-utterance, as many as ``prompt_words`` (``utt``, ``n_words``) of the set says. Leaves
-<output_dir>/<set>: ``text``, ``codes.scp``, ``units`` and ``wav.scp`` of the
-continuations alone; the same of the prompts and of both together in ``prompt/`` and
-``full/``. Finished sets are kept.
+and sets with ``spembs.scp``. What a prompt is, ``--prompt_kind`` says:
+
+- audio: the first words of an utterance with their codes (stage 9), as many as
+  ``prompt_words`` (``utt``, ``n_words``) of the set says;
+- text: a line of the set's ``text``, in writing only;
+- unconditional: nothing, ``--num_samples`` times; the set only lends its speakers;
+- instruct: an utterance with its codes as a turn of a dialogue, between the texts of
+  ``--turn_frame`` or of the tokenizer's chat template; the answer is spoken.
+
+Leaves <output_dir>/<set>: ``text``, ``codes.scp``, ``units`` and ``wav.scp`` of the
+continuations alone; for audio the same of the prompts and of both together in
+``prompt/`` and ``full/``. Finished sets are kept.
 """
 
 import argparse
@@ -15,25 +22,27 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.slm.prompt_sets import PROMPT_KINDS, AbsPromptSet
 from espnet2_taste.speech_decoder.sampling_options import (
     add_unit_sampling_arguments,
     unit_sampling,
 )
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   python -m espnet2_taste.bin.taslm_inference --config conf/decode_taslm.yaml \\
       --taslm_exp exp/taslm_embed --taste_exp exp/taste_vq \\
       --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets prompts \\
       --output_dir exp/taslm_embed/continuation
+  twenty utterances of the model's own, in the voices of the set:
+    ... --prompt_kind unconditional --num_samples 20 --text_top_p 0.9 \\
+      --output_dir exp/taslm_embed/samples
 """
-PARTS = ("prompt", "full", ".")
-"""Folders of the results; the continuation alone comes last and marks the set done."""
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = ArgumentParser(
-        description="Continue spoken prompts with a spoken language model",
+        description="Continue prompts with a spoken language model",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,13 +56,39 @@ def get_parser() -> argparse.ArgumentParser:
     add("--codes_dir", help="Parent of <set>/codes.scp, default: <taste_exp>/codes")
     add("--sets", required=True, help="Names of sets, one string")
     add("--output_dir", required=True, help="Parent of the results")
-    add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
     add("--batch_size", type=int, default=16, help="Prompts at once")
     add("--seed", type=int, default=0, help="Of text, codes and units")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
+    add_prompt_arguments(parser)
     add_sampling_arguments(parser)
     return parser
+
+
+def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is continued."""
+    add = parser.add_argument
+    add(
+        "--prompt_kind",
+        choices=list(PROMPT_KINDS),
+        default="audio",
+        help="audio: first words as spoken; text: lines of the set's text; "
+        "unconditional: nothing; instruct: utterances as turns that are answered",
+    )
+    add(
+        "--prompt_words",
+        type=int,
+        help="Words of a prompt without a prompt_words table, 0 for all; default: 4 of "
+        "audio, all of other kinds",
+    )
+    add("--num_samples", type=int, default=8, help="Of the kind unconditional")
+    add(
+        "--turn_frame",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="Text around an utterance of the kind instruct; default: the chat "
+        "template of the text LM's tokenizer",
+    )
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +97,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max_words", type=int, default=16, help="Most words of a continuation")
     add("--min_words", type=int, default=1, help="Fewest words")
     add("--sentence_end_after", type=int, help="Words after which '.' ends speech too")
+    add("--stop_token", help="Text token that ends speech; default: as trained")
     add("--text_top_p", type=float, default=0.0, help="0 takes the likeliest token")
     add("--text_temperature", type=float, default=1.0, help="Of the text")
     add("--repetition_penalty", type=float, default=1.0, help="1 for none")
@@ -76,24 +112,34 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add_unit_sampling_arguments(parser)
 
 
-def stop_rules(args: argparse.Namespace, end_id: int):
+def stop_rules(args: argparse.Namespace, tokenizer, eos_id: int):
     """When speech ends.
 
     Args:
         args: Options.
-        end_id: Text token that ends speech.
+        tokenizer: The text LM's, of ``transformers``.
+        eos_id: Text token that ends speech in training.
 
     Returns:
         ``StopRules``.
 
     Raises:
-        ValueError: The published rules lack the one number they need.
+        ValueError: The stop token does not exist, or the published rules lack the one
+            number they need.
     """
     from espnet2_taste.slm.stepper import StopRules
 
+    stop_id = None
+    if args.stop_token is not None:
+        stop_id = tokenizer.get_vocab().get(args.stop_token)
+        if stop_id is None:
+            raise ValueError(
+                f"--stop_token {args.stop_token}: expected a token of the text LM; its "
+                f"special ones are {tokenizer.all_special_tokens}"
+            )
     if not args.reference_compat:
         return StopRules(
-            end_id=end_id,
+            end_id=eos_id if stop_id is None else stop_id,
             max_words=args.max_words,
             min_words=args.min_words,
             sentence_end_after=args.sentence_end_after,
@@ -103,7 +149,7 @@ def stop_rules(args: argparse.Namespace, end_id: int):
             "with reference_compat a full stop ends speech after some words, three "
             "times as many end it anyway; say how many (--sentence_end_after 8)"
         )
-    return StopRules.published(args.sentence_end_after)
+    return StopRules.published(args.sentence_end_after, stop_id)
 
 
 def build_continuer(args: argparse.Namespace, device: str):
@@ -120,7 +166,8 @@ def build_continuer(args: argparse.Namespace, device: str):
     from espnet2_taste.slm.inference import TaslmContinuer, load_taslm_exp
 
     model, preprocessor = load_taslm_exp(args.taslm_exp, args.taslm_model_file, device)
-    rules = stop_rules(args, model.taslm.eos_id)
+    tokenizer = preprocessor.tokenizer.tokenizer
+    rules = stop_rules(args, tokenizer, model.taslm.eos_id)
     options = GenerationOptions(
         text_top_p=args.text_top_p,
         text_temperature=args.text_temperature,
@@ -158,64 +205,46 @@ def build_speaker(args: argparse.Namespace, device: str):
     return CodeSpeaker(generator, vocoder)
 
 
-def read_prompts(folder: Path, codes_dir: Path, default_words: int) -> dict:
-    """Spoken beginnings of a set.
-
-    Args:
-        folder: The set, perhaps with ``prompt_words``.
-        codes_dir: Its codes.
-        default_words: Words of a prompt without that table.
-
-    Returns:
-        ``WordCodes`` by utterance id.
-
-    Raises:
-        ValueError: A prompt is not shorter than its utterance allows, or unknown.
-    """
-    from espnet2_taste.data.ctm import read_rows
-    from espnet2_taste.slm.inference import read_spoken_words
-
-    items = read_spoken_words(codes_dir)
-    if not (folder / "prompt_words").is_file():
-        return {name: item.first(default_words) for name, item in items.items()}
-    prompts = {}
-    for row in read_rows(folder / "prompt_words"):
-        name, count = row["utt"], int(row["n_words"])
-        words = len(items[name].words) if name in items else 0
-        if not 1 <= count <= words:
-            raise ValueError(
-                f"{folder / 'prompt_words'}: '{name}' asks for {count} words, but its "
-                f"codes have {words}; correct the table or tokenize the set (stage 9)"
-            )
-        prompts[name] = items[name].first(count)
-    return prompts
+def build_prompt_set(args: argparse.Namespace) -> AbsPromptSet:
+    """The kind of prompts that the options name."""
+    frame = tuple(args.turn_frame) if args.turn_frame else None
+    return PROMPT_KINDS[args.prompt_kind](args.prompt_words, args.num_samples, frame)
 
 
-def continue_set(continuer, speaker, prompts: dict, spembs, args, output: Path) -> None:
+def continue_set(
+    prompt_set: AbsPromptSet, continuer, speaker, args, folder: Path, output: Path
+) -> int:
     """Continue and speak one set.
 
     Args:
+        prompt_set: The kind of its prompts.
         continuer: ``TaslmContinuer``.
         speaker: ``CodeSpeaker``.
-        prompts: ``WordCodes`` by utterance id.
-        spembs: Speaker embeddings by utterance id.
         args: Options.
+        folder: The set.
         output: Where the files go; made when absent.
+
+    Returns:
+        Number of continuations.
     """
     import tqdm
 
     from espnet2_taste.slm.inference import length_batches
 
-    results: dict[str, dict] = {part: {} for part in PARTS}
+    codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
+    prompts = prompt_set.read(folder, codes_dir / folder.name)
+    spembs = prompt_set.voices(folder, list(prompts))
+    results: dict[str, dict] = {part: {} for part in prompt_set.folders}
     for names in tqdm.tqdm(length_batches(prompts, args.batch_size), desc=output.name):
         given = [prompts[name] for name in names]
         added = continuer(names, given)
-        together = [first + second for first, second in zip(given, added)]
-        for part, items in zip(PARTS, (given, together, added)):
+        parts = prompt_set.parts(given, added)
+        for part, items in zip(prompt_set.folders, parts, strict=True):
             spoken = speaker(output / part, names, items, spembs)
             results[part].update(zip(names, zip(items, spoken)))
     for part, result in results.items():
         speaker.write_tables(output / part, result)
+    return len(prompts)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -225,16 +254,13 @@ def run(args: argparse.Namespace) -> None:
     if not waiting:
         print("taslm_inference: all sets are done")
         return
-    from espnet2_taste.speech_decoder.resynthesis import read_spembs
-
     device = "cuda" if args.ngpu else "cpu"
-    codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
+    prompt_set = build_prompt_set(args)
     continuer, speaker = build_continuer(args, device), build_speaker(args, device)
     for name, output in waiting.items():
         folder = Path(args.dump_dir) / name
-        prompts = read_prompts(folder, codes_dir / name, args.prompt_words)
-        continue_set(continuer, speaker, prompts, read_spembs(folder), args, output)
-        print(f"{output}: {len(prompts)} continuations")
+        count = continue_set(prompt_set, continuer, speaker, args, folder, output)
+        print(f"{output}: {count} continuations")
 
 
 def main(cmd=None) -> None:

@@ -169,10 +169,21 @@ class VoicedSource(Source):
 
     def voices(self, tokenizer, names: Sequence[str]):
         """See ``Source.voices``."""
-        import numpy as np
+        return repeated_voice(self.voice, tokenizer, len(names))
 
-        vector = WavSource({"voice": self.voice}, None).voices(tokenizer, ["voice"])
-        return np.repeat(vector, len(names), axis=0)
+
+def repeated_voice(voice: str, tokenizer, count: int):
+    """One speaker for B utterances, (B, E).
+
+    Args:
+        voice: Recording.
+        tokenizer: A ``TasteTokenizer``.
+        count: B.
+    """
+    import numpy as np
+
+    vector = WavSource({"voice": voice}, None).voices(tokenizer, ["voice"])
+    return np.repeat(vector, count, axis=0)
 
 
 def source_of(args: argparse.Namespace) -> Source:

@@ -1,4 +1,4 @@
-"""``espnet2-taste continue``: a spoken language model goes on where speech stops."""
+"""``espnet2-taste continue``: a spoken language model goes on where something stops."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,14 +7,20 @@ from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.parts import Job, run_job
+from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
 from espnet2_taste.cli.resynthesize import sampling_of
 
-SUMMARY = "spoken beginnings -> more words with codes, and speech"
+SUMMARY = "beginnings, mostly spoken -> more words with codes, and speech"
 EXAMPLE = """examples:
   espnet2-taste continue --model taslm.zip --wav hello.wav --text "hello there" \\
       --output more
   espnet2-taste continue --model taslm.zip --codes tokens --max_words 12 \\
       --text_top_p 0.9 --taste_top_p 0.9 --output more
+  from written words, and from nothing, in a voice of your own:
+  espnet2-taste continue --model taslm.zip --prompt_kind text --text "hello there" \\
+      --voice me.wav --output more
+  espnet2-taste continue --model taslm.zip --prompt_kind unconditional \\
+      --num_samples 20 --text_top_p 0.9 --voice me.wav --output samples
 
 --output receives codes.scp, words and wav.scp of the continuations, without the
 beginnings; it can itself be given as --codes.
@@ -27,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_wav_arguments(parser)
     arguments.add_codes_arguments(parser)
     arguments.add_voice_arguments(parser)
+    add_prompt_arguments(parser)
     add = parser.add_argument
     add("--max_words", type=int, default=16, help="Most words of a continuation")
     add("--min_words", type=int, default=1, help="Fewest words")
@@ -41,7 +48,7 @@ class ContinueJob(Job):
     """Continues utterances and speaks what was added.
 
     Attributes:
-        source: The beginnings.
+        given: The beginnings.
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
         sampling: Options of ``UnitSampling``.
@@ -49,7 +56,7 @@ class ContinueJob(Job):
         words: Fewest and most words.
     """
 
-    source: arguments.Source
+    given: Prompts
     model: str
     cache_dir: str | None
     sampling: dict
@@ -76,9 +83,8 @@ class ContinueJob(Job):
         items, voices, spoken, dropped = {}, {}, {}, {}
 
         def go_on(some: Sequence[str]) -> list:
-            prompts = self.source.tokens(model.tokenizer, some)
-            added = model.continue_batch(prompts, some)
-            speakers = self.source.voices(model.tokenizer, some)
+            added = model.go_on(self.given.beginnings(model.tokenizer, some), some)
+            speakers = self.given.voices(model.tokenizer, some)
             speech = model.tokenizer.decode_batch(added, speakers, some)
             return list(zip(added, speakers, speech))
 
@@ -92,20 +98,23 @@ class ContinueJob(Job):
 
 def run(args: argparse.Namespace) -> None:
     """Run the sub-command."""
-    source, sampling = arguments.source_of(args), sampling_of(args)
+    given = PROMPT_KINDS[args.prompt_kind].from_args(args)
+    sampling = sampling_of(args)
     names = ("text_top_p", "text_temperature", "repetition_penalty", "taste_top_p")
     text = {name: getattr(args, name) for name in names}
     words = {name: getattr(args, name) for name in ("max_words", "min_words")}
     switches = {"command": "continue", "model": args.model, "voice": args.voice}
-    switches |= {"codes": args.codes, **sampling, **text, **words}
+    names = ("codes", "prompt_kind", "turn_frame")
+    switches |= {name: getattr(args, name) for name in names}
+    switches |= {**sampling, **text, **words}
     job = ContinueJob(
         switches,
         args.batch_size,
-        source,
+        given,
         args.model,
         args.cache_dir,
         sampling,
         text,
         words,
     )
-    run_job(job, source.names, Path(args.output), args.part_size, args.nj, args.ngpu)
+    run_job(job, given.names, Path(args.output), args.part_size, args.nj, args.ngpu)

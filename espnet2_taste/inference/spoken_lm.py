@@ -29,6 +29,7 @@ from espnet2_taste.inference.results import (
 )
 from espnet2_taste.inference.streaming import stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
+from espnet2_taste.slm.beginnings import AbsBeginning, SpokenBeginning
 from espnet2_taste.slm.generation import GenerationOptions
 from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer, load_taslm_exp
 from espnet2_taste.slm.stepper import StopRules
@@ -135,7 +136,22 @@ class SpokenLM:
         names = utterance_names(names, len(prompts))
         for name, item in zip(names, prompts):
             check_tokens(name, item)
-        found = self.continuer(names, prompts)
+        return self.go_on([SpokenBeginning(item) for item in prompts], names)
+
+    def go_on(
+        self, beginnings: Sequence[AbsBeginning], names: Sequence[str] | None = None
+    ) -> list[SpeechTokens]:
+        """Continue anything: written words, a spoken turn to be answered, nothing.
+
+        Args:
+            beginnings: B of :mod:`espnet2_taste.slm.beginnings`.
+            names: Utterance ids, on which the random numbers depend.
+
+        Returns:
+            The continuation of each, without the beginning.
+        """
+        names = utterance_names(names, len(beginnings))
+        found = self.continuer(names, beginnings)
         return [SpeechTokens(item.words, item.codes) for item in found]
 
     def stream(
@@ -154,7 +170,7 @@ class SpokenLM:
         """
         check_tokens(name, prompt)
         words, codes = [], []
-        for word in stream_words(self.continuer, name, prompt):
+        for word in stream_words(self.continuer, name, SpokenBeginning(prompt)):
             words.append(word.word)
             codes.append(word.codes)
             yield word

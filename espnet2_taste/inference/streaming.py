@@ -8,21 +8,21 @@ the end, and its codes, which come some words later, have arrived.
 from collections.abc import Iterator
 
 from espnet2_taste.inference.results import StreamedWord
+from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import ContinuationWriter
 from espnet2_taste.slm.inference import TaslmContinuer
 from espnet2_taste.slm.sampling import UniformStreams
-from espnet2_taste.structures import WordCodes
 
 
 def stream_words(
-    continuer: TaslmContinuer, name: str, prompt: WordCodes
+    continuer: TaslmContinuer, name: str, beginning: AbsBeginning
 ) -> Iterator[StreamedWord]:
-    """Continue a prompt.
+    """Continue one utterance.
 
     Args:
         continuer: The model.
         name: Utterance id, on which the random numbers depend.
-        prompt: Words (W,) with codes (W, Q).
+        beginning: What to continue.
 
     Yields:
         The words that ``continuer`` would return together.
@@ -38,7 +38,7 @@ def stream_words(
             for index in range(said, min(count, len(item.words))):
                 yield StreamedWord(item.words[index], item.codes[index])
 
-    for trace in generator.trace([continuer.prompt(name, prompt)], streams):
+    for trace in generator.trace([continuer.prompt(name, beginning)], streams):
         writer.write(trace.steps[0], trace.text[0].cpu(), trace.codes[0].cpu())
         growing = writer.final is None  # the last word may get another token
         count = min(writer.words - growing, len(writer.codes))

@@ -15,10 +15,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
 from espnet2_taste.experiment_files import load_model, trained_files
+from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
-from espnet2_taste.slm.prompts import AudioPrompt
+from espnet2_taste.slm.prompts import AbsPrompt
+from espnet2_taste.slm.sampling import UniformStreams
 from espnet2_taste.slm.scoring import score_base_text, score_utterances
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
@@ -56,14 +58,14 @@ def load_taslm_exp(
 
 
 class TaslmContinuer:
-    """Words and codes -> more words and codes.
+    """Words and codes, or whatever else is begun -> more words and codes.
 
     Args:
         model: A trained model in evaluation mode; its adapters are merged.
         preprocessor: Its text side.
         rules: When speech ends; the learned end is filled in.
-        options: How to sample; their ``reference_compat`` holds for the vocabulary and
-            the head as well.
+        options: How to sample; their ``reference_compat`` holds for the vocabulary,
+            the head and the prompts as well.
         seed: With its name, all an utterance's randomness depends on.
     """
 
@@ -80,6 +82,7 @@ class TaslmContinuer:
         self.preprocessor = preprocessor
         self.tokenizer = preprocessor.tokenizer
         self.seed = seed
+        self.reference_compat = options.reference_compat
         text_side = self.tokenizer.tokenizer
         if options.reference_compat:
             masks = reference_masks(text_side, taslm.eos_id)
@@ -89,37 +92,32 @@ class TaslmContinuer:
         self.generator = TaslmGenerator(taslm, masks, rules, options)
 
     def __call__(
-        self, names: Sequence[str], prompts: Sequence[WordCodes]
+        self, names: Sequence[str], beginnings: Sequence[AbsBeginning]
     ) -> list[WordCodes]:
         """Continue a batch; each utterance gets what it would get alone.
 
         Args:
             names: B utterance ids.
-            prompts: Their spoken beginnings.
+            beginnings: What to continue.
 
         Returns:
-            The continuation of each, without the prompt.
+            The continuation of each, without the beginning.
         """
-        from espnet2_taste.slm.sampling import UniformStreams
-
-        rows = [self.prompt(name, item) for name, item in zip(names, prompts)]
+        prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
         streams = UniformStreams.from_ids(names, self.seed)
-        return [self.words(item) for item in self.generator(rows, streams)]
+        return [self.words(item) for item in self.generator(prompts, streams)]
 
-    def prompt(self, name: str, item: WordCodes) -> AudioPrompt:
-        """Tokenise a spoken beginning.
+    def prompt(self, name: str, item: AbsBeginning) -> AbsPrompt:
+        """Tokenise what is to be continued.
 
         Args:
             name: Utterance id, for errors.
-            item: Its words and codes.
+            item: The beginning.
 
         Returns:
             The prompt.
         """
-        data = self.preprocessor(name, {"text": item.text, "codes": item.codes})
-        return AudioPrompt(
-            *(torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
-        )
+        return item.prompt(name, self.preprocessor, self.reference_compat)
 
     def words(self, item: Continuation) -> WordCodes:
         """Write the tokens of a continuation as words.
@@ -235,11 +233,13 @@ def read_spoken_words(folder: Path) -> dict[str, WordCodes]:
     }
 
 
-def length_batches(items: Mapping[str, WordCodes], size: int) -> list[list[str]]:
+def length_batches(
+    items: Mapping[str, WordCodes | AbsBeginning], size: int
+) -> list[list[str]]:
     """Group utterances of similar length.
 
     Args:
-        items: By utterance id.
+        items: With ``words``, by utterance id.
         size: Most utterances in a batch.
 
     Returns:

@@ -93,7 +93,9 @@ def test_the_prompt_is_as_long_as_its_table_says(recipe, tmp_path):
         texts = read_table(folder / "prompt" / "text")
         assert texts == {"utt1": "the", "utt2": "a small bird"}
         write_rows(table, ("utt", "n_words"), [("utt1", 9)])
-        with pytest.raises(SystemExit, match="'utt1' asks for 9 words.* have 3"):
+        with pytest.raises(
+            SystemExit, match="'utt1' asks for 9 words, expected 1 to 3"
+        ):
             run(recipe, "too_long")
     finally:
         table.unlink()
@@ -106,6 +108,52 @@ def test_published_rules_are_an_option(recipe):
     folder = run(recipe, "published", *rules, "--sentence_end_after", "1")
     for words in read_table(folder / "text").values():
         assert 1 <= len(words.split()) <= 4  # three, and the cut one after them
+
+
+def test_written_prompts_are_continued_in_every_voice(recipe, tmp_path):
+    folder = run(recipe, "written", "--prompt_kind", "text")
+    shown = read_table(folder / "text")
+    assert set(shown) == {"utt1", "utt2", "utt3"}
+    assert not (folder / "full").exists()  # nobody spoke the prompt
+    new = tmp_path / "mine"
+    new.mkdir()
+    (new / "text").write_text("a the red dog\nb a small bird\nc dog\nd dog\n")
+    source = recipe / "dump" / "test" / "spembs.scp"
+    (new / "spembs.scp").write_text(source.read_text())
+    options = ["--prompt_kind", "text", "--dump_dir", str(tmp_path), "--sets", "mine"]
+    run(recipe, "mine_alone", *options, "--batch_size", "1")
+    run(recipe, "mine_together", *options)
+    alone, together = (
+        read_table(recipe / f"mine_{how}" / "mine" / "text")
+        for how in ("alone", "together")
+    )
+    assert set(alone) == {"a", "b", "c", "d"} and alone == together
+
+
+def test_unconditional_samples_differ_and_repeat(recipe):
+    options = ["--prompt_kind", "unconditional", "--num_samples", "5"]
+    options += ["--text_temperature", "2"]
+    first = run(recipe, "samples", *options)
+    again = run(recipe, "samples_again", *options, "--batch_size", "2")
+    texts = read_table(first / "text")
+    assert list(texts) == [f"sample{index:04d}" for index in range(5)]
+    assert len(set(texts.values())) > 1 and texts == read_table(again / "text")
+    assert set(read_table(first / "wav.scp")) == set(texts)
+
+
+def test_spoken_turns_are_answered(recipe):
+    options = ("--prompt_kind", "instruct")
+    with pytest.raises(SystemExit, match="no chat template.*--turn_frame"):
+        run(recipe, "answers", *options)
+    folder = run(recipe, "answers", *options, "--turn_frame", "the dog", "runs")
+    codes = kaldiio.load_scp(str(folder / "codes.scp"))
+    for name, answer in read_table(folder / "text").items():
+        assert codes[name].shape == (len(answer.split()), 2)
+
+
+def test_a_stop_token_must_exist(recipe):
+    with pytest.raises(SystemExit, match="--stop_token <end>: expected a token"):
+        run(recipe, "stopped", "--stop_token", "<end>")
 
 
 def test_finished_sets_are_kept(recipe, capsys):

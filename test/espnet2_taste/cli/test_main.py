@@ -110,6 +110,45 @@ def test_codes_are_spoken_swapped_continued_and_scored(
     assert float(rows["slow"]["both"]) < 0
 
 
+def test_words_and_nothing_are_continued(packed_models, recordings, tmp_path):
+    common = ["--voice", recordings / "other.wav", "--max_words", 2]
+    common += ["--max_unit_ratio", 3, "--text_top_p", 0.9]
+    kinds = {
+        "text": (["--text_file", recordings / "text"], {"slow", "fast", "other"}),
+        "unconditional": (["--num_samples", 2], {"sample0000", "sample0001"}),
+    }
+    for kind, (options, names) in kinds.items():
+        options = ["--prompt_kind", kind, *options, *common]
+        run(packed_models, "continue", tmp_path / kind, *options, model="taslm.zip")
+        added = read_table(tmp_path / kind / "words")
+        assert set(added) >= names
+        assert set(read_table(tmp_path / kind / "wav.scp")) == set(added)
+
+
+def test_spoken_turns_are_answered(packed_models, tokens, tmp_path):
+    options = ["--codes", tokens, "--prompt_kind", "instruct", "--max_words", 2]
+    options += ["--max_unit_ratio", 3]
+    with pytest.raises(SystemExit, match="no chat template"):
+        run(packed_models, "continue", tmp_path / "a", *options, model="taslm.zip")
+    options += ["--turn_frame", "the dog", "runs"]
+    run(packed_models, "continue", tmp_path / "b", *options, model="taslm.zip")
+    assert set(read_table(tmp_path / "b" / "words")) == {"slow", "fast", "other"}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--text", "dog"], "text has no speaker of its own: give --voice"),
+        (["--voice", "a.wav"], "give one of --text and --text_file"),
+        (["--wav", "a.wav"], "does not go on from speech: leave --wav out"),
+    ],
+)
+def test_prompts_that_do_not_fit_their_kind(options, message, packed_models, tmp_path):
+    options = ["--prompt_kind", "text", *options]
+    with pytest.raises(SystemExit, match=f"espnet2-taste continue: .*{message}"):
+        run(packed_models, "continue", tmp_path / "out", *options, model="taslm.zip")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -1,0 +1,220 @@
+"""What ``espnet2-taste continue`` is given to go on from, one class a kind.
+
+Enters: parsed arguments. Leaves: prompts that can be sent to other processes and are
+made when they are asked for. Legend: B utterances, E speaker features.
+"""
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from espnet2_taste.cli import arguments
+
+
+class Prompts(ABC):
+    """Beginnings by utterance id."""
+
+    @classmethod
+    @abstractmethod
+    def from_args(cls, args: argparse.Namespace) -> "Prompts":
+        """The prompts that the arguments name.
+
+        Raises:
+            ValueError: Something is missing, or belongs to another kind.
+        """
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Utterance ids."""
+
+    @abstractmethod
+    def beginnings(self, tokenizer, names: Sequence[str]) -> list:
+        """``AbsBeginning`` of utterances."""
+
+    @abstractmethod
+    def voices(self, tokenizer, names: Sequence[str]):
+        """Who speaks, (B, E)."""
+
+
+@dataclass(frozen=True)
+class SpokenPrompts(Prompts):
+    """Speech that stops.
+
+    Attributes:
+        source: The speech.
+    """
+
+    source: arguments.Source
+
+    @classmethod
+    def from_args(cls, args):
+        """See :meth:`Prompts.from_args`."""
+        return cls(arguments.source_of(args))
+
+    @property
+    def names(self):
+        """See :attr:`Prompts.names`."""
+        return self.source.names
+
+    def beginnings(self, tokenizer, names):
+        """See :meth:`Prompts.beginnings`."""
+        from espnet2_taste.slm.beginnings import SpokenBeginning
+
+        return [SpokenBeginning(item) for item in self.source.tokens(tokenizer, names)]
+
+    def voices(self, tokenizer, names):
+        """See :meth:`Prompts.voices`."""
+        return self.source.voices(tokenizer, names)
+
+
+@dataclass(frozen=True)
+class TurnPrompts(SpokenPrompts):
+    """Spoken turns of a dialogue, to be answered.
+
+    Attributes:
+        source: The speech.
+        frame: See ``SpokenTurn``.
+    """
+
+    frame: tuple[str, str] | None = None
+
+    @classmethod
+    def from_args(cls, args):
+        """See :meth:`Prompts.from_args`."""
+        frame = tuple(args.turn_frame) if args.turn_frame else None
+        return cls(arguments.source_of(args), frame)
+
+    def beginnings(self, tokenizer, names):
+        """See :meth:`Prompts.beginnings`."""
+        from espnet2_taste.slm.beginnings import SpokenTurn
+
+        tokens = self.source.tokens(tokenizer, names)
+        return [SpokenTurn(item, self.frame) for item in tokens]
+
+
+@dataclass(frozen=True)
+class WrittenPrompts(Prompts):
+    """Words that nobody spoke.
+
+    Attributes:
+        texts: Words by utterance id.
+        voice: Recording of who goes on.
+    """
+
+    texts: Mapping[str, str]
+    voice: str
+
+    @classmethod
+    def from_args(cls, args):
+        """See :meth:`Prompts.from_args`."""
+        from espnet2_taste.data.kaldi_dir import read_table
+
+        voice = voice_alone(args)
+        if (args.text is None) == (args.text_file is None):
+            raise ValueError("give one of --text and --text_file: words to go on from")
+        table = read_table(args.text_file) if args.text_file else {"text": args.text}
+        return cls(table, voice)
+
+    @property
+    def names(self):
+        """See :attr:`Prompts.names`."""
+        return list(self.texts)
+
+    def beginnings(self, tokenizer, names):
+        """See :meth:`Prompts.beginnings`."""
+        from espnet2_taste.slm.beginnings import WrittenBeginning
+
+        return [WrittenBeginning(tuple(self.texts[name].split())) for name in names]
+
+    def voices(self, tokenizer, names):
+        """See :meth:`Prompts.voices`."""
+        return arguments.repeated_voice(self.voice, tokenizer, len(names))
+
+
+@dataclass(frozen=True)
+class NoPrompts(Prompts):
+    """Nothing, some times.
+
+    Attributes:
+        count: How often.
+        voice: Recording of who speaks.
+    """
+
+    count: int
+    voice: str
+
+    @classmethod
+    def from_args(cls, args):
+        """See :meth:`Prompts.from_args`."""
+        return cls(args.num_samples, voice_alone(args))
+
+    @property
+    def names(self):
+        """See :attr:`Prompts.names`."""
+        return [f"sample{index:04d}" for index in range(self.count)]
+
+    def beginnings(self, tokenizer, names):
+        """See :meth:`Prompts.beginnings`."""
+        from espnet2_taste.slm.beginnings import NoBeginning
+
+        return [NoBeginning() for _ in names]
+
+    def voices(self, tokenizer, names):
+        """See :meth:`Prompts.voices`."""
+        return arguments.repeated_voice(self.voice, tokenizer, len(names))
+
+
+PROMPT_KINDS: dict[str, type[Prompts]] = {
+    "audio": SpokenPrompts,
+    "text": WrittenPrompts,
+    "unconditional": NoPrompts,
+    "instruct": TurnPrompts,
+}
+
+
+def voice_alone(args: argparse.Namespace) -> str:
+    """The voice of prompts that nobody speaks.
+
+    Args:
+        args: Options of ``continue``.
+
+    Returns:
+        A recording.
+
+    Raises:
+        ValueError: None is given, or speech to go on from is.
+    """
+    for name in ("wav", "wav_scp", "codes"):
+        if getattr(args, name):
+            raise ValueError(
+                f"--prompt_kind {args.prompt_kind} does not go on from speech: leave "
+                f"--{name} out"
+            )
+    if not args.voice:
+        raise ValueError(
+            f"--prompt_kind {args.prompt_kind} has no speaker of its own: give "
+            "--voice, a recording of the voice"
+        )
+    return args.voice
+
+
+def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the kind of prompts and what some kinds need."""
+    add = parser.add_argument
+    add(
+        "--prompt_kind",
+        choices=list(PROMPT_KINDS),
+        default="audio",
+        help="audio: speech; text: words of --text or --text_file in writing; "
+        "unconditional: nothing; instruct: spoken turns that are answered",
+    )
+    add("--num_samples", type=int, default=8, help="Of the kind unconditional")
+    add(
+        "--turn_frame",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="Text around a turn of the kind instruct; default: the chat template of "
+        "the text LM's tokenizer",
+    )

@@ -1,0 +1,183 @@
+"""What users give to be continued, before it is tokenised.
+
+Enters: spoken words with codes, written words, a spoken turn of a dialogue, or
+nothing. Leaves: a prompt for the generator, tokenised as in training.
+
+Legend: W words, Q codebooks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from espnet2_taste.slm.prompts import (
+    AbsPrompt,
+    AudioPrompt,
+    InstructPrompt,
+    TextPrompt,
+    UnconditionalPrompt,
+)
+from espnet2_taste.structures import WordCodes
+from espnet2_taste.text.preprocessor import TaslmPreprocessor
+
+TURN_MARK = "SPOKENWORDS"
+"""Stands for the spoken words while a chat template is filled in."""
+
+
+class AbsBeginning(ABC):
+    """Something to be continued.
+
+    Attributes:
+        words: W of them; beginnings of about as many share a batch.
+    """
+
+    words: Sequence[str]
+
+    @abstractmethod
+    def first(self, count: int) -> "AbsBeginning":
+        """Only its first words."""
+
+    @abstractmethod
+    def prompt(
+        self, name: str, preprocessor: TaslmPreprocessor, reference_compat: bool = False
+    ) -> AbsPrompt:
+        """Tokenise.
+
+        Args:
+            name: Utterance id, for errors.
+            preprocessor: Text side of the spoken language model.
+            reference_compat: Published behaviour of prompts, see
+                :mod:`espnet2_taste.slm.prompts`.
+
+        Returns:
+            The prompt.
+        """
+
+
+@dataclass(frozen=True)
+class SpokenBeginning(AbsBeginning):
+    """Spoken words.
+
+    Attributes:
+        spoken: Words (W,) with codes (W, Q).
+    """
+
+    spoken: WordCodes
+
+    @property
+    def words(self):
+        """The words alone."""
+        return self.spoken.words
+
+    def first(self, count):
+        """See :meth:`AbsBeginning.first`."""
+        return replace(self, spoken=self.spoken.first(count))
+
+    def prompt(self, name, preprocessor, reference_compat=False):
+        """See :meth:`AbsBeginning.prompt`."""
+        item = {"text": self.spoken.text, "codes": self.spoken.codes}
+        data = preprocessor(name, item)
+        return AudioPrompt(
+            *(torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
+        )
+
+
+@dataclass(frozen=True)
+class WrittenBeginning(AbsBeginning):
+    """Written words, which speech goes on from.
+
+    Attributes:
+        words: W of them.
+    """
+
+    words: tuple[str, ...]
+
+    def first(self, count):
+        """See :meth:`AbsBeginning.first`."""
+        return WrittenBeginning(self.words[:count])
+
+    def prompt(self, name, preprocessor, reference_compat=False):
+        """See :meth:`AbsBeginning.prompt`."""
+        data = preprocessor(name, {"text": " ".join(self.words)})
+        return TextPrompt(torch.from_numpy(data["text"]), reference_compat)
+
+
+@dataclass(frozen=True)
+class NoBeginning(AbsBeginning):
+    """Nothing: any utterance may follow."""
+
+    words = ()
+
+    def first(self, count):
+        """See :meth:`AbsBeginning.first`."""
+        return self
+
+    def prompt(self, name, preprocessor, reference_compat=False):
+        """See :meth:`AbsBeginning.prompt`."""
+        return UnconditionalPrompt(starts_word=preprocessor.first_word_space)
+
+
+@dataclass(frozen=True)
+class SpokenTurn(SpokenBeginning):
+    """Spoken words as the turn of a dialogue, to be answered.
+
+    Attributes:
+        spoken: Words (W,) with codes (W, Q).
+        frame: Text before and after them; None for the chat template of the text LM's
+            tokenizer. BOS is put before it where it is missing.
+    """
+
+    frame: tuple[str, str] | None = None
+
+    def prompt(self, name, preprocessor, reference_compat=False):
+        """See :meth:`AbsBeginning.prompt`.
+
+        Raises:
+            RuntimeError: No frame is given and the tokenizer has none.
+        """
+        tokenizer = preprocessor.tokenizer.tokenizer
+        before, after = (
+            tokenizer.encode(text, add_special_tokens=False)
+            for text in self.frame or chat_frame(tokenizer)
+        )
+        bos = preprocessor.tokenizer.special_id("bos")
+        if before[:1] != [bos]:
+            before = [bos, *before]
+        return InstructPrompt(
+            torch.tensor(before),
+            super().prompt(name, preprocessor),
+            torch.tensor(after, dtype=torch.int64),
+            reference_compat,
+        )
+
+
+def chat_frame(tokenizer) -> tuple[str, str]:
+    """What a tokenizer's chat template writes around a turn that is to be answered.
+
+    Args:
+        tokenizer: A ``transformers`` tokenizer.
+
+    Returns:
+        Text before and after the turn.
+
+    Raises:
+        RuntimeError: It has no chat template, or one that changes the turn.
+    """
+    if tokenizer.chat_template is None:
+        raise RuntimeError(
+            "the text LM's tokenizer has no chat template: write the text around a "
+            "spoken turn yourself (--turn_frame BEFORE AFTER)"
+        )
+    turn = [{"role": "user", "content": TURN_MARK}]
+    text = tokenizer.apply_chat_template(
+        turn, tokenize=False, add_generation_prompt=True
+    )
+    before, mark, after = text.partition(TURN_MARK)
+    if not mark:
+        raise RuntimeError(
+            "the chat template of the text LM's tokenizer changes what is said: write "
+            "the text around a spoken turn yourself (--turn_frame BEFORE AFTER)"
+        )
+    return before, after
