@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / "egs2" / "mini_espeak" / "taslm1" / "local"
 MODULES = ("make_corpus", "render", "plan", "grammar", "espeak", "fresh_process")
 SETS = (
-    "train dev test test_newvoice swap_slow swap_fast pairs_style pairs_voice "
+    "train train_slm dev test test_newvoice swap_slow swap_fast pairs_style pairs_voice "
     "pairs_coherent prompts"
 ).split()
 
@@ -165,11 +165,27 @@ def test_some_utterances_change_style_and_some_do_not(recipe):
     assert 0.2 < np.mean(np.array(styles) > 1) < 0.7
 
 
+def test_the_language_models_learn_from_speech_that_keeps_its_style(recipe):
+    _, _, prosody = read_set(recipe, "train_slm")
+    for rows in prosody.values():
+        assert len({(row["rate"], row["pitch"]) for row in rows}) == 1
+
+
+def test_some_utterances_begin_in_mid_sentence(recipe):
+    beginnings = {
+        name: {t.split()[0] for t in read_kaldi_dir(recipe / "data" / name).text.values()}
+        for name in ("train", "train_slm")
+    }
+    assert beginnings["train"] & {"and", "but", "while"}
+    assert not beginnings["train_slm"] & {"and", "but", "while"}
+
+
 def test_no_test_sentence_is_trained_on(recipe):
     texts = {n: set(read_kaldi_dir(recipe / "data" / n).text.values()) for n in SETS}
     extra = set((recipe / "data" / "text_extra").read_text().splitlines())
-    for name in set(SETS) - {"train"}:
-        assert not texts[name] & (texts["train"] | extra)
+    learned = texts.pop("train") | texts.pop("train_slm") | extra
+    for name, held_out in texts.items():
+        assert not held_out & learned, name
 
 
 def test_the_same_bytes_on_any_number_of_processes(recipe, tmp_path):
@@ -185,7 +201,7 @@ def test_what_is_there_is_kept(recipe, local, monkeypatch, capsys):
     before = {p: p.stat().st_mtime_ns for p in (recipe / "data").rglob("*")}
     monkeypatch.chdir(recipe)
     local("make_corpus").main(["--scale", "0.03"])
-    assert "0 sets made, 10 kept" in capsys.readouterr().out
+    assert "0 sets made, 11 kept" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in (recipe / "data").rglob("*")}
 
 

@@ -121,6 +121,20 @@ def test_guided_attention_times_the_training_sets(recipe):
             assert f"dump/raw/{name}/word_times,word_times,text_float" in training
 
 
+def test_language_models_may_learn_from_a_set_of_their_own(recipe):
+    for file in ("data/more", "dump/raw/more/text_raw", "exp/taste_vq/codes/more"):
+        (recipe / file).mkdir(parents=True)
+    (recipe / "exp/taste_vq/codes/more/codes.scp").write_text("x\n")
+    calls = run(recipe, "--slm_train_set", "more")
+    (tokenize,) = named(calls, "taste_tokenize")
+    (units,) = named(calls, "extract_units")
+    assert " more " in tokenize and " more " not in units
+    for training in named(calls, "espnet2_taste.bin.taslm_train"):
+        assert "--train_data_path_and_name_and_type dump/raw/more/text," in training
+    for training in named(calls, "espnet2_taste.bin.taste_train"):
+        assert "dump/raw/more/" not in training
+
+
 def test_a_given_recognizer_brings_its_tokens(recipe):
     calls = run(recipe, "--asr_exp", "/models/asr")
     assert not named(calls, "espnet2.bin.asr_train")
