@@ -70,10 +70,12 @@ stage_8_vocoder() {
     finish
 }
 
-run_stages_7_and_8() {  # the first step of TASTE takes about as long as the vocoder
+run_stages_7_and_8() {  # all steps of TASTE but the last take about as long as the vocoder
+    local -a first_steps=("${!steps[@]}")
+    unset 'first_steps[-1]'
     if [ "${parallel}" -gt 1 ] && asked_for 7 && asked_for 8; then
         current_stage="7 or 8"
-        side_by_side eval "train_taste 0" stage_8_vocoder
+        side_by_side eval "train_taste ${first_steps[*]}" stage_8_vocoder
     fi
     run_stage 7 "TASTE: train" stage_7_taste_train
     run_stage 8 "unit vocoder: train" stage_8_vocoder
