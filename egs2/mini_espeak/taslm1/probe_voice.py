@@ -5,7 +5,7 @@ for each encoder block: how often a ridge classifier names the speaker of a dev
 utterance from the mean of its states, and from the histogram of 200 k-means units.
 
 Example:
-    python local/probe_voice.py --asr_exp exp/asr --dump_dir dump/raw
+    python probe_voice.py --asr_exp exp/asr --dump_dir dump/raw
 """
 
 import argparse
