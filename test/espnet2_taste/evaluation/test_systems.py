@@ -15,6 +15,7 @@ from espnet2_taste.evaluation.report import write_report
 from espnet2_taste.evaluation.systems import ContinuationReader, merge_seeds
 from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.text.words import tokenize_words
 
 ASR = "exp/asr"
 PROMPTS = {"u1": "the dog", "u2": "a cat", "u3": "the fox"}
@@ -89,17 +90,9 @@ def test_only_what_was_added_is_read(tiny_llm):
         assert together[index] == pytest.approx(alone[0], rel=1e-4)
     whole = reader([""], ["the dog sees a cat"])[0]
     begin = whole - together[0]
-    ids = torch.from_numpy(_ids(reader))
-    lengths = torch.tensor([ids.shape[1]])
-    losses = reader.model.token_losses(ids, lengths)[0][0]
+    ids = torch.from_numpy(tokenize_words(["the", "dog"], reader.tokenizer).ids)[None]
+    losses = reader.model.token_losses(ids, torch.tensor([ids.shape[1]]))[0][0]
     assert begin == pytest.approx(float(losses[:-1].sum()), rel=1e-4)
-
-
-def _ids(reader):
-    """Tokens of "the dog", (1, N)."""
-    words = ("the", "dog")
-    rows = [reader.tokenizer.encode_word(w, i == 0) for i, w in enumerate(words)]
-    return np.array([sum(rows, [])])
 
 
 def test_seeds_are_merged():
