@@ -34,7 +34,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--layout", choices=sorted(LAYOUTS), required=True, help="How it is laid out")
     add("--parts", default="", help="Parts to take, one string; default: all")
     add("--set_name", help="Prefix of the sets, default: the layout's name")
-    add("--text", type=Path, help="Table of transcripts by file name without suffix")
+    add("--text", type=Path, help="Table of transcripts: folder/file text")
     add("--asr_exp", help="ESPnet ASR experiment that writes missing transcripts")
     add("--asr_model_file", help="Its checkpoint, default: the usual one")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
@@ -43,27 +43,36 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def recognize(pairs: list, aligner) -> dict:
-    """Transcripts of the members that have none.
+def recognizer(args: argparse.Namespace):
+    """Function that gives the aligner; importing what it needs takes seconds."""
+    from espnet2_taste.evaluation.taste import LazyAligner
+
+    device = "cuda" if args.ngpu else "cpu"
+    return LazyAligner(args.asr_exp, args.asr_model_file, device)
+
+
+def recognize(pairs: list, aligner) -> dict[str, str]:
+    """Transcripts of the recordings of members that have none.
 
     Args:
         pairs: ``SpokenPair`` items.
         aligner: Function that gives the aligner.
 
     Returns:
-        Text by the files of a member.
+        Text by ``<folder>/<file without suffix>``; empty where nothing is heard.
     """
     from espnet2_taste.align.sets import align_set
 
     members = [m for p in pairs for m in (p.positive, p.negative) if m.text is None]
-    wavs = {str(path): str(path) for member in members for path in member.audio}
+    wavs = {
+        f"{path.parent.name}/{path.stem}": str(path)
+        for member in members
+        for path in member.audio
+    }
     if not wavs:
         return {}
-    heard = align_set(aligner(), wavs, dict.fromkeys(wavs, "")).heard
-    return {
-        member.audio: " ".join(heard.get(str(path), "") for path in member.audio)
-        for member in members
-    }
+    silent = dict.fromkeys(wavs, "")
+    return silent | align_set(aligner(), wavs, silent).heard
 
 
 def set_names(args: argparse.Namespace, parts: dict) -> dict[str, str]:
@@ -75,44 +84,45 @@ def set_names(args: argparse.Namespace, parts: dict) -> dict[str, str]:
     wanted = args.parts.split() or list(parts)
     for name in wanted:
         if name not in parts:
-            raise ValueError(f"--parts {name}: {args.source} has {', '.join(parts)}")
+            there = ", ".join(parts) or "one part without a name"
+            raise ValueError(f"--parts {name}: {args.source} has {there}")
     prefix = args.set_name or args.layout
-    if args.layout != "salmon":
-        return {name: prefix for name in wanted}
-    return {name: f"{prefix}_{name}" for name in wanted}
+    return {name: f"{prefix}_{name}" if name else prefix for name in wanted}
+
+
+def made_from(args: argparse.Namespace, pairs: list) -> dict:
+    """What a set is made from."""
+    from espnet2_taste.data.finished import digest
+
+    files = [f for p in pairs for m in (p.positive, p.negative) for f in m.audio]
+    return {
+        "audio": digest(files, contents=False),
+        "texts": digest([f.with_suffix(".txt") for f in files], contents=True),
+        "text": digest([args.text or ""], contents=True),
+        "asr_exp": args.asr_exp,
+    }
 
 
 def run(args: argparse.Namespace) -> None:
     """Write every set that is not there."""
-    from espnet2_taste.data.finished import digest
     from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.evaluation import pair_folders
-    from espnet2_taste.evaluation.taste import LazyAligner
 
     parts = pair_folders.LAYOUTS[args.layout](args.source)
     table = read_table(args.text) if args.text else {}
-    device = "cuda" if args.ngpu else "cpu"
-    aligner = LazyAligner(args.asr_exp, args.asr_model_file, device)
+    aligner = recognizer(args) if args.asr_exp and not args.text else None
     for part, name in set_names(args, parts).items():
         pairs, target = parts[part], args.output_dir / name
-        files = [f for p in pairs for m in (p.positive, p.negative) for f in m.audio]
-        record = {
-            "audio": digest(files, contents=False),
-            "texts": digest([f.with_suffix(".txt") for f in files], contents=True),
-            "text": digest([args.text or ""], contents=True),
-            "asr_exp": args.asr_exp,
-        }
-        heard = {}
-        if args.asr_exp and not args.text:
-            heard = recognize(pairs, aligner)
-
-        def find(member):
-            return heard.get(member.audio, table.get(member.audio[-1].stem))
-
-        made = pair_folders.write_pair_set(
-            target, pair_folders.set_texts(pairs, find), record
+        record = made_from(args, pairs)
+        if pair_folders.is_made(target, record):
+            print(f"{target}: {len(pairs)} pairs, as it was")
+            continue
+        texts = table | (recognize(pairs, aligner) if aligner else {})
+        pairs = pair_folders.set_texts(
+            pairs, lambda member: pair_folders.table_text(member, texts)
         )
-        print(f"{target}: {len(pairs)} pairs" + ("" if made else ", as it was"))
+        pair_folders.write_pair_set(target, pairs, record)
+        print(f"{target}: {len(pairs)} pairs")
 
 
 def main(cmd=None) -> None:

@@ -35,6 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--test", choices=sorted(TESTS), required=True, help="Kind of test")
     add("--systems", nargs="+", required=True, help="name=folder of each system")
     add("--reference", help="Folder of natural recordings, hidden among the others")
+    add("--anchors", type=int, nargs="*", default=[], help="Hz: low-passed references")
     add("--context", help="Folder of recordings that are heard before, not rated")
     add("--utterances", type=int, default=20, help="Drawn utterances; 0 for all")
     add(
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         sample_rate=args.fs,
         level=None if args.keep_level else args.level,
+        anchors=tuple(args.anchors),
     )
     made = write_study(args.output_dir, test, read_systems(args), options)
     recordings = len(read_rows(args.output_dir / "key.tsv"))

@@ -157,7 +157,7 @@ def read_labelled(source: Path) -> dict[str, list[SpokenPair]]:
         source: The folder.
 
     Returns:
-        Pairs by the folder's name.
+        Pairs of the one part, which has no name.
 
     Raises:
         ValueError: A file is missing or has another name.
@@ -171,7 +171,7 @@ def read_labelled(source: Path) -> dict[str, list[SpokenPair]]:
             for kind in ("correct", "incorrect")
         ]
         pairs.append(SpokenPair(name, *members))
-    return {source.name: pairs}
+    return {"": pairs}
 
 
 def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
@@ -181,7 +181,7 @@ def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
         source: The folder.
 
     Returns:
-        Pairs by the folder's name.
+        Pairs of the one part, which has no name.
 
     Raises:
         ValueError: A number is there twice, or has no partner.
@@ -212,7 +212,7 @@ def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
         SpokenPair(str(n), candidate(by_number[n]), candidate(by_number[n + 1]))
         for n in numbers[::2]
     ]
-    return {source.name: pairs}
+    return {"": pairs}
 
 
 LAYOUTS: dict[str, Callable[[Path], dict[str, list[SpokenPair]]]] = {
@@ -251,6 +251,19 @@ def set_texts(
     return [
         SpokenPair(p.name, complete(p.positive), complete(p.negative)) for p in pairs
     ]
+
+
+def table_text(member: Candidate, table: Mapping[str, str]) -> str | None:
+    """Text of a member by ``<folder>/<file stem>`` of its files, or None."""
+    keys = [f"{path.parent.name}/{path.stem}" for path in member.audio]
+    if any(key not in table for key in keys):
+        return None
+    return " ".join(table[key] for key in keys)
+
+
+def is_made(target: Path, record: dict) -> bool:
+    """Whether a set is there, made from the same things."""
+    return is_finished(target, RECORD, record)
 
 
 def join_audio(files: tuple[Path, ...], output: Path) -> Path:
@@ -294,7 +307,7 @@ def write_pair_set(target: Path, pairs: list[SpokenPair], record: dict) -> bool:
     Raises:
         ValueError: The folder holds something else, or a recording cannot be read.
     """
-    if is_finished(target, RECORD, record):
+    if is_made(target, record):
         return False
     folder = start_folder(target, RECORD, record)
     tables, rows = KaldiDir({}, {}, {}), []

@@ -52,7 +52,9 @@ class PageOptions:
         trials_per_listener: Most trials of one listener; 0 for all.
         seed: Of the draw of utterances and of the order.
         sample_rate: Of the recordings listeners get.
-        level: Their level in dB below full scale (RMS); None leaves it.
+        level: Their level in dB of full scale (RMS); None leaves it.
+        anchors: Cut-off frequencies in Hz: each adds a system ``anchor_<Hz>``, the
+            low-passed reference (BS.1534 has 3500 and 7000).
     """
 
     title: str = "Listening test"
@@ -61,6 +63,7 @@ class PageOptions:
     seed: int = 0
     sample_rate: int = 16000
     level: float | None = -26.0
+    anchors: tuple[int, ...] = ()
 
 
 def read_system(folder: Path) -> dict[str, Path]:
@@ -102,6 +105,30 @@ def set_level(speech: np.ndarray, level: float | None) -> np.ndarray:
         return speech
     gain = 10 ** (level / 20) / np.sqrt(power)
     return speech * min(gain, 1.0 / float(np.abs(speech).max()))
+
+
+def low_pass(speech: np.ndarray, rate: int, cutoff: int) -> np.ndarray:
+    """Take away what is above a frequency, without delay.
+
+    Args:
+        speech: (S,).
+        rate: Samples a second.
+        cutoff: Hz.
+
+    Returns:
+        (S,).
+
+    Raises:
+        ValueError: The rate leaves nothing above that frequency.
+    """
+    from scipy.signal import ellip, sosfiltfilt
+
+    if not 0 < 2 * cutoff < rate:
+        raise ValueError(
+            f"--anchors {cutoff}: expected less than half of --fs {rate}, {rate // 2}"
+        )
+    filter_ = ellip(8, 0.1, 50, cutoff, fs=rate, output="sos")
+    return sosfiltfilt(filter_, speech, padlen=min(100, len(speech) - 1))
 
 
 def study_json(test: AbsTest, trials: list[Trial], study_id: str, options) -> dict:
@@ -180,16 +207,16 @@ def _clips(trials: list[Trial]) -> list[Clip]:
     return list(found.values())
 
 
-def check_systems(test: AbsTest, systems: Mapping[str, Path]) -> None:
+def check_systems(test: AbsTest, systems: Mapping[str, Path], anchors) -> None:
     """Refuse a study that lacks what its kind needs.
 
     Raises:
         ValueError: There is no reference, or nothing to rate.
     """
-    if test.needs_reference and REFERENCE not in systems:
+    if (test.needs_reference or anchors) and REFERENCE not in systems:
         raise ValueError(
-            "a MUSHRA test needs natural recordings: give --reference FOLDER with a "
-            "wav.scp of the same utterances"
+            "a MUSHRA test and anchors need natural recordings: give --reference "
+            "FOLDER with a wav.scp of the same utterances"
         )
     if not set(systems) - {REFERENCE, CONTEXT}:
         raise ValueError("no system to rate: give --systems name=folder name=folder")
@@ -213,8 +240,10 @@ def write_study(
     Raises:
         ValueError: Recordings are missing or unreadable, or too few.
     """
-    check_systems(test, systems)
+    check_systems(test, systems, options.anchors)
     audio = {name: read_system(folder) for name, folder in systems.items()}
+    for cutoff in options.anchors:
+        audio[f"anchor_{cutoff}"] = audio[REFERENCE]
     chosen, lacking = choose_utterances(
         {name: set(files) for name, files in audio.items()},
         options.utterances,
@@ -223,7 +252,7 @@ def write_study(
     files = [audio[name][utterance] for name in audio for utterance in chosen]
     record = {
         "test": type(test).__name__,
-        "options": vars(options),
+        "options": vars(options) | {"anchors": list(options.anchors)},
         "systems": {name: str(folder) for name, folder in systems.items()},
         "audio": digest(files, contents=True),
     }
@@ -231,7 +260,7 @@ def write_study(
         return False
     folder = start_folder(target, RECORD, record)
     namer = Namer(json.dumps(record, sort_keys=True), CONTEXT in systems)
-    rated = [name for name in systems if name != CONTEXT]
+    rated = [name for name in audio if name != CONTEXT]
     trials = test.trials(chosen, rated, namer)
     _write_audio(folder / "page" / "audio", _clips(trials), audio, options)
     study = study_json(test, trials, namer.id("study"), options)
@@ -249,6 +278,7 @@ def write_study(
 def _write_audio(folder: Path, clips, audio: Mapping, options: PageOptions) -> None:
     """Write every recording under its opaque name."""
     folder.mkdir(parents=True, exist_ok=True)
+    cutoffs = {f"anchor_{cutoff}": cutoff for cutoff in options.anchors}
     for clip in clips:
         path = audio[clip.system][clip.utterance]
         try:
@@ -258,5 +288,7 @@ def _write_audio(folder: Path, clips, audio: Mapping, options: PageOptions) -> N
                 f"system '{clip.system}', utterance '{clip.utterance}' ({path}): "
                 f"{error}; make the recording again, or leave the system out"
             ) from error
+        if clip.system in cutoffs:
+            speech = low_pass(speech, options.sample_rate, cutoffs[clip.system])
         speech = set_level(speech, options.level)
         write_audio(folder / f"{clip.id}.wav", speech, options.sample_rate)

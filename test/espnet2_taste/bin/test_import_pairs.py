@@ -29,7 +29,12 @@ def run(*more):
 
 
 def test_sets_are_made_and_scored(salmon, capsys):
-    texts = {f"sample_{i}_{k}": f"text {i}" for i in range(3) for k in range(2)}
+    texts = {
+        f"{part}/sample_{i}_{k}": f"text {i}"
+        for part in PARTS
+        for i in range(3)
+        for k in range(2)
+    }
     write_table(salmon / "table", texts)
     run("--text", "table")
     run("--text", "table")
@@ -59,8 +64,9 @@ def test_sets_are_made_and_scored(salmon, capsys):
         pair_scores.main([*options, "--groups", "x=y"])
 
 
-def test_a_recognizer_writes_missing_transcripts(salmon, tiny_asr_exp):
-    run("--asr_exp", str(tiny_asr_exp), "--parts", "rir_consistency")
+def test_a_recognizer_writes_missing_transcripts(salmon, asr_exp_builder, bpe_dir):
+    asr_exp = asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
+    run("--asr_exp", str(asr_exp), "--parts", "rir_consistency")
     assert [path.name for path in (salmon / "data").glob("*")] == [
         "salmon_rir_consistency"
     ]

@@ -1,5 +1,7 @@
 """Published pair folders: what pairs with what, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from espnet2_taste.evaluation.pair_folders import (
     read_numbered,
     read_salmon,
     set_texts,
+    table_text,
     write_pair_set,
 )
 
@@ -60,7 +63,7 @@ def test_labelled_endings_follow_what_they_share(tmp_path):
     touch(tmp_path, "8_incorrect.wav", "8_mutual.wav")
     for kind, text in (("mutual", "Once upon "), ("correct", " a time.")):
         (tmp_path / f"8_{kind}.txt").write_text(text)
-    seventh, eighth = read_labelled(tmp_path)[tmp_path.name]
+    seventh, eighth = read_labelled(tmp_path)[""]
     assert seventh.positive.audio == (tmp_path / "7_correct.wav",)
     assert eighth.positive.text == "Once upon a time." and eighth.negative.text is None
     assert [path.name for path in eighth.negative.audio] == [
@@ -80,7 +83,7 @@ def test_numbers_pair_in_their_order(tmp_path_factory, count, start):
     expected = [
         (f"{start + 2 * i}_x.wav", f"{start + 2 * i + 1}_x.wav") for i in range(count)
     ]
-    assert names(read_numbered(folder)[folder.name]) == expected
+    assert names(read_numbered(folder)[""]) == expected
 
 
 def test_numbers_without_partner_are_refused(tmp_path):
@@ -93,6 +96,12 @@ def test_numbers_without_partner_are_refused(tmp_path):
     touch(tmp_path, "4_b.wav")
     with pytest.raises(ValueError, match="5 recordings have 4 numbers"):
         read_numbered(tmp_path)
+
+
+def test_a_table_has_a_text_for_every_file():
+    member = Candidate((Path("part/m.wav"), Path("part/p.wav")), None)
+    assert table_text(member, {"part/m": "so it", "part/p": "is"}) == "so it is"
+    assert table_text(member, {"part/m": "so it", "p": "is"}) is None
 
 
 def test_a_set_goes_through_the_stages(tmp_path):

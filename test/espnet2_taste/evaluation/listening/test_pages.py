@@ -109,6 +109,23 @@ def test_levels_are_brought_together(systems, tmp_path):
     assert not set_level(np.zeros(3), -26.0).any()
 
 
+def test_anchors_are_low_passed_references(systems, tmp_path):
+    options = PageOptions(utterances=1, level=None, anchors=(350,))
+    write_study(tmp_path / "study", TESTS["mushra"], systems, options)
+    key = {row["system"]: row for row in read_rows(tmp_path / "study" / "key.tsv")}
+    power = {}
+    for system in ("reference", "anchor_350"):
+        name = key[system]["stimulus"]
+        speech, _ = read_audio(tmp_path / "study" / "page" / "audio" / f"{name}.wav")
+        power[system] = np.mean(speech[400:-400] ** 2)
+    assert power["anchor_350"] < 1e-3 * power["reference"]  # it hums at 400 Hz
+    wide = PageOptions(utterances=1, anchors=(8000,))
+    with pytest.raises(ValueError, match="--anchors 8000: .*16000"):
+        write_study(tmp_path / "other", TESTS["mushra"], systems, wide)
+    with pytest.raises(ValueError, match="anchors need natural recordings"):
+        write_study(tmp_path / "s", TESTS["mos"], {"a": systems["good"]}, options)
+
+
 def test_utterances_are_those_that_all_have(systems):
     by_system = {"a": {"1", "2", "3"}, "b": {"2", "3", "4"}}
     chosen, lacking = choose_utterances(by_system, 1, seed=0)
