@@ -41,7 +41,10 @@ EXTRAS = {
     "metrics": ["pystoi", "speechmos", "librosa", "requests", "onnxruntime"],
     "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
     "utmos": ["utmos-pytorch"],
-    "test": ["pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"],
+    "test": [
+        *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
+        *("pystoi", "speechmos"),
+    ],
     "lint": ["black", "isort", "flake8"],
 }
 

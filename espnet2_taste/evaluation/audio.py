@@ -106,6 +106,7 @@ def score_renditions(
         scores["sets"][name] = {
             label: {column: summarize(numbers) for column, numbers in columns.items()}
             for label, columns in values.items()
+            if columns  # the recordings alone have none without a measure of their own
         }
         scores["not_scored"][name] = {k: v for k, v in reasons.items() if v}
         write_utterances(output / f"{name}.tsv", values)

@@ -112,6 +112,12 @@ def test_scores_intervals_reasons_and_tables(recipe, capsys):
     assert "| TASTE | 1.250 [1.00, 1.50] | 0.217 [0.15, 0.25] |" in page.read_text()
 
 
+def test_recordings_without_a_measure_of_their_own_have_no_row(recipe):
+    scores, output = run(recipe, "--metrics", "distance")
+    assert list(scores["sets"]["test"]) == ["TASTE"]
+    assert len((output / "test.tsv").read_text().splitlines()) == 4
+
+
 def test_kept_numbers_are_used_until_audio_or_switches_change(recipe):
     run(recipe)
     calls = Peak.calls
