@@ -227,14 +227,8 @@ def judge_all(
         answers.add(name, requests[name], ask(requests[name]))
 
     _for_each(ask_and_keep, waiting, workers)
-    return [
-        (
-            read_judgement(answers.find(name, requests[name]))
-            if name in requests
-            else Judgement(name, LOWEST, "empty")
-        )
-        for name in prompts
-    ]
+    judged = {n: read_judgement(answers.find(n, body)) for n, body in requests.items()}
+    return [judged.get(name, Judgement(name, LOWEST, "empty")) for name in prompts]
 
 
 def read_judgement(record: Mapping[str, str]) -> Judgement:

@@ -222,6 +222,17 @@ def check_systems(test: AbsTest, systems: Mapping[str, Path], anchors) -> None:
         raise ValueError("no system to rate: give --systems name=folder name=folder")
 
 
+def _made_from(test: AbsTest, systems: Mapping, files: list[Path], options) -> dict:
+    """What a study depends on, in plain values."""
+    return {
+        "test": type(test).__name__,
+        "instructions": list(test.instructions),
+        "options": vars(options) | {"anchors": list(options.anchors)},
+        "systems": {name: str(folder) for name, folder in systems.items()},
+        "audio": digest(files, contents=True),
+    }
+
+
 def write_study(
     target: Path, test: AbsTest, systems: Mapping[str, Path], options: PageOptions
 ) -> bool:
@@ -250,12 +261,7 @@ def write_study(
         options.seed,
     )
     files = [audio[name][utterance] for name in audio for utterance in chosen]
-    record = {
-        "test": type(test).__name__,
-        "options": vars(options) | {"anchors": list(options.anchors)},
-        "systems": {name: str(folder) for name, folder in systems.items()},
-        "audio": digest(files, contents=True),
-    }
+    record = _made_from(test, systems, files, options)
     if is_finished(target, RECORD, record):
         return False
     folder = start_folder(target, RECORD, record)
@@ -263,16 +269,23 @@ def write_study(
     rated = [name for name in audio if name != CONTEXT]
     trials = test.trials(chosen, rated, namer)
     _write_audio(folder / "page" / "audio", _clips(trials), audio, options)
+    write_rows(folder / "left_out.tsv", ("utt", "reason"), lacking.items())
     study = study_json(test, trials, namer.id("study"), options)
-    page = render_page(study, options.title)
+    _write_texts(folder, test, trials, study, record)
+    finish_folder(folder, target)
+    return True
+
+
+def _write_texts(
+    folder: Path, test: AbsTest, trials: list[Trial], study: dict, record: dict
+) -> None:
+    """Write the page, the key, and what the analysis has to know."""
+    page = render_page(study, record["options"]["title"])
     (folder / "page" / "index.html").write_text(page, encoding="utf-8")
     rows = [(t.id, c.id, c.system, c.utterance) for t in trials for c in t.clips]
     write_rows(folder / "key.tsv", KEY_HEADER, rows)
-    write_rows(folder / "left_out.tsv", ("utt", "reason"), lacking.items())
     facts = {"id": study["id"], "scale": study["scale"], **record}
     write_json(folder / "study.json", facts | {"reference_below": test.reference_below})
-    finish_folder(folder, target)
-    return True
 
 
 def _write_audio(folder: Path, clips, audio: Mapping, options: PageOptions) -> None:

@@ -190,17 +190,7 @@ def summarize(ratings: Sequence[Rating], seed: int = 0) -> dict:
             "every listener was left out: read the reasons, and change "
             "--reference_below or --most_missed if they are too strict"
         )
-    listeners = sorted({rating.listener for rating in ratings})
-    utterances = sorted({rating.utterance for rating in ratings})
-    by_system = {
-        system: _fill(
-            [r for r in ratings if r.system == system],
-            "utterance",
-            listeners,
-            utterances,
-        )
-        for system in sorted({rating.system for rating in ratings})
-    }
+    by_system = _by_system(ratings)
     systems = {
         name: {
             "ratings": int((~np.isnan(matrix)).sum()),
@@ -209,11 +199,6 @@ def summarize(ratings: Sequence[Rating], seed: int = 0) -> dict:
         }
         for name, matrix in by_system.items()
     }
-    differences = {}
-    for first, second in combinations(by_system, 2):
-        difference = by_system[first] - by_system[second]
-        if not np.isnan(difference).all():
-            differences[f"{first} - {second}"] = _measure(difference, seed)
     everything = rating_matrix(ratings, "stimulus")
     agreement = {
         "krippendorff_alpha_interval": krippendorff_alpha(everything),
@@ -222,6 +207,27 @@ def summarize(ratings: Sequence[Rating], seed: int = 0) -> dict:
     order = sorted(systems, key=lambda name: -systems[name]["mean"])
     return {
         "systems": {name: systems[name] for name in order},
-        "differences": differences,
+        "differences": _differences(by_system, seed),
         "agreement": agreement,
     }
+
+
+def _by_system(ratings: Sequence[Rating]) -> dict[str, np.ndarray]:
+    """Ratings of each system, (L, T), the same listeners and utterances for all."""
+    listeners = sorted({rating.listener for rating in ratings})
+    utterances = sorted({rating.utterance for rating in ratings})
+    result = {}
+    for system in sorted({rating.system for rating in ratings}):
+        own = [rating for rating in ratings if rating.system == system]
+        result[system] = _fill(own, "utterance", listeners, utterances)
+    return result
+
+
+def _differences(by_system: Mapping[str, np.ndarray], seed: int) -> dict[str, dict]:
+    """Mean differences of two systems where the same listeners heard both."""
+    result = {}
+    for first, second in combinations(by_system, 2):
+        difference = by_system[first] - by_system[second]
+        if not np.isnan(difference).all():
+            result[f"{first} - {second}"] = _measure(difference, seed)
+    return result
