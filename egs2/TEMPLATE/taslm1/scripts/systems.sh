@@ -118,6 +118,7 @@ stage_16_systems() {
         --output "${expdir}/padding.tsv"
     side_by_side run_system "${names[@]}"
     run_further_seeds
+    make_listening_pages
     "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
         --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" \
@@ -125,7 +126,36 @@ stage_16_systems() {
     compare_systems
 }
 
+judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates continuations
+    "${python}" -m espnet2_taste.bin.recognize --asr_exp "${asr_exp}" \
+        --folders "${prompts[@]/#/${expdir}/$1/continuation/}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.judge_continuations --sets "${prompts[*]}" \
+        --dump_dir "${raw}" --continuation_dir "${expdir}/$1/continuation" \
+        --base_url "${judge_url}" --model "${judge_model}" --output_dir "${expdir}/$1/judge"
+}
+
+make_listening_pages() {  # for people: how near to the recording are the renditions?
+    local set=${eval_sets[0]} name
+    local -a systems=()
+    for name in "${step_names[@]}"; do
+        systems+=("${name}=${expdir}/${name}/resynthesis/${set}")
+    done
+    begin listening_pages --after "${step_names[@]/#/resynthesis_}" \
+        --outputs "${expdir}/mushra" || return 0
+    "${python}" -m espnet2_taste.bin.listening_pages --test mushra \
+        --reference "${raw}/${set}" --systems "${systems[@]}" --anchors 3500 \
+        --output_dir "${expdir}/mushra"
+    finish
+}
+
 compare_systems() {
+    local name
+    if [ -n "${judge_url}" ]; then
+        for name in taslm_embed taslm_token ${systems}; do judge_system "${name}"; done
+    fi
+    "${python}" -m espnet2_taste.bin.pair_scores --expdir "${expdir}" \
+        --names "taslm_embed taslm_token ${systems//cascade/}" --dump_dir "${raw}" \
+        --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
     "${python}" -m espnet2_taste.bin.systems_evaluate --expdirs "${expdir} ${seed_dirs[*]}" \
         --names "taslm_embed taslm_token ${systems}" --dump_dir "${raw}" \
         --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" --lm "${llm}" \
