@@ -42,6 +42,7 @@ def run(args: argparse.Namespace, cmd) -> None:
     switches = {
         "ratio": "ITU-T P.56 active speech level to noise power",
         "reference": "clean recordings",
+        "text": "the sets' transcripts, not recognised in noise",
     }
     result = {"study": "noise", **provenance(MODULE, cmd, switches), "groups": groups}
     output = Path(args.output_dir)
