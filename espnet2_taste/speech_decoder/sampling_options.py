@@ -1,8 +1,8 @@
 """Command-line options of unit generation, the same for every command that speaks.
 
 Enters: an argument parser; later the parsed options. Leaves: the sampler and the
-length rule of ``unit_sampling`` and the window of ``reading_window``. The defaults are the published ones, which suit 50
-units a second and much data.
+length rule of ``unit_sampling`` and the window of ``reading_window``. The defaults are
+the published ones, which suit 50 units a second and much data.
 """
 
 import argparse

@@ -320,7 +320,7 @@ class UnitDecoder(nn.Module):
     def _read(
         self, embeds: torch.Tensor, cache: StackCache, place: ReadingPlace | None
     ) -> torch.Tensor:
-        """State after one more unit (B, 1, D), near the place if there is one, (B, D)."""
+        """State (B, D) after one more unit (B, 1, D), read near the place, if any."""
         if place is None:
             return self.llm.extend(embeds, cache)[:, 0]
         hidden = (GUIDED_HEAD, ~place.visible())
