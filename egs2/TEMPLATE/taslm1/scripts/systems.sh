@@ -32,7 +32,7 @@ train_durations() {
 }
 
 units_value() {  # <name>: from the configuration of the units
-    awk -v name="$1:" '$1 == name { print $2 }' "${expdir}/units/config.yaml"
+    awk -v name="$1:" '$1 == name { print $2; exit }' "${expdir}/units/config.yaml"
 }
 
 train_system() {  # <name>
