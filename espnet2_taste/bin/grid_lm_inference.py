@@ -16,6 +16,11 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.speech_decoder.sampling_options import (
+    add_unit_sampling_arguments,
+    unit_sampling,
+)
+
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.grid_lm_inference --exp exp/gslm \\
       --durations exp/unit_durations --unit_vocoder_exp exp/unit_vocoder \\
@@ -58,6 +63,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="Of all sampling")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
+    add_unit_sampling_arguments(parser)
     return parser
 
 
@@ -113,7 +119,8 @@ def build_writer(args: argparse.Namespace, layout, device: str):
         from espnet2_taste.tokenizer.inference import TasteEncoder
 
         encoder = TasteEncoder.from_exp(args.taste_exp, None, device)
-        return UnitsFromText(UnitGenerator(encoder, seed=args.seed))
+        generator = UnitGenerator(encoder, seed=args.seed, **unit_sampling(args))
+        return UnitsFromText(generator)
     if args.lm:
         raise ValueError("a text LM writes no units: give --taste_exp, a text-only one")
     if not layout.deduplicates:

@@ -158,7 +158,8 @@ def complete_options(given: Mapping[str, Any]) -> argparse.Namespace:
         All options; those of a part are only the given ones.
     """
     parts = {f"{choices.name}_conf": {} for choices in GridLMTask.class_choices_list}
-    defaults = GridLMTask.get_default_config()
+    # get_default_config would read the options of the command that is running.
+    defaults = vars(GridLMTask.get_parser().parse_known_args([])[0])
     return argparse.Namespace(**{**defaults, **parts, **given})
 
 

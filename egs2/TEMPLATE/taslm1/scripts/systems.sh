@@ -83,7 +83,8 @@ score_system() {  # <name>: likelihoods of the utterances of the test and pair s
 run_system() {  # <name>
     if [ "$1" = cascade ]; then
         continue_system cascade "$(basename "${text_only_exp}")" --lm "${llm}" \
-            --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}"
+            --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}" \
+            "${resynthesis_options[@]}"
         return
     fi
     train_system "$1"
