@@ -21,9 +21,43 @@ def same_on_ranks(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Index of the nearest vector: (..., C), (K, C) -> (...,)."""
-    squares = vectors.square().sum(-1)  # (K,)
+class RowSquares:
+    """Sums of squares of a table's rows, kept until the table changes.
+
+    Copies begin anew, as their tables count changes from zero.
+    """
+
+    def __init__(self):
+        self.table, self.version, self.sums = None, -1, None
+
+    def __reduce__(self):
+        return RowSquares, ()
+
+    def __call__(self, table: torch.Tensor) -> torch.Tensor:
+        """(K, C) -> (K,)."""
+        if table.is_inference():  # made on the way; it does not count its changes
+            return table.square().sum(-1)
+        if table is not self.table or table._version != self.version:
+            self.table, self.version = table, table._version
+            self.sums = table.square().sum(-1)
+        return self.sums
+
+
+def nearest(
+    x: torch.Tensor, vectors: torch.Tensor, squares: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Index of the nearest vector.
+
+    Args:
+        x: (..., C).
+        vectors: (K, C).
+        squares: Sums of squares of the vectors if they are known, (K,).
+
+    Returns:
+        (...,).
+    """
+    if squares is None:
+        squares = vectors.square().sum(-1)
     flat = x.reshape(-1, x.size(-1))
     distances = torch.addmm(squares, flat, vectors.T, alpha=-2.0)
     return distances.argmin(dim=-1).view(x.shape[:-1])
@@ -54,6 +88,7 @@ class CodebookQuantizer(AbsQuantizer):
         self.codebook_size = codebook_size
         self.latent_size = latent_size
         self.quantize_dropout = quantize_dropout
+        self.row_squares = [RowSquares() for _ in range(num_codebooks)]
         self.project_in = nn.Linear(dim, latent_size)
         self.project_out = nn.Linear(latent_size, dim)
 
@@ -94,7 +129,7 @@ class CodebookQuantizer(AbsQuantizer):
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.codes_from_latent``."""
         residual, codes = latent.float(), []
-        for table in self.tables():
-            codes.append(nearest(residual, table))
+        for table, squares in zip(self.tables(), self.row_squares, strict=True):
+            codes.append(nearest(residual, table, squares(table)))
             residual = residual - table[codes[-1]]
         return torch.stack(codes, dim=-1)
