@@ -164,3 +164,70 @@ def test_a_given_language_model_is_not_trained(recipe):
     assert not named(calls, "export_text_lm")
     for training in named(calls, "espnet2_taste.bin.taslm_train"):
         assert "--tokenizer_path /models/llm --init_lm /models/llm" in training
+
+
+def put(recipe, *files):
+    """Outputs of stages beyond the usual ones."""
+    for file in files:
+        (recipe / file).parent.mkdir(parents=True, exist_ok=True)
+        (recipe / file).write_text("num_units: 200\nunit_rate: 25.0\nnum_units: 200\n")
+
+
+def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
+    seeds = [
+        f"{folder}/{name}/{file}"
+        for folder in ("exp", "exp/seed_1")
+        for name in ("gslm", "moshi", "cascade", "taslm_embed", "taslm_token")
+        for file in (
+            "valid.loss.best.pth",
+            "continuation/prompts/speed.tsv",
+            "continuation/prompts/wav.scp",
+            *(f"likelihood/{n}/scores.tsv" for n in ("test", "pairs")),
+        )
+    ]
+    tokens = [f"dump/raw/{name}/style_tokens" for name in SETS]
+    more = ["exp/expression", "exp/unit_durations", "exp/units/config.yaml"]
+    put(recipe, *seeds, *tokens, *more, "exp/mushra")
+    shapes = [f"exp/systems_stats/{part}/units_shape" for part in ("train", "valid")]
+    shapes += [
+        f"exp/seed_1/taslm_{kind}_stats/{part}/text_shape"
+        for kind in ("embed", "token")
+        for part in ("train", "valid")
+    ]
+    put(recipe, *shapes)
+    run(recipe)
+    options = ("--systems", "gslm moshi cascade", "--more_seeds", "1")
+    calls = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
+    trained = named(calls, "espnet2_taste.bin.grid_lm_train")
+    assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
+    assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
+    assert len(named(calls, "espnet2_taste.bin.taslm_train")) == 2
+    (table,) = named(calls, "systems_evaluate")
+    assert (
+        "--expdirs exp exp/seed_1 --names taslm_embed taslm_token gslm moshi" in table
+    )
+    assert len(named(calls, "listening_pages")) == 1
+    again = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
+    assert not named(again, "espnet2_taste.bin.grid_lm_train")
+
+
+def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
+    put(
+        recipe,
+        *(f"exp/taste_vq/codes/test_snr{snr}/codes.scp" for snr in (20, 5)),
+        *(
+            f"exp/{name}/resynthesis/test_snr{snr}/wav.scp"
+            for name in ("taste_vq", "unit_vocoder")
+            for snr in (20, 5)
+        ),
+        *("exp/taste_vq/audio_scores/scores.json", "exp/taste_vq/noise/scores.json"),
+    )
+    run(recipe)
+    options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "20 5")
+    modules = [call.split()[0] for call in run(recipe, *options)]
+    assert modules == [
+        *("add_noise", "asr_align", "extract_units", "taste_tokenize"),
+        *["taste_resynthesize"] * 2,
+        *("audio_score", "taste_score", "audio_score", "noise_table", "write_results"),
+    ]
+    assert run(recipe, *options) == []

@@ -8,7 +8,7 @@ SECONDS=0
 
 # General
 stage=1                 # first stage to run
-stop_stage=13           # last stage to run (14 packs, 15 uploads, 16 trains other designs)
+stop_stage=13           # last stage to run (see --help for those beyond)
 skip_stages=""          # stages to leave out, e.g. "8 10"
 ngpu=0                  # GPUs per node; 0 is the CPU
 num_nodes=1             # nodes of a training
@@ -64,6 +64,7 @@ resynthesis_config=""    # how units are drawn in stages 9 and 10; default: publ
 inference_config=conf/decode_taslm.yaml
 systems="cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_omni moshi llama_omni"
 more_seeds=""           # stage 16 trains designs and TASLM with these as well as --seed
+noise_snrs="20 15 10 5" # dB, of the test sets' noisy copies (stage 17)
 judge_url=""            # OpenAI-compatible server; its key is in OPENAI_API_KEY
 judge_model=""
 systems_dir=conf/systems  # their configurations (stage 16)
@@ -81,7 +82,7 @@ Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
   10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack,
   15 upload (--skip_upload_hf false --hf_repo user/name),
-  16 other designs on the same data (--systems \"gslm moshi\")
+  16 other designs on the same data (--systems \"gslm moshi\"), 17 audio measures, noise
 Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
 
 scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
@@ -102,7 +103,7 @@ parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
 export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
-for part in training data tokenizer slm systems; do
+for part in training data tokenizer slm systems audio; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"
 done
@@ -161,4 +162,5 @@ run_stage 13 "scores and RESULTS.md" stage_13_results
 run_stage 14 "pack the models" stage_14_pack
 run_stage 15 "upload the models" stage_15_upload
 run_stage 16 "other designs on the same data" stage_16_systems
+run_stage 17 "audio measures, noise" stage_17_audio
 log "Finished: ${SECONDS} s"

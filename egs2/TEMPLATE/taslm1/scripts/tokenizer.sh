@@ -91,21 +91,23 @@ tokenize_sets() {
     finish
 }
 
-resynthesize() {  # <experiment>: codes (or text, or true units) to speech
+resynthesize() {  # <experiment>: codes (or text, or true units) of spoken_sets to speech
     local name=$1
     local -a source=(--taste_exp "${expdir}/${name}")
     [ "${name}" != unit_vocoder ] || source=(--from_units true)
-    in_sets "${expdir}/${name}/resynthesis" wav.scp "${eval_sets[@]}"
-    begin "resynthesis_${name}" --after "${name}" unit_vocoder codes \
-        --files "${resynthesis_options[@]:1}" --values "${seed}" --scope "${eval_sets[@]}" --outputs "${in_sets[@]}" || return 0
+    in_sets "${expdir}/${name}/resynthesis" wav.scp "${spoken_sets[@]}"
+    begin "${tag}resynthesis_${name}" --after "${name}" unit_vocoder "${tag}codes" \
+        --files "${resynthesis_options[@]:1}" --values "${seed}" \
+        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.taste_resynthesize "${source[@]}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${eval_sets[*]}" --output_dir "${expdir}/${name}/resynthesis" \
+        --sets "${spoken_sets[*]}" --output_dir "${expdir}/${name}/resynthesis" \
         "${resynthesis_options[@]}" --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
 stage_9_tokenize() {
+    local -a spoken_sets=("${eval_sets[@]}")
     tokenize_sets
     side_by_side resynthesize "${step_names[@]}" unit_vocoder
 }

@@ -1,0 +1,56 @@
+# Sourced by taslm.sh: stage 17, audio measures of the renditions, clean and in noise.
+# shellcheck shell=bash disable=SC2154
+
+score_audio() {  # <sets> <output> <options>: what no package or weights serve is left out
+    local names=$1 output=$2
+    shift 2
+    "${python}" -m espnet2_taste.bin.audio_score --taste_exp "${taste_exp}" \
+        --expdir "${expdir}" --dump_dir "${raw}" --sets "${names}" \
+        --output_dir "${output}" --metric_conf speaker.units_dir="${expdir}/units" "$@"
+}
+
+prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
+    in_sets "${taste_exp}/codes" codes.scp "${spoken_sets[@]}"
+    begin noisy_codes --after codes align --values "${noise_snrs}" "${seed}" \
+        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.add_noise --dump_dir "${raw}" \
+        --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
+    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
+        --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
+        --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
+        --dump_dir "${raw}" --sets "${spoken_sets[*]}" \
+        --output_dir "${taste_exp}/codes" --ngpu "${infer_gpu}"
+    finish
+}
+
+score_noisy() {
+    local noise=${taste_exp}/noise
+    "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
+        --expdir "${expdir}" --asr_exp "${asr_exp}" --dump_dir "${raw}" \
+        --sets "${spoken_sets[*]}" --output_dir "${noise}/tokenizer" \
+        --study tokenizer_in_noise --ngpu "${infer_gpu}"
+    score_audio "${spoken_sets[*]}" "${noise}/audio" --study audio_in_noise
+    "${python}" -m espnet2_taste.bin.noise_table --dump_dir "${raw}" --output_dir "${noise}" \
+        --scores "${taste_exp}/scores/scores.json ${taste_exp}/audio_scores/scores.json ${noise}/tokenizer/scores.json ${noise}/audio/scores.json"
+}
+
+stage_17_audio() {
+    local -a spoken_sets=()
+    local name snr tag=noisy_
+    for name in ${test_sets}; do
+        for snr in ${noise_snrs}; do spoken_sets+=("${name}_snr${snr}"); done
+    done
+    prepare_noisy_sets
+    side_by_side resynthesize "$(basename "${taste_exp}")" unit_vocoder
+    begin audio --after taste_score noisy_resynthesis_unit_vocoder \
+        "noisy_resynthesis_$(basename "${taste_exp}")" \
+        --scope "${spoken_sets[@]}" \
+        --outputs "${taste_exp}/audio_scores" "${taste_exp}/noise" || return 0
+    score_audio "${test_sets}" "${taste_exp}/audio_scores"
+    score_noisy
+    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
+        --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
+    finish
+}
