@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
@@ -84,6 +85,39 @@ def unit_accuracies(
     }
 
 
+class SpeakerHead(nn.Module):
+    """Tells the speaker from every single TASTE vector.
+
+    Units of a supervised encoder hardly know the voice, and a unit decoder that is
+    told the speaker has no use for it in the codes. A language model of the codes can
+    keep to a voice only if something else rewards them for holding it.
+
+    Args:
+        taste_size: D.
+        spembs_size: E.
+    """
+
+    def __init__(self, taste_size: int, spembs_size: int):
+        super().__init__()
+        self.linear = nn.Linear(taste_size, spembs_size)
+
+    def forward(
+        self, taste: torch.Tensor, word_ids: torch.Tensor, spembs: torch.Tensor
+    ) -> torch.Tensor:
+        """One less the cosine between told and true embedding.
+
+        Args:
+            taste: (B, N, D).
+            word_ids: (B, N), -1 at padding.
+            spembs: (B, E).
+
+        Returns:
+            Mean over the tokens, scalar.
+        """
+        cosine = F.cosine_similarity(self.linear(taste), spembs.unsqueeze(1), dim=-1)
+        return 1.0 - cosine[word_ids >= 0].mean()  # of (B, N)
+
+
 @dataclass(frozen=True)
 class _WordSteps:
     """Times of the words of a batch, asked for in the steps of any sequence.
@@ -122,6 +156,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         alignment_weight: Weight of the losses that pull the aggregator's attention to
             the frames, and the unit decoder's to the tokens, of the right words (see
             ``align.guided_attention``); not part of the published system.
+        speaker_weight: Weight of the loss that lets every vector tell the speaker
+            (``SpeakerHead``); not part of the published system.
         encoder_cache_mb: Memory for encoder states of utterances seen before; 0
             computes them anew in every epoch.
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
@@ -139,6 +175,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         commit_weight: float = 1.0,
         unit_change_weight: float = 1.0,
         alignment_weight: float = 0.0,
+        speaker_weight: float = 0.0,
         encoder_cache_mb: int = 0,
         extract_feats_in_collect_stats: bool = False,
     ):
@@ -150,6 +187,11 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         self.commit_weight = commit_weight
         self.unit_change_weight = unit_change_weight
         self.alignment_weight = alignment_weight
+        self.speaker_weight = speaker_weight
+        self.speaker_head = None
+        if speaker_weight > 0:
+            spembs_size = unit_decoder.spk_embed_affine_layer.in_features
+            self.speaker_head = SpeakerHead(tokenizer.quantizer.dim, spembs_size)
         self.cache = EncoderStateCache(encoder_cache_mb) if encoder_cache_mb else None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self._freeze_unused()
@@ -212,12 +254,16 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             loss_align = self._units_alignment(steps, maps, text_lengths, units_lengths)
             if states is not None:
                 loss_align = loss_align + self._frames_alignment(steps, states, text)
+        loss_speaker = logits.new_zeros(())
+        if self.speaker_head is not None and taste is not None:
+            loss_speaker = self.speaker_head(taste, word_ids, spembs)
         targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
         loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
         loss = loss_ce + self.commit_weight * loss_commit
         loss = loss + self.alignment_weight * loss_align
-        stats = {"loss": loss, "loss_ce": loss_ce}
-        stats |= {"loss_commit": loss_commit, "loss_align": loss_align}
+        loss = loss + self.speaker_weight * loss_speaker
+        stats = {"loss": loss, "loss_ce": loss_ce, "loss_commit": loss_commit}
+        stats |= {"loss_align": loss_align, "loss_speaker": loss_speaker}
         stats = {name: value.detach() for name, value in stats.items()}
         stats |= unit_accuracies(logits, targets)
         used, perplexity = self.tokenizer.quantizer.usage()

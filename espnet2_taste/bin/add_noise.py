@@ -7,8 +7,9 @@ taste_score and audio_score take, with ``clean.scp``. What is finished is kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.add_noise --dump_dir dump/raw --sets test
@@ -54,11 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"add_noise: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

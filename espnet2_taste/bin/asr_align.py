@@ -9,8 +9,9 @@ trainings), ``text_asr`` (greedy CTC transcript), ``asr_align.json``
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.asr_align --asr_exp exp/asr --dump_dir dump/raw \\
@@ -122,14 +123,7 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"asr_align: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,12 +9,13 @@ reasons of those that cannot be had), ``<set>.tsv`` (every utterance) and ``valu
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.audio_score --taste_exp exp/taste_vq --expdir exp \\
@@ -115,11 +116,7 @@ def run(args: argparse.Namespace, cmd) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"audio_score: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

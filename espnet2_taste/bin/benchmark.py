@@ -7,9 +7,9 @@ Enters: sizes and a device; models are random. Leaves: a table on the screen and
 
 import argparse
 import logging
-import os
-import sys
 import time
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
@@ -238,14 +238,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    # Threads that wait for others must not spin: on a busy machine that costs minutes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"benchmark: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ second. What is not there is shown as "-".
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.budget_table --expdir exp --names "taslm_embed gslm moshi" \\
@@ -98,6 +99,7 @@ def line(name: str, folder: Path, padding: dict, utterances: int) -> tuple:
 def run(args: argparse.Namespace) -> None:
     """Print the table and write it."""
     from espnet2_taste.data.ctm import read_rows, write_rows
+    from espnet2_taste.metrics.tables import aligned_lines
 
     known = read_rows(args.padding) if args.padding else []
     padding = {row["design"].split()[0]: row for row in known}
@@ -106,20 +108,14 @@ def run(args: argparse.Namespace) -> None:
         own = padding.get(name, padding.get(name.split("_")[0], {}))
         folder = Path(args.expdir) / name
         rows.append(line(name, folder, own, args.utterances))
-    widths = [max(len(str(r[i])) for r in [HEADER, *rows]) for i in range(len(HEADER))]
-    for row in [HEADER, *rows]:
-        print("  ".join(str(cell).ljust(w) for cell, w in zip(row, widths)).rstrip())
+    print("\n".join(aligned_lines([HEADER, *rows])))
     if args.output:
         write_rows(args.output, HEADER, rows)
 
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"budget_table: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ treats it as one more row. Prompts without a recording are listed in ``missing.t
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.external --dump_dir dump/raw --sets prompts \\
@@ -101,17 +102,18 @@ def add_set(wavs: Path, folder: Path, output: Path, rate: int) -> tuple[int, int
     return len(table), len(missing)
 
 
+def run(args: argparse.Namespace) -> None:
+    """Copy every set."""
+    for name in args.sets.split():
+        output = Path(args.output_dir) / name
+        folder = Path(args.dump_dir) / name
+        found, missing = add_set(Path(args.wavs), folder, output, args.fs)
+        print(f"{output}: {found} recordings, {missing} missing")
+
+
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        for name in args.sets.split():
-            output = Path(args.output_dir) / name
-            folder = Path(args.dump_dir) / name
-            found, missing = add_set(Path(args.wavs), folder, output, args.fs)
-            print(f"{output}: {found} recordings, {missing} missing")
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"external: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

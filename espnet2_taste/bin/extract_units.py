@@ -8,8 +8,9 @@ is newer.
 
 import argparse
 import os
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.extract_units --units_dir exp/units \\
@@ -128,14 +129,7 @@ def write_vectors(folder: Path, vectors: dict) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"extract_units: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ folder is kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.fit_durations --data_dir dump/raw/train \\
@@ -63,11 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"fit_durations: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ the same options is kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.fit_units --asr_exp exp/asr --layer 4 \\
@@ -79,14 +80,7 @@ def is_done(output_dir: Path, config: dict) -> bool:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"fit_units: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,13 +9,13 @@ both together in ``prompt/`` and ``full/``, and ``speed.tsv``. Finished sets are
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
     add_unit_sampling_arguments,
     unit_sampling,
@@ -264,14 +264,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"grid_lm_inference: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

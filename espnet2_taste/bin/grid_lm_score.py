@@ -7,10 +7,11 @@ does not have scores zero. Finished sets are kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.grid_lm_score --exp exp/moshi \\
@@ -87,11 +88,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"grid_lm_score: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ beside the audio, from ``--text``, or from a recognizer.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.import_pairs --layout salmon --source /corpora/salmon \\
@@ -127,14 +128,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"import_pairs: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ ending the answer. Leaves a Kaldi-style set whose whole utterances are prompts
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.import_questions --source /corpora/web_questions \\
@@ -69,11 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except ValueError as error:
-        sys.exit(f"import_questions: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

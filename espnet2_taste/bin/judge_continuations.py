@@ -9,8 +9,9 @@ and switches. The key is read from the environment, never from an option.
 
 import argparse
 import os
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.judge_continuations --sets prompts --dump_dir dump/raw \\
@@ -136,14 +137,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"judge_continuations: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from the network; names tell nothing; every listener has an order of their own.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.listening_pages --test mos --utterances 20 \\
@@ -114,11 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except ValueError as error:
-        sys.exit(f"listening_pages: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

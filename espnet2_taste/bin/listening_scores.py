@@ -8,8 +8,9 @@ listeners) and ``ratings.tsv`` with every single rating.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.listening_scores --study_dir exp/mushra \\
@@ -89,11 +90,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except ValueError as error:
-        sys.exit(f"listening_scores: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ what ``run.sh --taste_configs`` wants. ESPnet's configurations cannot include ot
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example: the three steps of TASTE with another quantizer
   ./run.sh --stage 7 --stop_stage 10 --taste_configs "$(python -m \\
@@ -57,13 +58,14 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
+def run(args: argparse.Namespace) -> None:
+    """Write them and print their names."""
+    print(" ".join(write(args.configs, args.changes, args.output_dir)))
+
+
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        print(" ".join(write(args.configs, args.changes, args.output_dir)))
-    except (OSError, ValueError) as error:
-        sys.exit(f"merge_configs: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def write(configs: list[Path], changes: Path, output_dir: Path) -> list[str]:

@@ -5,8 +5,9 @@ Enters: ``scores.json`` files of taste_score and audio_score. Leaves in --output
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.noise_table --dump_dir dump/raw \\
@@ -62,11 +63,7 @@ def run(args: argparse.Namespace, cmd) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"noise_table: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

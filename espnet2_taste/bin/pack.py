@@ -9,8 +9,9 @@ machine included (public ones are named, or included with --include_public), wit
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example, in the recipe's directory:
   python -m espnet2_taste.bin.pack taste --expdir exp --taste_exp exp/taste_vq \\
@@ -183,11 +184,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"pack: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

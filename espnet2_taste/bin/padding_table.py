@@ -9,8 +9,9 @@ that reason; so are designs whose other data are missing.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.padding_table --data_dir dump/raw/train \\
@@ -174,21 +175,21 @@ def table(args: argparse.Namespace) -> list[tuple]:
     return rows
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    args = get_parser().parse_args(cmd)
+def run(args: argparse.Namespace) -> None:
+    """Print the table, and write it where ``--output`` says."""
     from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.metrics.tables import aligned_lines
 
-    try:
-        rows = table(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"padding_table: {error}")
-    widths = [max(len(str(r[i])) for r in [HEADER, *rows]) for i in range(len(HEADER))]
-    for row in [HEADER, *rows]:
-        print("  ".join(str(cell).ljust(w) for cell, w in zip(row, widths)).rstrip())
+    rows = table(args)
+    print("\n".join(aligned_lines([HEADER, *rows])))
     if args.output:
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         write_rows(args.output, HEADER, rows)
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ mean over their sets (the paper's SALMON is that of the six consistency parts).
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.pair_scores --expdir exp --names "taslm_embed gslm" \\
@@ -100,13 +101,12 @@ def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
 def run(args: argparse.Namespace) -> None:
     """Print the table and write it."""
     from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.metrics.tables import aligned_lines
 
     rows = []
     for name in args.names.split():
         rows += score_design(args.expdir / name, args)
-    widths = [max(len(str(r[i])) for r in [HEADER, *rows]) for i in range(len(HEADER))]
-    for row in [HEADER, *rows]:
-        print("  ".join(str(cell).ljust(w) for cell, w in zip(row, widths)).rstrip())
+    print("\n".join(aligned_lines([HEADER, *rows])))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         write_rows(args.output, HEADER, rows)
@@ -114,11 +114,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except ValueError as error:
-        sys.exit(f"pair_scores: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ energy and pitch of each second. Sets that have their files are kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.prepare_grids --dump_dir dump/raw --train_set train \\
@@ -100,11 +101,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"prepare_grids: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

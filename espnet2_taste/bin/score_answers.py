@@ -7,8 +7,9 @@ question's answers reach.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.score_answers --data_dir data --sets questions \\
@@ -94,11 +95,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except ValueError as error:
-        sys.exit(f"score_answers: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ A design that lacks something is shown without it.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.systems_evaluate --expdirs "exp exp_seed1" \\
@@ -104,11 +105,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"systems_evaluate: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

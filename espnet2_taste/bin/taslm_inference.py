@@ -16,12 +16,12 @@ continuations alone; for audio the same of the prompts and of both together in
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.slm.prompt_sets import PROMPT_KINDS, AbsPromptSet
 from espnet2_taste.speech_decoder.sampling_options import (
     add_unit_sampling_arguments,
@@ -265,14 +265,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taslm_inference: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ reduction (sum, mean), with the base LM's text beside it. Finished sets are kept
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taslm_score --taslm_exp exp/taslm_embed \\
@@ -78,14 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taslm_score: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ each set, ``audio/``, ``units`` and, last, ``wav.scp``. Finished sets are kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
     add_unit_sampling_arguments,
     unit_sampling,
@@ -113,14 +113,7 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taste_resynthesize: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

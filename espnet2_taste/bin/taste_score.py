@@ -9,8 +9,9 @@ its switches) and ``images``.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq --expdir exp \\
@@ -51,12 +52,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
+def run(args: argparse.Namespace, cmd=None) -> None:
+    """Score and write."""
     from espnet2_taste.evaluation.taste import score_tokenizer
     from espnet2_taste.metrics.tables import provenance, write_json
 
@@ -66,13 +63,15 @@ def main(cmd=None) -> None:
         "asr": f"greedy CTC, {args.asr_exp}",
         "inference_model": args.inference_model,
     }
-    try:
-        scores = score_tokenizer(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taste_score: {error}")
+    scores = score_tokenizer(args)
     result = {"study": args.study, **provenance(MODULE, cmd, switches), **scores}
     write_json(Path(args.output_dir) / "scores.json", result)
     print(f"{Path(args.output_dir) / 'scores.json'} written")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ recipe's ASR and ``pairs.tsv`` of the first set. Leaves in --output_dir: audio b
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
     add_unit_sampling_arguments,
     unit_sampling,
@@ -53,14 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args, cmd)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taste_swap: {error}")
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
 
 
 def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:

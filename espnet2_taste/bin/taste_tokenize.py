@@ -8,8 +8,9 @@ are used). Finished sets are kept.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_tokenize --taste_exp exp/taste_vq \\
@@ -37,14 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
-    try:
-        run(args)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"taste_tokenize: {error}")
+    run_command(get_parser, run, cmd)
 
 
 def run(args: argparse.Namespace) -> None:

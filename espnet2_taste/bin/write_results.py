@@ -6,8 +6,9 @@ recipe's targets, met or missed, and the tables with the commands that made them
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.write_results --expdir exp --output exp/RESULTS.md
@@ -63,19 +64,20 @@ def read_studies(expdir: Path) -> dict[str, dict]:
     return {name: found[name][1] for name in known if name in found}
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    args = get_parser().parse_args(cmd)
+def run(args: argparse.Namespace) -> None:
+    """Write the page."""
     from espnet2_taste.data.kaldi_dir import write_lines
     from espnet2_taste.evaluation.report import write_report
 
-    try:
-        studies = read_studies(Path(args.expdir))
-        page = write_report(studies, args.test_sets.split())
-    except ValueError as error:
-        sys.exit(f"write_results: {error}")
+    studies = read_studies(Path(args.expdir))
+    page = write_report(studies, args.test_sets.split())
     write_lines(args.output, page.splitlines())
     print(f"{args.output} written from: {', '.join(studies)}")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

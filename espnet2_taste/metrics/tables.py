@@ -138,3 +138,19 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
             raise ValueError(f"expected {len(header)} cells, found {len(row)}: {row}")
         lines.append([format_number(cell).replace("|", "\\|") for cell in row])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def aligned_lines(rows: Sequence[Sequence]) -> list[str]:
+    """Lay rows out in columns for a terminal.
+
+    Args:
+        rows: Of equally many cells each, the header first.
+
+    Returns:
+        One line a row.
+    """
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
+    return [
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in rows
+    ]

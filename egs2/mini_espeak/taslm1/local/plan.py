@@ -87,16 +87,16 @@ class SetPlan:
 class Sizes:
     """Number of utterances or pairs of each set."""
 
-    train: int = 1080
+    train: int = 2000
     train_slm: int = 3000
     dev: int = 80
     test: int = 100
     test_newvoice: int = 50
     swap: int = 40
-    pairs_style: int = 60
-    pairs_voice: int = 60
+    pairs_style: int = 100
+    pairs_voice: int = 100
     pairs_coherent: int = 80
-    prompts: int = 40
+    prompts: int = 100
     text_extra: int = 20000
 
     def scaled(self, scale: float) -> "Sizes":
