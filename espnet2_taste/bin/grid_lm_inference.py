@@ -54,6 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
     add("--batch_size", type=int, default=16, help="Prompts at once")
     add("--max_seconds", type=float, default=6.0, help="Longest continuation")
+    add("--min_seconds", type=float, default=0.0, help="Shortest continuation")
     add("--text_top_p", type=float, default=0.0, help="0 takes the likeliest token")
     add("--text_temperature", type=float, default=1.0, help="Of the text")
     add("--speech_top_p", type=float, default=0.95, help="0 takes the likeliest unit")
@@ -94,7 +95,8 @@ def build_continuer(args: argparse.Namespace, device: str):
         IdSampling(*speech),
         args.speech_only,
     )
-    return GridContinuer(*loaded, sampling, args.max_seconds, args.seed)
+    seconds = (args.min_seconds, args.max_seconds)
+    return GridContinuer(*loaded, sampling, seconds, args.seed)
 
 
 def build_writer(args: argparse.Namespace, layout, device: str):

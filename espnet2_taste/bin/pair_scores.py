@@ -64,21 +64,15 @@ def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
     """
     from dataclasses import asdict
 
-    from espnet2_taste.data.ctm import read_rows
-    from espnet2_taste.evaluation import slm
+    from espnet2_taste.evaluation.slm import score_pair_set
     from espnet2_taste.metrics.pairs import PairAccuracy, mean_accuracy
 
     sets, lines = args.sets.split(), []
     results: dict[str, dict[str, dict]] = {}
     for name in sets:
-        scores = slm.read_scores(exp / "likelihood" / name / "scores.tsv")
-        pairs = read_rows(args.dump_dir / name / "pairs.tsv")
-        columns = args.columns.split() or [
-            column
-            for column in next(iter(scores.values()), {})
-            if "tokens" not in column
-        ]
-        results[name] = slm.score_pairs(scores, pairs, columns)
+        results[name] = score_pair_set(
+            exp / "likelihood", args.dump_dir, name, args.columns.split()
+        )
     for name, members in read_groups(args.groups, sets).items():
         shared = [
             c for c in results[members[0]] if all(c in results[m] for m in members)

@@ -57,7 +57,6 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
         ``perplexity``, ``rate`` and ``continuation`` of the first set of each kind,
         ``pairs`` by set, and ``pairs_by_reduction`` with every column.
     """
-    from espnet2_taste.data.ctm import read_rows
     from espnet2_taste.evaluation import slm
 
     dump, test = Path(args.dump_dir), args.test_sets.split()[0]
@@ -65,14 +64,10 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
     result = {"perplexity": slm.compare_perplexity(scores), "pairs": {}}
     result["pairs_by_reduction"] = {}
     for name in args.pair_sets.split():
-        scores = slm.read_scores(exp / "likelihood" / name / "scores.tsv")
-        pairs = read_rows(dump / name / "pairs.tsv")
-        columns = list(next(iter(scores.values()), {args.pair_score: 0.0}))
-        columns = [name for name in columns if "tokens" not in name]
-        by_column = slm.score_pairs(scores, pairs, columns)
+        by_column = slm.score_pair_set(exp / "likelihood", dump, name)
         if args.pair_score not in by_column:
             raise ValueError(
-                f"--pair_score {args.pair_score}: scores.tsv has {', '.join(columns)}"
+                f"--pair_score {args.pair_score}: scores.tsv has {', '.join(by_column)}"
             )
         result["pairs"][name] = by_column[args.pair_score]
         result["pairs_by_reduction"][name] = by_column

@@ -110,6 +110,29 @@ def score_pairs(
     return results
 
 
+def score_pair_set(
+    likelihood: Path, dump: Path, name: str, columns: Sequence[str] = ()
+) -> dict[str, dict]:
+    """Pair accuracy of one set on disk.
+
+    Args:
+        likelihood: Folder with ``<set>/scores.tsv``.
+        dump: Folder with ``<set>/pairs.tsv``.
+        name: The set.
+        columns: Reductions; all that are no sums over tokens if empty.
+
+    Returns:
+        ``PairAccuracy`` fields by column.
+
+    Raises:
+        ValueError: A file, a member or a column is missing.
+    """
+    scores = read_scores(likelihood / name / "scores.tsv")
+    known = next(iter(scores.values()), {})
+    columns = columns or [column for column in known if "tokens" not in column]
+    return score_pairs(scores, read_rows(dump / name / "pairs.tsv"), columns)
+
+
 def prompt_rates(folder: Path) -> dict[str, float]:
     """Words per second of the prompts of a set.
 

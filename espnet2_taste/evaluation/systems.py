@@ -20,9 +20,8 @@ import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.evaluation.slm import prompt_rates, read_scores, score_pairs
+from espnet2_taste.evaluation.slm import prompt_rates, score_pair_set
 from espnet2_taste.evaluation.transcripts import (
     HEARD,
     is_recognized,
@@ -99,12 +98,7 @@ def score_pair_sets(
     if not likelihood.is_dir():
         return {}
     return {
-        name: score_pairs(
-            read_scores(likelihood / name / "scores.tsv"),
-            read_rows(dump / name / "pairs.tsv"),
-            PAIR_COLUMNS,
-        )
-        for name in pair_sets
+        name: score_pair_set(likelihood, dump, name, PAIR_COLUMNS) for name in pair_sets
     }
 
 

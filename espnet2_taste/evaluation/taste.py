@@ -29,7 +29,7 @@ from espnet2_taste.evaluation.unit_accuracy import (
     count_taste_hits,
     round_trip_accuracies,
 )
-from espnet2_taste.evaluation.variants import TOPLINE, Variant, find_variants
+from espnet2_taste.evaluation.variants import Variant, find_variants
 from espnet2_taste.metrics.bitrate import measure_bitrate
 from espnet2_taste.metrics.plots import (
     plot_losses,
@@ -149,7 +149,7 @@ def _score_units(
     """Unit accuracy of each variant on one set."""
     scores = {}
     for variant in variants:
-        if variant.label != TOPLINE:
+        if not variant.speaks_units:
             counts = count_taste_hits(
                 variant.exp, args.inference_model, folder, args.batch_size, device
             )
@@ -159,7 +159,8 @@ def _score_units(
         units_dir = Path(args.expdir) / "units"
         if wav_scp.is_file() and units_dir.is_dir():
             wavs = read_table(wav_scp)
-            scores[TOPLINE] = round_trip_accuracies(units_dir, wavs, folder / "units")
+            found = round_trip_accuracies(units_dir, wavs, folder / "units")
+            scores[variant.label] = found
     return scores
 
 

@@ -24,6 +24,11 @@ class Variant:
     label: str
     exp: Path
 
+    @property
+    def speaks_units(self) -> bool:
+        """Whether it renders the true units, so that only its vocoder is judged."""
+        return "vocoder" in self.exp.name
+
     def rendition(self, set_name: str) -> Path:
         """Folder of a resynthesized set."""
         return self.exp / "resynthesis" / set_name
@@ -37,7 +42,8 @@ def label_of(exp: Path, taste_exp: Path) -> str | None:
         taste_exp: The tokenizer that is scored.
 
     Returns:
-        One of ``ORDER``, or the directory's own name for other TASTE experiments.
+        One of ``ORDER``, or the directory's own name for other TASTE experiments and
+        vocoders (``vocoder_...``).
     """
     name = exp.name
     if exp.resolve() == taste_exp.resolve():
@@ -49,7 +55,7 @@ def label_of(exp: Path, taste_exp: Path) -> str | None:
     ):
         if part in name:
             return label
-    return name if name.startswith("taste") else None
+    return name if name.startswith(("taste", "vocoder")) else None
 
 
 def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:

@@ -42,6 +42,7 @@ CODEBOOK = (
     ("._codebook.cluster_size", ".counts"),
     ("._codebook.initted", ".initialized"),
 )
+TRAINING_ONLY = ("speaker_head.",)  # heads of additional losses
 RULES = (
     (ENCODER, "tokenizer.encoder.backbone.", FEED_FORWARD),
     (DECODER + "embed_tokens.", "tokenizer.aggregator.embed.", ()),
@@ -83,13 +84,15 @@ def taste_to_published(state: Mapping[str, torch.Tensor]) -> State:
         state: Names of ``ESPnetTasteModel``.
 
     Returns:
-        Published names.
+        Published names, without ``TRAINING_ONLY``.
 
     Raises:
         ValueError: A name without a published counterpart.
     """
     renamed = {}
     for name, tensor in state.items():
+        if name.startswith(TRAINING_ONLY):
+            continue
         rule = next((rule for rule in RULES if name.startswith(rule[1])), None)
         if rule is None:
             raise ValueError(

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, run_grammar
-from espnet2_taste.slm.layouts.streams import TEXT, IdSet
+from espnet2_taste.slm.layouts.streams import END, TEXT, IdSet
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.sampling import NEVER, UniformStreams, choose, nucleus
 
@@ -100,6 +100,7 @@ class GridItem:
     Attributes:
         prompt: Ids with holes, (P, S).
         limit: Most rows.
+        least: Rows before which nothing ends, where the grammar leaves a choice.
         state: Of the grammar.
         rows: Written so far.
         resumed: The prompt's text is over.
@@ -107,6 +108,7 @@ class GridItem:
 
     prompt: np.ndarray
     limit: int
+    least: int
     state: Any
     rows: list[list[int]] = field(default_factory=list)
     resumed: bool = False
@@ -153,6 +155,7 @@ class GridGenerator:
         prompts: Sequence[np.ndarray],
         limits: Sequence[int],
         streams: UniformStreams,
+        least: Sequence[int] | None = None,
     ) -> list[GridContinuation]:
         """Continue prompts; each gets what it would get alone.
 
@@ -160,12 +163,13 @@ class GridGenerator:
             prompts: Ids with holes, B times (P, S); P may be 0.
             limits: Most rows of each, its prompt included.
             streams: One stream of random numbers a prompt.
+            least: Fewest rows of each, its prompt included; none by default.
 
         Returns:
             B continuations.
         """
-        pairs = zip(prompts, limits)
-        items = [GridItem(p, limit, self.layout.start()) for p, limit in pairs]
+        bounds = zip(prompts, limits, least or [0] * len(prompts))
+        items = [GridItem(*given, self.layout.start()) for given in bounds]
         reader = self.new_reader()
         hidden = reader.start(*self._read_prompts(items))[-1]
         going = items
@@ -247,4 +251,5 @@ class GridGenerator:
         if given != HOLE:
             return np.ones(self.layout.streams[stream].size, dtype=bool)
         allowed: IdSet = self.layout.allowed(item.state, row)
-        return self.layout.streams[stream].mask(allowed.banning(self.banned))
+        early = frozenset((END,)) if len(item.rows) < item.least else frozenset()
+        return self.layout.streams[stream].mask(allowed.banning(self.banned | early))

@@ -108,7 +108,8 @@ class GridContinuer:
         model: In evaluation mode; its adapters are merged.
         preprocessor: Its data side.
         sampling: How ids are drawn.
-        max_seconds: Longest continuation.
+        seconds: Shortest and longest continuation; the shortest is kept where the
+            layout's grammar leaves a choice.
         seed: With its name, all an utterance's randomness depends on.
     """
 
@@ -117,15 +118,20 @@ class GridContinuer:
         model: ESPnetGridLMModel,
         preprocessor: GridPreprocessor,
         sampling: GridSampling = GridSampling(),
-        max_seconds: float = 6.0,
+        seconds: tuple[float, float] = (0.0, 6.0),
         seed: int = 0,
     ):
+        if not 0 <= seconds[0] <= seconds[1]:
+            raise ValueError(
+                f"--min_seconds {seconds[0]:g} and --max_seconds {seconds[1]:g}: "
+                "expected 0 <= min <= max"
+            )
         self.grid_lm = model.grid_lm
         self.grid_lm.backbone = self.grid_lm.backbone.merged()
         self.layout = self.grid_lm.layout
         self.preprocessor = preprocessor
         self.generator = GridGenerator(self.grid_lm, sampling)
-        self.max_seconds = max_seconds
+        self.seconds = seconds
         self.seed = seed
 
     def __call__(
@@ -141,11 +147,13 @@ class GridContinuer:
             The continuation of each, without the prompt.
         """
         grids = [self.layout.prompt(prompt) for prompt in prompts]
-        rate = prompts[0].unit_rate
-        more = int(self.max_seconds * self.layout.rows_per_second(rate))
-        limits = [len(grid) + more for grid in grids]
+        rate = self.layout.rows_per_second(prompts[0].unit_rate)
+        least, limits = (
+            [len(grid) + int(seconds * rate) for grid in grids]
+            for seconds in self.seconds
+        )
         streams = UniformStreams.from_ids(names, self.seed)
-        found = self.generator(grids, limits, streams)
+        found = self.generator(grids, limits, streams, least)
         tails = self._tails([item.ids for item in found], [len(g) for g in grids])
         return [
             self._added(prompt, grid, item, tail)

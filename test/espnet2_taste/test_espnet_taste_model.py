@@ -182,3 +182,31 @@ def test_padding_does_not_change_guided_attention():
 def test_guided_attention_needs_word_times():
     with pytest.raises(ValueError, match="word_times"):
         build("no_vq", alignment_weight=0.5)(**batch())
+
+
+def test_every_word_tells_the_voice():
+    model, data = build("vq", speaker_weight=0.5), batch()
+    loss, stats, _ = model.train()(**data)  # fills the codebooks
+    loss.backward()
+    assert model.speaker_head.linear.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        loss, stats, _ = model.eval()(**data)
+        text = data["text"].clamp(min=0)
+        taste = model.taste(
+            *(data["speech"], data["speech_lengths"], text),
+            *(data["text_lengths"], data["word_ids"]),
+        ).quantized
+        told = model.speaker_head.linear(taste)
+    words = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
+    cosines = [
+        torch.cosine_similarity(told[b, n], data["spembs"][b], dim=0) for b, n in words
+    ]
+    expected = 1 - sum(map(float, cosines)) / len(words)
+    assert float(stats["loss_speaker"]) == pytest.approx(expected, abs=1e-5)
+    assert float(loss) == pytest.approx(
+        float(stats["loss_ce"] + stats["loss_commit"]) + 0.5 * expected, abs=1e-5
+    )
+
+
+def test_without_its_weight_there_is_no_speaker_head():
+    assert not any("speaker_head" in name for name in build("vq").state_dict())

@@ -69,6 +69,7 @@ judge_url=""            # OpenAI-compatible server; its key is in OPENAI_API_KEY
 judge_model=""
 systems_dir=conf/systems  # their configurations (stage 16)
 systems_ctm=ctm         # word times of all sets; ctm_aligned: those of stage 4
+systems_min_seconds=0.8  # shortest continuation of a design, so that something is heard
 inference_model=valid.loss.best.pth   # epoch of a model that is used
 
 help_message="Usage: $0 [options]     (see the top of $0 for all options)

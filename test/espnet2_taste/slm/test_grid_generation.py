@@ -21,7 +21,7 @@ from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.frame_aligned import FrameAlignedLayout
 from espnet2_taste.slm.layouts.interleave import InterleaveLayout
 from espnet2_taste.slm.layouts.parallel import ParallelLayout
-from espnet2_taste.slm.layouts.streams import Inventory, TextVocabulary
+from espnet2_taste.slm.layouts.streams import END, IdSet, Inventory, TextVocabulary
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
@@ -85,7 +85,7 @@ def prompts_of(name, layout):
 SAMPLING = GridSampling(IdSampling(0.9), IdSampling(0.9, 0.9, 5), speech_only=False)
 
 
-def slow_continuation(model, prompt, limit, streams):
+def slow_continuation(model, prompt, limit, streams, least=0):
     """Without cache and batch: the whole model again for every cell."""
     grid_lm = model.grid_lm
     layout, rows, state = grid_lm.layout, [], grid_lm.layout.start()
@@ -104,7 +104,10 @@ def slow_continuation(model, prompt, limit, streams):
             filler = [0] * (count - index)
             grid = torch.tensor([[*rows, row + filler]])
             logits = grid_lm(grid)[0][index][:, -1]
-            mask = torch.from_numpy(stream.mask(layout.allowed(state, row)))
+            allowed = layout.allowed(state, row)
+            if len(rows) < least and allowed.kinds != {END}:
+                allowed = IdSet(allowed.kinds - {END}, allowed.without)
+            mask = torch.from_numpy(stream.mask(allowed))
             rule = SAMPLING.text if stream.group == "text" else SAMPLING.speech
             uniform = streams.take(torch.tensor([True]), 1)[:, 0]
             row.append(int(rule(logits.masked_fill(~mask, -torch.inf), uniform)))
@@ -114,17 +117,21 @@ def slow_continuation(model, prompt, limit, streams):
 
 
 @every_layout
-def test_batched_cached_sampling_equals_the_plain_loop(model_of, name):
+@pytest.mark.parametrize("more", [0, 4])
+def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, more):
     model = model_of(name)
     prompts = prompts_of(name, model.grid_lm.layout)
     limits = [len(prompt) + 6 for prompt in prompts]
+    least = [len(prompt) + more for prompt in prompts]
     names = [f"utt{i}" for i in range(len(prompts))]
     generate = GridGenerator(model.grid_lm, SAMPLING)
-    fast = generate(prompts, limits, UniformStreams.from_ids(names, 3))
+    fast = generate(prompts, limits, UniformStreams.from_ids(names, 3), least)
     with torch.no_grad():
         for item, prompt, limit, utt in zip(fast, prompts, limits, names):
             streams = UniformStreams.from_ids([utt], 3)
-            ids, ended = slow_continuation(model, prompt, limit, streams)
+            ids, ended = slow_continuation(
+                model, prompt, limit, streams, len(prompt) + more
+            )
             assert np.array_equal(item.ids, ids) and item.ended == ended
             known = prompt != HOLE
             assert np.array_equal(item.ids[: len(prompt)][known], prompt[known])
@@ -149,6 +156,20 @@ def test_speech_goes_on_as_speech(model_of):
         streams = UniformStreams.from_ids(["a", "b", "c"], seed)
         for item in generate(prompts, [40] * 3, streams):
             assert not grid_lm.layout.decode(item.ids).words
+
+
+def test_text_that_wants_to_end_goes_on_for_the_least_rows(model_of):
+    model = model_of("text")
+    with torch.no_grad():
+        for output in model.grid_lm.outputs.values():
+            output.weight.zero_()
+    prompts = prompts_of("text", model.grid_lm.layout)
+    likeliest = GridGenerator(model.grid_lm, GridSampling())
+    for more in (0, 3):
+        least = [len(prompt) + more for prompt in prompts]
+        names = UniformStreams.from_ids(["a", "b", "c"], 0)
+        for item, prompt in zip(likeliest(prompts, [30] * 3, names, least), prompts):
+            assert len(item.ids) - len(prompt) == more + 1  # the end, at last
 
 
 def test_rows_before_the_first_hole_are_counted():

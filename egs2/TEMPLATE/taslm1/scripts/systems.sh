@@ -59,9 +59,11 @@ continue_system() {  # <name> <after> <options>: spoken continuations of prompts
     shift 2
     in_sets "${design_dir}/${name}/continuation" speed.tsv "${prompts[@]}"
     begin "${tag}continuation_${name}" --after "${after}" unit_durations unit_vocoder \
-        --values "${seed}" --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
+        --values "${seed}" "${systems_min_seconds}" --scope "${prompts[@]}" \
+        --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.grid_lm_inference "$@" --dump_dir "${raw}" \
         --sets "${prompts[*]}" --ctm "${systems_ctm}" --seed "${seed}" \
+        --min_seconds "${systems_min_seconds}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --ngpu "${infer_gpu}" \
         --output_dir "${design_dir}/${name}/continuation"
     finish
