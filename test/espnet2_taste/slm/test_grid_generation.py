@@ -158,18 +158,17 @@ def test_speech_goes_on_as_speech(model_of):
             assert not grid_lm.layout.decode(item.ids).words
 
 
-def test_text_that_wants_to_end_goes_on_for_the_least_rows(model_of):
-    model = model_of("text")
-    with torch.no_grad():
-        for output in model.grid_lm.outputs.values():
-            output.weight.zero_()
-    prompts = prompts_of("text", model.grid_lm.layout)
-    likeliest = GridGenerator(model.grid_lm, GridSampling())
+def test_text_that_wants_to_end_goes_on_for_the_least_rows(model_of, monkeypatch):
+    grid_lm = model_of("text").grid_lm
+    wish = torch.nn.functional.one_hot(torch.tensor(TEXT.end_id), 40).float()
+    monkeypatch.setattr(grid_lm, "next_logits", lambda h, c: wish.expand(len(h), 40))
+    prompts = prompts_of("text", grid_lm.layout)
+    likeliest = GridGenerator(grid_lm, GridSampling())
     for more in (0, 3):
         least = [len(prompt) + more for prompt in prompts]
-        names = UniformStreams.from_ids(["a", "b", "c"], 0)
-        for item, prompt in zip(likeliest(prompts, [30] * 3, names, least), prompts):
-            assert len(item.ids) - len(prompt) == more + 1  # the end, at last
+        streams = UniformStreams.from_ids(["a", "b", "c"], 0)
+        for item, prompt in zip(likeliest(prompts, [30] * 3, streams, least), prompts):
+            assert item.ended and len(item.ids) - len(prompt) == more + 1
 
 
 def test_rows_before_the_first_hole_are_counted():
