@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> None:
     if not waiting:
         print("grid_lm_score: all sets are done")
         return
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.kaldi_dir import sort_keys
+    from espnet2_taste.evaluation.slm import write_scores
     from espnet2_taste.slm.grid_inference import GridScorer, load_grid_lm_exp
 
     device = "cuda" if args.ngpu else "cpu"
@@ -79,10 +78,7 @@ def run(args: argparse.Namespace) -> None:
     scorer = GridScorer(*loaded, args.mask_other_vocab)
     for name, path in waiting.items():
         scores = score_set(scorer, Path(args.dump_dir) / name, args)
-        columns = list(next(iter(scores.values())))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = ([u, *(scores[u][c] for c in columns)] for u in sort_keys(scores))
-        write_rows(path, ("utt", *columns), rows)
+        write_scores(path, scores)
         print(f"{path}: {len(scores)} utterances")
 
 

@@ -62,18 +62,14 @@ def run(args: argparse.Namespace) -> None:
     if not waiting:
         print("taslm_score: all sets are done")
         return
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.kaldi_dir import sort_keys
+    from espnet2_taste.evaluation.slm import write_scores
     from espnet2_taste.slm.inference import TaslmScorer, load_taslm_exp
 
     device = "cuda" if args.ngpu else "cpu"
     scorer = TaslmScorer(*load_taslm_exp(args.taslm_exp, args.model_file, device))
     for name, path in waiting.items():
         scores = score_set(scorer, Path(args.codes_dir) / name, args.batch_size)
-        columns = list(next(iter(scores.values())))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = ([u, *(scores[u][c] for c in columns)] for u in sort_keys(scores))
-        write_rows(path, ("utt", *columns), rows)
+        write_scores(path, scores)
         print(f"{path}: {len(scores)} utterances")
 
 

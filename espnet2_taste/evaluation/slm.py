@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from espnet2_taste.data.ctm import read_ctm, read_rows
-from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.ctm import read_ctm, read_rows, write_rows
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys
 from espnet2_taste.evaluation.taste import align_rendition
 from espnet2_taste.metrics.pairs import pair_accuracy
 from espnet2_taste.metrics.rates import follow_rates, speaking_rate
@@ -38,6 +38,19 @@ def read_scores(path: Path) -> Scores:
         row["utt"]: {name: float(v) for name, v in row.items() if name != "utt"}
         for row in read_rows(path)
     }
+
+
+def write_scores(path: Path, scores: Scores):
+    """Inverse of ``read_scores``; the folder is made when absent.
+
+    Args:
+        path: ``scores.tsv``.
+        scores: Of all utterances the same columns.
+    """
+    columns = list(next(iter(scores.values())))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = ([u, *(scores[u][c] for c in columns)] for u in sort_keys(scores))
+    write_rows(path, ("utt", *columns), rows)
 
 
 def perplexity(scores: Scores, total: str, per_token: str) -> float:
