@@ -21,9 +21,9 @@ share() {  # <directory> <experiment>...: of the finished run, with the stamps t
     local dir=$1 name
     shift
     mkdir -p "${dir}/.stages"
-    cp exp/.stages/*.done "${dir}/.stages"
     for name in "$@"; do
         ln -sfn "${PWD}/exp/${name}" "${dir}/${name}"
+        cp "exp/.stages/${name}.done" "${dir}/.stages"
     done
 }
 
@@ -52,7 +52,6 @@ try_taste() {  # <name of a file in conf/tuning>
 try_vocoder() {  # <name>: conf/tuning/train_unit_vocoder_<name>.yaml
     local dir=${variants}/.vocoder_$1
     share "${dir}" units
-    rm -f "${dir}/.stages/unit_vocoder.done"
     ./run.sh --expdir "${dir}" --stage 8 --stop_stage 8 --num_threads 1 \
         --unit_vocoder_config "conf/tuning/train_unit_vocoder_$1.yaml"
     ln -sfn ".vocoder_$1/unit_vocoder" "${variants}/vocoder_$1"
