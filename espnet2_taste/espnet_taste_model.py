@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
-from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
 from espnet2_taste.speech_decoder.unit_decoder import GUIDED_HEAD, UnitDecoder
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
+from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
@@ -85,39 +85,6 @@ def unit_accuracies(
     }
 
 
-class SpeakerHead(nn.Module):
-    """Tells the speaker from every single TASTE vector.
-
-    Units of a supervised encoder hardly know the voice, and a unit decoder that is
-    told the speaker has no use for it in the codes. A language model of the codes can
-    keep to a voice only if something else rewards them for holding it.
-
-    Args:
-        taste_size: D.
-        spembs_size: E.
-    """
-
-    def __init__(self, taste_size: int, spembs_size: int):
-        super().__init__()
-        self.linear = nn.Linear(taste_size, spembs_size)
-
-    def forward(
-        self, taste: torch.Tensor, word_ids: torch.Tensor, spembs: torch.Tensor
-    ) -> torch.Tensor:
-        """One less the cosine between told and true embedding.
-
-        Args:
-            taste: (B, N, D).
-            word_ids: (B, N), -1 at padding.
-            spembs: (B, E).
-
-        Returns:
-            Mean over the tokens, scalar.
-        """
-        cosine = F.cosine_similarity(self.linear(taste), spembs.unsqueeze(1), dim=-1)
-        return 1.0 - cosine[word_ids >= 0].mean()  # of (B, N)
-
-
 @dataclass(frozen=True)
 class _WordSteps:
     """Times of the words of a batch, asked for in the steps of any sequence.
@@ -156,8 +123,9 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         alignment_weight: Weight of the losses that pull the aggregator's attention to
             the frames, and the unit decoder's to the tokens, of the right words (see
             ``align.guided_attention``); not part of the published system.
-        speaker_weight: Weight of the loss that lets every vector tell the speaker
-            (``SpeakerHead``); not part of the published system.
+        speaker_weight: Weight of the loss that lets every vector tell the speaker.
+        duration_weight: Weight of the loss that lets every vector tell how long its
+            word is (both: ``tokenizer.reward_heads``).
         encoder_cache_mb: Memory for encoder states of utterances seen before; 0
             computes them anew in every epoch.
         extract_feats_in_collect_stats: Kept for ESPnet, which reads it before it
@@ -176,6 +144,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         unit_change_weight: float = 1.0,
         alignment_weight: float = 0.0,
         speaker_weight: float = 0.0,
+        duration_weight: float = 0.0,
         encoder_cache_mb: int = 0,
         extract_feats_in_collect_stats: bool = False,
     ):
@@ -188,10 +157,15 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         self.unit_change_weight = unit_change_weight
         self.alignment_weight = alignment_weight
         self.speaker_weight = speaker_weight
-        self.speaker_head = None
+        self.duration_weight = duration_weight
+        size = tokenizer.quantizer.dim
+        self.speaker_head, self.duration_head = None, None
         if speaker_weight > 0:
             spembs_size = unit_decoder.spk_embed_affine_layer.in_features
-            self.speaker_head = SpeakerHead(tokenizer.quantizer.dim, spembs_size)
+            self.speaker_head = SpeakerHead(size, spembs_size)
+        if duration_weight > 0:
+            vocab_size = unit_decoder.text_embedding.num_embeddings
+            self.duration_head = DurationHead(size, vocab_size)
         self.cache = EncoderStateCache(encoder_cache_mb) if encoder_cache_mb else None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self._freeze_unused()
@@ -228,7 +202,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             units_lengths: (B,).
             spembs: (B, E).
             word_times: Begin and end of each word in seconds, (B, W, 2), read when
-                ``alignment_weight`` is above zero.
+                ``alignment_weight`` or ``duration_weight`` is above zero.
             utt_id: Utterance ids, which ESPnet's trainer adds.
             **kwargs: Further data, unused.
 
@@ -254,21 +228,50 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             loss_align = self._units_alignment(steps, maps, text_lengths, units_lengths)
             if states is not None:
                 loss_align = loss_align + self._frames_alignment(steps, states, text)
-        loss_speaker = logits.new_zeros(())
-        if self.speaker_head is not None and taste is not None:
-            loss_speaker = self.speaker_head(taste, word_ids, spembs)
         targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
         loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
-        loss = loss_ce + self.commit_weight * loss_commit
-        loss = loss + self.alignment_weight * loss_align
-        loss = loss + self.speaker_weight * loss_speaker
-        stats = {"loss": loss, "loss_ce": loss_ce, "loss_commit": loss_commit}
-        stats |= {"loss_align": loss_align, "loss_speaker": loss_speaker}
-        stats = {name: value.detach() for name, value in stats.items()}
+        losses = {
+            "loss_ce": (1.0, loss_ce),
+            "loss_commit": (self.commit_weight, loss_commit),
+            "loss_align": (self.alignment_weight, loss_align),
+            **self._rewards(taste, text, word_ids, spembs, word_times),
+        }
+        loss = sum(weight * value for weight, value in losses.values())
+        stats = {name: value.detach() for name, (_, value) in losses.items()}
+        stats["loss"] = loss.detach()
         stats |= unit_accuracies(logits, targets)
         used, perplexity = self.tokenizer.quantizer.usage()
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         return force_gatherable((loss, stats, text.size(0)), loss.device)
+
+    def _rewards(
+        self,
+        taste: torch.Tensor | None,
+        text: torch.Tensor,
+        word_ids: torch.Tensor,
+        spembs: torch.Tensor,
+        word_times: torch.Tensor | None,
+    ) -> dict[str, tuple[float, torch.Tensor]]:
+        """Weights and losses of the heads, zero for those that are not there."""
+        speaker = duration = spembs.new_zeros(())
+        if taste is not None and self.speaker_head is not None:
+            speaker = self.speaker_head(taste, word_ids, spembs)
+        if taste is not None and self.duration_head is not None:
+            times = self._needed(word_times, "duration_weight")
+            duration = self.duration_head(taste, text, word_ids, times)
+        return {
+            "loss_speaker": (self.speaker_weight, speaker),
+            "loss_duration": (self.duration_weight, duration),
+        }
+
+    @staticmethod
+    def _needed(word_times: torch.Tensor | None, option: str) -> torch.Tensor:
+        if word_times is None:
+            raise ValueError(
+                f"model_conf.{option} is above 0, but the data has no word_times: run "
+                "the recipe with --guided_attention true, or set the weight to 0"
+            )
+        return word_times
 
     def _word_steps(
         self,
@@ -276,14 +279,9 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         word_ids: torch.Tensor,
         speech_lengths: torch.Tensor,
     ) -> _WordSteps:
-        if word_times is None:
-            raise ValueError(
-                "model_conf.alignment_weight is above 0, but the data has no "
-                "word_times: run the recipe with --guided_attention true, or set the "
-                "weight to 0"
-            )
+        times = self._needed(word_times, "alignment_weight")
         seconds = speech_lengths / self.tokenizer.encoder.sample_rate
-        return _WordSteps(word_times, word_ids, seconds)
+        return _WordSteps(times, word_ids, seconds)
 
     def _watched_decoder(self):
         if self.alignment_weight > 0:

@@ -42,7 +42,7 @@ CODEBOOK = (
     ("._codebook.cluster_size", ".counts"),
     ("._codebook.initted", ".initialized"),
 )
-TRAINING_ONLY = ("speaker_head.",)  # heads of additional losses
+TRAINING_ONLY = ("speaker_head.", "duration_head.")  # heads of additional losses
 RULES = (
     (ENCODER, "tokenizer.encoder.backbone.", FEED_FORWARD),
     (DECODER + "embed_tokens.", "tokenizer.aggregator.embed.", ()),

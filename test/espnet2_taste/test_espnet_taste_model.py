@@ -1,5 +1,7 @@
 """Training model: stats, masks, gradients of each step, cached encoder states."""
 
+import math
+
 import pytest
 import torch
 
@@ -208,5 +210,35 @@ def test_every_word_tells_the_voice():
     )
 
 
-def test_without_its_weight_there_is_no_speaker_head():
-    assert not any("speaker_head" in name for name in build("vq").state_dict())
+def test_every_word_tells_its_duration():
+    model, data = build("vq", duration_weight=2.0), batch()
+    with pytest.raises(
+        ValueError, match="duration_weight is above 0.*guided_attention"
+    ):
+        model(**data)
+    data["word_times"] = torch.tensor(
+        [[[0.0, 0.1], [0.1, 0.5]], [[0.0, 0.3], [0.3, 0.3]]]
+    )
+    loss, stats, _ = model.train()(**data)  # fills the codebooks
+    loss.backward()
+    assert model.duration_head.linear.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        loss, stats, _ = model.eval()(**data)
+        text = data["text"].clamp(min=0)
+        taste = model.taste(
+            *(data["speech"], data["speech_lengths"], text),
+            *(data["text_lengths"], data["word_ids"]),
+        ).quantized
+        told = model.duration_head.told(taste, text)
+    seconds = {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.4, (0, 3): 0.4, (1, 0): 0.3}
+    seconds[1, 1] = 0.02  # a word of no length
+    errors = [(float(told[at]) - math.log(s)) ** 2 for at, s in seconds.items()]
+    expected = sum(errors) / len(errors)
+    assert float(stats["loss_duration"]) == pytest.approx(expected, abs=1e-5)
+    assert float(loss) == pytest.approx(
+        float(stats["loss_ce"] + stats["loss_commit"]) + 2 * expected, abs=1e-5
+    )
+
+
+def test_without_their_weights_there_are_no_heads():
+    assert not any("_head" in name for name in build("vq").state_dict())

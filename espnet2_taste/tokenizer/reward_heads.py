@@ -1,0 +1,103 @@
+"""Heads that reward TASTE vectors for what predicting units alone leaves out.
+
+Enters: vectors (B, N, D) and what a word of speech has besides its sounds. Leaves: a
+loss. Units of a supervised encoder hardly know the voice, and a decoder that is told
+the speaker and hears its last units finds voice and tempo there; a language model of
+the codes can keep to a voice or a tempo only if the codes hold them. Not part of the
+published system; the heads are not used after training.
+
+Legend: B utterances, N text tokens, W words, D features, E speaker features, V tokens.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+SHORTEST = 0.02
+"""Seconds; alignments have no shorter words."""
+
+
+class SpeakerHead(nn.Module):
+    """Tells the speaker from every single TASTE vector.
+
+    Units of a supervised encoder hardly know the voice, and a unit decoder that is
+    told the speaker has no use for it in the codes. A language model of the codes can
+    keep to a voice only if something else rewards them for holding it.
+
+    Args:
+        taste_size: D.
+        spembs_size: E.
+    """
+
+    def __init__(self, taste_size: int, spembs_size: int):
+        super().__init__()
+        self.linear = nn.Linear(taste_size, spembs_size)
+
+    def forward(
+        self, taste: torch.Tensor, word_ids: torch.Tensor, spembs: torch.Tensor
+    ) -> torch.Tensor:
+        """One less the cosine between told and true embedding.
+
+        Args:
+            taste: (B, N, D).
+            word_ids: (B, N), -1 at padding.
+            spembs: (B, E).
+
+        Returns:
+            Mean over the tokens, scalar.
+        """
+        cosine = F.cosine_similarity(self.linear(taste), spembs.unsqueeze(1), dim=-1)
+        return 1.0 - cosine[word_ids >= 0].mean()  # of (B, N)
+
+
+class DurationHead(nn.Module):
+    """Tells the duration of its word from every single TASTE vector.
+
+    What the text tells is told by the token, so that the vector is asked for the tempo
+    alone.
+
+    Args:
+        taste_size: D.
+        vocab_size: V.
+    """
+
+    def __init__(self, taste_size: int, vocab_size: int):
+        super().__init__()
+        self.linear = nn.Linear(taste_size, 1)
+        self.usual = nn.Embedding(vocab_size, 1)
+        nn.init.zeros_(self.usual.weight)
+
+    def told(self, taste: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """Logarithms of durations.
+
+        Args:
+            taste: (B, N, D).
+            text: Token ids, (B, N), 0 at padding.
+
+        Returns:
+            (B, N).
+        """
+        return (self.linear(taste) + self.usual(text)).squeeze(-1)
+
+    def forward(
+        self,
+        taste: torch.Tensor,
+        text: torch.Tensor,
+        word_ids: torch.Tensor,
+        word_times: torch.Tensor,
+    ) -> torch.Tensor:
+        """Squared error of the logarithm of the duration.
+
+        Args:
+            taste: (B, N, D).
+            text: Token ids, (B, N), 0 at padding.
+            word_ids: (B, N), -1 at padding.
+            word_times: Begin and end of each word in seconds, (B, W, 2).
+
+        Returns:
+            Mean over the tokens, scalar.
+        """
+        seconds = (word_times[..., 1] - word_times[..., 0]).clamp(min=SHORTEST)
+        wanted = seconds.log().gather(1, word_ids.clamp(min=0))  # (B, N)
+        errors = (self.told(taste, text) - wanted) ** 2
+        return errors[word_ids >= 0].mean()
