@@ -30,3 +30,11 @@ def test_what_is_missing_or_twice_is_named(tmp_path):
     make(tmp_path, "taste_vq", "taste_no_vq", "taste_no_vq_2")
     with pytest.raises(ValueError, match="both 'no VQ'"):
         find_variants(tmp_path, tmp_path / "taste_vq")
+
+
+def test_vocoders_that_speak_true_units_are_rows_of_their_own(tmp_path):
+    make(tmp_path, "taste_vq", "vocoder_flow", "unit_vocoder")
+    found = {v.label: v for v in find_variants(tmp_path, tmp_path / "taste_vq")}
+    assert list(found) == ["units from audio", "TASTE", "vocoder_flow"]
+    assert found["vocoder_flow"].speaks_units
+    assert found["units from audio"].speaks_units and not found["TASTE"].speaks_units
