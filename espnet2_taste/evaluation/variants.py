@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOPLINE, NO_VQ, TASTE, TEXT_ONLY = "units from audio", "no VQ", "TASTE", "text only"
+SET_ASIDE = ".old"  # what a recipe made from earlier settings
 ORDER = (TOPLINE, NO_VQ, TASTE, TEXT_ONLY)
 
 
@@ -74,6 +75,7 @@ def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
     """
     found: dict[str, Variant] = {}
     folders = {path.parent for path in expdir.glob("*/resynthesis")}
+    folders = {exp for exp in folders if exp.suffix != SET_ASIDE}
     if (taste_exp / "resynthesis").is_dir():
         folders = {f for f in folders if f.resolve() != taste_exp.resolve()}
         folders.add(taste_exp)

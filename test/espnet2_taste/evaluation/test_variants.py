@@ -19,7 +19,7 @@ def test_order_is_that_of_the_table(tmp_path):
 
 
 def test_other_tokenizers_stand_behind(tmp_path):
-    make(tmp_path, "taste_vq", "taste_big")
+    make(tmp_path, "taste_vq", "taste_big", "taste_big.old", "taste_text_only.old")
     labels = [v.label for v in find_variants(tmp_path, tmp_path / "taste_vq")]
     assert labels == ["TASTE", "taste_big"]
 
