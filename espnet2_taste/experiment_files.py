@@ -9,7 +9,7 @@ files relative to the package; they are resolved here, so that a package works w
 was unpacked, downloaded or copied, even if nothing was rewritten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,23 @@ def local_place(name_or_dir: str | Path) -> str:
     """
     place = Path(name_or_dir)
     return str(place.parent if place.is_file() else name_or_dir)
+
+
+def current(paths: Iterable[Path], expdir: Path) -> list[Path]:
+    """Leave out what a recipe made from earlier settings and set aside as ``.old``.
+
+    Args:
+        paths: Below the directory of experiments.
+        expdir: That directory.
+
+    Returns:
+        The others, sorted.
+    """
+    return sorted(
+        path
+        for path in paths
+        if not any(part.endswith(".old") for part in path.relative_to(expdir).parts)
+    )
 
 
 def config_of(experiment: str | Path) -> Path:

@@ -81,12 +81,11 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
 def run(args: argparse.Namespace, cmd=None) -> None:
     """Score every model of the recipe."""
     from espnet2_taste.evaluation.taste import LazyAligner
-    from espnet2_taste.evaluation.variants import SET_ASIDE
+    from espnet2_taste.experiment_files import current
     from espnet2_taste.metrics.tables import provenance, write_json
 
     expdir = Path(args.expdir)
-    exps = sorted(path.parent for path in expdir.glob("taslm_*/likelihood"))
-    exps = [exp for exp in exps if exp.suffix != SET_ASIDE]
+    exps = [p.parent for p in current(expdir.glob("taslm_*/likelihood"), expdir)]
     if not exps:
         raise ValueError(f"no taslm_*/likelihood below {expdir}: run stage 12 first")
     device = "cuda" if args.ngpu else "cpu"

@@ -43,13 +43,12 @@ def read_studies(expdir: Path) -> dict[str, dict]:
         ValueError: There are none, or two files hold the same study.
     """
     from espnet2_taste.evaluation.report import EXTRA_STUDIES, STUDIES
+    from espnet2_taste.experiment_files import current
     from espnet2_taste.metrics.tables import read_json
 
     known = [*STUDIES, *EXTRA_STUDIES]
     found: dict[str, tuple[Path, dict]] = {}
-    for path in sorted(expdir.rglob("scores.json")):
-        if any(part.endswith(".old") for part in path.relative_to(expdir).parts):
-            continue  # results of earlier settings, set aside by the recipe
+    for path in current(expdir.rglob("scores.json"), expdir):
         content = read_json(path)
         study = content.get("study")
         if study in found:

@@ -8,8 +8,9 @@ TASTE without codes, TASTE, text only.
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.experiment_files import current
+
 TOPLINE, NO_VQ, TASTE, TEXT_ONLY = "units from audio", "no VQ", "TASTE", "text only"
-SET_ASIDE = ".old"  # what a recipe made from earlier settings
 ORDER = (TOPLINE, NO_VQ, TASTE, TEXT_ONLY)
 
 
@@ -74,8 +75,7 @@ def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
             one label.
     """
     found: dict[str, Variant] = {}
-    folders = {path.parent for path in expdir.glob("*/resynthesis")}
-    folders = {exp for exp in folders if exp.suffix != SET_ASIDE}
+    folders = {p.parent for p in current(expdir.glob("*/resynthesis"), expdir)}
     if (taste_exp / "resynthesis").is_dir():
         folders = {f for f in folders if f.resolve() != taste_exp.resolve()}
         folders.add(taste_exp)

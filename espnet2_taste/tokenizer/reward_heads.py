@@ -20,10 +20,6 @@ SHORTEST = 0.02
 class SpeakerHead(nn.Module):
     """Tells the speaker from every single TASTE vector.
 
-    Units of a supervised encoder hardly know the voice, and a unit decoder that is
-    told the speaker has no use for it in the codes. A language model of the codes can
-    keep to a voice only if something else rewards them for holding it.
-
     Args:
         taste_size: D.
         spembs_size: E.

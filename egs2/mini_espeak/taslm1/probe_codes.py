@@ -20,7 +20,6 @@ import numpy as np
 
 from espnet2_taste.data.ctm import read_rows
 
-CODES = 64
 RIDGE = 3.0
 
 
@@ -56,7 +55,7 @@ def get_parser() -> argparse.ArgumentParser:
 def read_words(args: argparse.Namespace, name: str) -> Words:
     """Codes and truth of the words of a set."""
     scp = Path(args.taste_exp) / "codes" / name / "codes.scp"
-    codes = kaldiio.load_scp(str(scp))
+    codes = dict(kaldiio.load_scp(str(scp)))
     rows = read_rows(Path(args.dump_dir) / name / "word_prosody")
     rows = [row for row in rows if row["utt"] in codes]
     return Words(
@@ -68,9 +67,9 @@ def read_words(args: argparse.Namespace, name: str) -> Words:
     )
 
 
-def features(found: Words, known: np.ndarray) -> np.ndarray:
+def features(found: Words, num_codes: int, known: np.ndarray) -> np.ndarray:
     """One-hot codes and words, and a constant, (W, F)."""
-    codes = found.codes[..., None] == np.arange(CODES)  # (W, Q, K)
+    codes = found.codes[..., None] == np.arange(num_codes)  # (W, Q, K)
     words = found.words[:, None] == known
     ones = np.ones((len(words), 1))
     return np.concatenate([codes.reshape(len(words), -1), words, ones], axis=1)
@@ -82,9 +81,10 @@ def main():
     train = read_words(args, "train")
     sets = {n: read_words(args, n) for n in ("test", "swap_slow", "swap_fast")}
     known, speakers = np.unique(train.words), np.unique(train.speakers)
-    inputs = features(train, known)
+    num_codes = int(train.codes.max()) + 1
+    inputs = features(train, num_codes, known)
     square = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
-    tests = {name: features(found, known) for name, found in sets.items()}
+    tests = {name: features(found, num_codes, known) for name, found in sets.items()}
     for target in ("tempo", "duration"):
         weights = np.linalg.solve(square, inputs.T @ getattr(train, target))
         told = {name: rows @ weights for name, rows in tests.items()}

@@ -11,7 +11,7 @@ set_name=test
 # shellcheck disable=SC2034
 help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"] [--budget YAML]
     trains exp_variants/taste_* and exp_variants/vocoder_*, nj at once, and writes
-    exp_variants/RESULTS.md; the first of --tastes is what the bit rate is told of"
+    exp_variants/RESULTS.md; the row TASTE is the recipe's own, with its full budget"
 . ./path.sh
 . utils/parse_options.sh
 python=${python:-python3}
@@ -60,10 +60,7 @@ try_vocoder() {  # <name>: conf/tuning/train_unit_vocoder_<name>.yaml
 }
 
 score() {
-    local first=${variants}/taste_${tastes%% *}
-    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${first}" \
-        --dump_dir dump/raw --sets "${set_name}" --output_dir "${first}/codes"
-    "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${first}" \
+    "${python}" -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq \
         --expdir "${variants}" --asr_exp exp/asr --dump_dir dump/raw \
         --sets "${set_name}" --output_dir "${variants}/scores"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${variants}" \
@@ -79,5 +76,5 @@ export -f share render try_taste try_vocoder
 export variants python budget set_name
 xargs -P "${nj}" -I{} bash -euo pipefail -c "{}" <"${variants}/jobs"
 ln -sfn "${PWD}/exp/units" "${variants}/units"
-ln -sfn "${PWD}/exp/unit_vocoder" "${variants}/vocoder_recipe"
+ln -sfn "${PWD}/exp/unit_vocoder" "${variants}/unit_vocoder"
 score
