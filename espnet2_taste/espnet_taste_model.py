@@ -10,7 +10,7 @@ The three training steps of the paper (section 3.3) are one model: text only
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -210,24 +210,27 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             Loss, statistics and the number of utterances as weight.
         """
         text = text.clamp(min=0)
-        taste, states = None, None
+        taste, states, frame_maps = None, None, ()
         loss_commit = text.new_zeros((), dtype=torch.float)
         if self.use_taste:
             states = self._encoder_states(speech, speech_lengths, utt_id)
-            output = self.tokenizer.from_states(
-                states, text, text_lengths, word_ids, self.quantize
-            )
+            with self._watched(self.tokenizer.aggregator.watched()) as frame_maps:
+                output = self.tokenizer.from_states(
+                    states, text, text_lengths, word_ids, self.quantize
+                )
             taste, loss_commit = output.quantized, output.loss
-        with self._watched_decoder() as maps:
+        with self._watched(self.unit_decoder.llm.watched(GUIDED_HEAD)) as unit_maps:
             logits = self.unit_decoder(
                 text, text_lengths, taste, units, units_lengths, spembs
             )
         loss_align = logits.new_zeros(())
         if self.alignment_weight > 0:
             steps = self._word_steps(word_times, word_ids, speech_lengths)
-            loss_align = self._units_alignment(steps, maps, text_lengths, units_lengths)
+            loss_align = self._units_alignment(
+                steps, unit_maps, text_lengths, units_lengths
+            )
             if states is not None:
-                loss_align = loss_align + self._frames_alignment(steps, states, text)
+                loss_align += self._frames_alignment(steps, frame_maps, states.lengths)
         targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
         loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
         losses = {
@@ -283,18 +286,22 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         seconds = speech_lengths / self.tokenizer.encoder.sample_rate
         return _WordSteps(times, word_ids, seconds)
 
-    def _watched_decoder(self):
-        if self.alignment_weight > 0:
-            return self.unit_decoder.llm.watched(GUIDED_HEAD)
-        return nullcontext(())
+    def _watched(self, maps: AbstractContextManager) -> AbstractContextManager:
+        """Keep attention maps only if a loss needs them."""
+        return maps if self.alignment_weight > 0 else nullcontext(())
 
     def _frames_alignment(
-        self, steps: "_WordSteps", states: EncoderStates, text: torch.Tensor
+        self,
+        steps: "_WordSteps",
+        maps: Sequence[torch.Tensor],
+        frames: torch.Tensor,
     ) -> torch.Tensor:
-        """The aggregator's tokens should look at the frames of their word."""
-        attention = self.tokenizer.aggregator.attention(text, states)
-        targets = steps.of_tokens(states.lengths, states.keys.size(1), margin=1.0)
-        return guided_attention_loss(attention, targets)  # (B, L, H, N, F), (B, N, F)
+        """The aggregator's tokens should look at the frames of their word.
+
+        Maps are L of (B, H, N, F); frames (B,) are the valid ones.
+        """
+        targets = steps.of_tokens(frames, maps[0].size(-1), margin=1.0)  # (B, N, F)
+        return guided_attention_loss(torch.stack(list(maps), dim=1), targets)
 
     def _units_alignment(
         self,

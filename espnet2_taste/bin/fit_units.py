@@ -6,6 +6,8 @@ the same options is kept.
 """
 
 import argparse
+import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -47,6 +49,11 @@ def get_parser() -> argparse.ArgumentParser:
         default={},
         help="Options of the embeddings",
     )
+    parser.add_argument(
+        "--max_utterances",
+        type=int,
+        help="Fit on so many utterances, drawn at random; default: all",
+    )
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--seed", type=int, default=0, help="Of the first centroids")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
@@ -64,8 +71,23 @@ def unit_config(args: argparse.Namespace) -> dict:
         "speaker_embedder": args.speaker_embedder,
         "speaker_embedder_conf": dict(args.speaker_embedder_conf),
         "data_dir": args.data_dir,
+        "max_utterances": args.max_utterances,
         "seed": args.seed,
     }
+
+
+def drawn(
+    wavs: Mapping[str, str], max_utterances: int | None, seed: int
+) -> dict[str, str]:
+    """At most so many utterances in their old order, drawn at random; None for all."""
+    count = len(wavs) if max_utterances is None else min(max_utterances, len(wavs))
+    if count < 1:
+        raise ValueError(
+            f"nothing to fit on: {len(wavs)} utterances and --max_utterances "
+            f"{max_utterances}; expected at least one of each"
+        )
+    kept = set(random.Random(seed).sample(list(wavs), count))
+    return {name: path for name, path in wavs.items() if name in kept}
 
 
 def is_done(output_dir: Path, config: dict) -> bool:
@@ -94,6 +116,7 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.units.batches import speech_batches
 
     wavs = read_table(Path(args.data_dir) / "wav.scp")
+    wavs = drawn(wavs, args.max_utterances, args.seed)
     device = "cuda" if args.ngpu else "cpu"
     extractor = unit_exp.build_unit_extractor(config).to(device)
     embedder = unit_exp.build_speaker_embedder(config).to(device)

@@ -13,6 +13,7 @@ Legend: S samples, F frames, T candidate periods.
 """
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, sosfiltfilt
 
 WINDOW_SECONDS = 0.025
@@ -117,10 +118,9 @@ def _cut_frames(
 def _normalised_correlation(frames: np.ndarray, max_lag: int) -> np.ndarray:
     """Correlate the head of each frame with every shift of it, (F, max_lag + 2)."""
     window = frames.shape[1] - max_lag - 2
-    size = 1 << (frames.shape[1] + window - 1).bit_length()
-    head = frames[:, :window]
-    product = np.fft.rfft(frames, size) * np.conj(np.fft.rfft(head, size))
-    cross = np.fft.irfft(product, size)[:, : max_lag + 2]
+    size = next_fast_len(frames.shape[1], real=True)  # no shift leaves the frame
+    product = rfft(frames, size) * np.conj(rfft(frames[:, :window], size))
+    cross = irfft(product, size)[:, : max_lag + 2]
     energy = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
     energy = energy[:, window : window + max_lag + 2] - energy[:, : max_lag + 2]
     return cross / np.sqrt(energy * energy[:, :1] + 1e-12 * energy.max() ** 2 + 1e-30)

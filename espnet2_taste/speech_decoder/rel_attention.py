@@ -8,6 +8,7 @@ D features, E features of one head.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -111,6 +112,10 @@ class RelPositionAttention(nn.Module):
         heads: Heads H, a divisor of D.
         dropout_rate: Dropout of the attention weights.
 
+    Attributes:
+        watchers: Called with the attention (B, H, T, K) of every pass, for guided
+            attention and for plots.
+
     Raises:
         ValueError: The heads do not divide the features.
     """
@@ -122,7 +127,8 @@ class RelPositionAttention(nn.Module):
                 f"attention size ({size}) must be a multiple of the heads ({heads})"
             )
         self.heads = heads
-        self.dropout_rate = dropout_rate
+        self.watchers: list[Callable[[torch.Tensor], None]] = []
+        self.dropout = nn.Dropout(dropout_rate)
         self.linear_q = nn.Linear(size, size)
         self.linear_k = nn.Linear(size, size)
         self.linear_v = nn.Linear(size, size)
@@ -161,70 +167,34 @@ class RelPositionAttention(nn.Module):
         Returns:
             (B, T, D).
         """
-        query = self._split(self.linear_q(x))  # (B, H, T, E)
-        bias = self._bias(query, distances, visible, keys.size(2))  # (B, H, T, K)
-        context = functional.scaled_dot_product_attention(
-            query + self.pos_bias_u.unsqueeze(1),
-            keys,
-            values,
-            attn_mask=bias,
-            dropout_p=self.dropout_rate if self.training else 0.0,
-        )  # (B, H, T, E)
+        scores = self._scores(self._split(self.linear_q(x)), keys, distances)
+        weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
+        for watch in self.watchers:
+            watch(weights)
+        context = self.dropout(weights) @ values  # (B, H, T, E)
         return self.linear_out(context.transpose(1, 2).flatten(2))
 
-    def weights(
-        self,
-        x: torch.Tensor,
-        keys: torch.Tensor,
-        distances: torch.Tensor,
-        visible: torch.Tensor,
-        head: int,
+    def _scores(
+        self, query: torch.Tensor, keys: torch.Tensor, distances: torch.Tensor
     ) -> torch.Tensor:
-        """Attention of one head, for guided attention and for plots.
+        """Scores of all keys, (B, H, T, K); what is small is scaled, not they."""
+        scale = query.size(-1) ** -0.5
+        content = ((query + self.pos_bias_u.unsqueeze(1)) * scale) @ keys.mT
+        placed = (query + self.pos_bias_v.unsqueeze(1)) * scale
+        by_distance = self._score_distances(placed, distances)  # (B, H, T, R)
+        return content + align_distances(by_distance, keys.size(2))
 
-        Args:
-            x: As ``forward``.
-            keys: As ``forward``.
-            distances: As ``forward``.
-            visible: As ``forward``.
-            head: Which one.
-
-        Returns:
-            (B, T, K), each row sums to one.
-        """
-        query = self._split(self.linear_q(x))[:, head : head + 1]  # (B, 1, T, E)
-        own = slice(head, head + 1)
-        visible = visible[:, own] if visible.size(1) > 1 else visible
-        bias = self._bias(query, distances[own], visible, keys.size(2), own)
-        content = (query + self.pos_bias_u[own].unsqueeze(1)) @ keys[:, own].mT
-        scores = content / math.sqrt(query.size(-1)) + bias
-        return scores.softmax(-1).squeeze(1)
-
-    def _bias(
-        self,
-        query: torch.Tensor,
-        distances: torch.Tensor,
-        visible: torch.Tensor,
-        num_keys: int,
-        heads: slice = slice(None),
-    ) -> torch.Tensor:
-        """Scaled score of distances, -inf where nothing is visible, (B, H, T, K)."""
-        by_distance = self._score_distances(query, distances, heads)  # (B, H, T, R)
-        bias = align_distances(by_distance, num_keys) / math.sqrt(query.size(-1))
-        return bias.masked_fill(~visible, float("-inf"))
-
-    def _score_distances(
-        self, query: torch.Tensor, distances: torch.Tensor, heads: slice
-    ) -> torch.Tensor:
-        """Second term of the score, before the scale, (B, H, T, R).
+    @staticmethod
+    def _score_distances(placed: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """Scores of the distances, (B, H, T, R).
 
         One product a head for all utterances: broadcasting over them would copy the
         encodings B times.
         """
-        batch, num_heads, queries, _ = query.shape
-        placed = (query + self.pos_bias_v[heads].unsqueeze(1)).transpose(0, 1)
-        scores = placed.flatten(1, 2) @ distances.transpose(1, 2)  # (H, B * T, R)
-        return scores.view(num_heads, batch, queries, -1).transpose(0, 1)
+        batch, heads, queries, _ = placed.shape
+        rows = placed.transpose(0, 1).flatten(1, 2)  # (H, B * T, E)
+        scores = rows @ distances.transpose(1, 2)  # (H, B * T, R)
+        return scores.view(heads, batch, queries, -1).transpose(0, 1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, H, T, E)."""

@@ -304,18 +304,17 @@ class RelTransformer(nn.Module):
         """
         maps: list[torch.Tensor] = []
 
-        def keep(attention, args):
-            x, keys, _, distances, visible = args
-            maps.append(attention.weights(x, keys, distances, visible, head))
+        def keep(weights: torch.Tensor):
+            maps.append(weights[:, head])
 
-        hooks = [
-            block.self_attn.register_forward_pre_hook(keep) for block in self.encoders
-        ]
+        watchers = [block.self_attn.watchers for block in self.encoders]
+        for watching in watchers:
+            watching.append(keep)
         try:
             yield maps
         finally:
-            for hook in hooks:
-                hook.remove()
+            for watching in watchers:
+                watching.remove(keep)
 
     def start_cache(self, batch: int, capacity: int = 64) -> StackCache:
         """Empty cache for ``extend``.

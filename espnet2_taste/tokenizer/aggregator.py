@@ -10,7 +10,8 @@ from the encoder's last layer and values from a shallow one (paper, section 3.1.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -213,8 +214,32 @@ class DecoderAggregator(AbsAggregator):
         hidden = self.decode(text, states)[:, self.prefix.numel() :]  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
 
+    @contextmanager
+    def watched(self) -> Iterator[list[torch.Tensor]]:
+        """Keep the cross-attention of every block.
+
+        Yields:
+            A list that each pass extends by one (B, H, N, F) a block, each row summing
+            to one over valid frames.
+        """
+        maps: list[torch.Tensor] = []
+
+        def keep(attention, args):
+            queries, keys, _, mask = args
+            weights = attention.weights(queries, keys, mask)
+            maps.append(weights[..., self.prefix.numel() :, :])
+
+        hooks = [
+            block.encoder_attn.register_forward_pre_hook(keep) for block in self.blocks
+        ]
+        try:
+            yield maps
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def attention(self, text: torch.Tensor, states: EncoderStates) -> torch.Tensor:
-        """Cross-attention of every block, for plots and for guided attention.
+        """Cross-attention of every block, for plots.
 
         Args:
             text: Token ids, (B, N).
@@ -223,12 +248,9 @@ class DecoderAggregator(AbsAggregator):
         Returns:
             (B, blocks, H, N, F), each row summing to one over valid frames.
         """
-        x, states, mask = self._inputs(text, states)
-        maps = []
-        for block in self.blocks:
-            maps.append(block.cross_weights(x, states.keys, mask))
-            x = block(x, states.keys, states.values, mask)
-        return torch.stack(maps, dim=1)[..., self.prefix.numel() :, :]
+        with self.watched() as maps:
+            self.decode(text, states)
+        return torch.stack(maps, dim=1)
 
 
 def _check_decoder_state(own: Mapping, state: Mapping, skipped: set[str]):

@@ -212,10 +212,3 @@ class DecoderBlock(nn.Module):
         normed = self.encoder_attn_layer_norm(x)
         x = x + self.dropout(self.encoder_attn(normed, keys, values, frame_mask))
         return x + self.dropout(self.feed_forward(self.final_layer_norm(x)))
-
-    def cross_weights(
-        self, x: torch.Tensor, keys: torch.Tensor, frame_mask: torch.Tensor
-    ) -> torch.Tensor:
-        """Cross-attention probabilities of this block, (B, H, L, F)."""
-        normed = self.encoder_attn_layer_norm(self._self_attention(x))
-        return self.encoder_attn.weights(normed, keys, frame_mask)

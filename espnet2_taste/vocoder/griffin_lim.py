@@ -128,11 +128,11 @@ class GriffinLim(AbsRenderer):
         """
         estimate, previous = spectrum, torch.zeros_like(spectrum)
         for _ in range(self.num_iters):
-            angles = estimate / (estimate.abs() + TINY)
-            rebuilt = self._stft(self._istft(magnitude * angles))[:, :, :frames]
-            estimate = rebuilt + self.momentum * (rebuilt - previous)
+            wave = self._istft(magnitude * torch.sgn(estimate))
+            rebuilt = self._stft(wave)[:, :, :frames]
+            estimate = torch.lerp(previous, rebuilt, 1.0 + self.momentum)
             previous = rebuilt
-        return self._istft(magnitude * (estimate / (estimate.abs() + TINY)))
+        return self._istft(magnitude * torch.sgn(estimate))
 
     def _stft(self, wave: torch.Tensor) -> torch.Tensor:
         """Frame j centred on sample j * hop, (B, S) to (B, K, S / hop + 1)."""

@@ -238,3 +238,17 @@ def test_stage_functions_stay_short(name):
     for block in text.split("\n}\n")[:-1]:
         body = block[block.index("() {") :]
         assert body.count("\n") <= 26, body.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "sets, parts",
+    [
+        ("train dev test", ["train", "dev test"]),
+        ("dev train test", ["train", "dev test"]),
+        ("dev test", ["dev test"]),
+        ("train", ["train"]),
+    ],
+)
+def test_sets_are_split_into_the_largest_and_the_others(tmp_path, sets, parts):
+    script = STAGES + f'split_sets train {sets}; printf "%s\\n" "${{parts[@]}}"'
+    assert run(tmp_path, script).stdout.splitlines() == parts

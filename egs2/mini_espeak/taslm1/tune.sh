@@ -7,9 +7,11 @@ nj=2
 tastes="value_layer_shallow value_layer_last value_layer_mix quantizer_none quantizer_fsq word_pooling_off"
 vocoders="flow hifigan"
 budget=conf/tuning/short.yaml
+vocoder_budget=conf/tuning/short_vocoder.yaml
 set_name=test
 # shellcheck disable=SC2034
-help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"] [--budget YAML]
+help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"] 
+    [--budget YAML] [--vocoder_budget YAML]
     trains exp_variants/taste_* and exp_variants/vocoder_*, nj at once, and writes
     exp_variants/RESULTS.md; the row TASTE is the recipe's own, with its full budget"
 . ./path.sh
@@ -50,10 +52,12 @@ try_taste() {  # <name of a file in conf/tuning>
 }
 
 try_vocoder() {  # <name>: conf/tuning/train_unit_vocoder_<name>.yaml
-    local dir=${variants}/.vocoder_$1
+    local dir=${variants}/.vocoder_$1 config
     share "${dir}" units
+    config=$("${python}" -m espnet2_taste.bin.merge_configs --output_dir "${variants}/conf" \
+        --changes "${vocoder_budget}" "conf/tuning/train_unit_vocoder_$1.yaml")
     ./run.sh --expdir "${dir}" --stage 8 --stop_stage 8 --num_threads 1 \
-        --unit_vocoder_config "conf/tuning/train_unit_vocoder_$1.yaml"
+        --unit_vocoder_config "${config}"
     ln -sfn ".vocoder_$1/unit_vocoder" "${variants}/vocoder_$1"
     render "${variants}/vocoder_$1" --from_units true \
         --unit_vocoder_exp "${variants}/vocoder_$1"
@@ -73,7 +77,7 @@ mkdir -p "${variants}"
     for name in ${vocoders}; do echo "try_vocoder ${name}"; done
 } >"${variants}/jobs"
 export -f share render try_taste try_vocoder
-export variants python budget set_name
+export variants python budget vocoder_budget set_name
 xargs -P "${nj}" -I{} bash -euo pipefail -c "{}" <"${variants}/jobs"
 ln -sfn "${PWD}/exp/units" "${variants}/units"
 ln -sfn "${PWD}/exp/unit_vocoder" "${variants}/unit_vocoder"

@@ -91,6 +91,16 @@ def test_fitting_again_keeps_the_same_units(recipe, capsys):
     assert (root / "units" / "kmeans.pt").stat().st_mtime_ns == before
 
 
+def test_units_are_fitted_on_some_utterances():
+    wavs = {name: f"{name}.wav" for name in "fbdaec"}
+    some = fit_units.drawn(wavs, 3, seed=1)
+    assert len(some) == 3 and list(some) == [name for name in wavs if name in some]
+    assert fit_units.drawn(wavs, 3, seed=1) == some
+    assert fit_units.drawn(wavs, None, 0) == fit_units.drawn(wavs, 9, 0) == wavs
+    with pytest.raises(ValueError, match="--max_utterances 0"):
+        fit_units.drawn(wavs, 0, 0)
+
+
 def test_errors_are_one_line(recipe, tmp_path):
     root, command = recipe
     with pytest.raises(SystemExit, match="fit_units: .*--num_units"):

@@ -92,10 +92,13 @@ def test_weights_of_a_head_give_its_part_of_the_output():
     keys, values = attention.project_keys(x)
     distances = attention.project_distances(distance_encoding(4, 0, 8, x))
     inputs = (distances, visible_keys(mask, 5, causal=True))
+    maps = []
+    attention.watchers.append(maps.append)
     out = attention(x, keys, values, *inputs)
+    (weights,) = maps  # (B, H, T, K)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 5))
     for head in range(2):
-        weights = attention.weights(x, keys, *inputs, head)  # (B, T, K)
-        part = weights @ values[:, head]
+        part = weights[:, head] @ values[:, head]
         assert torch.allclose(part, out[..., 4 * head : 4 * head + 4], atol=1e-6)
 
 
@@ -103,13 +106,15 @@ def test_keys_hidden_from_one_head_stay_visible_to_the_other():
     torch.manual_seed(3)
     attention = RelPositionAttention(8, 2)
     x = torch.randn(2, 4, 8)
-    keys, _ = attention.project_keys(x)
+    keys, values = attention.project_keys(x)
     distances = attention.project_distances(distance_encoding(3, 0, 8, x))
+    maps = []
+    attention.watchers.append(maps.append)
     visible = visible_keys(torch.ones(2, 4, dtype=torch.bool), 4, causal=True)
     hidden = torch.tensor([[True, False], [False, True]])
     limited = hide_from_head(visible, hidden, 1, attention.heads)
-    for head in range(2):
-        weights = attention.weights(x, keys, distances, limited, head)[:, 2:, :2]
-        free = attention.weights(x, keys, distances, visible, head)[:, 2:, :2]
-        assert ((weights == 0) == (hidden.unsqueeze(1) & (head == 1))).all()
-        assert head == 1 or torch.equal(weights, free)
+    for seen in (limited, visible):
+        attention(x, keys, values, distances, seen)
+    weights, free = (part[:, :, 2:, :2] for part in maps)  # (B, H, 2, 2)
+    assert torch.equal(weights[:, 1] == 0, hidden.unsqueeze(1).expand(-1, 2, -1))
+    assert torch.equal(weights[:, 0], free[:, 0])

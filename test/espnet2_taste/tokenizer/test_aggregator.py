@@ -77,6 +77,16 @@ def test_attention_rows_sum_to_one_over_valid_frames():
     assert not maps[1, ..., 7:].any()
 
 
+def test_watching_changes_nothing_and_ends():
+    model = build(EspnetAggregator)
+    inputs = (torch.randint(0, 20, (2, 6)), LENGTHS, WORD_IDS, states())
+    with model.watched() as maps:
+        seen = model(*inputs)
+    assert torch.equal(seen, model(*inputs))
+    assert torch.equal(torch.stack(maps, 1), model.attention(inputs[0], inputs[3]))
+    assert len(maps) == 2
+
+
 def test_values_are_read_at_all():
     model, whole = build(EspnetAggregator), states()
     text = torch.randint(0, 20, (2, 6))

@@ -82,20 +82,30 @@ train_encoder() {  # ESPnet's own ASR task
     finish
 }
 
+align() {  # <names of sets, one string>
+    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
+        --dump_dir "${raw}" --sets "$1" --ngpu "${infer_gpu}"
+}
+
 stage_4_encoder() {
-    local -a encoder
+    local -a encoder parts
     [ -n "${given_asr}" ] || train_encoder
     encoder_made_from
     in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
         --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
-        --dump_dir "${raw}" --sets "${timed_sets[*]}" --ngpu "${infer_gpu}"
+    split_sets "${train_set}" "${timed_sets[@]}"
+    side_by_side align "${parts[@]}"
     finish
 }
 
+extract_units() {  # <names of sets, one string>
+    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
+        --dump_dir "${raw}" --sets "$1" --ngpu "${infer_gpu}"
+}
+
 stage_5_units() {
-    local -a encoder
+    local -a encoder parts
     encoder_made_from
     in_sets "${raw}" units "${unit_sets[@]}"
     local -a outputs=("${in_sets[@]}")
@@ -106,7 +116,7 @@ stage_5_units() {
     "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
         --asr_exp "${asr_exp}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
-        --dump_dir "${raw}" --sets "${unit_sets[*]}" --ngpu "${infer_gpu}"
+    split_sets "${train_set}" "${unit_sets[@]}"
+    side_by_side extract_units "${parts[@]}"
     finish
 }

@@ -1,9 +1,10 @@
 # Sourced by taslm.sh: stages 11 to 15, the spoken language model, results, publishing.
 # shellcheck shell=bash disable=SC2154
 
-train_text_lm() {  # a small text backbone, exported as an HF directory
+train_text_lm() {  # a small text backbone, exported as an HF directory, if none is given
     local -a data
     local stats=${expdir}/text_lm_stats
+    [ -z "${lm}" ] || return 0
     begin text_lm --after text --files "${text_lm_config}" --values "${seed}" \
         --outputs "${llm}" "${expdir}/text_lm" || return 0
     set_data "text text ${raw}/SET/text"
@@ -39,9 +40,7 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
 }
 
 stage_11_taslm() {
-    if [ -z "${lm}" ]; then
-        train_text_lm
-    fi
+    train_text_lm
     side_by_side train_taslm taslm_embed taslm_token
 }
 

@@ -128,6 +128,17 @@ run_stage() {  # <number> <title> <function>: run it if it was asked for
     current_stage=""
 }
 
+split_sets() {  # <largest set> <set>...: fills parts, lists of about equal size
+    local largest=$1 name
+    local -a others=()
+    parts=()
+    shift
+    for name in "$@"; do
+        if [ "${name}" = "${largest}" ]; then parts=("${name}"); else others+=("${name}"); fi
+    done
+    [ "${#others[@]}" -eq 0 ] || parts+=("${others[*]}")
+}
+
 side_by_side() {  # <function> <argument>...: a call for each argument, ${parallel} at once
     local function=$1 argument process failed=""
     local threads=$((OMP_NUM_THREADS / parallel))

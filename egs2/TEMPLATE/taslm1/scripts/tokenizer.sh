@@ -26,18 +26,14 @@ encoder_options() {  # <configuration>: fills the array encoder; other encoders 
     fi
 }
 
-train_taste() {  # <step>...: these of the training steps, each after the one before it
+stage_7_taste_train() {  # the steps, each after the one before it
     local -a data encoder init=()
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
     token_options
-    for step in "$@"; do
+    for step in "${!steps[@]}"; do
         name=${step_names[step]}
-        if [ "${step}" -gt 0 ]; then
-            before=${step_names[step - 1]}
-            init=(--init_param "${expdir}/${before}/${inference_model}")
-        fi
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --outputs "${expdir}/${name}"; then
             encoder_options "${steps[step]}"
@@ -47,11 +43,9 @@ train_taste() {  # <step>...: these of the training steps, each after the one be
             need "${expdir}/${name}/${inference_model}"
             finish
         fi
+        before=${name}
+        init=(--init_param "${expdir}/${name}/${inference_model}")
     done
-}
-
-stage_7_taste_train() {
-    train_taste "${!steps[@]}"
 }
 
 stage_8_vocoder() {
@@ -70,24 +64,33 @@ stage_8_vocoder() {
     finish
 }
 
-run_stages_7_and_8() {  # all steps of TASTE but the last take about as long as the vocoder
-    local -a first_steps=("${!steps[@]}")
-    unset 'first_steps[-1]'
+vocoder_and_text_lm() {  # together they take about as long as the steps of TASTE
+    stage_8_vocoder
+    ! asked_for 11 || train_text_lm
+}
+
+run_stages_7_and_8() {  # neither needs the other, and the text LM needs only stage 3
     if [ "${parallel}" -gt 1 ] && asked_for 7 && asked_for 8; then
         current_stage="7 or 8"
-        side_by_side eval "train_taste ${first_steps[*]}" stage_8_vocoder
+        side_by_side eval stage_7_taste_train vocoder_and_text_lm
     fi
     run_stage 7 "TASTE: train" stage_7_taste_train
     run_stage 8 "unit vocoder: train" stage_8_vocoder
 }
 
+tokenize() {  # <names of sets, one string>
+    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
+        --dump_dir "${raw}" --sets "$1" --output_dir "${taste_exp}/codes" \
+        --ngpu "${infer_gpu}"
+}
+
 tokenize_sets() {
+    local -a parts
     in_sets "${taste_exp}/codes" codes.scp "${sets[@]}"
     begin codes --after "$(basename "${taste_exp}")" --scope "${sets[@]}" \
         --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
-        --dump_dir "${raw}" --sets "${sets[*]}" --output_dir "${taste_exp}/codes" \
-        --ngpu "${infer_gpu}"
+    split_sets "${slm_train_set}" "${sets[@]}"
+    side_by_side tokenize "${parts[@]}"
     finish
 }
 
