@@ -7,8 +7,31 @@ the command's name and the reason, and exit status 1.
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def unchecked_types() -> Iterator[None]:
+    """Import ESPnet without its run-time type checks.
+
+    For each function with one, the library behind them parses and compiles the whole
+    file of the function again, which is more than half of the time that a command of
+    ESPnet takes to start.
+    """
+    import typeguard
+
+    checked = typeguard.typechecked
+    typeguard.typechecked = _unchecked
+    try:
+        yield
+    finally:
+        typeguard.typechecked = checked
+
+
+def _unchecked(target=None, **_):
+    return _unchecked if target is None else target
 
 
 def run_command(
@@ -31,6 +54,7 @@ def run_command(
     if hasattr(args, "log_level"):
         logging.basicConfig(level=args.log_level)
     try:
-        run(args)
+        with unchecked_types():
+            run(args)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{Path(run.__code__.co_filename).stem}: {error}")

@@ -8,6 +8,8 @@ import argparse
 import importlib
 import sys
 
+from espnet2_taste.bin.command import unchecked_types
+
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.train espnet2.bin.asr_train --resume true \\
       --output_dir exp/asr --config conf/train_asr.yaml ...
@@ -39,7 +41,7 @@ def main(cmd: list[str] | None = None) -> None:
     except RuntimeError as error:
         sys.exit(f"train: error: {error}")
     cmd.remove(args.module)
-    with whole_files():
+    with unchecked_types(), whole_files():
         importlib.import_module(args.module).main(cmd=cmd)
 
 
