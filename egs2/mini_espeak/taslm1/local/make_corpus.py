@@ -75,7 +75,7 @@ def make_corpus(args: argparse.Namespace) -> None:
         raise ValueError(
             f"expected --scale > 0 and --nj >= 1, found {args.scale} and {args.nj}"
         )
-    recipe = {"seed": args.seed, "scale": args.scale, "version": 4}
+    recipe = {"seed": args.seed, "scale": args.scale, "version": 5}
     planner = Planner(Sizes().scaled(args.scale), args.seed)
     plans = planner.plan()
     wanted = [n for n in plans if not is_finished(args.output_dir / n, RECORD, recipe)]
