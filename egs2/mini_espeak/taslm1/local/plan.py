@@ -32,7 +32,7 @@ NEW_VOICES = {"gbws": "en+steph", "usm6": "en-us+m6"}
 SLOWEST, FASTEST = 110, 205
 LOWEST, HIGHEST = 30, 90
 LEAST_CHANGE = 1.3  # of the rate; every rate between the two has one at this distance
-SLOW, FAST = 120, 200
+SLOW, FAST = 110, 200
 Drawing = Callable[[random.Random], Sentence]
 Phrasing = Callable[[tuple[str, ...]], tuple[Phrase, ...]]  # words to styled phrases
 
