@@ -253,3 +253,10 @@ def test_an_unknown_voice_is_named(local):
     espeak = local("espeak")
     with pytest.raises(ValueError, match="no voice 'xx-nothing'"):
         espeak.Synthesizer().speak([espeak.Phrase(("hello",), 160, 50)], "xx-nothing")
+
+
+def test_every_rate_has_one_that_is_clearly_different(local):
+    """Otherwise no changed style is ever found for the rates in the middle."""
+    plan = local("plan")
+    assert plan.SLOWEST * plan.LEAST_CHANGE**2 < plan.FASTEST
+    assert plan.SLOWEST <= plan.SLOW < plan.FAST <= plan.FASTEST

@@ -259,9 +259,9 @@ class Planner:
             others = sorted(set(TRAIN_VOICES) - {speaker})
             return Take(TRAIN_VOICES[self.rng.choice(others)], _in_one(words, style))
         other = self._style()
-        while not LEAST_CHANGE < max(other.rate / style.rate, style.rate / other.rate) or (
-            abs(other.pitch - style.pitch) < 20
-        ):
+        while not LEAST_CHANGE < max(
+            other.rate / style.rate, style.rate / other.rate
+        ) or (abs(other.pitch - style.pitch) < 20):
             other = self._style()
         return Take(TRAIN_VOICES[speaker], _in_one(words, other))
 
