@@ -10,7 +10,7 @@ budget=conf/tuning/short.yaml
 vocoder_budget=conf/tuning/short_vocoder.yaml
 set_name=test
 # shellcheck disable=SC2034
-help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"] 
+help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"]
     [--budget YAML] [--vocoder_budget YAML]
     trains exp_variants/taste_* and exp_variants/vocoder_*, nj at once, and writes
     exp_variants/RESULTS.md; the row TASTE is the recipe's own, with its full budget"
