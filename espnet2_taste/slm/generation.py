@@ -202,21 +202,30 @@ class TaslmGenerator:
         """
         rows = [prompt.rows(self.taslm) for prompt in prompts]
         first_word = torch.tensor([row.starts_word for row in rows])
-        batch = self._read_prompts(rows, streams)
         banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
+        reader = self.new_reader()
+        with reader.threads():
+            batch = self._read_prompts(rows, reader, streams)
         while batch.rows:
-            trace = self._choose(batch, banned)
+            with reader.threads():
+                trace = self._choose(batch, banned)
             yield trace
-            going = torch.tensor([not step.done for step in trace.steps])
-            if not going.any():
-                return
-            batch.inputs = self._listen(batch, trace)
-            if not going.all():
-                kept = going.nonzero()[:, 0].to(batch.inputs.device)
-                batch.inputs = batch.inputs[kept]
-                batch.select(kept)
-            batch.last = batch.reader.read(batch.inputs)
+            with reader.threads():
+                self._read_rows(batch, trace)
             banned = self.banned
+
+    def _read_rows(self, batch: DecodingBatch, trace: RowTrace) -> None:
+        """Read what was chosen; utterances that have ended leave the batch."""
+        going = torch.tensor([not step.done for step in trace.steps])
+        if not going.any():
+            batch.rows = []
+            return
+        batch.inputs = self._listen(batch, trace)
+        if not going.all():
+            kept = going.nonzero()[:, 0].to(batch.inputs.device)
+            batch.inputs = batch.inputs[kept]
+            batch.select(kept)
+        batch.last = batch.reader.read(batch.inputs)
 
     @property
     def first(self) -> torch.Tensor:
@@ -226,14 +235,16 @@ class TaslmGenerator:
         return self.inside_word
 
     def _read_prompts(
-        self, rows: Sequence[PromptRows], streams: UniformStreams
+        self,
+        rows: Sequence[PromptRows],
+        reader: AbsRowReader,
+        streams: UniformStreams,
     ) -> DecodingBatch:
         """Run the model over the prompts."""
         taslm = self.taslm
         lengths = torch.tensor([len(row.inputs) for row in rows])
         lengths = lengths.to(taslm.pad_text.device)
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
-        reader = self.new_reader()
         current = torch.stack([row.current for row in rows])  # (B, Q)
         vectors = taslm.code_embedding.embed(current, taslm.quantizer)  # (B, D)
         everyone = torch.arange(len(rows), device=inputs.device)
@@ -265,7 +276,7 @@ class TaslmGenerator:
         """Choose text and codes of the row that was read."""
         taslm = self.taslm
         *states, last = batch.last
-        logits = taslm.backbone.logits(last)  # (B, V)
+        logits = batch.reader.logits(last)  # (B, V)
         allowed = self._hold_back(logits.masked_fill(banned, NEVER), batch.states)
         text = self.text_sampler(allowed, batch.seen, batch.streams)
         tokens = text.tolist()

@@ -21,6 +21,7 @@ from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, run_grammar
 from espnet2_taste.slm.layouts.streams import END, TEXT, IdSet
 from espnet2_taste.slm.llama_reader import reader_maker
+from espnet2_taste.slm.row_readers import AbsRowReader
 from espnet2_taste.slm.sampling import NEVER, UniformStreams, choose, nucleus
 
 
@@ -171,6 +172,14 @@ class GridGenerator:
         bounds = zip(prompts, limits, least or [0] * len(prompts))
         items = [GridItem(*given, self.layout.start()) for given in bounds]
         reader = self.new_reader()
+        with reader.threads():
+            self._write(items, reader, streams)
+        return [self._finish(item) for item in items]
+
+    def _write(
+        self, items: list[GridItem], reader: AbsRowReader, streams: UniformStreams
+    ) -> None:
+        """Write rows until the last utterance has ended."""
         hidden = reader.start(*self._read_prompts(items))[-1]
         going = items
         while True:
@@ -184,7 +193,6 @@ class GridGenerator:
                 streams.select(index.cpu())
             rows = self._write_row(going, hidden.float(), streams)
             hidden = reader.read(self.grid_lm.embed_rows(rows))[-1]
-        return [self._finish(item) for item in items]
 
     def _finish(self, item: GridItem) -> GridContinuation:
         ids = np.array(item.rows, dtype=np.int64).reshape(-1, len(self.layout.streams))

@@ -8,6 +8,7 @@ heads, G heads of keys and values, E features of a head.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -32,21 +33,29 @@ class LlamaReader(AbsRowReader):
         self.stack = stack
         self.asked = tuple(layers)
 
+    def threads(self):
+        """See :meth:`AbsRowReader.threads`."""
+        return self.stack.arithmetic.threads()
+
     def start(self, inputs, lengths):
         """See :meth:`AbsRowReader.start`."""
         stack, (batch, rows, _) = self.stack, inputs.shape
-        inputs = inputs.to(stack.last_norm.dtype)
+        inputs = inputs.to(stack.like.dtype)
         self.batch, self.column, self.lengths = batch, rows, lengths
         size = 2 * stack.kv_heads * stack.head_size
         self.cache = inputs.new_empty(len(stack.layers), batch, 0, size)
         self.bias = self._hidden_padding(inputs)
         self._reserve(rows + ROOM)
         rotation = stack.rotation(self.angles[:rows].repeat(batch, 1, 1, 1))
-        states = stack.run(
-            inputs.flatten(0, 1), rotation, self._read_prompt, self.asked
-        )
+        states = self._run(inputs.flatten(0, 1), rotation, self._read_prompt)
         ends = torch.arange(batch, device=lengths.device) * rows + lengths - 1
         return tuple(state[ends] for state in states)
+
+    def _run(self, rows: torch.Tensor, rotation, attend) -> tuple[torch.Tensor, ...]:
+        """States asked for and the last one, of rows (rows, H)."""
+        arithmetic = self.stack.arithmetic
+        states = self.stack.run(arithmetic.array(rows), rotation, attend, self.asked)
+        return tuple(arithmetic.tensor(state) for state in states)
 
     def read(self, row):
         """See :meth:`AbsRowReader.read`."""
@@ -56,11 +65,16 @@ class LlamaReader(AbsRowReader):
         rotation = self.stack.rotation(
             self.angles[here if self.bias is None else self.lengths]
         )
-        row = row.to(self.stack.last_norm.dtype)
-        states = self.stack.run(row, rotation, self._column_reader(), self.asked)
+        row = row.to(self.stack.like.dtype)
+        states = self._run(row, rotation, self._column_reader())
         self.column += 1
         self.lengths = self.lengths + 1
         return states
+
+    def logits(self, last):
+        """See :meth:`AbsRowReader.logits`."""
+        arithmetic = self.stack.arithmetic
+        return arithmetic.tensor(self.stack.logits(arithmetic.array(last)))
 
     def select(self, kept):
         """See :meth:`AbsRowReader.select`."""
@@ -93,11 +107,13 @@ class LlamaReader(AbsRowReader):
         keys, values = filled.permute(3, 0, 1, 4, 2, 5).unbind(0)
         return keys, values
 
-    def _read_prompt(self, index: int, query: torch.Tensor, both: torch.Tensor):
+    def _read_prompt(self, index: int, query: Any, both: Any) -> Any:
         """Attention of whole prompts, (B P, A E), (B P, 2 G E) -> (B P, A E)."""
         stack, rows = self.stack, (self.batch, self.column)
-        query = query.view(*rows, stack.heads, stack.head_size)
-        self.cache[index, :, : self.column] = both.view(*rows, -1)
+        query = stack.arithmetic.tensor(query)
+        query = query.reshape(*rows, stack.heads, stack.head_size)
+        both = stack.arithmetic.tensor(both)
+        self.cache[index, :, : self.column] = both.reshape(*rows, -1)
         keys, values = self._filled(self.column)
         context = functional.scaled_dot_product_attention(
             query.transpose(1, 2),  # (B, A, P, E)
@@ -107,24 +123,26 @@ class LlamaReader(AbsRowReader):
             scale=stack.scale,
             enable_gqa=True,
         )
-        return context.transpose(1, 2).reshape(self.batch * self.column, -1)
+        context = context.transpose(1, 2).reshape(self.batch * self.column, -1)
+        return stack.arithmetic.array(context)
 
-    def _column_reader(self) -> Callable[..., torch.Tensor]:
+    def _column_reader(self) -> Callable[..., Any]:
         """Attention of one row each, (B, A E), (B, 2 G E) -> (B, A E)."""
         stack, end = self.stack, self.column + 1
-        columns = self.cache.select(2, self.column).unbind(0)  # (B, 2 G E) each
-        keys, values = (part.unbind(0) for part in self._filled(end))
+        rows = stack.arithmetic
+        columns = rows.array(self.cache.select(2, self.column))  # (layers, B, 2 G E)
+        keys, values = (rows.array(part) for part in self._filled(end))
         heads = (self.batch, stack.kv_heads, -1, stack.head_size)
-        bias = None if self.bias is None else self.bias[..., :end]
+        bias = None if self.bias is None else rows.array(self.bias[..., :end])
 
-        def attend(index: int, query: torch.Tensor, both: torch.Tensor):
-            columns[index].copy_(both)
-            context = functional.scaled_dot_product_attention(
-                query.view(heads),  # heads that share keys stand as rows
+        def attend(index: int, query: Any, both: Any) -> Any:
+            columns[index] = both
+            context = rows.attend(
+                query.reshape(heads),  # heads that share keys stand as rows
                 keys[index],
                 values[index],
-                attn_mask=bias,
-                scale=stack.scale,
+                bias,
+                stack.scale,
             )
             return context.reshape(self.batch, -1)
 

@@ -5,9 +5,9 @@ embedded rows. Leaves: the hidden states that the model's own forward pass gives
 rounding. One token costs little more than reading the weights once:
 
 - queries, keys and values are one product, gate and up-projection another;
-- weights of products with more outputs than inputs, the text logits among them, lie
-  inputs first, as the product with a single row reads them fastest;
-- the sum of all blocks stays in one place, where products are added to it.
+- weights lie inputs first, as the product with a single row reads them fastest;
+- products and all else are done by what is fastest for the device and type, see
+  :mod:`espnet2_taste.slm.row_arithmetic`.
 
 The model keeps views of the rearranged weights: nothing exists twice, and its own
 forward pass works as before. Attention is left to the caller, who has keys and values.
@@ -16,13 +16,14 @@ Legend: H hidden size, A attention heads, G heads of keys and values, E features
 head, I features between gate and down-projection.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
+
+from espnet2_taste.slm.row_arithmetic import AbsRowArithmetic, row_arithmetic
 
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
@@ -61,43 +62,36 @@ def is_plain_llama(lm: nn.Module) -> bool:
 class PackedLinear:
     """Linear layers with the same input as one product.
 
-    Their weights move into one tensor, inputs first, of which they keep views. A
-    layer alone with no more outputs than inputs stays: so it is read faster.
+    Their weights move into one tensor, inputs first, of which they keep views.
 
     Args:
+        arithmetic: Of the rows.
         layers: Layers, in the order of their outputs.
     """
 
-    def __init__(self, *layers: nn.Linear):
+    def __init__(self, arithmetic: AbsRowArithmetic, *layers: nn.Linear):
         sizes = [layer.out_features for layer in layers]
         weights = [layer.weight.data for layer in layers]
         total, inputs = sum(sizes), layers[0].in_features
-        stays = len(layers) == 1 and total <= inputs
-        if not (stays or _adjacent(weights)):
-            joined = torch.cat([weight.t() for weight in weights], dim=1)
+        if not _adjacent(weights):
+            joined = arithmetic.room(weights[0], inputs, total)
+            torch.cat([weight.t() for weight in weights], dim=1, out=joined)
             for layer, part in zip(layers, joined.split(sizes, dim=1)):
                 layer.weight.data = part.t()
-        first = layers[0].weight.data
-        joined = first.t().as_strided((inputs, total), (total, 1))
-        self.weight = first.t() if stays else joined  # (in, out)
+        joined = layers[0].weight.data.t().as_strided((inputs, total), (total, 1))
         biases = [
-            weight.new_zeros(size) if layer.bias is None else layer.bias.data
-            for layer, weight, size in zip(layers, weights, sizes)
+            joined.new_zeros(size) if layer.bias is None else layer.bias.data
+            for layer, size in zip(layers, sizes)
         ]
         has_bias = any(layer.bias is not None for layer in layers)
-        self.bias = torch.cat(biases) if has_bias else None
+        self.product = arithmetic.product
+        self.weight = arithmetic.array(joined)  # (in, out)
+        self.bias = arithmetic.array(torch.cat(biases)) if has_bias else None
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Any) -> Any:
         """(rows, in) -> (rows, out)."""
-        if self.bias is None:
-            return torch.mm(x, self.weight)
-        return torch.addmm(self.bias, x, self.weight)
-
-    def add(self, x: torch.Tensor, total: torch.Tensor) -> None:
-        """Add the product with (rows, in) to a total, (rows, out), in place."""
-        total.addmm_(x, self.weight)
-        if self.bias is not None:
-            total.add_(self.bias)
+        product = self.product(rows, self.weight)
+        return product if self.bias is None else product + self.bias
 
 
 def _adjacent(weights: Sequence[torch.Tensor]) -> bool:
@@ -116,63 +110,6 @@ def _adjacent(weights: Sequence[torch.Tensor]) -> bool:
     return True
 
 
-class RowNorm:
-    """Root mean square norms of rows in fewer calls than the library's.
-
-    A margin beside the features, one column of sqrt(H eps), turns the mean square with
-    its eps into the length of a row.
-
-    Args:
-        norm: The model's last norm; all have its size, eps and type.
-    """
-
-    def __init__(self, norm: nn.Module):
-        size, eps = norm.weight.size(0), norm.variance_epsilon
-        self.margin = norm.weight.new_full((1, 1), math.sqrt(size * eps))
-
-    def scale(self, norm: nn.Module) -> torch.Tensor:
-        """What a norm multiplies by, (H,)."""
-        return norm.weight.data * math.sqrt(norm.weight.size(0))
-
-    def __call__(
-        self, wide: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor
-    ) -> torch.Tensor:
-        """Divide by the root mean square and scale.
-
-        Args:
-            wide: Features and margin, (rows, H + margin).
-            rows: Its features, (rows, H).
-            scale: From :meth:`scale`.
-
-        Returns:
-            (rows, H).
-        """
-        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        return rows.div(length).mul_(scale)
-
-
-class FusedRowNorm(RowNorm):
-    """The same by the library, one call on a GPU and for all types."""
-
-    def __init__(self, norm: nn.Module):
-        self.eps = norm.variance_epsilon
-        self.margin = norm.weight.new_empty(1, 0)
-
-    def scale(self, norm):
-        """See :meth:`RowNorm.scale`."""
-        return norm.weight.data
-
-    def __call__(self, wide, rows, scale):
-        """See :meth:`RowNorm.__call__`."""
-        return functional.rms_norm(rows, scale.shape, scale, self.eps)
-
-
-def row_norm(norm: nn.Module) -> RowNorm:
-    """The faster way for a norm's device and type."""
-    simple = norm.weight.dtype == torch.float32 and not norm.weight.is_cuda
-    return RowNorm(norm) if simple else FusedRowNorm(norm)
-
-
 @dataclass(frozen=True)
 class LlamaLayer:
     """Weights of one layer.
@@ -187,25 +124,26 @@ class LlamaLayer:
         activation: Of the gate.
     """
 
-    attention_norm: torch.Tensor
+    attention_norm: Any
     qkv: PackedLinear
     out: PackedLinear
-    feed_forward_norm: torch.Tensor
+    feed_forward_norm: Any
     gate_up: PackedLinear
     down: PackedLinear
     activation: Callable[[torch.Tensor], torch.Tensor]
 
     @classmethod
-    def of(cls, layer: nn.Module, norm: RowNorm) -> "LlamaLayer":
+    def of(cls, layer: nn.Module, arithmetic: AbsRowArithmetic) -> "LlamaLayer":
         """Rearrange a decoder layer of the model."""
         attention, mlp = layer.self_attn, layer.mlp
+        query, keys, values = attention.q_proj, attention.k_proj, attention.v_proj
         return cls(
-            norm.scale(layer.input_layernorm),
-            PackedLinear(attention.q_proj, attention.k_proj, attention.v_proj),
-            PackedLinear(attention.o_proj),
-            norm.scale(layer.post_attention_layernorm),
-            PackedLinear(mlp.gate_proj, mlp.up_proj),
-            PackedLinear(mlp.down_proj),
+            arithmetic.array(layer.input_layernorm.weight),
+            PackedLinear(arithmetic, query, keys, values),
+            PackedLinear(arithmetic, attention.o_proj),
+            arithmetic.array(layer.post_attention_layernorm.weight),
+            PackedLinear(arithmetic, mlp.gate_proj, mlp.up_proj),
+            PackedLinear(arithmetic, mlp.down_proj),
             mlp.act_fn,
         )
 
@@ -223,18 +161,20 @@ class LlamaStack:
         self.scale = attention.scaling
         self.heads = attention.q_proj.out_features // self.head_size
         self.kv_heads = attention.k_proj.out_features // self.head_size
-        self.norm = row_norm(model.norm)
-        self.layers = [LlamaLayer.of(layer, self.norm) for layer in model.layers]
-        self.last_norm = self.norm.scale(model.norm)
+        norm = model.norm
+        self.arithmetic = row_arithmetic(norm.weight, norm.variance_epsilon)
+        self.layers = [LlamaLayer.of(layer, self.arithmetic) for layer in model.layers]
+        self.logits = PackedLinear(self.arithmetic, lm.get_output_embeddings())
+        self.like = norm.weight.data
+        self.last_norm = self.arithmetic.array(self.like)
         self.rotary = model.rotary_emb
         self.half_turn = self._half_turn()
-        PackedLinear(lm.get_output_embeddings())  # the model itself uses it
 
-    def _half_turn(self) -> torch.Tensor:
+    def _half_turn(self) -> Any:
         """Which feature the rotation adds to each, ((A + 2 G) E,)."""
         features = torch.arange((self.heads + 2 * self.kv_heads) * self.head_size)
         turned = features.view(-1, self.head_size).roll(self.head_size // 2, -1)
-        return turned.flatten().to(self.last_norm.device)
+        return self.arithmetic.array(turned.flatten().to(self.like.device))
 
     def angles(self, count: int) -> torch.Tensor:
         """Rotations of positions 0 .. count - 1.
@@ -246,32 +186,33 @@ class LlamaStack:
             Cosines, and sines with the sign that a half-turn of the features asks
             for, (count, 2, 1, E).
         """
-        positions = torch.arange(count, device=self.last_norm.device)[None]
-        cos, sin = self.rotary(self.last_norm, positions)  # (1, count, E)
+        positions = torch.arange(count, device=self.like.device)[None]
+        cos, sin = self.rotary(self.like, positions)  # (1, count, E)
         first, second = sin[0].chunk(2, dim=-1)
         signed = torch.cat([-first, second], dim=-1)
         return torch.stack([cos[0], signed], dim=1)[:, :, None]
 
-    def rotation(self, angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def rotation(self, angles: torch.Tensor) -> tuple[Any, Any]:
         """Spread angles over heads, with none for the values.
 
         Args:
             angles: Of each row or of all, (rows, 2, 1, E) or (1, 2, 1, E).
 
         Returns:
-            Cosines and sines, each (rows, (A + 2 G) E).
+            Cosines and sines, each (rows, (A + 2 G) E), for :meth:`run`.
         """
         turned = angles.expand(-1, -1, self.heads + self.kv_heads, -1)
         still = angles.new_zeros(len(angles), 2, self.kv_heads, self.head_size)
         still[:, 0] = 1.0
-        cos, sin = torch.cat([turned, still], dim=2).flatten(2).unbind(1)
-        return cos, sin
+        both = self.arithmetic.array(torch.cat([turned, still], dim=2).flatten(2))
+        return both[:, 0], both[:, 1]
 
-    def run(self, x: torch.Tensor, rotation, attend, asked) -> tuple[torch.Tensor, ...]:
+    def run(self, x: Any, rotation, attend, asked) -> tuple[Any, ...]:
         """All layers.
 
         Args:
-            x: Embedded rows, (rows, H).
+            x: Embedded rows, (rows, H); this and what is returned are arrays of the
+                stack's arithmetic.
             rotation: From :meth:`rotation`.
             attend: Called with the layer's index, queries (rows, A E) and keys with
                 values (rows, 2 G E); returns (rows, A E).
@@ -280,20 +221,17 @@ class LlamaStack:
         Returns:
             The states asked for, then the one after the final norm, each (rows, H).
         """
-        (cos, sin), normalize, states = rotation, self.norm, {}
-        sizes = [self.heads * self.head_size, 2 * self.kv_heads * self.head_size]
-        wide = torch.cat([x, self.norm.margin.expand(len(x), -1)], dim=1)
-        total = wide[:, : x.size(1)]  # the layers add to it
+        (cos, sin), rows, states = rotation, self.arithmetic, {}
+        queries = self.heads * self.head_size
         for index, layer in enumerate(self.layers):
-            if index in asked:
-                states[index] = total.clone()
-            heads = layer.qkv(normalize(wide, total, layer.attention_norm))
-            other = heads.index_select(1, self.half_turn)
-            turned = torch.addcmul(heads * cos, other, sin)
-            context = attend(index, *turned.split_with_sizes(sizes, dim=1))
-            layer.out.add(context, total)
-            both = layer.gate_up(normalize(wide, total, layer.feed_forward_norm))
-            gate, up = both.chunk(2, dim=1)
-            layer.down.add(layer.activation(gate).mul_(up), total)
-        last = states[len(self.layers)] = normalize(wide, total, self.last_norm)
+            states[index] = x
+            heads = layer.qkv(rows.norm(x, layer.attention_norm))
+            turned = heads * cos + rows.columns(heads, self.half_turn) * sin
+            context = attend(index, turned[:, :queries], turned[:, queries:])
+            x = x + layer.out(context)
+            both = layer.gate_up(rows.norm(x, layer.feed_forward_norm))
+            middle = both.shape[1] // 2
+            gate = rows.apply(layer.activation, both[:, :middle])
+            x = x + layer.down(gate * both[:, middle:])
+        last = states[len(self.layers)] = rows.norm(x, self.last_norm)
         return (*(states[index] for index in asked), last)

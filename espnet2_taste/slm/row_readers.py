@@ -5,11 +5,13 @@ Leaves: hidden states of the last row of each. What earlier rows left behind (ke
 values) stays inside the reader. The reader here takes any Hugging Face causal LM; plain
 Llamas have a faster one, see :mod:`espnet2_taste.slm.llama_reader`.
 
-Legend: B prompts under way, P rows of the longest prompt, H hidden size.
+Legend: B prompts under way, P rows of the longest prompt, H hidden size, V text
+vocabulary.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -21,6 +23,10 @@ States = tuple[torch.Tensor, ...]
 
 class AbsRowReader(ABC):
     """Reads one batch of prompts and what follows them."""
+
+    def threads(self) -> AbstractContextManager:
+        """Everything about a row runs fastest within it, small torch calls as well."""
+        return nullcontext()
 
     @abstractmethod
     def start(self, inputs: torch.Tensor, lengths: torch.Tensor) -> States:
@@ -38,6 +44,10 @@ class AbsRowReader(ABC):
     @abstractmethod
     def read(self, row: torch.Tensor) -> States:
         """Read one more row of every prompt under way, (B, H); states as above."""
+
+    @abstractmethod
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Text logits of the state after the final norm, (B, H) -> (B, V)."""
 
     @abstractmethod
     def select(self, kept: torch.Tensor) -> None:
@@ -81,6 +91,10 @@ class HuggingFaceReader(AbsRowReader):
         self.lengths = self.lengths + 1
         self.cache = output.cache
         return tuple(state[:, 0] for state in (*output.states, output.last))
+
+    def logits(self, last):
+        """See :meth:`AbsRowReader.logits`."""
+        return self.backbone.logits(last)
 
     def select(self, kept):
         """See :meth:`AbsRowReader.select`."""

@@ -114,7 +114,8 @@ class CodebookQuantizer(AbsQuantizer):
     def code_vectors(self, codes: torch.Tensor) -> torch.Tensor:
         """Vectors of each codebook: (..., Q') -> (..., Q', C), zero where -1."""
         rows = codes.clamp(min=0).unbind(-1)
-        parts = [table[index] for table, index in zip(self.tables(), rows)]
+        pairs = zip(rows, self.tables())
+        parts = [nn.functional.embedding(index, table) for index, table in pairs]
         return torch.stack(parts, dim=-2) * (codes >= 0).unsqueeze(-1)
 
     def latent(self, codes: torch.Tensor) -> torch.Tensor:
@@ -128,8 +129,8 @@ class CodebookQuantizer(AbsQuantizer):
     @torch.no_grad()
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.codes_from_latent``."""
-        residual, codes = latent.float(), []
+        residual, codes = latent.float().reshape(-1, self.latent_size), []
         for table, squares in zip(self.tables(), self.row_squares, strict=True):
             codes.append(nearest(residual, table, squares(table)))
-            residual = residual - table[codes[-1]]
-        return torch.stack(codes, dim=-1)
+            residual = residual - nn.functional.embedding(codes[-1], table)
+        return torch.stack(codes, dim=-1).view(*latent.shape[:-1], -1)

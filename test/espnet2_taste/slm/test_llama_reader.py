@@ -1,11 +1,13 @@
 """The fast reader of Llamas against the models' own forward pass."""
 
+import numpy as np
 import pytest
 import torch
 
 from espnet2_taste.slm.backbone import FrozenBackbone, LoraBackbone
 from espnet2_taste.slm.llama_reader import LlamaReader, reader_maker
 from espnet2_taste.slm.llama_stack import LlamaStack, PackedLinear, is_plain_llama
+from espnet2_taste.slm.row_arithmetic import NumpyArithmetic, TorchArithmetic
 from espnet2_taste.slm.row_readers import HuggingFaceReader
 
 SIZES = {
@@ -54,10 +56,10 @@ def make_lm(model_type, fields):
     return lm.eval()
 
 
-def walk(reader, lengths, steps=70):
+def walk(reader, lengths, dtype=torch.float32, steps=70):
     """States of prompts and of rows behind them; prompts stop on the way."""
     generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(len(lengths), max(lengths), 32, generator=generator)
+    inputs = torch.randn(len(lengths), max(lengths), 32, generator=generator).to(dtype)
     states = [reader.start(inputs, torch.tensor(lengths))]
     kept = torch.arange(len(lengths))
     for step in range(steps):
@@ -65,7 +67,7 @@ def walk(reader, lengths, steps=70):
             kept = torch.arange(len(kept) - 1)
             reader.select(kept)
         row = torch.randn(len(lengths), 32, generator=generator)[: len(kept)]
-        states.append(reader.read(row))
+        states.append(reader.read(row.to(dtype)))
     return states
 
 
@@ -96,23 +98,57 @@ def test_the_model_keeps_its_weights_without_a_copy():
     logits = lm(ids).logits
     first = LlamaStack(lm).layers[0]
     again = LlamaStack(lm).layers[0]
-    assert first.qkv.weight.data_ptr() == again.qkv.weight.data_ptr()
+    assert np.shares_memory(first.qkv.weight, again.qkv.weight)
     attention = lm.base_model.layers[0].self_attn
-    assert attention.q_proj.weight.data_ptr() == first.qkv.weight.data_ptr()
+    assert np.shares_memory(attention.q_proj.weight.data.numpy(), first.qkv.weight)
     for name, tensor in lm.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     torch.testing.assert_close(lm(ids).logits, logits)
 
 
-def test_products_of_layers_with_and_without_bias():
+@torch.no_grad()
+def test_other_types_are_read_by_torch():
+    backbone = FrozenBackbone(make_lm("llama", {}).double())
+    wanted = walk(HuggingFaceReader(backbone, LAYERS), [5, 2, 4], torch.float64)
+    reader = reader_maker(backbone, LAYERS)()
+    assert isinstance(reader.stack.arithmetic, TorchArithmetic)
+    found = walk(reader, [5, 2, 4], torch.float64)
+    for expected, states in zip(wanted, found, strict=True):
+        torch.testing.assert_close(states, expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("arithmetic", [TorchArithmetic(1e-6), NumpyArithmetic(1e-6)])
+@pytest.mark.parametrize("count", [1, 5])
+@torch.no_grad()
+def test_products_of_layers_with_and_without_bias(arithmetic, count):
     layers = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 2, bias=False)]
-    x, residual = torch.randn(5, 4), torch.randn(5, 5)
+    x = torch.randn(count, 4)
     wanted = torch.cat([layer(x) for layer in layers], dim=1)
-    packed = PackedLinear(*layers)
-    torch.testing.assert_close(packed(x), wanted)
-    summed = residual.clone()
-    packed.add(x, summed)
-    torch.testing.assert_close(summed, wanted + residual)
+    packed = PackedLinear(arithmetic, *layers)
+    found = arithmetic.tensor(packed(arithmetic.array(x)))
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_numpy_attends_as_torch_does(with_bias):
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(2, 3, 2, 4, generator=generator)
+    keys, values = torch.randn(2, 2, 3, 5, 4, generator=generator)
+    bias = torch.zeros(2, 1, 1, 5)
+    bias[1, ..., 3:] = float("-inf")
+    given = [query, keys, values, bias if with_bias else None]
+    wanted = TorchArithmetic(1e-6).attend(*given, scale=0.5)
+    arrays = [None if part is None else part.numpy() for part in given]
+    found = NumpyArithmetic(1e-6).attend(*arrays, scale=0.5)
+    torch.testing.assert_close(torch.from_numpy(found), wanted)
+
+
+def test_torch_gets_its_threads_back_after_an_error():
+    count = torch.get_num_threads()
+    with pytest.raises(KeyError), NumpyArithmetic(1e-6).threads():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == count
 
 
 @pytest.mark.parametrize("model_type, fields", OTHERS)
