@@ -6,6 +6,7 @@ with the recording.
 """
 
 import os
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
 
@@ -32,8 +33,19 @@ def resample(speech: np.ndarray, source_rate: int, target_rate: int) -> np.ndarr
     from scipy.signal import resample_poly  # takes a second to import
 
     divisor = gcd(source_rate, target_rate)
-    changed = resample_poly(speech, target_rate // divisor, source_rate // divisor)
-    return changed.astype(np.float32)
+    up, down = target_rate // divisor, source_rate // divisor
+    filter_ = _resampling_filter(max(up, down)).astype(
+        np.result_type(speech, np.float32)
+    )
+    return resample_poly(speech, up, down, window=filter_).astype(np.float32)
+
+
+@lru_cache
+def _resampling_filter(rate: int) -> np.ndarray:
+    """The filter that SciPy designs anew in each call, (20 rate + 1,)."""
+    from scipy.signal import firwin
+
+    return firwin(20 * rate + 1, 1.0 / rate, window=("kaiser", 5.0))
 
 
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:

@@ -70,12 +70,11 @@ def track_pitch(
     min_lag = int(sample_rate / fmax)
     max_lag = int(np.ceil(sample_rate / fmin))
     frames, loud = _cut_frames(speech, sample_rate, hop_seconds, max_lag, count)
-    correlation = np.concatenate(
-        [
-            _normalised_correlation(frames[i : i + CHUNK_FRAMES], max_lag)
-            for i in range(0, len(frames), CHUNK_FRAMES)
-        ]
-    )  # (F, max_lag + 2)
+    correlation = np.zeros((len(frames), max_lag + 2))  # stays 0 where it is silent
+    audible = np.flatnonzero(loud)
+    for i in range(0, len(audible), CHUNK_FRAMES):
+        rows = audible[i : i + CHUNK_FRAMES]
+        correlation[rows] = _normalised_correlation(frames[rows], max_lag)
     peaks = _peak_heights(correlation, min_lag)  # (F, T), -1 where no peak
     voiced = loud & (peaks.max(axis=1) > VOICING_THRESHOLD)
     lags = min_lag + _shortest_good_peak(peaks)

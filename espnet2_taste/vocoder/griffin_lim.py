@@ -89,22 +89,33 @@ class GriffinLim(AbsRenderer):
         Returns:
             Waveforms (B, F * hop_length), zero at padding, and lengths (B,).
         """
-        margin = self.mel.n_fft // self.mel.hop_length + 1
-        frames = log_mel.size(1) + margin
         mask = length_mask(lengths, log_mel.size(1)).unsqueeze(2)
         mel = torch.where(mask, log_mel.exp(), 0.0)
-        mel = torch.nn.functional.pad(mel, (0, 0, 0, margin))  # (B, F + margin, M)
         track = mel.new_zeros(mel.shape[:2])
         if f0 is not None:
             track[:, : f0.size(1)] = f0 * mask.squeeze(2)
-        spectrum = self._source_spectrum(track)  # (B, K, F + margin)
-        start = spectrum.abs().transpose(1, 2) + FLOOR
-        magnitude = invert_mel(mel, self.mel.filters, start, self.inversion_iters)
-        wave = self._phase_iterations(magnitude.transpose(1, 2), spectrum, frames)
+        if mel.device.type == "cpu":  # what one utterance needs stays in its cache
+            items = zip(mel, track, lengths.tolist())
+            parts = [self._synthesize(m[None, :n], f[None, :n]) for m, f, n in items]
+        else:
+            parts = [self._synthesize(mel, track)]
+        size = log_mel.size(1) * self.mel.hop_length
+        pad = torch.nn.functional.pad
+        wave = torch.cat([pad(part, (0, size - part.size(1))) for part in parts])
         samples = lengths * self.mel.hop_length
-        wave = wave[:, : log_mel.size(1) * self.mel.hop_length]
         wave = wave * length_mask(samples, wave.size(1))
         return wave.clamp(-1.0, 1.0), samples
+
+    def _synthesize(self, mel: torch.Tensor, f0: torch.Tensor) -> torch.Tensor:
+        """Mel magnitudes (B, F, M) and F0 (B, F) to waveforms (B, F * hop_length)."""
+        count = mel.size(1)
+        margin = self.mel.n_fft // self.mel.hop_length + 1
+        mel = torch.nn.functional.pad(mel, (0, 0, 0, margin))  # (B, F + margin, M)
+        spectrum = self._source_spectrum(torch.nn.functional.pad(f0, (0, margin)))
+        start = spectrum.abs().transpose(1, 2) + FLOOR  # (B, F + margin, K)
+        magnitude = invert_mel(mel, self.mel.filters, start, self.inversion_iters)
+        wave = self._phase_iterations(magnitude.transpose(1, 2), spectrum)
+        return wave[:, : count * self.mel.hop_length]
 
     def _source_spectrum(self, f0: torch.Tensor) -> torch.Tensor:
         """Spectrum of the voice source on the mel's frames, (B, F) to (B, K, F)."""
@@ -114,18 +125,18 @@ class GriffinLim(AbsRenderer):
         return self._stft(source)[:, :, : f0.size(1)]
 
     def _phase_iterations(
-        self, magnitude: torch.Tensor, spectrum: torch.Tensor, frames: int
+        self, magnitude: torch.Tensor, spectrum: torch.Tensor
     ) -> torch.Tensor:
         """Find phases that are consistent with the magnitudes.
 
         Args:
             magnitude: Wanted magnitudes, (B, K, F).
             spectrum: Spectrum whose phases start the search, (B, K, F).
-            frames: F.
 
         Returns:
             Waveforms, (B, F * hop_length).
         """
+        frames = spectrum.size(2)
         estimate, previous = spectrum, torch.zeros_like(spectrum)
         for _ in range(self.num_iters):
             wave = self._istft(magnitude * torch.sgn(estimate))
