@@ -2,7 +2,8 @@
 """Collect the scores of a recipe into RESULTS.md (end of stage 13).
 
 Enters: every ``scores.json`` below --expdir. Leaves: one Markdown page with the
-recipe's targets, met or missed, and the tables with the commands that made them.
+recipe's targets, met or missed, and the tables with the commands that made them; and
+``images/losses.png`` of every training, drawn once instead of after each epoch.
 """
 
 import argparse
@@ -63,12 +64,28 @@ def read_studies(expdir: Path) -> dict[str, dict]:
     return {name: found[name][1] for name in known if name in found}
 
 
+def draw_losses(expdir: Path) -> None:
+    """Draw the losses of trainings that went on since they were drawn last.
+
+    Args:
+        expdir: Where the experiments are.
+    """
+    from espnet2_taste.metrics.plots import plot_losses, read_losses
+
+    for checkpoint in sorted(expdir.glob("*/checkpoint.pth")):
+        picture = checkpoint.parent / "images" / "losses.png"
+        drawn = picture.is_file() and picture.stat().st_mtime
+        if not drawn or drawn < checkpoint.stat().st_mtime:
+            plot_losses(picture, read_losses(checkpoint))
+
+
 def run(args: argparse.Namespace) -> None:
-    """Write the page."""
+    """Write the page, draw the losses."""
     from espnet2_taste.data.kaldi_dir import write_lines
     from espnet2_taste.evaluation.report import write_report
 
     studies = read_studies(Path(args.expdir))
+    draw_losses(Path(args.expdir))
     page = write_report(studies, args.test_sets.split())
     write_lines(args.output, page.splitlines())
     print(f"{args.output} written from: {', '.join(studies)}")

@@ -32,10 +32,8 @@ from espnet2_taste.evaluation.unit_accuracy import (
 from espnet2_taste.evaluation.variants import Variant, find_variants
 from espnet2_taste.metrics.bitrate import measure_bitrate
 from espnet2_taste.metrics.plots import (
-    plot_losses,
     plot_pitch,
     plot_scatter,
-    read_losses,
 )
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
@@ -73,8 +71,6 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
         scores["units"][name] = _score_units(folder, variants, args, device)
         codes = Path(args.taste_exp) / "codes" / name / "codes.scp"
         scores["bitrate"][name] = _score_codes(codes, Path(args.taste_exp), original)
-    for variant in variants:
-        _draw_losses(variant.exp)
     return scores
 
 
@@ -232,10 +228,3 @@ def _draw_pitch(
         tracks[label] = read_pitch(wavs[name])
         timings[label] = aligned.timings[name]
     plot_pitch(images / f"f0_tracks_{original.name}.png", tracks, timings)
-
-
-def _draw_losses(exp: Path) -> None:
-    """Loss curves of an experiment, where it has a checkpoint."""
-    if (exp / "checkpoint.pth").is_file():
-        curves = read_losses(exp / "checkpoint.pth")
-        plot_losses(exp / "images" / "taste_curves.png", curves)

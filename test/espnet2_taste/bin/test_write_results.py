@@ -1,6 +1,9 @@
 """RESULTS.md from the scores on disk."""
 
+import os
+
 import pytest
+import torch
 
 from espnet2_taste.bin import write_results
 from espnet2_taste.metrics.tables import write_json
@@ -87,3 +90,19 @@ def test_nothing_or_two_of_a_kind_is_one_line(tmp_path):
     write_json(tmp_path / "b" / "scores.json", TOKENIZER)
     with pytest.raises(SystemExit, match="same study 'tokenizer'"):
         run(tmp_path)
+
+
+def test_losses_are_drawn_again_only_after_more_training(tmp_path):
+    checkpoint = tmp_path / "taslm_embed" / "checkpoint.pth"
+    checkpoint.parent.mkdir()
+    stats = {1: {"train": {"loss": 2.0}, "valid": {"loss": 3.0}}}
+    torch.save({"reporter": {"stats": stats}}, checkpoint)
+    write_results.draw_losses(tmp_path)
+    picture = checkpoint.parent / "images" / "losses.png"
+    picture.write_bytes(b"kept")
+    write_results.draw_losses(tmp_path)
+    assert picture.read_bytes() == b"kept"
+    later = picture.stat().st_mtime + 10
+    os.utime(checkpoint, (later, later))
+    write_results.draw_losses(tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
