@@ -15,7 +15,8 @@ num_nodes=1             # nodes of a training
 nj=2                    # processes of CPU work on lists of utterances
 parallel=""             # trainings or inferences at once where none needs another;
                         # default: 1 with GPUs, else 2, which share the CPU threads
-num_workers=1           # data loading processes of a training
+num_workers=""          # data loading processes of a training; default: 4 with GPUs,
+                        # else none, as they would wait for the same cores
 num_threads=""          # CPU threads of a process; default: all cores that are idle
 python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
 cmd_backend=local       # local or slurm, see cmd.sh
@@ -99,6 +100,7 @@ log "$0 $*"
 . ./cmd.sh
 export OMP_NUM_THREADS=${num_threads:-$(idle_cores)}
 parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
+num_workers=${num_workers:-$((ngpu > 0 ? 4 : 0))}
 # Large tensors are allocated anew in every step: keeping their memory saves the kernel
 # a sixth of the time of a training on the CPU.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
