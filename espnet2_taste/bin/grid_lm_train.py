@@ -12,7 +12,10 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501
 
-from espnet2_taste.tasks.grid_lm import GridLMTask
+from espnet2_taste.bin.command import unchecked_types
+
+with unchecked_types():
+    from espnet2_taste.tasks.grid_lm import GridLMTask
 
 
 def get_parser():

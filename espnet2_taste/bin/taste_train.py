@@ -14,7 +14,10 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and the shape files)
 """
 
-from espnet2_taste.tasks.taste import TasteTask
+from espnet2_taste.bin.command import unchecked_types
+
+with unchecked_types():
+    from espnet2_taste.tasks.taste import TasteTask
 
 
 def get_parser():

@@ -5,7 +5,10 @@ Example:
         --tokenizer_path data/lm_tokenizer --output_dir exp/text_lm ...
 """
 
-from espnet2_taste.tasks.text_lm import TextLmTask
+from espnet2_taste.bin.command import unchecked_types
+
+with unchecked_types():
+    from espnet2_taste.tasks.text_lm import TextLmTask
 
 
 def get_parser():

@@ -9,7 +9,10 @@ Example:
         --train_data_path_and_name_and_type dump/raw/train/pitch.scp,pitch,kaldi_ark ...
 """
 
-from espnet2_taste.tasks.unit_vocoder import GanUnitVocoderTask, task_of
+from espnet2_taste.bin.command import unchecked_types
+
+with unchecked_types():
+    from espnet2_taste.tasks.unit_vocoder import GanUnitVocoderTask, task_of
 
 
 def get_parser():
