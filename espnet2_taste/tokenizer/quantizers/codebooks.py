@@ -133,4 +133,4 @@ class CodebookQuantizer(AbsQuantizer):
         for table, squares in zip(self.tables(), self.row_squares, strict=True):
             codes.append(nearest(residual, table, squares(table)))
             residual = residual - nn.functional.embedding(codes[-1], table)
-        return torch.stack(codes, dim=-1).view(*latent.shape[:-1], -1)
+        return torch.stack(codes, dim=-1).view(*latent.shape[:-1], len(codes))
