@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,13 +147,25 @@ def copy_recipe(root: Path, name: str) -> Path:
     return root / "egs2" / name / "taslm1"
 
 
+@pytest.fixture(scope="module")
+def first_runs(request, tmp_path_factory):
+    """First runs of the recipes that are asked for, side by side."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = {spec.params.get("finished") for spec in specs if spec}
+
+    def first_run(name: str) -> tuple[Path, list[str], list[str]]:
+        folder = copy_recipe(tmp_path_factory.mktemp(name), name)
+        steps = KILLED if name == "mini_espeak" else []
+        return folder, RECIPES[name], run_with_kills(folder, RECIPES[name], steps)
+
+    with ThreadPoolExecutor() as pool:
+        yield {name: pool.submit(first_run, name) for name in RECIPES if name in asked}
+
+
 @pytest.fixture(scope="module", params=RECIPES)
-def finished(request, tmp_path_factory):
+def finished(request, first_runs):
     """A recipe after its first run: folder, options and the steps it was killed in."""
-    folder = copy_recipe(tmp_path_factory.mktemp(request.param), request.param)
-    options = RECIPES[request.param]
-    steps = KILLED if request.param == "mini_espeak" else []
-    return folder, options, run_with_kills(folder, options, steps)
+    return first_runs[request.param].result()
 
 
 def test_all_stages_leave_their_results(finished):
