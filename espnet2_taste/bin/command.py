@@ -7,31 +7,10 @@ the command's name and the reason, and exit status 1.
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-
-@contextmanager
-def unchecked_types() -> Iterator[None]:
-    """Import ESPnet without its run-time type checks.
-
-    For each function with one, the library behind them parses and compiles the whole
-    file of the function again, which is more than half of the time that a command of
-    ESPnet takes to start.
-    """
-    import typeguard
-
-    checked = typeguard.typechecked
-    typeguard.typechecked = _unchecked
-    try:
-        yield
-    finally:
-        typeguard.typechecked = checked
-
-
-def _unchecked(target=None, **_):
-    return _unchecked if target is None else target
+from espnet2_taste.lean_imports import lean_espnet
 
 
 def run_command(
@@ -54,7 +33,7 @@ def run_command(
     if hasattr(args, "log_level"):
         logging.basicConfig(level=args.log_level)
     try:
-        with unchecked_types():
+        with lean_espnet():
             run(args)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{Path(run.__code__.co_filename).stem}: {error}")

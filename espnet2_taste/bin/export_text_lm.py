@@ -6,10 +6,11 @@ model.safetensors and the tokenizer, for ``AutoModelForCausalLM.from_pretrained`
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 import yaml
+
+from espnet2_taste.bin.command import run_command
 
 logger = logging.getLogger("export_text_lm")
 
@@ -83,27 +84,23 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
     write_directory(output_dir, fill)
 
 
-def main(cmd=None) -> None:
-    """Export unless that is done.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
+def run(args: argparse.Namespace) -> None:
+    """Export unless that is done."""
     config, model = Path(args.train_config), Path(args.model_file)
     output_dir = Path(args.output_dir)
-    try:
-        for path in (config, model):
-            if not path.is_file():
-                raise ValueError(f"no such file: '{path}'; train with text_lm_train")
-        if is_up_to_date(output_dir, model):
-            logger.info("%s is up to date", output_dir)
-            return
-        export(config, model, output_dir)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"export_text_lm: error: {error}")
+    for path in (config, model):
+        if not path.is_file():
+            raise ValueError(f"no such file: '{path}'; train with text_lm_train")
+    if is_up_to_date(output_dir, model):
+        logger.info("%s is up to date", output_dir)
+        return
+    export(config, model, output_dir)
     logger.info("wrote %s", output_dir)
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501
 
-from espnet2_taste.bin.command import unchecked_types
+from espnet2_taste.lean_imports import lean_espnet
 
-with unchecked_types():
+with lean_espnet():
     from espnet2_taste.tasks.grid_lm import GridLMTask
 
 

@@ -14,9 +14,9 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and the shape files)
 """
 
-from espnet2_taste.bin.command import unchecked_types
+from espnet2_taste.lean_imports import lean_espnet
 
-with unchecked_types():
+with lean_espnet():
     from espnet2_taste.tasks.taste import TasteTask
 
 

@@ -5,9 +5,9 @@ Example:
         --tokenizer_path data/lm_tokenizer --output_dir exp/text_lm ...
 """
 
-from espnet2_taste.bin.command import unchecked_types
+from espnet2_taste.lean_imports import lean_espnet
 
-with unchecked_types():
+with lean_espnet():
     from espnet2_taste.tasks.text_lm import TextLmTask
 
 

@@ -8,7 +8,7 @@ import argparse
 import importlib
 import sys
 
-from espnet2_taste.bin.command import unchecked_types
+from espnet2_taste.lean_imports import lean_espnet
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.train espnet2.bin.asr_train --resume true \\
@@ -41,7 +41,7 @@ def main(cmd: list[str] | None = None) -> None:
     except RuntimeError as error:
         sys.exit(f"train: error: {error}")
     cmd.remove(args.module)
-    with unchecked_types(), whole_files():
+    with lean_espnet(), whole_files():
         importlib.import_module(args.module).main(cmd=cmd)
 
 

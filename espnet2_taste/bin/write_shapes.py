@@ -6,8 +6,9 @@ Enters: the data options of an ESPnet training. Leaves: ``train/<shape>_shape`` 
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.write_shapes --shape speech --output_dir exp/asr_stats \\
@@ -90,11 +91,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(cmd: list[str] | None = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    try:
-        run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"write_shapes: error: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

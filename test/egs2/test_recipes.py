@@ -2,8 +2,9 @@
 
 Enters: the recipe folders, copied. Leaves: RESULTS.md and archives; a second run that
 changes nothing. mini_espeak is killed (``kill -9``) in the steps ``KILLED``, each time
-repeated with the same command, and must end as an undisturbed run does. All steps, in
-twice the time:
+repeated with the same command, and must end as an undisturbed run does: trainings when
+their second epoch is to be kept, other steps when the first of their traces is seen.
+All steps, in twice the time:
 
     TASTE_KILL=all pytest test/egs2/test_recipes.py -k mini_espeak
 """
@@ -60,7 +61,6 @@ PROGRESS = {  # step of the recipe -> the first of its traces: it is in the midd
     "taste_score": f"exp/{EXPS[-1]}/resynthesis/*/ctm_aligned",
     "results": "exp/**/scores.json",
     "pack": "exp/packed/*",
-    **{name: f"exp/{name}/checkpoint.pth" for name in TRAININGS},
     **{
         f"resynthesis_{name}": f"exp/{name}/resynthesis/*"
         for name in (*EXPS, "unit_vocoder")
@@ -73,15 +73,36 @@ PROGRESS = {  # step of the recipe -> the first of its traces: it is in the midd
 }
 KILLED = ["asr", "taslm_token"]
 if os.environ.get("TASTE_KILL") == "all":
-    KILLED = list(PROGRESS)
+    KILLED = [*PROGRESS, *TRAININGS]
+KILL_AT_SECOND_EPOCH = """
+import os, signal, sys
+
+def kill(event, args):
+    if event == "os.rename" and os.path.basename(args[1]) == "checkpoint.pth":
+        folder = os.path.dirname(os.path.realpath(args[1]))
+        killed = os.path.join(folder, "killed")
+        chosen = os.path.basename(folder) in os.environ["KILLED_TRAININGS"].split()
+        if chosen and os.path.exists(args[1]) and not os.path.exists(killed):
+            open(killed, "w").close()
+            os.killpg(os.getsid(0), signal.SIGKILL)
+
+sys.addaudithook(kill)
+"""
 
 
-def start_recipe(folder: Path, options: list[str]) -> subprocess.Popen:
-    """Start a recipe on one thread, in a process group of its own, to ``run.log``."""
+def start_recipe(folder: Path, options: list[str], steps=()) -> subprocess.Popen:
+    """Start a recipe on one thread, in a process group of its own, to ``run.log``.
+
+    The trainings among ``steps`` kill it at their second epoch, once each.
+    """
+    hook = folder.parents[2] / "kill/sitecustomize.py"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(KILL_AT_SECOND_EPOCH)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{hook.parent}:{ROOT}",
+        "KILLED_TRAININGS": " ".join(set(steps) & set(TRAININGS)),
     }
     command = ["bash", "run.sh", "--stop_stage", "14", "--num_threads", "1", *options]
     with (folder / "run.log").open("w") as log:
@@ -101,11 +122,13 @@ def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | No
     Returns:
         The step; None where the recipe ended before.
     """
-    known = {name: set(folder.glob(PROGRESS[name])) for name in steps}
-    process = start_recipe(folder, options)
+    known = {
+        name: set(folder.glob(PROGRESS[name])) for name in steps if name in PROGRESS
+    }
+    process = start_recipe(folder, options, steps)
     try:
         while process.poll() is None:
-            for name in steps:
+            for name in known:
                 begun = (folder / f"exp/.stages/{name}.begun").exists()
                 if begun and set(folder.glob(PROGRESS[name])) - known[name]:
                     return name
@@ -114,8 +137,16 @@ def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | No
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    for name in set(steps) & set(TRAININGS):
+        if process.returncode == -signal.SIGKILL and marker(folder, name).exists():
+            return name
     assert process.returncode == 0, (folder / "run.log").read_text()[-4000:]
     return None
+
+
+def marker(folder: Path, training: str) -> Path:
+    """Exists when a training has killed its recipe."""
+    return folder / f"exp/{training}/killed"
 
 
 def run_with_kills(folder: Path, options: list[str], steps: list[str]) -> list[str]:
@@ -153,13 +184,15 @@ def first_runs(request, tmp_path_factory):
     specs = [getattr(item, "callspec", None) for item in request.session.items]
     asked = {spec.params.get("finished") for spec in specs if spec}
 
+    roots = {name: tmp_path_factory.mktemp(name) for name in RECIPES if name in asked}
+
     def first_run(name: str) -> tuple[Path, list[str], list[str]]:
-        folder = copy_recipe(tmp_path_factory.mktemp(name), name)
+        folder = copy_recipe(roots[name], name)
         steps = KILLED if name == "mini_espeak" else []
         return folder, RECIPES[name], run_with_kills(folder, RECIPES[name], steps)
 
     with ThreadPoolExecutor() as pool:
-        yield {name: pool.submit(first_run, name) for name in RECIPES if name in asked}
+        yield {name: pool.submit(first_run, name) for name in roots}
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -179,6 +212,8 @@ def test_all_stages_leave_their_results(finished):
 
 def test_a_killed_training_goes_on_from_its_last_epoch(finished):
     folder, _, killed = finished
+    if killed:
+        assert set(KILLED) & set(TRAININGS) <= set(killed)
     for name in set(killed) & set(TRAININGS):
         log = (folder / f"exp/{name}/train.log").read_text(encoding="utf-8")
         assert "The training was resumed" in log, name
