@@ -3,8 +3,9 @@
 
 Enters: experiment directories, one a seed, each with the continuations and
 likelihoods of the designs. Leaves <output_dir>/scores.json: for each design pair
-accuracies, perplexity and tempo of what is heard in its continuations, over the seeds.
-A design that lacks something is shown without it.
+accuracies, perplexity and tempo of what is heard in its continuations and answers to
+spoken questions, over the seeds; and a picture of them. A design that lacks something
+is shown without it.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--prompt_set", default="prompts", help="Set that was continued")
     add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
+    add("--question_set", default="", help="Set with answers.tsv that was continued")
     add("--lm", required=True, help="Text LM that reads what is heard")
     add("--asr_exp", required=True, help="ASR experiment that hears")
     add("--budgets", help="Table of budget_table, shown beside the scores")
@@ -74,6 +76,12 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
             scores["pairs"] = systems.score_pair_sets(
                 exp / "likelihood", dump, args.pair_sets.split()
             )
+            asked = exp / "continuation" / args.question_set
+            if args.question_set and (asked / "wav.scp").is_file():
+                heard = systems.hear(asked, aligner, args.asr_exp)
+                scores["answers"] = systems.answer_questions(
+                    heard, dump / args.question_set
+                )
             found.setdefault(name, []).append(scores)
     if not found:
         raise ValueError(
@@ -86,6 +94,8 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
 def run(args: argparse.Namespace, cmd=None) -> None:
     """Score all designs and write the study."""
     from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.evaluation.systems_report import systems_points
+    from espnet2_taste.metrics.plots import plot_designs
     from espnet2_taste.metrics.tables import provenance, write_json
 
     switches = {
@@ -100,6 +110,8 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         result["budgets"] = {row["design"]: row for row in read_rows(args.budgets)}
     output = Path(args.output_dir) / "scores.json"
     write_json(output, result)
+    points = systems_points(result["designs"])
+    plot_designs(output.parent / "images" / "designs.png", points)
     print(f"{output} written: {', '.join(result['designs'])}")
 
 

@@ -21,6 +21,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.questions import read_answers, score_answers
 from espnet2_taste.evaluation.slm import prompt_rates, score_pair_set
 from espnet2_taste.evaluation.transcripts import (
     HEARD,
@@ -122,9 +123,8 @@ def score_continuations(
         ``perplexity`` a word heard, ``words`` heard, ``silent`` continuations in which
         nothing is heard, and ``rate``, ``RateFollowing`` fields.
     """
-    if not is_recognized(continued, recognizer):
-        recognize_folder(continued, aligner, recognizer)
-    heard, wavs = read_table(continued / HEARD), read_table(continued / "wav.scp")
+    heard = hear(continued, aligner, recognizer)
+    wavs = read_table(continued / "wav.scp")
     before = read_table(continued / "prompt" / "text")
     names = [name for name in sorted(wavs) if heard.get(name)]
     words = {name: len(heard[name].split()) for name in names}
@@ -142,6 +142,36 @@ def score_continuations(
         "silent": len(wavs) - len(names),
         "rate": asdict(rates),
     }
+
+
+def hear(continued: Path, aligner: Callable, recognizer: str) -> dict[str, str]:
+    """Words that the recognizer hears in continuations; kept beside their audio.
+
+    Args:
+        continued: Folder with ``wav.scp``.
+        aligner: Function that gives the recognizer.
+        recognizer: Its name.
+
+    Returns:
+        Text by utterance.
+    """
+    if not is_recognized(continued, recognizer):
+        recognize_folder(continued, aligner, recognizer)
+    return read_table(continued / HEARD)
+
+
+def answer_questions(heard: Mapping[str, str], questions: Path) -> dict[str, float]:
+    """Share of spoken questions whose answer is heard, and that of wrong questions.
+
+    Args:
+        heard: Text that follows each question.
+        questions: The set, with ``answers.tsv``.
+
+    Returns:
+        ``accuracy`` and ``by_chance`` of ``AnswerScore``.
+    """
+    score, _ = score_answers(read_answers(questions / "answers.tsv"), heard)
+    return {"accuracy": score.accuracy, "by_chance": score.by_chance}
 
 
 def merge_seeds(runs: Sequence[Mapping]) -> dict:

@@ -1,6 +1,7 @@
-"""Table of the comparison of designs for RESULTS.md.
+"""Table and picture of the comparison of designs for RESULTS.md.
 
-Enters: the study ``systems`` of ``bin/systems_evaluate``. Leaves: Markdown.
+Enters: the study ``systems`` of ``bin/systems_evaluate``. Leaves: Markdown, and the
+points of the picture.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,18 @@ COLUMNS = {
     "consistent style": ("pairs", "pairs_style", "both_mean", "accuracy"),
     "consistent voice": ("pairs", "pairs_voice", "both_mean", "accuracy"),
     "perplexity of what is heard": ("perplexity",),
+    "questions answered": ("answers", "accuracy"),
+    "... by chance": ("answers", "by_chance"),
     "rate follows, r": ("rate", "pearson"),
     "nothing heard": ("silent",),
 }
+DRAWN = (
+    "coherent ending",
+    "consistent style",
+    "consistent voice",
+    "questions answered",
+    "rate follows, r",
+)
 BUDGET_COLUMNS = {
     "trained parameters": "trained_parameters",
     "training s": "training_seconds",
@@ -58,11 +68,36 @@ def systems_tables(study: Mapping) -> list[str]:
     return parts
 
 
-def _cell(scores: Mapping, path: tuple[str, ...]) -> str:
-    """Mean with least and most, as text."""
+def systems_points(designs: Mapping) -> dict[str, dict[str, tuple[float, ...]]]:
+    """What a picture of the comparison shows.
+
+    Args:
+        designs: Scores by design, from ``merge_seeds``.
+
+    Returns:
+        For each column of shares and correlations mean, least and most by design.
+    """
+    points: dict[str, dict[str, tuple[float, ...]]] = {}
+    for title in DRAWN:
+        for name, scores in designs.items():
+            value = _value(scores, COLUMNS[title])
+            if value:
+                row = (value["mean"], value["low"], value["high"])
+                points.setdefault(title, {})[name] = row
+    return points
+
+
+def _value(scores: Mapping, path: tuple[str, ...]) -> Mapping | None:
+    """Mean, least and most of a column; None if the design has no such number."""
     value: Mapping | None = scores
     for key in path:
         value = value.get(key) if value else None
+    return value
+
+
+def _cell(scores: Mapping, path: tuple[str, ...]) -> str:
+    """Mean with least and most, as text."""
+    value = _value(scores, path)
     if not value:
         return "-"
     text = format_number(value["mean"])

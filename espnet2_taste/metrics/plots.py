@@ -201,6 +201,33 @@ def plot_scatter(
     _save(figure, path)
 
 
+def plot_designs(
+    path: str | os.PathLike, points: Mapping[str, Mapping[str, Sequence[float]]]
+) -> None:
+    """Show designs side by side, a panel a measure, a line from least to most.
+
+    Args:
+        path: PNG to write.
+        points: Mean, least and most over seeds, by measure, then by design.
+    """
+    names = list(dict.fromkeys(name for rows in points.values() for name in rows))
+    if not names:
+        return
+    size = (2.4 * len(points) + 1.2, 0.3 * len(names) + 1.0)
+    figure, axes = _figure(1, size, columns=len(points), sharey=True)
+    for axis, (title, rows) in zip(axes, points.items()):
+        for name, (mean, low, high) in rows.items():
+            place = names.index(name)
+            axis.plot([low, high], [place, place], color=BLUE, linewidth=2)
+            axis.plot([mean], [place], "o", color=BLUE, markersize=5)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlim(min(0.0, axis.get_xlim()[0]), 1.02)
+        axis.grid(axis="x", linewidth=0.4)
+    axes[0].set_yticks(range(len(names)), names, fontsize=8)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    _save(figure, path)
+
+
 def read_losses(
     checkpoint: str | os.PathLike,
 ) -> dict[str, dict[str, dict[int, float]]]:

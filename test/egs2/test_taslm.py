@@ -189,7 +189,13 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     ]
     tokens = [f"dump/raw/{name}/style_tokens" for name in SETS]
     more = ["exp/expression", "exp/unit_durations", "exp/units/config.yaml"]
-    put(recipe, *seeds, *tokens, *more, "exp/mushra")
+    questions = [
+        f"exp/{name}/continuation/questions/{file}"
+        for name in ("gslm", "moshi", "cascade", "taslm_embed", "taslm_token")
+        for file in ("speed.tsv", "wav.scp")
+    ]
+    questions += ["dump/raw/questions/text", "exp/taste_vq/codes/questions/codes.scp"]
+    put(recipe, *seeds, *tokens, *more, *questions, "exp/mushra")
     shapes = [f"exp/systems_stats/{part}/units_shape" for part in ("train", "valid")]
     shapes += [
         f"exp/seed_1/taslm_{kind}_stats/{part}/text_shape"
@@ -199,6 +205,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     put(recipe, *shapes)
     run(recipe)
     options = ("--systems", "gslm moshi cascade", "--more_seeds", "1")
+    options += ("--question_pairs", "pairs")
     calls = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
     trained = named(calls, "espnet2_taste.bin.grid_lm_train")
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
@@ -208,9 +215,15 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert (
         "--expdirs exp exp/seed_1 --names taslm_embed taslm_token gslm moshi" in table
     )
+    assert "--question_set questions" in table
+    (made,) = named(calls, "import_questions")
+    assert "--cloze --source dump/raw/pairs" in made
+    continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
+    assert len(continued) == 5
     assert len(named(calls, "listening_pages")) == 1
     again = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
     assert not named(again, "espnet2_taste.bin.grid_lm_train")
+    assert not [call for call in again if "_inference" in call]
 
 
 def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):

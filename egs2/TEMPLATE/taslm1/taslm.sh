@@ -33,6 +33,7 @@ swap_sets=""            # two sets of the same texts, read slow and fast
 prompt_sets=""          # sets whose beginnings are continued; default: test_sets
 pair_sets=""            # sets of utterance pairs for the consistency tests
 data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh
+question_pairs=""       # pair set whose beginnings are asked as questions (stage 16)
 local_data_opts=""      # options of local/data.sh
 fs=16000
 min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv

@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --swap_sets "swap_slow swap_fast" \
     --pair_sets "pairs_style pairs_voice pairs_coherent" \
     --prompt_sets "prompts" \
+    --question_pairs pairs_coherent \
     --extra_text data/text_extra \
     --guided_attention true \
     --resynthesis_config conf/decode_taste.yaml \

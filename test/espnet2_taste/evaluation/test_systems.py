@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.report import write_report
 from espnet2_taste.evaluation.systems import ContinuationReader, merge_seeds
+from espnet2_taste.evaluation.systems_report import systems_points
 from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.text.words import tokenize_words
@@ -35,6 +37,11 @@ def recipe(tmp_path):
     for seed in ("exp", "exp/seed_1"):
         make_design(tmp_path / seed / "both", {"p": -1.0, "n": -2.0})
     make_design(tmp_path / "exp" / "speech_only", {"p": -3.0, "n": -2.0})
+    (dump / "questions").mkdir()
+    answers = [("u1", "cat"), ("u2", "dog"), ("u2", "bird"), ("u3", "fox")]
+    write_rows(dump / "questions" / "answers.tsv", ("utt", "answer"), answers)
+    continued = tmp_path / "exp" / "both" / "continuation"
+    shutil.copytree(continued / "prompts", continued / "questions")
     return tmp_path
 
 
@@ -58,6 +65,7 @@ def run(root, llm, names="both speech_only absent"):
     command = ["--expdirs", f"{root / 'exp'} {root / 'exp' / 'seed_1'}"]
     command += ["--names", names, "--dump_dir", str(root / "dump"), "--asr_exp", ASR]
     command += ["--pair_sets", "pairs", "--lm", str(llm)]
+    command += ["--question_set", "questions"]
     systems_evaluate.main([*command, "--output_dir", str(root / "scores")])
     return json.loads((root / "scores" / "scores.json").read_text())
 
@@ -72,6 +80,9 @@ def test_designs_with_and_without_text_are_scored_alike(recipe, tiny_llm):
     assert both["perplexity"]["mean"] == pytest.approx(other["perplexity"]["mean"])
     assert both["words"]["mean"] == 4 and both["silent"]["mean"] == 1
     assert both["rate"]["utterances"]["mean"] == 2
+    assert both["answers"]["accuracy"]["mean"] == pytest.approx(1 / 3)
+    assert both["answers"]["by_chance"]["mean"] == 0 and "answers" not in other
+    assert (recipe / "scores/images/designs.png").read_bytes().startswith(b"\x89PNG")
     page = write_report({"systems": study}, ["test"])
     assert "## Designs compared" in page and "| speech_only |" in page
 
@@ -101,3 +112,11 @@ def test_seeds_are_merged():
     assert merged["a"] == {"mean": 2.0, "low": 1.0, "high": 3.0, "seeds": 2}
     assert merged["b"]["c"]["seeds"] == 1
     assert "d" not in merged
+
+
+def test_a_picture_shows_shares_with_their_range():
+    runs = [{"answers": {"accuracy": 0.5}}, {"answers": {"accuracy": 0.7}}]
+    designs = {"gslm": merge_seeds(runs), "cascade": merge_seeds([{"perplexity": 9.0}])}
+    (panel,) = systems_points(designs).items()
+    assert panel[0] == "questions answered"
+    assert panel[1]["gslm"] == pytest.approx((0.6, 0.5, 0.7)) and len(panel[1]) == 1

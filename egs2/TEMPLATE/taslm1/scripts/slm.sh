@@ -44,10 +44,10 @@ stage_11_taslm() {
     side_by_side train_taslm taslm_embed taslm_token
 }
 
-continue_speech() {  # <name>: spoken continuations of prompts
+continue_speech() {  # <name> <after>: spoken continuations of prompts
     local name=$1
     in_sets "${design_dir}/${name}/continuation" wav.scp "${prompts[@]}"
-    begin "${tag}continuation_${name}" --after "${tag}${name}" unit_vocoder \
+    begin "${tag}continuation_${name}" --after "$2" unit_vocoder \
         --files "${inference_config}" --values "${seed}" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.taslm_inference --config "${inference_config}" \
@@ -72,7 +72,7 @@ score_speech() {  # <name>: likelihoods of the utterances of the test and pair s
 }
 
 use_taslm() {  # <name>
-    continue_speech "$1"
+    continue_speech "$1" "${tag}$1"
     score_speech "$1"
 }
 

@@ -16,10 +16,14 @@ prepare_systems() {  # word times, pitch and style tokens, durations of units
     local -a grids=("${sets[@]/#/${raw}/}")
     begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
         --outputs "${expdir}/expression" "${grids[@]/%//style_tokens}" || return 0
-    "${python}" -m espnet2_taste.bin.prepare_grids --dump_dir "${raw}" \
-        --train_set "${train_set}" --sets "${sets[*]}" --ctm "${systems_ctm}" \
-        --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
+    prepare_grids "${sets[*]}"
     finish
+}
+
+prepare_grids() {  # <names of sets, one string>
+    "${python}" -m espnet2_taste.bin.prepare_grids --dump_dir "${raw}" \
+        --train_set "${train_set}" --sets "$1" --ctm "${systems_ctm}" \
+        --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
 }
 
 train_durations() {
@@ -82,16 +86,25 @@ score_system() {  # <name>: likelihoods of the utterances of the test and pair s
     finish
 }
 
+continue_design() {  # <name> <after>
+    case $1 in
+        taslm_*) continue_speech "$1" "$2" ;;
+        cascade)
+            continue_system cascade "$(basename "${text_only_exp}")" --lm "${llm}" \
+                --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}" \
+                "${resynthesis_options[@]}"
+            ;;
+        *)
+            continue_system "$1" "$2" --exp "${design_dir}/$1" \
+                --durations "${expdir}/unit_durations"
+            ;;
+    esac
+}
+
 run_system() {  # <name>
-    if [ "$1" = cascade ]; then
-        continue_system cascade "$(basename "${text_only_exp}")" --lm "${llm}" \
-            --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}" \
-            "${resynthesis_options[@]}"
-        return
-    fi
-    train_system "$1"
-    continue_system "$1" "${tag}$1" --exp "${design_dir}/$1" --durations "${expdir}/unit_durations"
-    score_system "$1"
+    [ "$1" = cascade ] || train_system "$1"
+    continue_design "$1" "${tag}$1"
+    [ "$1" = cascade ] || score_system "$1"
 }
 
 run_further_seeds() {  # the designs and TASLM again, below a folder for each seed
@@ -108,6 +121,30 @@ run_further_seeds() {  # the designs and TASLM again, below a folder for each se
     seed_dirs=("${again[@]}")
 }
 
+prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
+    begin questions --after grids codes --values "${question_pairs}" \
+        --outputs "${raw}/questions" "${taste_exp}/codes/questions" || return 0
+    "${python}" -m espnet2_taste.bin.import_questions --cloze \
+        --source "${raw}/${question_pairs}" --sentences "${raw}/lm_train/text" \
+        --output_dir "${raw}/questions"
+    extract_units questions
+    tokenize questions
+    prepare_grids questions
+    finish
+}
+
+ask_questions() {  # the first seed of every design is asked
+    local tag=questions_
+    local -a prompts=(questions)
+    [ -n "${question_pairs}" ] || return 0
+    prepare_questions
+    side_by_side ask taslm_embed taslm_token "${names[@]}"
+}
+
+ask() {  # <name>
+    continue_design "$1" "$1"
+}
+
 stage_16_systems() {
     local -a names seed_dirs=()
     local text_only_exp=${expdir}/taste_text_only
@@ -121,6 +158,7 @@ stage_16_systems() {
         --output "${expdir}/padding.tsv"
     side_by_side run_system "${names[@]}"
     run_further_seeds
+    ask_questions
     make_listening_pages
     "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
@@ -162,6 +200,7 @@ compare_systems() {
     "${python}" -m espnet2_taste.bin.systems_evaluate --expdirs "${expdir} ${seed_dirs[*]}" \
         --names "taslm_embed taslm_token ${systems}" --dump_dir "${raw}" \
         --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" --lm "${llm}" \
+        --question_set "${question_pairs:+questions}" \
         --asr_exp "${asr_exp}" --budgets "${expdir}/budgets.tsv" \
         --output_dir "${expdir}/systems_scores" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
