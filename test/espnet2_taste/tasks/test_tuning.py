@@ -10,9 +10,17 @@ from espnet2_taste.bin import merge_configs
 
 CONF = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf"
 STEPS = [CONF / f"train_taste_{step}.yaml" for step in ("text_only", "no_vq", "vq")]
-MARK = "# Changes to conf/train_taste_"
-CHANGES = [p for p in sorted((CONF / "tuning").glob("*.yaml"))]
-CHANGES = [p for p in CHANGES if p.read_text(encoding="utf-8").startswith(MARK)]
+
+
+def changes_to(configs: str) -> list[Path]:
+    """Tuning files that say they change these configurations."""
+    mark = f"# Changes to conf/{configs}_"
+    files = sorted((CONF / "tuning").glob("*.yaml"))
+    return [p for p in files if p.read_text(encoding="utf-8").startswith(mark)]
+
+
+CHANGES = changes_to("train_taste")
+SLM_CHANGES = changes_to("train_taslm")
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +48,40 @@ def test_every_file_builds_and_changes_something(changes, asr_exp, bpe_dir, tmp_
     if args.speech_encoder == "espnet_asr":
         args.speech_encoder_conf["asr_exp"] = asr_exp
     model = TasteTask.build_model(argparse.Namespace(**vars(args)))
+    assert_changed(args, changes)
+    assert any(p.requires_grad for p in model.parameters())
+
+
+def assert_changed(args, changes: Path):
     wanted = yaml.safe_load(changes.read_text(encoding="utf-8"))
     for name, value in wanted.items():
         got = getattr(args, name)
         if isinstance(value, dict):
             got = {key: got[key] for key in value}
         assert (got or "none") == value
-    assert any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("changes", SLM_CHANGES, ids=lambda path: path.stem)
+def test_every_file_for_taslm_builds(changes, tiny_llm, tmp_path):
+    from espnet2_taste.tasks.taslm import TaslmTask
+
+    variant = "token" if "head" in changes.stem else "embed"
+    base = CONF / f"train_taslm_{variant}.yaml"
+    (path,) = merge_configs.write([base], changes, tmp_path)
+    options = ["--config", path, "--tokenizer_path", str(tiny_llm)]
+    options += ["--init_lm", str(tiny_llm), "--quantizer", "rvq"]
+    options += ["--quantizer_conf", "dim=12", "--quantizer_conf", "codebook_size=8"]
+    args = TaslmTask.get_parser().parse_args(options)
+    assert_changed(args, changes)
+    model = TaslmTask.build_model(args)
+    assert any(p.requires_grad for p in model.taslm.head.parameters())
 
 
 def test_files_are_listed_and_cover_the_choices():
     readme = (CONF / "tuning" / "README.md").read_text(encoding="utf-8")
-    assert not [p.stem for p in CHANGES if f"`{p.stem}`" not in readme]
+    files = CHANGES + SLM_CHANGES
+    assert not [p.stem for p in files if f"`{p.stem}`" not in readme]
     stems = {path.stem for path in CHANGES}
     assert {"quantizer_none", "quantizer_rvq", "quantizer_fsq"} <= stems
     assert {"value_layer_last", "value_layer_shallow", "value_layer_mix"} <= stems
+    assert len(SLM_CHANGES) >= 8
