@@ -3,11 +3,12 @@
 Enters: for each set a folder of wavs named after utterance ids, or a manifest of lines
 ``utt path``, of continuations alone, and the sets with their prompts. Leaves
 <output_dir>/<set> as a design of this package does: ``wav.scp`` of the continuations
-(``text`` empty unless given: the evaluation transcribes), so that every later step
+(``text`` empty unless given: the evaluation transcribes) and ``prompt/text``, so that every later step
 treats it as one more row. Prompts without a recording are listed in ``missing.tsv``.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -66,6 +67,25 @@ def recordings(wavs: Path, name: str) -> dict[str, Path]:
     return found
 
 
+def prompt_texts(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """What was said before the continuations.
+
+    Args:
+        folder: The set, perhaps with ``prompt_words``; else whole texts are prompts.
+        names: Utterance ids.
+
+    Returns:
+        First words of each text.
+    """
+    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    texts, table = read_table(folder / "text"), folder / "prompt_words"
+    rows = read_rows(table) if table.is_file() else []
+    counts = {row["utt"]: int(row["n_words"]) for row in rows}
+    return {n: " ".join(texts[n].split()[: counts.get(n)]) for n in names}
+
+
 def add_set(wavs: Path, folder: Path, output: Path, rate: int) -> tuple[int, int]:
     """Copy the recordings of one set at one sample rate.
 
@@ -98,6 +118,8 @@ def add_set(wavs: Path, folder: Path, output: Path, rate: int) -> tuple[int, int
         said = read_table(transcript)
         texts = {name: said.get(name, "") for name in table}
     write_table(output / "text", texts)
+    (output / "prompt").mkdir(exist_ok=True)
+    write_table(output / "prompt" / "text", prompt_texts(folder, table))
     write_table(output / "wav.scp", table)
     return len(table), len(missing)
 

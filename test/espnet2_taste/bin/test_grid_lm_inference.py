@@ -1,6 +1,7 @@
 """Designs from data to speech: preparation, continuation, scores, padding, others."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,13 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     assert info.samplerate == 16000 and info.frames == 16000
     missing = [row["utt"] for row in read_rows(folder / "missing.tsv")]
     assert missing == ["utt1", "utt3"]
+    said = read_table(recipe / "dump" / "test" / "text")
+    assert read_table(folder / "prompt" / "text") == {"utt2": said["utt2"]}
+    with_table = tmp_path / "prompts"
+    shutil.copytree(recipe / "dump" / "test", with_table)
+    (with_table / "prompt_words").write_text("utt\tn_words\nutt2\t1\n")
+    first = {"utt2": said["utt2"].split()[0]}
+    assert external.prompt_texts(with_table, ["utt2"]) == first
     (tmp_path / "manifest").write_text("utt1 wavs/utt2.wav\n")
     command[1] = str(tmp_path / "manifest")
     external.main(command)
