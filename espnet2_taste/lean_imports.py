@@ -3,8 +3,9 @@
 Enters: a ``with`` block that imports and uses ESPnet. Leaves: the same behaviour, after
 a third of the time. What ESPnet loads at its start for rare options comes when it is
 first used: adapters (wav2vec 2.0 of ``transformers``), JETS (numba), Qwen2-Audio's
-tokenizer, filters of ``scipy.signal``. Run-time type checks, for whose sake the whole file of every function is
-parsed again, are left out, and so is the mark that hides functions from torch.compile.
+tokenizer, filters of ``scipy.signal``. Run-time type checks, for whose sake the whole
+file of every function is parsed again, are left out, and so is the mark that hides
+functions from torch.compile.
 """
 
 import importlib

@@ -3,8 +3,9 @@
 Enters: for each set a folder of wavs named after utterance ids, or a manifest of lines
 ``utt path``, of continuations alone, and the sets with their prompts. Leaves
 <output_dir>/<set> as a design of this package does: ``wav.scp`` of the continuations
-(``text`` empty unless given: the evaluation transcribes) and ``prompt/text``, so that every later step
-treats it as one more row. Prompts without a recording are listed in ``missing.tsv``.
+(``text`` empty unless given: the evaluation transcribes) and ``prompt/text``, so that
+every later step treats it as one more row. Prompts without a recording are listed in
+``missing.tsv``.
 """
 
 import argparse
