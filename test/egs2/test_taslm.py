@@ -175,38 +175,42 @@ def put(recipe, *files):
         (recipe / file).write_text("num_units: 200\nunit_rate: 25.0\nnum_units: 200\n")
 
 
-def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
-    seeds = [
-        f"{folder}/{name}/{file}"
-        for folder in ("exp", "exp/seed_1")
-        for name in ("gslm", "moshi", "cascade", "taslm_embed", "taslm_token")
-        for file in (
-            "valid.loss.best.pth",
-            "continuation/prompts/speed.tsv",
-            "continuation/prompts/wav.scp",
-            *(f"likelihood/{n}/scores.tsv" for n in ("test", "pairs")),
-        )
-    ]
-    tokens = [f"dump/raw/{name}/style_tokens" for name in SETS]
-    more = ["exp/expression", "exp/unit_durations", "exp/units/config.yaml"]
-    questions = [
-        f"exp/{name}/continuation/questions/{file}"
-        for name in ("gslm", "moshi", "cascade", "taslm_embed", "taslm_token")
+def prepare_designs(recipe):
+    """Outputs of stage 16 for two designs, the cascade and TASLM, over two seeds."""
+    designs = ("gslm", "moshi", "cascade", "taslm_embed", "taslm_token")
+    continuations = [
+        f"continuation/{name}/{file}"
+        for name in ("prompts", "questions")
         for file in ("speed.tsv", "wav.scp")
     ]
-    questions += ["dump/raw/questions/text", "exp/taste_vq/codes/questions/codes.scp"]
-    put(recipe, *seeds, *tokens, *more, *questions, "exp/mushra")
-    shapes = [f"exp/systems_stats/{part}/units_shape" for part in ("train", "valid")]
-    shapes += [
-        f"exp/seed_1/taslm_{kind}_stats/{part}/text_shape"
-        for kind in ("embed", "token")
-        for part in ("train", "valid")
-    ]
-    put(recipe, *shapes)
+    scores = [f"likelihood/{n}/scores.tsv" for n in ("test", "pairs")]
+    put(
+        recipe,
+        *(
+            f"{folder}/{name}/{file}"
+            for folder in ("exp", "exp/seed_1")
+            for name in designs
+            for file in ("valid.loss.best.pth", *continuations, *scores)
+        ),
+        *(f"dump/raw/{name}/style_tokens" for name in SETS),
+        *("exp/expression", "exp/unit_durations", "exp/units/config.yaml"),
+        *("dump/raw/questions/text", "exp/taste_vq/codes/questions/codes.scp"),
+        *(f"exp/systems_stats/{part}/units_shape" for part in ("train", "valid")),
+        *(
+            f"exp/seed_1/taslm_{kind}_stats/{part}/text_shape"
+            for kind in ("embed", "token")
+            for part in ("train", "valid")
+        ),
+        "exp/mushra",
+    )
+
+
+def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
+    prepare_designs(recipe)
     run(recipe)
-    options = ("--systems", "gslm moshi cascade", "--more_seeds", "1")
-    options += ("--question_pairs", "pairs")
-    calls = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
+    options = ("--stage", "16", "--stop_stage", "16", "--more_seeds", "1")
+    options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
+    calls = run(recipe, *options)
     trained = named(calls, "espnet2_taste.bin.grid_lm_train")
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
     assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
@@ -219,11 +223,40 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     (made,) = named(calls, "import_questions")
     assert "--cloze --source dump/raw/pairs" in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
-    assert len(continued) == 5
+    assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
     assert len(named(calls, "listening_pages")) == 1
-    again = run(recipe, "--stage", "16", "--stop_stage", "16", *options)
+    again = run(recipe, *options)
     assert not named(again, "espnet2_taste.bin.grid_lm_train")
     assert not [call for call in again if "_inference" in call]
+
+
+def test_recordings_from_elsewhere_are_only_scored(recipe):
+    prepare_designs(recipe)
+    (recipe / "conf/systems/other.yaml").write_text("wavs: downloads/other\n")
+    put(
+        recipe,
+        "downloads/other/prompts/utt1.wav",
+        *(f"exp/{n}/continuation/prompts/wav.scp" for n in ("other", "recordings")),
+    )
+    run(recipe)
+    options = ("--stage", "16", "--stop_stage", "16")
+    options += ("--systems", "gslm recordings other")
+    calls = run(recipe, *options)
+    imported = named(calls, "external")
+    assert [call.split()[2] for call in imported] == [
+        f"conf/systems/{name}.yaml" for name in ("recordings", "other")
+    ]
+    assert len(named(calls, "espnet2_taste.bin.grid_lm_train")) == 1
+    (table,) = named(calls, "systems_evaluate")
+    assert "--names taslm_embed taslm_token gslm recordings other " in table
+    for module in ("pair_scores", "budget_table"):
+        (costs,) = named(calls, module)
+        assert "--names taslm_embed taslm_token gslm" in costs.replace("  ", " ")
+        assert "other" not in costs
+    assert not named(run(recipe, *options), "external")
+    put(recipe, "downloads/other/prompts/utt2.wav")
+    (renewed,) = named(run(recipe, *options), "external")
+    assert "other.yaml" in renewed
 
 
 def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):

@@ -17,7 +17,7 @@ from espnet2_taste.bin import (
     padding_table,
     prepare_grids,
 )
-from espnet2_taste.data.ctm import read_rows, write_ctm
+from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.structures import WordTiming
 
@@ -190,7 +190,8 @@ def test_the_padding_table_has_every_design(recipe, capsys, tmp_path):
     command += ["--tokenizer_path", str(recipe / "llm"), "--systems", *systems]
     padding_table.main([*command, "--output", str(tmp_path / "padding.tsv")])
     rows = {row["design"]: row for row in read_rows(tmp_path / "padding.tsv")}
-    assert len(rows) == len(systems)  # TASLM instead of external
+    laid_out = [path for path in systems if "layout:" in Path(path).read_text()]
+    assert len(rows) == len(laid_out) + 1  # TASLM; recordings have no rows
     assert "mini_omni" in capsys.readouterr().out
     taslm, moshi = (float(rows[n]["rows"]) for n in (padding_table.TASLM, "moshi"))
     mean = np.mean([len(r.split()) for r in read_units(recipe).values()])
@@ -259,4 +260,32 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     (tmp_path / "none").mkdir()
     command[1] = str(tmp_path / "none")
     with pytest.raises(SystemExit, match="expected <utt>.wav"):
+        external.main(command)
+    with pytest.raises(SystemExit, match="expected --wavs"):
+        external.main(command[2:])
+
+
+def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
+    folder = tmp_path / "dump" / "test"
+    shutil.copytree(recipe / "dump" / "test", folder)
+    words = {
+        name: len(text.split()) for name, text in read_table(folder / "text").items()
+    }
+    cut = {"utt1": 2, "utt2": words["utt2"]}  # nothing follows all of its words
+    lines = [f"{name}\t{count}\n" for name, count in cut.items()]
+    (folder / "prompt_words").write_text("utt\tn_words\n" + "".join(lines))
+    config = tmp_path / "recordings.yaml"
+    config.write_text((SYSTEMS / "recordings.yaml").read_text())
+    command = ["--config", str(config), "--dump_dir", str(folder.parent)]
+    command += ["--sets", "test", "--output_dir", str(tmp_path / "out")]
+    external.main(command)
+    assert "1 recordings, 2 missing" in capsys.readouterr().out
+    table = read_table(tmp_path / "out" / "test" / "wav.scp")
+    ending, _ = soundfile.read(table["utt1"])
+    whole, _ = soundfile.read(read_table(folder / "wav.scp")["utt1"])
+    start = int(read_ctm(folder / "ctm")["utt1"][2].start * 16000)
+    assert 0 < start < len(whole)
+    np.testing.assert_allclose(ending, whole[start:], atol=1e-4)
+    (folder / "prompt_words").unlink()
+    with pytest.raises(SystemExit, match="found none to cut"):
         external.main(command)

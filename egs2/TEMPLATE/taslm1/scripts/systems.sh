@@ -1,6 +1,7 @@
 # Sourced by taslm.sh: stage 16, the other designs on the same data, units and vocoder.
 # Each design is a file of conf/systems, an experiment of its own and resumable alone:
-# --systems "gslm moshi". The cascade trains nothing.
+# --systems "gslm moshi". The cascade trains nothing; files that name recordings (`wavs`,
+# `true_ctm`) bring systems from elsewhere, which are only scored.
 # shellcheck shell=bash disable=SC2154
 
 extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
@@ -102,23 +103,34 @@ continue_design() {  # <name> <after>
 }
 
 run_system() {  # <name>
-    [ "$1" = cascade ] || train_system "$1"
+    train_system "$1"
     continue_design "$1" "${tag}$1"
-    [ "$1" = cascade ] || score_system "$1"
+    score_system "$1"
+}
+
+import_recordings() {  # <name>: of a system that was made elsewhere, or of the sets
+    local name=$1 config=${systems_dir}/$1.yaml wavs
+    wavs=$(awk '$1 == "wavs:" { print $2 }' "${config}")
+    [ -z "${wavs}" ] || need "${wavs}"
+    in_sets "${design_dir}/${name}/continuation" wav.scp "${prompts[@]}"
+    begin "external_${name}" --after grids --files "${config}" \
+        --values "$([ -z "${wavs}" ] || ls -lRL --full-time "${wavs}" | sha256sum)" \
+        --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
+    "${python}" -m espnet2_taste.bin.external --config "${config}" --dump_dir "${raw}" \
+        --sets "${prompts[*]}" --output_dir "${design_dir}/${name}/continuation"
+    finish
 }
 
 run_further_seeds() {  # the designs and TASLM again, below a folder for each seed
-    local -a names again=()
     local seed design_dir tag
-    read -r -a names <<<"${systems//cascade/}"
     for seed in ${more_seeds}; do
         design_dir=${expdir}/seed_${seed} tag=seed_${seed}_
-        again+=("${design_dir}")
+        seed_dirs+=("${design_dir}")
         side_by_side train_taslm taslm_embed taslm_token
         side_by_side use_taslm taslm_embed taslm_token
-        side_by_side run_system "${names[@]}"
+        side_by_side run_system "${trained[@]}"
+        ask_questions taslm_embed taslm_token "${trained[@]}"
     done
-    seed_dirs=("${again[@]}")
 }
 
 prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
@@ -133,38 +145,55 @@ prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
     finish
 }
 
-ask_questions() {  # the first seed of every design is asked
-    local tag=questions_
+ask_questions() {  # <name>...: designs of one seed
     local -a prompts=(questions)
-    [ -n "${question_pairs}" ] || return 0
-    prepare_questions
-    side_by_side ask taslm_embed taslm_token "${names[@]}"
+    [ -z "${question_pairs}" ] || side_by_side ask "$@"
 }
 
 ask() {  # <name>
-    continue_design "$1" "$1"
+    local after=${tag}$1
+    local tag=questions_${tag}
+    continue_design "$1" "${after}"
+}
+
+sort_systems() {  # of --systems, by what is to be done for them
+    local name config
+    for name in ${systems}; do
+        config=${systems_dir}/${name}.yaml
+        need "${config}"
+        if [ "${name}" = cascade ]; then
+            untrained+=("${name}")
+        elif grep -qE '^(wavs|true_ctm):' "${config}"; then
+            recorded+=("${name}")
+        else
+            trained+=("${name}")
+        fi
+    done
 }
 
 stage_16_systems() {
-    local -a names seed_dirs=()
-    local text_only_exp=${expdir}/taste_text_only
-    read -r -a names <<<"${systems}"
+    local -a trained=() untrained=() recorded=() seed_dirs=()
+    local text_only_exp=${expdir}/taste_text_only name
+    sort_systems
     extract_slm_units
     prepare_systems
     train_durations
+    write_padding
+    for name in "${recorded[@]}"; do import_recordings "${name}"; done
+    for name in "${untrained[@]}"; do continue_design "${name}" "${name}"; done
+    side_by_side run_system "${trained[@]}"
+    [ -z "${question_pairs}" ] || prepare_questions
+    ask_questions taslm_embed taslm_token "${untrained[@]}" "${trained[@]}"
+    run_further_seeds
+    make_listening_pages
+    compare_systems
+}
+
+write_padding() {
     "${python}" -m espnet2_taste.bin.padding_table --data_dir "${raw}/${slm_train_set}" \
         --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         --output "${expdir}/padding.tsv"
-    side_by_side run_system "${names[@]}"
-    run_further_seeds
-    ask_questions
-    make_listening_pages
-    "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
-        --names "taslm_embed taslm_token ${systems}" --padding "${expdir}/padding.tsv" \
-        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" \
-        --output "${expdir}/budgets.tsv"
-    compare_systems
 }
 
 judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates continuations
@@ -194,8 +223,12 @@ compare_systems() {
     if [ -n "${judge_url}" ]; then
         for name in taslm_embed taslm_token ${systems}; do judge_system "${name}"; done
     fi
+    "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
+        --names "taslm_embed taslm_token ${untrained[*]} ${trained[*]}" \
+        --padding "${expdir}/padding.tsv" \
+        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" --output "${expdir}/budgets.tsv"
     "${python}" -m espnet2_taste.bin.pair_scores --expdir "${expdir}" \
-        --names "taslm_embed taslm_token ${systems//cascade/}" --dump_dir "${raw}" \
+        --names "taslm_embed taslm_token ${trained[*]}" --dump_dir "${raw}" \
         --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
     "${python}" -m espnet2_taste.bin.systems_evaluate --expdirs "${expdir} ${seed_dirs[*]}" \
         --names "taslm_embed taslm_token ${systems}" --dump_dir "${raw}" \
