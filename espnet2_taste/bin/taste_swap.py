@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Exchange the codes of chosen words between slow and fast readings (stage 10).
+"""Exchange the codes of chosen words between two readings of a text (stages 10, 17).
 
 Enters: a TASTE experiment with the codes of two swap sets, a unit vocoder, the
-recipe's ASR and ``pairs.tsv`` of the first set. Leaves in --output_dir: audio before
-(``own``) and after (``swapped``), ``words.tsv``, ``images`` and ``scores.json``.
+recipe's ASR and ``pairs.tsv`` of the first set: two columns of utterances, titled by
+what the readings are (``slow`` and ``fast``, or two voices). Leaves in --output_dir:
+audio before (``own``) and after (``swapped``), ``words.tsv``, ``images`` and
+``scores.json``.
 """
 
 import argparse
@@ -18,10 +20,13 @@ from espnet2_taste.speech_decoder.sampling_options import (
     unit_sampling_switches,
 )
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
       --unit_vocoder_exp exp/unit_vocoder --asr_exp exp/asr --dump_dir dump/raw \\
       --sets "swap_slow swap_fast" --output_dir exp/taste_vq/swap
+  two voices:
+  python -m espnet2_taste.bin.taste_swap ... --sets "swap_woman swap_man" \\
+      --study swap_voices --output_dir exp/taste_vq/swap_voices
 """
 MODULE = "espnet2_taste.bin.taste_swap"
 
@@ -29,7 +34,7 @@ MODULE = "espnet2_taste.bin.taste_swap"
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = ArgumentParser(
-        description="Exchange codes between slow and fast readings and measure",
+        description="Exchange codes between two readings and measure",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,6 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="The two sets, one string")
     parser.add_argument("--output_dir", required=True, help="Directory of the study")
+    parser.add_argument("--study", default="swap", help="Its name in RESULTS.md")
     parser.add_argument("--share", type=float, default=0.25, help="Words to swap")
     parser.add_argument("--batch_size", type=int, default=16, help="Readings at once")
     parser.add_argument("--seed", type=int, default=0, help="Of choice and sampling")
@@ -134,7 +140,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         return
     from espnet2_taste.align.ctc_aligner import CtcAligner
     from espnet2_taste.evaluation import swap
-    from espnet2_taste.metrics.swap import score_swaps
+    from espnet2_taste.metrics.swap import score_pitch_swaps, score_swaps
     from espnet2_taste.metrics.tables import provenance, write_json
 
     device = "cuda" if args.ngpu else "cpu"
@@ -150,12 +156,14 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     aligner = CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
     aligned = swap.align_conditions(plans, wavs, aligner)
     readings, left_out = swap.read_swaps(plans, aligned["own"], aligned["swapped"])
+    readings = swap.add_pitch(readings, plans, wavs)
     swap.write_words(output / swap.WORDS, readings)
     swap.draw_swaps(output / "images", readings)
     switches = {"share": args.share, "seed": args.seed, "aligner": args.asr_exp}
     switches |= unit_sampling_switches(args)
-    result = {"study": "swap", **provenance(MODULE, cmd, switches)}
-    result |= {"scores": score_swaps(readings), "left_out": left_out}
+    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
+    result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
+    result["left_out"] = left_out
     write_json(output / "scores.json", result)
     print(f"{output / 'scores.json'} written")
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from espnet2_taste.evaluation.audio_report import audio_tables, noise_tables
+from espnet2_taste.evaluation.swap_report import swap_tables
 from espnet2_taste.evaluation.systems_report import systems_tables
 from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
 from espnet2_taste.metrics.tables import Target, format_number, markdown_table
 
 STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
 EXTRA_STUDIES = {
+    "swap_voices": ("## Token swap between two voices", swap_tables),
     "systems": ("## Designs compared", systems_tables),
     "audio": ("## Audio measures of the tokenizer", audio_tables),
     "noise": ("## Noise", noise_tables),
@@ -145,7 +147,9 @@ def write_report(studies: Mapping[str, Mapping], test_sets: Iterable[str]) -> st
     parts = ["# Results", "Made by `espnet2_taste.bin.write_results`; do not edit."]
     parts += _target_sections(studies, test_sets)
     parts += _tokenizer_sections(dig(studies, "tokenizer", default={}))
-    parts += _swap_section(dig(studies, "swap", default={}))
+    if "swap" in studies:
+        parts += ["## Token swap", _source(studies["swap"])]
+        parts += swap_tables(studies["swap"])
     parts += _slm_sections(dig(studies, "slm", default={}))
     for name, (title, tables) in EXTRA_STUDIES.items():
         if name in studies:
@@ -265,15 +269,6 @@ def _bitrate_table(bitrate: Mapping[str, Mapping]) -> str:
         for name, values in bitrate.items()
     ]
     return markdown_table(header, rows)
-
-
-def _swap_section(study: Mapping) -> list[str]:
-    """Table of the swap study."""
-    if not study:
-        return []
-    rows = [(key.replace("_", " "), value) for key, value in study["scores"].items()]
-    table = markdown_table(("measure", "value"), rows)
-    return ["## Token swap", _source(study), table]
 
 
 def _slm_sections(study: Mapping) -> list[str]:

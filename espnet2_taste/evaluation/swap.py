@@ -1,14 +1,14 @@
 """The swap study on disk: plan, render, align, score, draw.
 
-Enters: pairs of slow and fast readings, their codes, a function that renders codes
-and an aligner. Leaves: audio before and after the swap, ``words.tsv`` with every
-word, pictures, and the scores of ``metrics.swap``.
+Enters: pairs of readings (slow and fast, or two voices), their codes, a function that
+renders codes and an aligner. Leaves: audio before and after the swap, ``words.tsv``
+with every word, pictures, and the scores of ``metrics.swap``.
 
 Legend: S samples, W words, Q codebooks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,14 @@ from espnet2_taste.align.sets import AlignedSet, align_set
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.evaluation.rendition import measure_word_f0
 from espnet2_taste.metrics.plots import plot_swap
-from espnet2_taste.metrics.swap import SwapReading, choose_words, exchange
+from espnet2_taste.metrics.swap import (
+    SwapReading,
+    WordPitch,
+    choose_words,
+    exchange,
+)
 
 WORDS = "words.tsv"
 
@@ -31,7 +37,8 @@ class PlannedReading:
     Attributes:
         name: Utterance.
         partner: The other reading.
-        direction: +1 if swapped words should become longer, -1 if shorter.
+        kind: What the reading is, the title of its column in ``pairs.tsv``.
+        other_kind: What the other reading is.
         chosen: Swapped words.
         words: All words, (W,).
         own: Codes of the reading, (W, Q).
@@ -40,7 +47,8 @@ class PlannedReading:
 
     name: str
     partner: str
-    direction: int
+    kind: str
+    other_kind: str
     chosen: tuple[int, ...]
     words: tuple[str, ...]
     own: np.ndarray
@@ -60,7 +68,7 @@ def plan_swaps(
     """Choose words and exchange their codes.
 
     Args:
-        pairs: Rows with ``slow`` and ``fast``, utterance ids.
+        pairs: Rows of two utterance ids by kind, e.g. ``slow`` and ``fast``.
         texts: Words of each utterance.
         codes: Codes of each utterance, (W, Q).
         seed: Seed of the choice.
@@ -74,21 +82,26 @@ def plan_swaps(
     """
     plans = []
     for row in pairs:
-        slow, fast = row["slow"], row["fast"]
-        for name in (slow, fast):
+        (kind, first), (other_kind, second) = row.items()
+        for name in (first, second):
             if name not in codes or name not in texts:
                 raise ValueError(
                     f"pairs.tsv names '{name}', which has no codes or no text: "
                     "give both swap sets, tokenized by stage 9"
                 )
-        if texts[slow] != texts[fast]:
-            raise ValueError(f"'{slow}' and '{fast}' read different texts")
-        words = tuple(texts[slow].split())
-        chosen = choose_words(f"{slow} {fast}", len(words), seed, share)
-        mixed = exchange(codes[slow], codes[fast], chosen)
+        if texts[first] != texts[second]:
+            raise ValueError(f"'{first}' and '{second}' read different texts")
+        words = tuple(texts[first].split())
+        chosen = choose_words(f"{first} {second}", len(words), seed, share)
+        mixed = exchange(codes[first], codes[second], chosen)
+        kinds = (kind, other_kind)
         plans += [
-            PlannedReading(slow, fast, -1, chosen, words, codes[slow], mixed[0]),
-            PlannedReading(fast, slow, 1, chosen, words, codes[fast], mixed[1]),
+            PlannedReading(
+                first, second, *kinds, chosen, words, codes[first], mixed[0]
+            ),
+            PlannedReading(
+                second, first, *kinds[::-1], chosen, words, codes[second], mixed[1]
+            ),
         ]
     return plans
 
@@ -154,7 +167,8 @@ def read_swaps(
         readings.append(
             SwapReading(
                 name=plan.name,
-                direction=plan.direction,
+                kind=plan.kind,
+                other_kind=plan.other_kind,
                 chosen=plan.chosen,
                 own=tuple(own.timings[plan.name]),
                 swapped=tuple(swapped.timings[plan.name]),
@@ -186,37 +200,67 @@ def align_conditions(
     }
 
 
-def write_words(path: Path, readings: Sequence[SwapReading]) -> None:
-    """Write every word's durations before and after the swap."""
-    header = ("utt", "word_index", "word", "swapped", "own", "after", "other")
-    rows = [
-        (
-            reading.name,
-            index,
-            own.word,
-            int(index in reading.chosen),
-            f"{own.duration:.4f}",
-            f"{after.duration:.4f}",
-            f"{other.duration:.4f}",
+def add_pitch(
+    readings: Sequence[SwapReading],
+    plans: Sequence[PlannedReading],
+    wavs: Mapping[str, Mapping[str, str]],
+) -> list[SwapReading]:
+    """Measure the F0 of all words before and after the swap.
+
+    Args:
+        readings: With word times.
+        plans: They name the other reading.
+        wavs: Audio of each reading, by condition.
+
+    Returns:
+        The readings with ``pitch``.
+    """
+    own = {reading.name: reading.own for reading in readings}
+    partners = {plan.name: plan.partner for plan in plans}
+    own |= {partners[reading.name]: reading.other for reading in readings}
+    before = measure_word_f0(wavs["own"], own)
+    after = measure_word_f0(
+        wavs["swapped"], {reading.name: reading.swapped for reading in readings}
+    )
+    return [
+        replace(
+            reading,
+            pitch=WordPitch(
+                before[reading.name],
+                after[reading.name],
+                before[partners[reading.name]],
+            ),
         )
         for reading in readings
-        for index, (own, after, other) in enumerate(
-            zip(reading.own, reading.swapped, reading.other)
-        )
     ]
+
+
+def write_words(path: Path, readings: Sequence[SwapReading]) -> None:
+    """Write durations and F0 of every word before and after the swap."""
+    header = ("utt", "word_index", "word", "swapped", "own", "after", "other")
+    header += ("own_f0", "after_f0", "other_f0")
+    rows = []
+    for reading in readings:
+        pitch = reading.pitch
+        timings = zip(reading.own, reading.swapped, reading.other)
+        f0 = zip(pitch.own, pitch.swapped, pitch.other)
+        for index, (times, hertz) in enumerate(zip(timings, f0)):
+            marks = (index, times[0].word, int(index in reading.chosen))
+            seconds = (f"{timing.duration:.4f}" for timing in times)
+            rows.append(
+                (reading.name, *marks, *seconds, *(f"{value:.1f}" for value in hertz))
+            )
     write_rows(path, header, rows)
 
 
 def draw_swaps(images: Path, readings: Sequence[SwapReading], count: int = 3) -> None:
     """Draw the first readings: before, after, and the other reading."""
     for reading in readings[:count]:
-        kind = "slow" if reading.direction < 0 else "fast"
-        other = "fast" if reading.direction < 0 else "slow"
         plot_swap(
             images / f"swap_{reading.name}.png",
             [
-                (kind, reading.own, ()),
-                (f"{kind}, swapped", reading.swapped, reading.chosen),
-                (other, reading.other, ()),
+                (reading.kind, reading.own, ()),
+                (f"{reading.kind}, swapped", reading.swapped, reading.chosen),
+                (reading.other_kind, reading.other, ()),
             ],
         )

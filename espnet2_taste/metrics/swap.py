@@ -1,21 +1,44 @@
 """Token swap as a measured study (paper, figure on token exchange).
 
-A text is read slowly and fast. The codes of a few words change places between the two
-readings, both are rendered again, and the durations of all words are measured. If a
-code describes its own word and nothing else, swapped words take the other reading's
-duration and their neighbours keep theirs. This module holds the design and the
-arithmetic; the networks are driven by ``bin/taste_swap.py``.
+A text is read twice, slowly and fast or by two voices. The codes of a few words change
+places between the readings, both are rendered again, each with its own speaker
+embedding, and durations and F0 of all words are measured. If a code describes its own
+word and nothing else, swapped words take the other reading's duration and their
+neighbours keep theirs; F0 shows whether codes or the speaker embedding bring the voice.
+This module holds the design and the arithmetic; the networks are driven by
+``bin/taste_swap.py``.
 
 Legend: W words, Q codebooks.
 """
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from espnet2_taste.structures import WordTiming
+
+DIRECTIONS = {"slow": -1, "fast": 1}
+"""Kinds of readings whose swapped words should all become shorter, or longer."""
+LEAST_SECONDS = 0.02
+LEAST_SEMITONES = 1.0
+"""Words whose two readings are nearer than that have no way between them."""
+
+
+@dataclass(frozen=True)
+class WordPitch:
+    """Mean F0 of a reading's words, Hz, nan where unvoiced, (W,) each.
+
+    Attributes:
+        own: With its own codes.
+        swapped: After the swap.
+        other: Of the other reading with its own codes.
+    """
+
+    own: np.ndarray
+    swapped: np.ndarray
+    other: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -24,20 +47,23 @@ class SwapReading:
 
     Attributes:
         name: Utterance.
-        direction: +1 if its swapped words should become longer (the fast reading),
-            -1 if shorter (the slow one).
+        kind: What the reading is, e.g. "slow"; see ``DIRECTIONS``.
+        other_kind: What the other reading is.
         chosen: Indices of the swapped words.
         own: Word times with its own codes, (W,).
         swapped: Word times after the swap, (W,).
         other: Word times of the other reading with its own codes, (W,).
+        pitch: F0 of the words in these three, or None.
     """
 
     name: str
-    direction: int
+    kind: str
+    other_kind: str
     chosen: tuple[int, ...]
     own: tuple[WordTiming, ...]
     swapped: tuple[WordTiming, ...]
     other: tuple[WordTiming, ...]
+    pitch: WordPitch | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,7 +74,8 @@ class SwapScores:
         readings: Number of readings.
         swapped_words: Number of swapped words.
         share_right: Share of them whose duration moved the right way (a duration
-            that did not change counts as wrong).
+            that did not change counts as wrong): that of the reading's kind, or
+            towards the other reading where these differ by 20 ms or more.
         share_right_slow: The same of words that should become shorter.
         share_right_fast: The same of words that should become longer.
         way: Median of how far swapped words went, 1 being the other reading's
@@ -67,6 +94,23 @@ class SwapScores:
     unswapped_words: int
     unswapped_change: float
     unswapped_change_neighbours: float
+
+
+@dataclass(frozen=True)
+class PitchSwapScores:
+    """What swapping does to F0, over all readings.
+
+    Attributes:
+        swapped_words: Swapped words whose two readings differ by a semitone or more.
+        way: Median of how far these went, 1 being the other reading's F0.
+        unswapped_words: Number of voiced words that kept their codes.
+        unswapped_semitones: Median of their change.
+    """
+
+    swapped_words: int
+    way: float
+    unswapped_words: int
+    unswapped_semitones: float
 
 
 def choose_words(
@@ -149,19 +193,50 @@ def score_swaps(readings: Sequence[SwapReading]) -> SwapScores:
     )
 
 
+def score_pitch_swaps(readings: Sequence[SwapReading]) -> PitchSwapScores:
+    """Measure what the swap did to F0.
+
+    Args:
+        readings: Both readings of every pair, with ``pitch``.
+
+    Returns:
+        The scores; nan where nothing was swapped.
+    """
+    ways, changes = [np.zeros(0)], [np.zeros(0)]
+    for reading in readings:
+        pitch, chosen = reading.pitch, _marks(reading)
+        move = 12 * np.log2(pitch.swapped / pitch.own)  # nan where unvoiced
+        distance = 12 * np.log2(pitch.other / pitch.own)
+        far = chosen & np.isfinite(move) & (np.abs(distance) >= LEAST_SEMITONES)
+        ways.append(move[far] / distance[far])
+        changes.append(np.abs(move[~chosen & np.isfinite(move)]))
+    way, change = np.concatenate(ways), np.concatenate(changes)
+    return PitchSwapScores(len(way), _median(way), len(change), _median(change))
+
+
+def _marks(reading: SwapReading) -> np.ndarray:
+    """Which words were swapped, (W,) bool."""
+    chosen = np.zeros(len(reading.own), dtype=bool)
+    chosen[list(reading.chosen)] = True
+    return chosen
+
+
 def _measure(reading: SwapReading) -> tuple[np.ndarray, ...]:
     """One reading: of swapped words whether they moved right, their direction and how
     far they went; of the others their relative change and whether they are beside."""
     own, swapped, other = map(_durations, (reading.own, reading.swapped, reading.other))
-    chosen = np.zeros(len(own), dtype=bool)
-    chosen[list(reading.chosen)] = True
+    chosen = _marks(reading)
     padded = np.pad(chosen, 1)
     beside = padded[:-2] | padded[2:]
     move, distance = swapped - own, other - own
-    far = chosen & (np.abs(distance) >= 0.02)
+    far = chosen & (np.abs(distance) >= LEAST_SECONDS)
+    if reading.kind in DIRECTIONS:
+        judged, towards = chosen, np.full(len(own), DIRECTIONS[reading.kind])
+    else:
+        judged, towards = far, np.sign(distance)
     return (
-        move[chosen] * reading.direction > 0,
-        np.full(chosen.sum(), reading.direction),
+        move[judged] * towards[judged] > 0,
+        towards[judged],
         move[far] / distance[far],
         np.abs(move[~chosen]) / own[~chosen].clip(min=0.01),
         beside[~chosen],

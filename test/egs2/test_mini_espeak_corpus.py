@@ -18,9 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / "egs2" / "mini_espeak" / "taslm1" / "local"
 MODULES = ("make_corpus", "render", "plan", "grammar", "espeak", "fresh_process")
 SETS = (
-    "train train_slm dev test test_newvoice swap_slow swap_fast "
+    "train train_slm dev test test_newvoice swap_slow swap_fast swap_woman swap_man "
     "pairs_style pairs_voice pairs_coherent prompts"
 ).split()
+
+KINDS = ("woman", "man")
 
 try:
     importlib.import_module("espeakng_loader")
@@ -123,6 +125,19 @@ def test_every_word_is_longer_when_slow(recipe):
         assert pitches == {w["pitch"] for w in fast_prosody[row["fast"]]}
 
 
+def test_the_same_text_by_two_voices_differs_in_pitch_not_in_words(recipe):
+    tables = {kind: read_kaldi_dir(recipe / f"data/swap_{kind}") for kind in KINDS}
+    prosody = {kind: read_set(recipe, f"swap_{kind}")[2] for kind in KINDS}
+    rows = read_rows(recipe / "data/swap_woman/pairs.tsv")
+    assert rows == read_rows(recipe / "data/swap_man/pairs.tsv") and len(rows) >= 2
+    f0 = {kind: [] for kind in KINDS}
+    for row in rows:
+        assert tables["woman"].text[row["woman"]] == tables["man"].text[row["man"]]
+        for kind in KINDS:
+            f0[kind] += [float(word["f0"]) for word in prosody[kind][row[kind]]]
+    assert np.median(f0["woman"]) > 1.3 * np.median(f0["man"])
+
+
 @pytest.mark.parametrize("kind", ["style", "voice"])
 def test_consistency_pairs_differ_only_after_the_cut(recipe, kind):
     audio, ctm, prosody = read_set(recipe, f"pairs_{kind}")
@@ -199,7 +214,7 @@ def test_what_is_there_is_kept(recipe, local, monkeypatch, capsys):
     before = {p: p.stat().st_mtime_ns for p in (recipe / "data").rglob("*")}
     monkeypatch.chdir(recipe)
     local("make_corpus").main(["--scale", "0.03"])
-    assert "0 sets made, 11 kept" in capsys.readouterr().out
+    assert "0 sets made, 13 kept" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in (recipe / "data").rglob("*")}
 
 

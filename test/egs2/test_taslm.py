@@ -279,3 +279,22 @@ def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
         *("audio_score", "taste_score", "audio_score", "noise_table", "write_results"),
     ]
     assert run(recipe, *options) == []
+
+
+def test_words_change_places_between_two_voices(recipe):
+    voices = ("--voice_swap_sets", "slow fast")
+    put(
+        recipe,
+        *(
+            f"exp/{name}/resynthesis/test_snr5/wav.scp"
+            for name in ("taste_vq", "unit_vocoder")
+        ),
+        *("exp/taste_vq/codes/test_snr5/codes.scp", "exp/taste_vq/swap_voices/x"),
+        *("exp/taste_vq/audio_scores/scores.json", "exp/taste_vq/noise/scores.json"),
+    )
+    run(recipe, *voices)
+    options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "5", *voices)
+    (call,) = named(run(recipe, *options), "taste_swap")
+    assert "--sets slow fast" in call and "--study swap_voices" in call
+    assert "--output_dir exp/taste_vq/swap_voices" in call
+    assert run(recipe, *options) == []

@@ -30,6 +30,7 @@ valid_set=valid
 slm_train_set=""        # the spoken language models' training set; default: train_set
 test_sets="test"        # evaluated in stages 10 and 13
 swap_sets=""            # two sets of the same texts, read slow and fast
+voice_swap_sets=""      # two sets of the same texts, read by two voices (stage 17)
 prompt_sets=""          # sets whose beginnings are continued; default: test_sets
 pair_sets=""            # sets of utterance pairs for the consistency tests
 data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh
@@ -85,7 +86,8 @@ Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
   10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack,
   15 upload (--skip_upload_hf false --hf_repo user/name),
-  16 other designs on the same data (--systems \"gslm moshi\"), 17 audio measures, noise
+  16 other designs on the same data (--systems \"gslm moshi\"), 17 audio measures, noise,
+  words exchanged between two voices
 Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
 
 scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
@@ -122,7 +124,8 @@ read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
 read -r -a prompts <<<"${prompt_sets:-${test_sets}}"
 sets=()                 # all of them, each once
 slm_train_set=${slm_train_set:-${train_set}}
-for name in ${train_set} ${valid_set} ${slm_train_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets}; do
+for name in ${train_set} ${valid_set} ${slm_train_set} "${eval_sets[@]}" "${prompts[@]}" ${pair_sets} \
+    ${voice_swap_sets}; do
     [[ " ${sets[*]} " == *" ${name} "* ]] || sets+=("${name}")
 done
 design_dir=${expdir}    # of spoken language models; stage 16 has one for each further seed
@@ -166,5 +169,5 @@ run_stage 13 "scores and RESULTS.md" stage_13_results
 run_stage 14 "pack the models" stage_14_pack
 run_stage 15 "upload the models" stage_15_upload
 run_stage 16 "other designs on the same data" stage_16_systems
-run_stage 17 "audio measures, noise" stage_17_audio
+run_stage 17 "audio measures, noise, voices" stage_17_audio
 log "Finished: ${SECONDS} s"

@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --slm_train_set train_slm \
     --test_sets "test test_newvoice" \
     --swap_sets "swap_slow swap_fast" \
+    --voice_swap_sets "swap_woman swap_man" \
     --pair_sets "pairs_style pairs_voice pairs_coherent" \
     --prompt_sets "prompts" \
     --question_pairs pairs_coherent \

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
+from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.evaluation.swap import (
+    add_pitch,
     align_conditions,
     draw_swaps,
     plan_swaps,
@@ -48,7 +50,8 @@ class RulerAligner(AbsAligner):
 
 def test_study_from_codes_to_scores(tmp_path):
     plans = plan_swaps(PAIRS, TEXTS, CODES, seed=0, share=0.25)
-    assert [plan.direction for plan in plans] == [-1, 1, -1, 1]
+    assert [plan.kind for plan in plans] == ["slow", "fast"] * 2
+    assert [plan.other_kind for plan in plans] == ["fast", "slow"] * 2
     assert plans[0].chosen == plans[1].chosen
     wavs = {
         condition: render_condition(
@@ -62,8 +65,11 @@ def test_study_from_codes_to_scores(tmp_path):
     scores = score_swaps(readings)
     assert scores.share_right == 1.0
     assert scores.swapped_words == 4
+    readings = add_pitch(readings, plans, wavs)
     write_words(tmp_path / "words.tsv", readings)
-    assert len((tmp_path / "words.tsv").read_text().splitlines()) == 1 + 4 * 5
+    rows = read_rows(tmp_path / "words.tsv")
+    assert len(rows) == 4 * 5
+    assert {row["own_f0"] for row in rows} == {"nan"}  # a constant has no pitch
     draw_swaps(tmp_path / "images", readings, count=1)
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["swap_a-slow.png"]
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from espnet2_taste.metrics.swap import (
     SwapReading,
+    WordPitch,
     choose_words,
     exchange,
+    score_pitch_swaps,
     score_swaps,
 )
 from espnet2_taste.structures import WordTiming
@@ -57,8 +59,8 @@ def test_a_perfect_swap():
     mixed_slow, mixed_fast = timed([0.4, 0.2, 0.4, 0.4]), timed([0.2, 0.4, 0.2, 0.22])
     scores = score_swaps(
         [
-            SwapReading("s", -1, (1,), slow, mixed_slow, fast),
-            SwapReading("f", 1, (1,), fast, mixed_fast, slow),
+            SwapReading("s", "slow", "fast", (1,), slow, mixed_slow, fast),
+            SwapReading("f", "fast", "slow", (1,), fast, mixed_fast, slow),
         ]
     )
     assert scores.share_right == scores.share_right_slow == 1.0
@@ -69,7 +71,7 @@ def test_a_perfect_swap():
 
 def test_no_change_is_not_the_right_way():
     slow = timed([0.4, 0.4])
-    scores = score_swaps([SwapReading("s", -1, (0,), slow, slow, slow)])
+    scores = score_swaps([SwapReading("s", "slow", "fast", (0,), slow, slow, slow)])
     assert scores.share_right == 0.0 and math.isnan(scores.way)
     assert math.isnan(scores.share_right_fast)
     assert math.isnan(score_swaps([]).share_right)
@@ -78,6 +80,31 @@ def test_no_change_is_not_the_right_way():
 def test_neighbours_are_told_from_the_rest():
     own = timed([0.2] * 5)
     swapped = timed([0.3, 0.3, 0.2, 0.2, 0.2])
-    scores = score_swaps([SwapReading("f", 1, (0,), own, swapped, own)])
+    scores = score_swaps([SwapReading("f", "fast", "slow", (0,), own, swapped, own)])
     assert scores.unswapped_change_neighbours == pytest.approx(0.5)
     assert scores.unswapped_change == 0.0
+
+
+def test_between_voices_each_word_has_a_way_of_its_own():
+    own, other = timed([0.2, 0.4, 0.3, 0.3]), timed([0.4, 0.2, 0.3, 0.31])
+    swapped = timed([0.3, 0.5, 0.4, 0.2])
+    reading = SwapReading("w", "woman", "man", (0, 1, 2, 3), own, swapped, other)
+    scores = score_swaps([reading])
+    assert scores.swapped_words == 2  # the last two are as long in both
+    assert (scores.share_right_fast, scores.share_right_slow) == (1.0, 0.0)
+    assert scores.way == pytest.approx(0.0)  # between 0.5 and -0.5
+
+
+def test_the_way_of_pitch_is_in_semitones():
+    own = np.array([200.0, 200.0, np.nan, 200.0])
+    other = np.array([100.0, 199.0, 100.0, 100.0])
+    swapped = np.array([200.0 / 2**0.5, 150.0, 150.0, 200.0 * 2 ** (1 / 12)])
+    words = timed([0.2] * 4)
+    pitch = WordPitch(own, swapped, other)
+    chosen = (0, 1, 2)  # the second says nothing, the third has no voice
+    reading = SwapReading("w", "woman", "man", chosen, words, words, words, pitch)
+    scores = score_pitch_swaps([reading])
+    assert scores.swapped_words == 1 and scores.way == pytest.approx(0.5)
+    assert scores.unswapped_words == 1
+    assert scores.unswapped_semitones == pytest.approx(1.0)
+    assert math.isnan(score_pitch_swaps([]).way)

@@ -1,4 +1,5 @@
-# Sourced by taslm.sh: stage 17, audio measures of the renditions, clean and in noise.
+# Sourced by taslm.sh: stage 17, audio measures of the renditions, clean and in noise,
+# and the exchange of words between two voices.
 # shellcheck shell=bash disable=SC2154
 
 score_audio() {  # <sets> <output> <options>: what no package or weights serve is left out
@@ -36,6 +37,15 @@ score_noisy() {
         --scores "${taste_exp}/scores/scores.json ${taste_exp}/audio_scores/scores.json ${noise}/tokenizer/scores.json ${noise}/audio/scores.json"
 }
 
+swap_voices() {
+    [ -n "${voice_swap_sets}" ] || return 0
+    begin swap_voices --after codes unit_vocoder --files "${resynthesis_options[@]:1}" \
+        --values "${seed}" "${voice_swap_sets}" --outputs "${taste_exp}/swap_voices" ||
+        return 0
+    study_swap swap_voices "${voice_swap_sets}"
+    finish
+}
+
 stage_17_audio() {
     local -a spoken_sets=()
     local name snr tag=noisy_
@@ -44,6 +54,7 @@ stage_17_audio() {
     done
     prepare_noisy_sets
     side_by_side resynthesize "$(basename "${taste_exp}")" unit_vocoder
+    swap_voices
     begin audio --after taste_score noisy_resynthesis_unit_vocoder \
         "noisy_resynthesis_$(basename "${taste_exp}")" \
         --scope "${spoken_sets[@]}" \

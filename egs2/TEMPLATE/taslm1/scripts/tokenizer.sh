@@ -121,18 +121,22 @@ score_taste() {
         --sets "${eval_sets[*]}" --output_dir "${taste_exp}/scores" --ngpu "${infer_gpu}"
 }
 
-study_swap() {
-    [ -n "${swap_sets}" ] || return 0
+study_swap() {  # <name> <sets>: words of two readings change places
+    [ -n "$2" ] || return 0
     "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
-        --dump_dir "${raw}" --sets "${swap_sets}" --seed "${seed}" \
-        --output_dir "${taste_exp}/swap" "${resynthesis_options[@]}" \
+        --dump_dir "${raw}" --sets "$2" --seed "${seed}" --study "$1" \
+        --output_dir "${taste_exp}/$1" "${resynthesis_options[@]}" \
         --ngpu "${infer_gpu}"
+}
+
+swap_tempo() {
+    study_swap swap "${swap_sets}"
 }
 
 stage_10_score() {
     begin taste_score --after "${step_names[@]/#/resynthesis_}" resynthesis_unit_vocoder \
         align --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
-    side_by_side eval score_taste study_swap
+    side_by_side eval score_taste swap_tempo
     finish
 }

@@ -1,0 +1,23 @@
+"""Tables of the swap studies for RESULTS.md.
+
+Enters: a study of ``bin/taste_swap``. Leaves: Markdown.
+"""
+
+from collections.abc import Mapping
+
+from espnet2_taste.metrics.tables import markdown_table
+
+
+def swap_tables(study: Mapping) -> list[str]:
+    """Durations and F0 after a swap.
+
+    Args:
+        study: A swap study.
+
+    Returns:
+        Parts of a page.
+    """
+    measures = {f"durations: {k}": v for k, v in study["scores"].items()}
+    measures |= {f"F0: {k}": v for k, v in study.get("pitch", {}).items()}
+    rows = [(name.replace("_", " "), value) for name, value in measures.items()]
+    return [markdown_table(("measure", "value"), rows)]
