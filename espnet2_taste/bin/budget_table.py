@@ -25,6 +25,7 @@ HEADER = (
     "rows",
     "padding_percent",
     "training_teraflops",
+    "equal_flops_steps_an_epoch",
     "rows_written_per_second",
 )
 MISSING = "-"
@@ -39,7 +40,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--expdir", default="exp", help="Parent of the experiments")
-    add("--names", required=True, help="Names of experiments, one string")
+    add(
+        "--names",
+        required=True,
+        help="Experiments, one string; the first sets the budget of equal FLOPs",
+    )
     add("--padding", help="Table of padding_table")
     add("--utterances", type=int, required=True, help="Utterances of an epoch")
     add("--output", help="Tab-separated table")
@@ -69,45 +74,69 @@ def rows_per_second(folder: Path) -> str:
     return f"{sum(int(row['rows']) for row in found) / seconds:.1f}"
 
 
-def line(name: str, folder: Path, padding: dict, utterances: int) -> tuple:
+def padding_of(name: str, padding: dict) -> dict:
+    """Row of a design in the table of padding; TASLM's variants share one."""
+    return padding.get(name, padding.get(name.split("_")[0], {}))
+
+
+def training_teraflops(cost, rows: str, utterances: int) -> float | None:
+    """Arithmetic of a training, None if its cost or rows are not known."""
+    from espnet2_taste.evaluation.budget import training_flops
+
+    if cost is None or rows == MISSING:
+        return None
+    read = float(rows) * utterances * cost.passes
+    return training_flops(read, cost.total, cost.trained) / 1e12
+
+
+def line(name: str, folder: Path, padding: dict, utterances: int, reference) -> tuple:
     """One line of the table.
 
     Args:
         name: Of the design.
         folder: Its experiment.
         padding: Row of the table of padding, or nothing.
-        utterances: Of an epoch.
+        utterances: Of the training set.
+        reference: Arithmetic of the training that sets the budget, or None.
 
     Returns:
         Cells under ``HEADER``.
     """
-    from espnet2_taste.evaluation.budget import training_flops
+    from espnet2_taste.evaluation.budget import equal_flops_steps
 
     cost = training_cost(folder)
     rows = padding.get("rows", MISSING)
     spent: tuple = (MISSING,) * 4
-    flops = MISSING
     if cost is not None:
         spent = (cost.trained, cost.total, cost.epochs, f"{cost.seconds:.0f}")
-        if rows != MISSING:
-            read = float(rows) * utterances * cost.epochs
-            flops = f"{training_flops(read, cost.total, cost.trained) / 1e12:.2f}"
+    flops = training_teraflops(cost, rows, utterances)
+    steps = MISSING
+    if flops and reference:
+        steps = str(equal_flops_steps(cost.steps, cost.epochs, flops, reference))
     share = padding.get("padding_percent", MISSING)
-    return (name, *spent, rows, share, flops, rows_per_second(folder))
+    arithmetic = MISSING if flops is None else f"{flops:.2f}"
+    speed = rows_per_second(folder)
+    return (Path(name).name, *spent, rows, share, arithmetic, steps, speed)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table and write it."""
+    """Print the table and write it; the first design sets the budget."""
     from espnet2_taste.data.ctm import read_rows, write_rows
     from espnet2_taste.metrics.tables import aligned_lines
 
     known = read_rows(args.padding) if args.padding else []
     padding = {row["design"].split()[0]: row for row in known}
-    rows = []
-    for name in args.names.split():
-        own = padding.get(name, padding.get(name.split("_")[0], {}))
-        folder = Path(args.expdir) / name
-        rows.append(line(name, folder, own, args.utterances))
+    names = args.names.split()
+    own = {name: padding_of(Path(name).name, padding) for name in names}
+    folders = {name: Path(args.expdir) / name for name in names}
+    first = names[0]
+    reference = training_teraflops(
+        training_cost(folders[first]), own[first].get("rows", MISSING), args.utterances
+    )
+    rows = [
+        line(name, folders[name], own[name], args.utterances, reference)
+        for name in names
+    ]
     print("\n".join(aligned_lines([HEADER, *rows])))
     if args.output:
         write_rows(args.output, HEADER, rows)

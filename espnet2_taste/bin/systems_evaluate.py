@@ -31,7 +31,8 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--expdirs", default="exp", help="Parents of the experiments, one a seed")
-    add("--names", required=True, help="Names of designs, one string")
+    add("--names", required=True, help="Designs below --expdirs, one string")
+    add("--study", default="systems", help="Its name in RESULTS.md")
     add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--prompt_set", default="prompts", help="Set that was continued")
     add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
@@ -82,7 +83,7 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
                 scores["answers"] = systems.answer_questions(
                     heard, dump / args.question_set
                 )
-            found.setdefault(name, []).append(scores)
+            found.setdefault(Path(name).name, []).append(scores)
     if not found:
         raise ValueError(
             f"no continuation/{args.prompt_set} of {args.names} below {args.expdirs}: "
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         "pair_score": "both_mean",
         "seeds": len(args.expdirs.split()),
     }
-    result = {"study": "systems", **provenance(MODULE, cmd, switches)}
+    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
     result["designs"] = score_runs(args)
     if args.budgets:
         result["budgets"] = {row["design"]: row for row in read_rows(args.budgets)}

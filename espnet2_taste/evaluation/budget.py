@@ -4,7 +4,7 @@ Enters: a layout and utterances, or numbers of parameters and rows. Leaves: the
 figures that stand beside quality in every table. Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,15 +97,20 @@ def training_flops(rows: float, parameters: int, trained: int) -> float:
     return float(rows) * (4.0 * parameters + 2.0 * trained)
 
 
-def equal_flops_epochs(epochs: float, costs: Sequence[float], reference: int) -> list:
-    """Epochs at which every design has cost what one of them costs.
+def equal_flops_steps(steps: int, epochs: int, cost: float, reference: float) -> int:
+    """Steps an epoch with which a training costs what another one cost.
 
     Args:
-        epochs: Of the reference.
-        costs: Arithmetic of one epoch of each design.
-        reference: Index of the design that sets the budget.
+        steps: Of all epochs of the training as it was.
+        epochs: Their number, which stays.
+        cost: Their arithmetic.
+        reference: Arithmetic of the other training.
 
     Returns:
-        Epochs of each.
+        At least 1.
+
+    Example:
+        >>> equal_flops_steps(900, 3, 60.0, 20.0)
+        100
     """
-    return [epochs * costs[reference] / cost for cost in costs]
+    return max(1, round(steps * reference / cost / epochs))

@@ -19,6 +19,7 @@ STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
 EXTRA_STUDIES = {
     "swap_voices": ("## Token swap between two voices", swap_tables),
     "systems": ("## Designs compared", systems_tables),
+    "systems_equal_flops": ("## Designs compared at equal FLOPs", systems_tables),
     "audio": ("## Audio measures of the tokenizer", audio_tables),
     "noise": ("## Noise", noise_tables),
 }

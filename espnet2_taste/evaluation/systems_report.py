@@ -31,6 +31,7 @@ BUDGET_COLUMNS = {
     "training s": "training_seconds",
     "rows": "rows",
     "padding %": "padding_percent",
+    "TFLOP of training": "training_teraflops",
     "rows written/s": "rows_written_per_second",
 }
 

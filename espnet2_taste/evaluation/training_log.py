@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 PARAMETERS = re.compile(r"trainable parameters: (\d+) of (\d+)")
+BATCHES = re.compile(r"\[train\] mini-batch sizes summary: N-batch=(\d+)")
 EPOCH = re.compile(r"(\d+)epoch results: \[train\].*?\btime=(.*?), total_count=(\d+)")
 PART = re.compile(r"([\d.]+) (day|hour|minute|second)")
 SECONDS = {"day": 86400.0, "hour": 3600.0, "minute": 60.0, "second": 1.0}
@@ -22,6 +23,7 @@ class TrainingCost:
         total: All parameters.
         epochs: Epochs that were finished.
         steps: Batches in them.
+        passes: How often they went through the training set.
         seconds: Spent in training, validation left out.
     """
 
@@ -29,6 +31,7 @@ class TrainingCost:
     total: int
     epochs: int
     steps: int
+    passes: float
     seconds: float
 
 
@@ -56,10 +59,13 @@ def read_training_log(text: str) -> TrainingCost | None:
     if not counted or not epochs:
         return None
     trained, total = map(int, counted[-1])
+    steps = epochs[max(epochs)][1]
+    batches = BATCHES.findall(text)
     return TrainingCost(
         trained=trained,
         total=total,
         epochs=len(epochs),
-        steps=epochs[max(epochs)][1],
+        steps=steps,
+        passes=steps / int(batches[-1]) if batches else float(len(epochs)),
         seconds=sum(seconds for seconds, _ in epochs.values()),
     )

@@ -216,10 +216,8 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
     assert len(named(calls, "espnet2_taste.bin.taslm_train")) == 2
     (table,) = named(calls, "systems_evaluate")
-    assert (
-        "--expdirs exp exp/seed_1 --names taslm_embed taslm_token gslm moshi" in table
-    )
-    assert "--question_set questions" in table
+    assert "--names taslm_embed taslm_token gslm moshi cascade " in table
+    assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
     (made,) = named(calls, "import_questions")
     assert "--cloze --source dump/raw/pairs" in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
@@ -228,6 +226,35 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     again = run(recipe, *options)
     assert not named(again, "espnet2_taste.bin.grid_lm_train")
     assert not [call for call in again if "_inference" in call]
+
+
+def test_designs_are_trained_again_with_equal_flops(recipe):
+    prepare_designs(recipe)
+    names, files = ("gslm", "moshi"), ("valid.loss.best.pth", "continuation/prompts/x")
+    files += ("continuation/prompts/speed.tsv", "continuation/questions/speed.tsv")
+    files += tuple(f"likelihood/{name}/scores.tsv" for name in ("test", "pairs"))
+    put(recipe, *(f"exp/equal_flops/{n}/{file}" for n in names for file in files))
+    header = "design\trows\tequal_flops_steps_an_epoch\n"
+    table = header + "taslm_embed\t17\t63\ngslm\t48\t20\nmoshi\t77\t12\n"
+    (recipe / "exp/budgets.tsv").write_text(table)
+    run(recipe)
+    options = ("--stage", "16", "--stop_stage", "16", "--equal_flops", "true")
+    options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
+    calls = run(recipe, *options)
+    trained = [
+        call
+        for call in named(calls, "espnet2_taste.bin.grid_lm_train")
+        if "--output_dir exp/equal_flops/" in call
+    ]
+    assert ["--num_iters_per_epoch 20" in trained[0], len(trained)] == [True, 2]
+    assert "--num_iters_per_epoch 12" in trained[1]
+    assert sum("--num_iters_per_epoch" in call for call in calls) == 2
+    study, whole = named(calls, "systems_evaluate")
+    assert (
+        "--names ../taslm_embed ../taslm_token gslm moshi --expdirs exp/equal" in study
+    )
+    assert "--study systems_equal_flops" in study and "--study" not in whole
+    assert not named(run(recipe, *options), "espnet2_taste.bin.grid_lm_train")
 
 
 def test_recordings_from_elsewhere_are_only_scored(recipe):

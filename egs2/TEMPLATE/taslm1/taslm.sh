@@ -67,6 +67,7 @@ resynthesis_config=""    # how units are drawn in stages 9 and 10; default: publ
 inference_config=conf/decode_taslm.yaml
 systems="recordings cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_omni moshi llama_omni"
 more_seeds=""           # stage 16 trains designs and TASLM with these as well as --seed
+equal_flops=false       # true: stage 16 trains designs a second time, with TASLM's FLOPs
 noise_snrs="20 15 10 5" # dB, of the test sets' noisy copies (stage 17)
 judge_url=""            # OpenAI-compatible server; its key is in OPENAI_API_KEY
 judge_model=""

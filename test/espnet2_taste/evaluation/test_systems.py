@@ -87,6 +87,15 @@ def test_designs_with_and_without_text_are_scored_alike(recipe, tiny_llm):
     assert "## Designs compared" in page and "| speech_only |" in page
 
 
+def test_a_design_may_lie_elsewhere(recipe, tiny_llm):
+    command = ["--expdirs", str(recipe / "exp" / "seed_1"), "--study", "again"]
+    command += ["--names", "../both ../absent", "--asr_exp", ASR, "--lm", str(tiny_llm)]
+    command += ["--dump_dir", str(recipe / "dump"), "--output_dir", str(recipe / "x")]
+    systems_evaluate.main(command)
+    study = json.loads((recipe / "x" / "scores.json").read_text())
+    assert study["study"] == "again" and list(study["designs"]) == ["both"]
+
+
 def test_nothing_found_is_one_line(recipe, tiny_llm):
     with pytest.raises(SystemExit, match="stage 16"):
         run(recipe, tiny_llm, names="absent")

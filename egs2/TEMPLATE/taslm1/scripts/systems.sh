@@ -43,10 +43,12 @@ units_value() {  # <name>: from the configuration of the units
 train_system() {  # <name>
     local name=$1 train_set=${slm_train_set}
     local config=${systems_dir}/$1.yaml
-    local -a data backbone=(text_lm) init=()
+    local -a data backbone=(text_lm) init=() steps=()
     [ -z "${lm}" ] || backbone=()
+    [ "${budget}" = utterances ] ||
+        steps=(--num_iters_per_epoch "$(equal_flops_steps "${name}")")
     begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" --outputs "${design_dir}/${name}" || return 0
+        --values "${lm}" "${seed}" "${steps[@]}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
         "word_times text_float ${raw}/SET/word_times" \
         "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
@@ -54,9 +56,16 @@ train_system() {  # <name>
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
     train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${data[@]}" \
         --config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}" \
-        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)"
+        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
+        "${steps[@]}"
     need "${design_dir}/${name}/${inference_model}"
     finish
+}
+
+equal_flops_steps() {  # <name>: an epoch's, for a training as costly as TASLM's
+    awk -F '\t' -v name="$1" '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == "equal_flops_steps_an_epoch") c = i }
+        $1 == name { print $c; exit }' "${expdir}/budgets.tsv"
 }
 
 continue_system() {  # <name> <after> <options>: spoken continuations of prompts
@@ -133,6 +142,17 @@ run_further_seeds() {  # the designs and TASLM again, below a folder for each se
     done
 }
 
+run_at_equal_flops() {  # the designs again; TASLM's first training sets the budget
+    local budget=flops design_dir=${expdir}/equal_flops tag=equal_flops_
+    local names="../taslm_embed ../taslm_token ${trained[*]}"
+    write_budgets "${expdir}" "taslm_embed taslm_token ${untrained[*]} ${trained[*]}"
+    side_by_side run_system "${trained[@]}"
+    ask_questions "${trained[@]}"
+    write_budgets "${design_dir}" "${names}"
+    score_systems "${design_dir}" "${names}" --expdirs "${design_dir}" \
+        --study systems_equal_flops
+}
+
 prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
     begin questions --after grids codes --values "${question_pairs}" \
         --outputs "${raw}/questions" "${taste_exp}/codes/questions" || return 0
@@ -173,7 +193,7 @@ sort_systems() {  # of --systems, by what is to be done for them
 
 stage_16_systems() {
     local -a trained=() untrained=() recorded=() seed_dirs=()
-    local text_only_exp=${expdir}/taste_text_only name
+    local text_only_exp=${expdir}/taste_text_only budget=utterances name
     sort_systems
     extract_slm_units
     prepare_systems
@@ -185,6 +205,7 @@ stage_16_systems() {
     [ -z "${question_pairs}" ] || prepare_questions
     ask_questions taslm_embed taslm_token "${untrained[@]}" "${trained[@]}"
     run_further_seeds
+    [ "${equal_flops}" = false ] || run_at_equal_flops
     make_listening_pages
     compare_systems
 }
@@ -218,24 +239,33 @@ make_listening_pages() {  # for people: how near to the recording are the rendit
     finish
 }
 
+write_budgets() {  # <parent> <names>
+    "${python}" -m espnet2_taste.bin.budget_table --expdir "$1" --names "$2" \
+        --padding "${expdir}/padding.tsv" --output "$1/budgets.tsv" \
+        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")"
+}
+
+score_systems() {  # <parent> <names> <options>
+    local parent=$1 names=$2
+    shift 2
+    "${python}" -m espnet2_taste.bin.systems_evaluate --names "${names}" "$@" \
+        --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
+        --question_set "${question_pairs:+questions}" --lm "${llm}" \
+        --asr_exp "${asr_exp}" --budgets "${parent}/budgets.tsv" \
+        --output_dir "${parent}/systems_scores" --ngpu "${infer_gpu}"
+}
+
 compare_systems() {
     local name
     if [ -n "${judge_url}" ]; then
         for name in taslm_embed taslm_token ${systems}; do judge_system "${name}"; done
     fi
-    "${python}" -m espnet2_taste.bin.budget_table --expdir "${expdir}" \
-        --names "taslm_embed taslm_token ${untrained[*]} ${trained[*]}" \
-        --padding "${expdir}/padding.tsv" \
-        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")" --output "${expdir}/budgets.tsv"
+    write_budgets "${expdir}" "taslm_embed taslm_token ${untrained[*]} ${trained[*]}"
     "${python}" -m espnet2_taste.bin.pair_scores --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${trained[*]}" --dump_dir "${raw}" \
         --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
-    "${python}" -m espnet2_taste.bin.systems_evaluate --expdirs "${expdir} ${seed_dirs[*]}" \
-        --names "taslm_embed taslm_token ${systems}" --dump_dir "${raw}" \
-        --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" --lm "${llm}" \
-        --question_set "${question_pairs:+questions}" \
-        --asr_exp "${asr_exp}" --budgets "${expdir}/budgets.tsv" \
-        --output_dir "${expdir}/systems_scores" --ngpu "${infer_gpu}"
+    score_systems "${expdir}" "taslm_embed taslm_token ${systems}" \
+        --expdirs "${expdir} ${seed_dirs[*]}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
         --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
 }
