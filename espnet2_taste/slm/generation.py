@@ -5,8 +5,9 @@ ids, word ids and one code a word of each continuation; the same as each prompt 
 without a cache would give. Prompts are padded on the right for the first pass, where
 causality hides the padding; later rows mask it.
 
-Legend: B utterances under way, N text tokens, W words, P rows of the longest prompt,
-Q codebooks, V text vocabulary, H hidden size, D word-vector size.
+Legend: B utterances under way, N text tokens, W words, L rows of the longest prompt, Q
+codebooks, V text vocabulary, H hidden size, P size of a projected word vector (see
+:mod:`espnet2_taste.slm.hearing`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
+from espnet2_taste.slm.hearing import WordListener
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
@@ -103,8 +105,8 @@ class DecodingBatch:
         last: Hidden states asked for by the head, then the last one, each (B, H).
         reader: The text LM, with what it keeps of earlier rows.
         seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
-        vectors: Vector of the word heard last, (B, D).
-        heard: Speech vector of the last row, (B, D).
+        vectors: Of the word heard last, projected, (B, P).
+        heard: Of what the last row heard, (B, P).
         spoken: Whether any word was heard, (B,) bool.
         pending: Codes still under way, (B, d, Q).
         streams: Random streams.
@@ -152,6 +154,7 @@ class TaslmGenerator:
     ):
         self.taslm = taslm
         self.rules = rules
+        self.listener = WordListener(taslm)
         self.new_reader = reader_maker(taslm.backbone, taslm.head.layers)
         self.text_sampler = options.text_sampler()
         self.code_sampler = options.code_sampler()
@@ -246,7 +249,7 @@ class TaslmGenerator:
         lengths = lengths.to(taslm.pad_text.device)
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
         current = torch.stack([row.current for row in rows])  # (B, Q)
-        vectors = taslm.code_embedding.embed(current, taslm.quantizer)  # (B, D)
+        vectors = self.listener.new(current)  # (B, P)
         everyone = torch.arange(len(rows), device=inputs.device)
         return DecodingBatch(
             rows=list(range(len(rows))),
@@ -327,27 +330,27 @@ class TaslmGenerator:
             rows = torch.arange(len(dues), device=device)
             waiting = batch.pending[rows, index]
             codes = torch.where((index < 0)[:, None], waiting, codes)
-        speech = self._hear(batch, codes, dues)  # (B, D)
+        speech = self._hear(batch, codes, dues)  # (B, P)
         text = taslm.backbone.embed(trace.text)  # (B, H)
         hears = [step.hears_text for step in trace.steps]
         if not all(hears):
             hears = torch.tensor(hears, device=device)
             text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
-        return taslm.fuse(text, speech)
+        return taslm.join(text, speech)
 
     def _hear(
         self, batch: DecodingBatch, codes: torch.Tensor, dues: Sequence[int | None]
     ) -> torch.Tensor:
-        """Vectors of new words, or of those that go on; (B, Q) -> (B, D)."""
-        taslm, device = self.taslm, codes.device
-        new = taslm.code_embedding.embed(codes, taslm.quantizer)  # (B, D)
+        """Vectors of new words, or of those that go on; (B, Q) -> (B, P)."""
+        listener, device = self.listener, codes.device
+        new = listener.new(codes)  # (B, P)
         if all(index is not None and index >= 0 for index in dues):
             batch.heard, batch.vectors = new, new
             batch.spoken = torch.ones_like(batch.spoken)
             return new
         arrives = (codes != IGNORE).any(dim=-1)
-        held = taslm.code_embedding.hold(batch.vectors)
-        held = torch.where(batch.spoken[:, None], held, taslm.code_embedding.pad)
+        held = listener.hold(batch.vectors)
+        held = torch.where(batch.spoken[:, None], held, listener.nothing)
         if self.rules.reference_compat:  # repeats what training never repeats
             idle = torch.tensor([d is None for d in dues], device=device)
             held = torch.where(idle[:, None], batch.heard, held)

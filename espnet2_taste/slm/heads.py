@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.slm import losses
+from espnet2_taste.tokenizer.quantizers.codebooks import lone_codes
 
 ONE_HOT_LOGIT = 1000.0
 """Logit of the code nearest to a predicted latent: any sampler will pick it."""
@@ -235,12 +236,7 @@ def codebook_table(quantizer: nn.Module, device: torch.device) -> torch.Tensor:
     Returns:
         (Q, K, C).
     """
-    shape = (quantizer.num_codebooks, quantizer.codebook_size, quantizer.num_codebooks)
-    codes = torch.full(shape, -1, dtype=torch.int64, device=device)
-    every = torch.arange(shape[1], device=device)
-    for q in range(shape[0]):
-        codes[q, :, q] = every
-    return quantizer.latent(codes)
+    return quantizer.latent(lone_codes(quantizer, device))
 
 
 def soft_code_vectors(logits: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:

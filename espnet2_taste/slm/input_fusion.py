@@ -34,13 +34,25 @@ class AbsCodeEmbedding(nn.Module, ABC):
     def embed(self, codes: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:
         """Return the vector of newly arrived codes, (..., Q) -> (..., D)."""
 
-    @abstractmethod
+    @property
+    def between(self) -> torch.Tensor | None:
+        """Vector of rows where the word of the row before goes on, (D,).
+
+        None if they repeat the vector of that word.
+        """
+        return None
+
+    def is_sum(self, quantizer: nn.Module) -> bool:
+        """Whether :meth:`embed` is a sum of one vector a code and a constant."""
+        return False
+
     def hold(self, current: torch.Tensor) -> torch.Tensor:
         """Return the vector of a row where the word of the row before goes on.
 
         Args:
             current: Vector of that word, (..., D).
         """
+        return current if self.between is None else self.between.expand_as(current)
 
     def forward(
         self,
@@ -73,25 +85,22 @@ class FillForwardEmbedding(AbsCodeEmbedding):
         """See :meth:`AbsCodeEmbedding.embed`."""
         return quantizer.decode(codes)
 
-    def hold(self, current):
-        """See :meth:`AbsCodeEmbedding.hold`."""
-        return current
+    def is_sum(self, quantizer):
+        """See :meth:`AbsCodeEmbedding.is_sum`."""
+        return quantizer.is_sum
 
 
-class ArrivalEmbedding(AbsCodeEmbedding):
+class ArrivalEmbedding(FillForwardEmbedding):
     """The quantizer's output vector in the row where it arrives, else a learned one."""
 
     def __init__(self, quantizer: nn.Module):
         super().__init__(quantizer)
         self.empty = nn.Parameter(torch.zeros(quantizer.dim))
 
-    def embed(self, codes, quantizer):
-        """See :meth:`AbsCodeEmbedding.embed`."""
-        return quantizer.decode(codes)
-
-    def hold(self, current):
-        """See :meth:`AbsCodeEmbedding.hold`."""
-        return self.empty.expand_as(current)
+    @property
+    def between(self):
+        """See :attr:`AbsCodeEmbedding.between`."""
+        return self.empty
 
 
 class FirstCodebookEmbedding(ArrivalEmbedding):
@@ -105,9 +114,16 @@ class FirstCodebookEmbedding(ArrivalEmbedding):
         """See :meth:`AbsCodeEmbedding.embed`."""
         return self.table(codes[..., 0].clamp(min=0))
 
+    def is_sum(self, quantizer):
+        """See :meth:`AbsCodeEmbedding.is_sum`: an absent code counts as code 0."""
+        return False
+
 
 class AbsInputFusion(nn.Module, ABC):
     """Joins the text embedding and the word vector of a row.
+
+    What becomes of the word vector alone is a part of its own, so that generation can
+    keep it while a word goes on.
 
     Args:
         text_size: H.
@@ -119,9 +135,17 @@ class AbsInputFusion(nn.Module, ABC):
         self.text_size = text_size
         self.speech_size = speech_size
 
+    def project(self, speech: torch.Tensor) -> torch.Tensor:
+        """The part without the text, affine: (..., D) -> (..., P)."""
+        return speech
+
     @abstractmethod
+    def join(self, text: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+        """Fuse text (..., H) and projected speech (..., P) into (..., H)."""
+
     def forward(self, text: torch.Tensor, speech: torch.Tensor) -> torch.Tensor:
         """Fuse text (..., H) and speech (..., D) into (..., H)."""
+        return self.join(text, self.project(speech))
 
 
 class WeightedSumFusion(AbsInputFusion):
@@ -145,10 +169,13 @@ class WeightedSumFusion(AbsInputFusion):
         self.linear = nn.Linear(speech_size, text_size)
         self.weights = nn.Parameter(torch.tensor([speech_init, text_init]))
 
-    def forward(self, text, speech):
-        """See :meth:`AbsInputFusion.forward`."""
-        weights = self.weights.softmax(dim=0)
-        return weights[0] * self.linear(speech) + weights[1] * text
+    def project(self, speech):
+        """See :meth:`AbsInputFusion.project`."""
+        return self.weights.softmax(dim=0)[0] * self.linear(speech)
+
+    def join(self, text, projected):
+        """See :meth:`AbsInputFusion.join`."""
+        return projected + self.weights.softmax(dim=0)[1] * text
 
 
 class SimpleSumFusion(AbsInputFusion):
@@ -165,9 +192,13 @@ class SimpleSumFusion(AbsInputFusion):
         self.linear = nn.Linear(speech_size, text_size)
         self.alpha = nn.Parameter(torch.tensor(init))
 
-    def forward(self, text, speech):
-        """See :meth:`AbsInputFusion.forward`."""
-        return text + self.alpha.relu() * self.linear(speech)
+    def project(self, speech):
+        """See :meth:`AbsInputFusion.project`."""
+        return self.alpha.relu() * self.linear(speech)
+
+    def join(self, text, projected):
+        """See :meth:`AbsInputFusion.join`."""
+        return text + projected
 
 
 class MixLayer(nn.Module):
@@ -203,8 +234,8 @@ class ReferenceMixFusion(AbsInputFusion):
             MixLayer(text_size, speech_size) for _ in range(num_layers)
         )
 
-    def forward(self, text, speech):
-        """See :meth:`AbsInputFusion.forward`."""
+    def join(self, text, projected):
+        """See :meth:`AbsInputFusion.join`."""
         for layer in self.layers:
-            text = layer(text, speech)
+            text = layer(text, projected)
         return text

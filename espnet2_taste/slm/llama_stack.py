@@ -7,7 +7,7 @@ rounding. One token costs little more than reading the weights once:
 - queries, keys and values are one product, gate and up-projection another;
 - weights lie inputs first, as the product with a single row reads them fastest;
 - products and all else are done by what is fastest for the device and type, see
-  :mod:`espnet2_taste.slm.row_arithmetic`.
+  :mod:`espnet2_taste.row_arithmetic`.
 
 The model keeps views of the rearranged weights: nothing exists twice, and its own
 forward pass works as before. Attention is left to the caller, who has keys and values.
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet2_taste.slm.row_arithmetic import AbsRowArithmetic, row_arithmetic
+from espnet2_taste.row_arithmetic import AbsRowArithmetic, row_arithmetic
 
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")

@@ -165,7 +165,15 @@ class Taslm(nn.Module):
         Returns:
             (..., H) of the type of ``text``.
         """
-        return self.input_fusion(text.float(), speech.float()).to(text.dtype)
+        return self.join(text, self.project(speech))
+
+    def project(self, speech: torch.Tensor) -> torch.Tensor:
+        """Return what :meth:`join` takes of word vectors, (..., D) -> (..., P)."""
+        return self.input_fusion.project(speech.float())
+
+    def join(self, text: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+        """Join text embeddings (..., H) and projected word vectors (..., P)."""
+        return self.input_fusion.join(text.float(), projected).to(text.dtype)
 
     def begin(self, batch: int) -> torch.Tensor:
         """Return row 0: the embedding of BOS, not fused, (batch, 1, H)."""

@@ -20,8 +20,10 @@ class AbsQuantizer(nn.Module, ABC):
         num_codebooks: Q; 0 without codes.
         codebook_size: K.
         latent_size: Features C of the code vectors.
+        is_sum: Whether :meth:`decode` is a sum of one vector a code and a constant.
     """
 
+    is_sum = False
     dim: int
     num_codebooks: int
     codebook_size: int

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from espnet2_taste.row_arithmetic import row_arithmetic
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 
 
@@ -74,6 +75,8 @@ class CodebookQuantizer(AbsQuantizer):
         quantize_dropout: Train with a random number of leading codebooks.
     """
 
+    is_sum = True
+
     def __init__(
         self,
         dim: int,
@@ -129,8 +132,30 @@ class CodebookQuantizer(AbsQuantizer):
     @torch.no_grad()
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.codes_from_latent``."""
-        residual, codes = latent.float().reshape(-1, self.latent_size), []
+        arithmetic, codes = row_arithmetic(self.tables()[0]), []
+        residual = latent.float().reshape(-1, self.latent_size)
+        residual = arithmetic.array(residual)  # (rows, C)
         for table, squares in zip(self.tables(), self.row_squares, strict=True):
-            codes.append(nearest(residual, table, squares(table)))
-            residual = residual - nn.functional.embedding(codes[-1], table)
+            vectors, sums = map(arithmetic.array, (table, squares(table)))
+            distances = sums - 2.0 * arithmetic.product(residual, vectors.T)
+            best = distances.argmin(1)
+            codes.append(arithmetic.tensor(best))
+            residual = residual - vectors[best]
         return torch.stack(codes, dim=-1).view(*latent.shape[:-1], len(codes))
+
+
+def lone_codes(quantizer: AbsQuantizer, device: torch.device) -> torch.Tensor:
+    """Every code of every codebook, the other codebooks absent.
+
+    Args:
+        quantizer: Gives the sizes.
+        device: Where the codes are made.
+
+    Returns:
+        (Q, K, Q).
+    """
+    books, size = quantizer.num_codebooks, quantizer.codebook_size
+    codes = torch.full((books, size, books), -1, dtype=torch.int64, device=device)
+    for book in range(books):
+        codes[book, :, book] = torch.arange(size, device=device)
+    return codes

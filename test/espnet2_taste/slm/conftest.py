@@ -8,6 +8,8 @@ from torch import nn
 class TableQuantizer(nn.Module):
     """Residual codebooks with linear layers around them, as plain as can be."""
 
+    is_sum = True
+
     def __init__(self, dim=12, num_codebooks=3, codebook_size=7, latent_size=5):
         super().__init__()
         self.dim, self.latent_size = dim, latent_size

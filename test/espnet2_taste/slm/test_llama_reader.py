@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from espnet2_taste.row_arithmetic import NumpyArithmetic, TorchArithmetic
 from espnet2_taste.slm.backbone import FrozenBackbone, LoraBackbone
 from espnet2_taste.slm.llama_reader import LlamaReader, reader_maker
 from espnet2_taste.slm.llama_stack import LlamaStack, PackedLinear, is_plain_llama
-from espnet2_taste.slm.row_arithmetic import NumpyArithmetic, TorchArithmetic
 from espnet2_taste.slm.row_readers import HuggingFaceReader
 
 SIZES = {

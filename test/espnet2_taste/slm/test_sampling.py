@@ -33,9 +33,9 @@ def slow_nucleus(logits, top_p, keep_crossing):
     return set(kept)
 
 
-logit_rows = st.lists(
-    st.floats(-5, 5, width=16), min_size=2, max_size=12, unique=True
-).map(torch.tensor)
+logit_rows = st.lists(  # on a grid: rounding must not make two as likely
+    st.integers(-320, 320), min_size=2, max_size=12, unique=True
+).map(lambda row: torch.tensor(row) / 64)
 
 
 @settings(deadline=None, max_examples=60)

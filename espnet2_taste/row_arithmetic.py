@@ -23,10 +23,10 @@ class AbsRowArithmetic(ABC):
     """What a language model does with rows.
 
     Args:
-        eps: Added to mean squares.
+        eps: Added to mean squares by :meth:`norm`.
     """
 
-    def __init__(self, eps: float):
+    def __init__(self, eps: float = 0.0):
         self.eps = eps
 
     @abstractmethod
@@ -168,7 +168,7 @@ class NumpyArithmetic(AbsRowArithmetic):
         return np.matmul(scores, values)
 
 
-def row_arithmetic(weight: torch.Tensor, eps: float) -> AbsRowArithmetic:
+def row_arithmetic(weight: torch.Tensor, eps: float = 0.0) -> AbsRowArithmetic:
     """The faster way for the device and type of a model's weights."""
     simple = weight.dtype == torch.float32 and weight.device.type == "cpu"
     return NumpyArithmetic(eps) if simple else TorchArithmetic(eps)
