@@ -31,7 +31,7 @@ from espnet2_taste.evaluation.transcripts import (
 from espnet2_taste.metrics.rates import follow_rates
 from espnet2_taste.text.words import tokenize_words
 
-PAIR_COLUMNS = ("both_mean", "speech_sum", "text_sum")
+PAIR_COLUMNS = ("both_mean", "both_sum", "speech_sum", "text_sum")
 
 
 class ContinuationReader:

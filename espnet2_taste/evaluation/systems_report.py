@@ -10,6 +10,7 @@ from espnet2_taste.metrics.tables import format_number, markdown_table
 
 COLUMNS = {
     "coherent ending": ("pairs", "pairs_coherent", "both_mean", "accuracy"),
+    "... by the sum": ("pairs", "pairs_coherent", "both_sum", "accuracy"),
     "... by speech": ("pairs", "pairs_coherent", "speech_sum", "accuracy"),
     "consistent style": ("pairs", "pairs_style", "both_mean", "accuracy"),
     "consistent voice": ("pairs", "pairs_voice", "both_mean", "accuracy"),

@@ -49,8 +49,8 @@ def make_design(exp, scores):
     continued = exp / "continuation" / "prompts"
     (continued / "prompt").mkdir(parents=True)
     (exp / "likelihood" / "pairs").mkdir(parents=True)
-    columns = ("utt", "both_mean", "speech_sum", "text_sum")
-    rows = [(name, value, value, 0.0) for name, value in scores.items()]
+    columns = ("utt", "both_mean", "both_sum", "speech_sum", "text_sum")
+    rows = [(name, value, value, value, 0.0) for name, value in scores.items()]
     write_rows(exp / "likelihood" / "pairs" / "scores.tsv", columns, rows)
     write_table(continued / "prompt" / "text", PROMPTS)
     wavs = {name: str(continued / f"{name}.wav") for name in PROMPTS}
