@@ -32,6 +32,7 @@ from espnet2_taste.speech_decoder.unit_sampling import (
 START, TASK = 0, 1
 GUIDED_HEAD = 0  # of each block of the language model; the others are always free
 CONDITION_EXTRA = 3  # start, speaker, task
+SPARE_POSITIONS = 32  # reserved beyond the fewest units; the cache grows when needed
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,8 @@ class UnitDecoder(nn.Module):
         rule = length_rule or LengthRule()
         condition = self.encode_conditions(text, text_lengths, taste, spembs)
         fewest, most = rule.bounds(text_lengths)
-        cache = self.llm.start_cache(text.size(0), 2 * condition.embeds.size(1) + 64)
+        sure = condition.embeds.size(1) + int(fewest.max())  # positions, at least
+        cache = self.llm.start_cache(text.size(0), sure + SPARE_POSITIONS)
         hidden = self.llm.extend(condition.embeds, cache, condition.mask)[:, -1]
         rows = torch.arange(text.size(0), device=text.device)
         writer = UnitWriter(text.size(0))
