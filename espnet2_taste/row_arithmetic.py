@@ -74,9 +74,19 @@ class AbsRowArithmetic(ABC):
             (B, G, R, E).
         """
 
-    def apply(self, function: Callable[[torch.Tensor], torch.Tensor], rows: Any) -> Any:
-        """A function of tensors, element by element."""
-        return self.array(function(self.tensor(rows)))
+    def activation(
+        self, name: str, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[Any], Any]:
+        """A function of rows, element by element.
+
+        Args:
+            name: As configurations call it, e.g. "silu".
+            function: The same of tensors.
+
+        Returns:
+            The function of arrays of this kind.
+        """
+        return lambda rows: self.array(function(self.tensor(rows)))
 
 
 class TorchArithmetic(AbsRowArithmetic):
@@ -150,12 +160,18 @@ class NumpyArithmetic(AbsRowArithmetic):
 
     def norm(self, rows, scale):
         """See :meth:`AbsRowArithmetic.norm`."""
-        squares = np.einsum("rh,rh->r", rows, rows)[:, None] / rows.shape[1]
+        squares = np.vecdot(rows, rows)[:, None] / rows.shape[1]
         return rows * (scale / np.sqrt(squares + self.eps))
 
     def columns(self, rows, index):
         """See :meth:`AbsRowArithmetic.columns`."""
         return rows.take(index, axis=1)
+
+    def activation(self, name, function):
+        """See :meth:`AbsRowArithmetic.activation`."""
+        if name == "silu":  # the one of Llamas, in fewer calls
+            return _silu
+        return super().activation(name, function)
 
     def attend(self, query, keys, values, bias, scale):
         """See :meth:`AbsRowArithmetic.attend`."""
@@ -166,6 +182,11 @@ class NumpyArithmetic(AbsRowArithmetic):
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
         return np.matmul(scores, values)
+
+
+def _silu(rows: np.ndarray) -> np.ndarray:
+    """x sigmoid(x); below -80 it is zero in float32, and exp would overflow."""
+    return rows / (1.0 + np.exp(np.minimum(-rows, 80.0)))
 
 
 def row_arithmetic(weight: torch.Tensor, eps: float = 0.0) -> AbsRowArithmetic:

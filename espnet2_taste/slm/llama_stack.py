@@ -130,11 +130,13 @@ class LlamaLayer:
     feed_forward_norm: Any
     gate_up: PackedLinear
     down: PackedLinear
-    activation: Callable[[torch.Tensor], torch.Tensor]
+    activation: Callable[[Any], Any]
 
     @classmethod
-    def of(cls, layer: nn.Module, arithmetic: AbsRowArithmetic) -> "LlamaLayer":
-        """Rearrange a decoder layer of the model."""
+    def of(
+        cls, layer: nn.Module, arithmetic: AbsRowArithmetic, activation: str
+    ) -> "LlamaLayer":
+        """Rearrange a decoder layer of the model with an activation of this name."""
         attention, mlp = layer.self_attn, layer.mlp
         query, keys, values = attention.q_proj, attention.k_proj, attention.v_proj
         return cls(
@@ -144,7 +146,7 @@ class LlamaLayer:
             arithmetic.array(layer.post_attention_layernorm.weight),
             PackedLinear(arithmetic, mlp.gate_proj, mlp.up_proj),
             PackedLinear(arithmetic, mlp.down_proj),
-            mlp.act_fn,
+            arithmetic.activation(activation, mlp.act_fn),
         )
 
 
@@ -163,7 +165,10 @@ class LlamaStack:
         self.kv_heads = attention.k_proj.out_features // self.head_size
         norm = model.norm
         self.arithmetic = row_arithmetic(norm.weight, norm.variance_epsilon)
-        self.layers = [LlamaLayer.of(layer, self.arithmetic) for layer in model.layers]
+        name = lm.config.hidden_act
+        self.layers = [
+            LlamaLayer.of(layer, self.arithmetic, name) for layer in model.layers
+        ]
         self.logits = PackedLinear(self.arithmetic, lm.get_output_embeddings())
         self.like = norm.weight.data
         self.last_norm = self.arithmetic.array(self.like)
@@ -231,7 +236,7 @@ class LlamaStack:
             x = x + layer.out(context)
             both = layer.gate_up(rows.norm(x, layer.feed_forward_norm))
             middle = both.shape[1] // 2
-            gate = rows.apply(layer.activation, both[:, :middle])
+            gate = layer.activation(both[:, :middle])
             x = x + layer.down(gate * both[:, middle:])
         last = states[len(self.layers)] = rows.norm(x, self.last_norm)
         return (*(states[index] for index in asked), last)

@@ -33,6 +33,7 @@ MODELS = [
     ("llama", {"rope_parameters": LONG}),
     ("mistral", {"sliding_window": None}),
     ("qwen2", {}),
+    ("llama", {"hidden_act": "gelu"}),
 ]
 OTHERS = [
     ("mistral", {"sliding_window": 4}),
@@ -161,3 +162,11 @@ def test_adapters_must_be_merged_first():
     backbone = LoraBackbone(make_lm("llama", {}), 2, 4)
     assert isinstance(reader_maker(backbone, LAYERS)(), HuggingFaceReader)
     assert isinstance(reader_maker(backbone.merged(), LAYERS)(), LlamaReader)
+
+
+def test_the_activation_of_numpy_is_that_of_torch():
+    rows = torch.tensor([[-200.0, -90.0, -5.0, -0.1, 0.0, 0.3, 7.0, 200.0]])
+    function = NumpyArithmetic(0.0).activation("silu", torch.nn.functional.silu)
+    with np.errstate(all="raise"):
+        found = torch.from_numpy(function(rows.numpy()))
+    torch.testing.assert_close(found, torch.nn.functional.silu(rows))
