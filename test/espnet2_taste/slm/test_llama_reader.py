@@ -167,6 +167,6 @@ def test_adapters_must_be_merged_first():
 def test_the_activation_of_numpy_is_that_of_torch():
     rows = torch.tensor([[-200.0, -90.0, -5.0, -0.1, 0.0, 0.3, 7.0, 200.0]])
     function = NumpyArithmetic(0.0).activation("silu", torch.nn.functional.silu)
-    with np.errstate(all="raise"):
+    with np.errstate(over="raise", invalid="raise"):
         found = torch.from_numpy(function(rows.numpy()))
     torch.testing.assert_close(found, torch.nn.functional.silu(rows))
