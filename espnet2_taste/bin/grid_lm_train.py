@@ -7,7 +7,7 @@ Example:
         --tokenizer_path exp/llm_base --init_lm exp/llm_base --resume true \
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \
         --train_data_path_and_name_and_type dump/raw/train/units,units,text_int \
-        --train_data_path_and_name_and_type dump/raw/train/word_times,word_times,text_float \
+        --train_data_path_and_name_and_type dump/raw/train/word_times_ctm,word_times,text_float \
         --train_shape_file exp/moshi_stats/train/grid_shape \
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501

@@ -1,11 +1,12 @@
 """What some designs need besides text and units: word times, pitch and style tokens.
 
 Enters: sets with word times (``ctm``) and, for pitch and style, ``wav.scp`` and
-``units``. Leaves in each set ``word_times`` (start and end of each word, for ESPnet's
-``text_float``) and, if asked for, ``pitch_tokens`` and ``style_tokens``, and the tables
-they come from in --output_dir. Pitch: k-means of the logarithm of F0, relative to the
-utterance's median, with one token for unvoiced speech. Style: k-means of spectrum,
-energy and pitch of each second. Sets that have their files are kept.
+``units``. Leaves in each set ``word_times_ctm``, named after the file of the times
+(start and end of each word, for ESPnet's ``text_float``), and, if asked for,
+``pitch_tokens`` and ``style_tokens``, and the tables they come from in --output_dir.
+Pitch: k-means of the logarithm of F0, relative to the utterance's median, with one
+token for unvoiced speech. Style: k-means of spectrum, energy and pitch of each second.
+Sets that have their files are kept.
 """
 
 import argparse
@@ -39,6 +40,11 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def times_file(ctm: str) -> str:
+    """Name of a file with the word times of a ctm; stage 4 has ``word_times``."""
+    return f"word_times_{ctm}"
+
+
 def write_word_times(folder: Path, ctm: str) -> None:
     """Write the word times of a set; utterances without any are left out."""
     from espnet2_taste.data.kaldi_dir import read_table, write_table
@@ -53,7 +59,7 @@ def write_word_times(folder: Path, ctm: str) -> None:
         for name in texts
         if name in times
     }
-    write_table(folder / "word_times", rows)
+    write_table(folder / times_file(ctm), rows)
 
 
 def write_tokens(folder: Path, tables) -> None:
@@ -83,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     dump = Path(args.dump_dir)
     folders = [dump / name for name in args.sets.split()]
     for folder in folders:
-        if not (folder / "word_times").is_file():
+        if not (folder / times_file(args.ctm)).is_file():
             write_word_times(folder, args.ctm)
     waiting = [f for f in folders if not (f / "style_tokens").is_file()]
     if not args.num_pitch or not waiting:

@@ -1,8 +1,8 @@
 """Sets of a dump directory as utterances of the layouts.
 
-Enters: a Kaldi-style folder with ``text`` and what else there is of ``units``, ``ctm``
-(or ``word_times``), ``pitch_tokens``, ``style_tokens``. Leaves: what the preprocessor
-reads of each utterance, by name, or utterances.
+Enters: a Kaldi-style folder with ``text`` and what else there is of ``units``, ``ctm``,
+``pitch_tokens``, ``style_tokens``. Leaves: what the preprocessor reads of each
+utterance, by name, or utterances.
 
 Legend: W words, U units.
 """
@@ -32,7 +32,7 @@ def read_fields(
 
     Args:
         folder: The set.
-        ctm: File with word times, read if the set has no ``word_times``.
+        ctm: File with word times.
         needs: Fields without which the set is of no use.
         text: File with transcripts.
 
@@ -66,14 +66,11 @@ def read_word_times(folder: Path, ctm: str = "ctm") -> dict[str, np.ndarray]:
 
     Args:
         folder: A set.
-        ctm: File with word times, read if there is no ``word_times``.
+        ctm: File with word times.
 
     Returns:
-        (2 W,) seconds by utterance id; empty if there is neither file.
+        (2 W,) seconds by utterance id; empty if there is no such file.
     """
-    if (folder / "word_times").is_file():
-        rows = read_table(folder / "word_times")
-        return {name: np.array(row.split(), dtype=float) for name, row in rows.items()}
     if not (folder / ctm).is_file():
         return {}
     return {

@@ -19,6 +19,7 @@ from espnet2_taste.bin import (
 )
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.slm.grid_sets import read_fields
 from espnet2_taste.structures import WordTiming
 
 SYSTEMS = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/systems"
@@ -228,9 +229,26 @@ def test_tokens_of_expression_fit_the_recordings(recipe):
         tokens = [int(token) for token in pitch[name].split()]
         assert abs(len(tokens) - 12.5 * seconds) <= 1.5 and max(tokens) < 4
         assert len(style[name].split()) == int(np.ceil(seconds + 0.01))
-    times = read_table(folder / "word_times")
+    times = read_table(folder / "word_times_ctm")
     texts = read_table(folder / "text")
     assert all(len(times[n].split()) == 2 * len(texts[n].split()) for n in texts)
+
+
+def test_designs_read_the_times_they_are_told_to(recipe, tmp_path):
+    folder = tmp_path / "test"
+    shutil.copytree(recipe / "dump" / "test", folder)
+    aligned = "".join(f"{name} 0 9\n" for name in read_table(folder / "text"))
+    (folder / "word_times").write_text(aligned)  # of stage 4
+    (folder / "word_times_ctm").unlink()
+    command = ["--dump_dir", str(tmp_path), "--train_set", "test", "--sets", "test"]
+    prepare_grids.main([*command, "--output_dir", str(tmp_path / "tables")])
+    assert (folder / "word_times").read_text() == aligned
+    ends = {n: words[-1].end for n, words in read_ctm(folder / "ctm").items()}
+    written = read_table(folder / "word_times_ctm")
+    fields = read_fields(folder)
+    for name, end in ends.items():
+        assert float(written[name].split()[-1]) == pytest.approx(end, abs=1e-3)
+        assert fields[name]["word_times"][-1] == pytest.approx(end)
 
 
 def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):

@@ -16,7 +16,8 @@ extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
 prepare_systems() {  # word times, pitch and style tokens, durations of units
     local -a grids=("${sets[@]/#/${raw}/}")
     begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
-        --outputs "${expdir}/expression" "${grids[@]/%//style_tokens}" || return 0
+        --outputs "${expdir}/expression" "${grids[@]/%//style_tokens}" \
+        "${grids[@]/%//word_times_${systems_ctm}}" || return 0
     prepare_grids "${sets[*]}"
     finish
 }
@@ -50,7 +51,7 @@ train_system() {  # <name>
     begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" "${steps[@]}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
-        "word_times text_float ${raw}/SET/word_times" \
+        "word_times text_float ${raw}/SET/word_times_${systems_ctm}" \
         "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
     write_shapes "${expdir}/systems_stats" units
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
