@@ -1,9 +1,9 @@
 """Let the recordings of another system take part: they are scored, nothing else.
 
 Enters: for each set a folder of wavs named after utterance ids, or a manifest of lines
-``utt path``, of continuations alone, and the sets with their prompts. With --true_ctm
-instead, the recordings of the sets are cut where their prompts end: how people went
-on, the mark that no system is expected to pass. Leaves
+``utt path``, of continuations alone, and the sets with their prompts. With
+--true_endings instead, the recordings of the sets are cut where their prompts end: how
+people went on, the mark that no system is expected to pass. Leaves
 <output_dir>/<set> as a design of this package does: ``wav.scp`` of the continuations
 (``text`` empty unless given: the evaluation transcribes) and ``prompt/text``, so that
 every later step treats it as one more row. Prompts without a recording are listed in
@@ -11,11 +11,12 @@ every later step treats it as one more row. Prompts without a recording are list
 """
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import run_command
 
@@ -34,7 +35,14 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--wavs", help="Folder with <set>/<utt>.wav, or a manifest")
-    add("--true_ctm", help="Instead of --wavs: word times of the sets, e.g. ctm")
+    add(
+        "--true_endings",
+        type=str2bool,
+        default=False,
+        help="Instead of --wavs: the sets' own recordings after their prompts",
+    )
+    add("--ctm", default="ctm", help="Word times of the sets, for --true_endings")
+    add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
     add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--sets", required=True, help="Names of sets, one string")
     add("--output_dir", required=True, help="Parent of the results")
@@ -72,82 +80,65 @@ def recordings(wavs: Path, name: str) -> dict[str, Path]:
     return found
 
 
-def prompt_words(folder: Path) -> dict[str, int]:
-    """Words of each prompt of a set, from its ``prompt_words``; empty without it."""
-    from espnet2_taste.data.ctm import read_rows
-
-    table = folder / "prompt_words"
-    rows = read_rows(table) if table.is_file() else []
-    return {row["utt"]: int(row["n_words"]) for row in rows}
-
-
-def prompt_texts(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """What was said before the continuations.
-
-    Args:
-        folder: The set, perhaps with ``prompt_words``; else whole texts are prompts.
-        names: Utterance ids.
-
-    Returns:
-        First words of each text.
-    """
-    from espnet2_taste.data.kaldi_dir import read_table
-
-    texts, counts = read_table(folder / "text"), prompt_words(folder)
-    return {n: " ".join(texts[n].split()[: counts.get(n)]) for n in names}
-
-
-def true_endings(folder: Path, ctm: str, rate: int) -> dict[str, np.ndarray]:
+def true_endings(
+    folder: Path, ctm: str, rate: int, default_words: int
+) -> dict[str, np.ndarray]:
     """What the recordings of a set say after their prompts.
 
     Args:
-        folder: The set, with ``prompt_words``.
+        folder: The set, perhaps with ``prompt_words``.
         ctm: Its file with times of words.
         rate: Samples a second.
+        default_words: Words of a prompt without that table.
 
     Returns:
         Samples (S,) by utterance id, from the first word after the prompt on;
         utterances that end with their prompt are left out.
 
     Raises:
-        ValueError: No prompt of the set has an end.
+        ValueError: No word times, or no prompt is shorter than its utterance.
     """
     from espnet2_taste.data.audio import load_speech
     from espnet2_taste.data.ctm import read_ctm
     from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.data.prompt_words import read_prompt_words
 
+    if not (folder / ctm).is_file():
+        raise ValueError(
+            f"{folder} has no {ctm}: run asr_align (stage 4) or give --ctm"
+        )
     wavs, times, endings = read_table(folder / "wav.scp"), read_ctm(folder / ctm), {}
-    for name, count in prompt_words(folder).items():
+    counts = read_prompt_words(folder)
+    if counts is None:
+        counts = dict.fromkeys(wavs, default_words)
+    for name, count in counts.items():
         if count < len(times.get(name, [])):
             start = int(times[name][count].start * rate)
             endings[name] = load_speech(wavs[name], rate, keep_silence=True)[start:]
     if not endings:
         raise ValueError(
-            f"{folder}: expected prompt_words that says after how many words of {ctm} "
-            "an utterance is cut, found none to cut; give recordings with --wavs"
+            f"{folder}: expected prompts shorter than their utterances in {ctm}, found "
+            "none to cut; correct prompt_words, or give recordings with --wavs"
         )
     return endings
 
 
-def given_recordings(wavs: Path, folder: Path, rate: int) -> dict[str, np.ndarray]:
+def given_recordings(wavs: Path, name: str, rate: int) -> dict[str, np.ndarray]:
     """Samples (S,) of the recordings given for a set, by utterance id.
 
     Args:
         wavs: See :func:`recordings`.
-        folder: The set.
+        name: Of the set.
         rate: Samples a second.
 
     Returns:
-        Those of the set's utterances.
+        All that there are.
     """
     from espnet2_taste.data.audio import load_speech
-    from espnet2_taste.data.kaldi_dir import read_table
 
-    wanted, given = read_table(folder / "text"), recordings(wavs, folder.name)
     return {
-        name: load_speech(path, rate, keep_silence=True)
-        for name, path in given.items()
-        if name in wanted
+        utterance: load_speech(path, rate, keep_silence=True)
+        for utterance, path in recordings(wavs, name).items()
     }
 
 
@@ -162,36 +153,37 @@ def given_texts(wavs: Path) -> dict[str, str]:
 def add_set(
     speech: Mapping[str, np.ndarray],
     texts: Mapping[str, str],
-    folder: Path,
+    prompts: Mapping[str, str],
     output: Path,
     rate: int,
 ) -> tuple[int, int]:
     """Write the recordings of one set as a design's continuations.
 
     Args:
-        speech: Samples (S,) by utterance id.
+        speech: Samples (S,) by utterance id; those without a prompt are left out.
         texts: What they say, where known.
-        folder: The set.
+        prompts: Text of each prompt.
         output: Where the files go.
         rate: Samples a second.
 
     Returns:
-        Utterances found and missing.
+        Prompts that are continued and those that are not.
     """
     from espnet2_taste.data.audio import write_audio
     from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_table
+    from espnet2_taste.data.kaldi_dir import sort_keys, write_table
 
-    (output / "audio").mkdir(parents=True, exist_ok=True)
-    table = {name: str(output / "audio" / f"{name}.wav") for name in sort_keys(speech)}
+    for folder in (output / "audio", output / "prompt"):
+        folder.mkdir(parents=True, exist_ok=True)
+    names = sort_keys(set(prompts) & set(speech))
+    table = {name: str(output / "audio" / f"{name}.wav") for name in names}
     for name, path in table.items():
         write_audio(path, speech[name], rate)
-    missing = sort_keys(set(read_table(folder / "text")) - set(speech))
+    missing = sort_keys(set(prompts) - set(speech))
     rows = [(name, "no recording") for name in missing]
     write_rows(output / "missing.tsv", ("utt", "reason"), rows)
-    write_table(output / "text", {name: texts.get(name, "") for name in table})
-    (output / "prompt").mkdir(exist_ok=True)
-    write_table(output / "prompt" / "text", prompt_texts(folder, table))
+    write_table(output / "text", {name: texts.get(name, "") for name in names})
+    write_table(output / "prompt" / "text", {name: prompts[name] for name in names})
     write_table(output / "wav.scp", table)
     return len(table), len(missing)
 
@@ -202,20 +194,24 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: Not exactly one source of recordings is given.
     """
-    if bool(args.wavs) == bool(args.true_ctm):
+    if bool(args.wavs) == args.true_endings:
         raise ValueError(
-            "expected --wavs (recordings of a system) or --true_ctm (those of the sets "
-            f"themselves), found --wavs {args.wavs} and --true_ctm {args.true_ctm}"
+            "expected either --wavs (recordings of a system) or --true_endings true "
+            f"(those of the sets), found {args.wavs} and {args.true_endings}"
         )
+    from espnet2_taste.evaluation.transcripts import first_words
+
     for name in args.sets.split():
         output = Path(args.output_dir) / name
         folder = Path(args.dump_dir) / name
-        if args.true_ctm:
-            speech, texts = true_endings(folder, args.true_ctm, args.fs), {}
+        if args.true_endings:
+            speech = true_endings(folder, args.ctm, args.fs, args.prompt_words)
+            texts: dict[str, str] = {}
         else:
-            speech = given_recordings(Path(args.wavs), folder, args.fs)
+            speech = given_recordings(Path(args.wavs), name, args.fs)
             texts = given_texts(Path(args.wavs))
-        found, missing = add_set(speech, texts, folder, output, args.fs)
+        prompts = first_words(folder, args.prompt_words)
+        found, missing = add_set(speech, texts, prompts, output, args.fs)
         print(f"{output}: {found} recordings, {missing} missing")
 
 

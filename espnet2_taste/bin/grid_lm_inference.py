@@ -136,12 +136,12 @@ def build_writer(args: argparse.Namespace, layout, device: str):
 
 def prompt_lengths(folder: Path, names, default: int) -> dict[str, int]:
     """Words of each prompt of a set; those of its table, or all alike."""
-    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.data.prompt_words import read_prompt_words
 
-    if not (folder / "prompt_words").is_file():
+    counts = read_prompt_words(folder)
+    if counts is None:
         return {name: default for name in names}
-    rows = read_rows(folder / "prompt_words")
-    return {r["utt"]: int(r["n_words"]) for r in rows if r["utt"] in names}
+    return {name: count for name, count in counts.items() if name in names}
 
 
 def read_prompts(folder: Path, continuer, args: argparse.Namespace) -> tuple:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys
+from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.evaluation.taste import align_rendition
 from espnet2_taste.metrics.pairs import pair_accuracy
 from espnet2_taste.metrics.rates import follow_rates, speaking_rate
@@ -157,10 +158,7 @@ def prompt_rates(folder: Path) -> dict[str, float]:
         Rate by utterance.
     """
     timings = read_ctm(folder / "ctm_aligned")
-    counts = {}
-    if (folder / "prompt_words").is_file():
-        rows = read_rows(folder / "prompt_words")
-        counts = {row["utt"]: int(row["n_words"]) for row in rows}
+    counts = read_prompt_words(folder) or {}
     return {
         name: speaking_rate(words[: counts.get(name)])
         for name, words in timings.items()

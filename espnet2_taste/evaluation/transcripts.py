@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.data.ctm import read_rows, write_rows
+from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.metrics.tables import read_json, write_json
 
 HEARD = "text_heard"
@@ -126,11 +127,23 @@ def read_prompts(continued: Path, prompts: Path, default_words: int) -> dict[str
     """
     if (continued / "prompt" / "text").is_file():
         return read_table(continued / "prompt" / "text")
+    return first_words(prompts, default_words)
+
+
+def first_words(prompts: Path, default_words: int) -> dict[str, str]:
+    """Texts of the prompts of a set.
+
+    Args:
+        prompts: The set, with ``text`` and perhaps ``prompt_words``.
+        default_words: Words of a prompt without that table.
+
+    Returns:
+        Text by utterance id.
+    """
     texts = read_table(prompts / "text")
-    counts = dict.fromkeys(texts, default_words)
-    if (prompts / "prompt_words").is_file():
-        rows = read_rows(prompts / "prompt_words")
-        counts = {row["utt"]: int(row["n_words"]) for row in rows}
+    counts = read_prompt_words(prompts)
+    if counts is None:
+        counts = dict.fromkeys(texts, default_words)
     return {
         name: " ".join(texts[name].split()[:count])
         for name, count in counts.items()

@@ -186,19 +186,18 @@ def cut(items: dict, folder: Path, words: int) -> dict:
     Raises:
         ValueError: A prompt is longer than its utterance, or unknown.
     """
-    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.data.prompt_words import TABLE, read_prompt_words
 
-    table = folder / "prompt_words"
-    if not table.is_file():
+    counts = read_prompt_words(folder)
+    if counts is None:
         return {n: item.first(words) if words else item for n, item in items.items()}
     prompts = {}
-    for row in read_rows(table):
-        name, count = row["utt"], int(row["n_words"])
+    for name, count in counts.items():
         found = len(items[name].words) if name in items else 0
         if not 1 <= count <= found:
             raise ValueError(
-                f"{table}: '{name}' asks for {count} words, expected 1 to {found}, as "
-                "it has; correct the table or tokenize the set (stage 9)"
+                f"{folder / TABLE}: '{name}' asks for {count} words, expected 1 to "
+                f"{found}, as it has; correct the table or tokenize the set (stage 9)"
             )
         prompts[name] = items[name].first(count)
     return prompts

@@ -44,23 +44,18 @@ class RowSquares:
         return self.sums
 
 
-def nearest(
-    x: torch.Tensor, vectors: torch.Tensor, squares: torch.Tensor | None = None
-) -> torch.Tensor:
+def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Index of the nearest vector.
 
     Args:
         x: (..., C).
         vectors: (K, C).
-        squares: Sums of squares of the vectors if they are known, (K,).
 
     Returns:
         (...,).
     """
-    if squares is None:
-        squares = vectors.square().sum(-1)
     flat = x.reshape(-1, x.size(-1))
-    distances = torch.addmm(squares, flat, vectors.T, alpha=-2.0)
+    distances = torch.addmm(vectors.square().sum(-1), flat, vectors.T, alpha=-2.0)
     return distances.argmin(dim=-1).view(x.shape[:-1])
 
 

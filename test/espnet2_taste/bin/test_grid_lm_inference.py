@@ -265,12 +265,17 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     missing = [row["utt"] for row in read_rows(folder / "missing.tsv")]
     assert missing == ["utt1", "utt3"]
     said = read_table(recipe / "dump" / "test" / "text")
-    assert read_table(folder / "prompt" / "text") == {"utt2": said["utt2"]}
-    with_table = tmp_path / "prompts"
+    prompt = " ".join(said["utt2"].split()[:4])  # --prompt_words by default
+    assert read_table(folder / "prompt" / "text") == {"utt2": prompt}
+    with_table = tmp_path / "dump" / "test"
     shutil.copytree(recipe / "dump" / "test", with_table)
     (with_table / "prompt_words").write_text("utt\tn_words\nutt2\t1\n")
+    command[3] = str(with_table.parent)
+    external.main(command)
+    assert "1 recordings, 0 missing" in capsys.readouterr().out  # one is a prompt
     first = {"utt2": said["utt2"].split()[0]}
-    assert external.prompt_texts(with_table, ["utt2"]) == first
+    assert read_table(folder / "prompt" / "text") == first
+    command[3] = str(recipe / "dump")
     (tmp_path / "manifest").write_text("utt1 wavs/utt2.wav\n")
     command[1] = str(tmp_path / "manifest")
     external.main(command)
@@ -279,7 +284,7 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     command[1] = str(tmp_path / "none")
     with pytest.raises(SystemExit, match="expected <utt>.wav"):
         external.main(command)
-    with pytest.raises(SystemExit, match="expected --wavs"):
+    with pytest.raises(SystemExit, match="expected either --wavs"):
         external.main(command[2:])
 
 
@@ -297,7 +302,7 @@ def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
     command = ["--config", str(config), "--dump_dir", str(folder.parent)]
     command += ["--sets", "test", "--output_dir", str(tmp_path / "out")]
     external.main(command)
-    assert "1 recordings, 2 missing" in capsys.readouterr().out
+    assert "1 recordings, 1 missing" in capsys.readouterr().out
     table = read_table(tmp_path / "out" / "test" / "wav.scp")
     ending, _ = soundfile.read(table["utt1"])
     whole, _ = soundfile.read(read_table(folder / "wav.scp")["utt1"])
@@ -305,5 +310,11 @@ def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
     assert 0 < start < len(whole)
     np.testing.assert_allclose(ending, whole[start:], atol=1e-4)
     (folder / "prompt_words").unlink()
+    external.main([*command, "--prompt_words", "1"])
+    longer = sum(count > 1 for count in words.values())
+    found = f"{longer} recordings, {len(words) - longer} missing"
+    assert found in capsys.readouterr().out
     with pytest.raises(SystemExit, match="found none to cut"):
-        external.main(command)
+        external.main([*command, "--prompt_words", "99"])
+    with pytest.raises(SystemExit, match="has no ctm_aligned: run asr_align"):
+        external.main([*command, "--ctm", "ctm_aligned"])

@@ -1,7 +1,7 @@
 # Sourced by taslm.sh: stage 16, the other designs on the same data, units and vocoder.
 # Each design is a file of conf/systems, an experiment of its own and resumable alone:
 # --systems "gslm moshi". The cascade trains nothing; files that name recordings (`wavs`,
-# `true_ctm`) bring systems from elsewhere, which are only scored.
+# `true_endings`) bring systems from elsewhere, which are only scored.
 # shellcheck shell=bash disable=SC2154
 
 extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
@@ -124,10 +124,11 @@ import_recordings() {  # <name>: of a system that was made elsewhere, or of the 
     [ -z "${wavs}" ] || need "${wavs}"
     in_sets "${design_dir}/${name}/continuation" wav.scp "${prompts[@]}"
     begin "external_${name}" --after grids --files "${config}" \
-        --values "$([ -z "${wavs}" ] || ls -lRL --full-time "${wavs}" | sha256sum)" \
+        --values "${systems_ctm}" "$([ -z "${wavs}" ] || ls -lRL --full-time "${wavs}" | sha256sum)" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.external --config "${config}" --dump_dir "${raw}" \
-        --sets "${prompts[*]}" --output_dir "${design_dir}/${name}/continuation"
+        --ctm "${systems_ctm}" --sets "${prompts[*]}" \
+        --output_dir "${design_dir}/${name}/continuation"
     finish
 }
 
@@ -184,7 +185,7 @@ sort_systems() {  # of --systems, by what is to be done for them
         need "${config}"
         if [ "${name}" = cascade ]; then
             untrained+=("${name}")
-        elif grep -qE '^(wavs|true_ctm):' "${config}"; then
+        elif grep -qE '^(wavs|true_endings):' "${config}"; then
             recorded+=("${name}")
         else
             trained+=("${name}")
