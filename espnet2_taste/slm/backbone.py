@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.optional import require
+from espnet2_taste.slm.causal_lm import check_positions, text_logits
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,12 @@ class AbsBackbone(nn.Module, ABC):
         return self.causal_lm.get_input_embeddings()(text)
 
     def logits(self, last: torch.Tensor) -> torch.Tensor:
-        """Return text logits, (..., H) -> (..., V)."""
-        return self.causal_lm.get_output_embeddings()(last)
+        """Return text logits, (..., H) -> (..., V), as the LM's class makes them."""
+        return text_logits(self.causal_lm, last)
+
+    def check_positions(self, rows: int) -> None:
+        """Raise ``ValueError`` if the LM has fewer positions than ``rows``."""
+        check_positions(self.causal_lm, rows)
 
     def forward(
         self,
@@ -102,7 +107,12 @@ class AbsBackbone(nn.Module, ABC):
 
         Returns:
             States, the last state, cache.
+
+        Raises:
+            ValueError: More rows than the LM has positions.
         """
+        past = 0 if cache is None else cache.get_seq_length()
+        self.check_positions(past + inputs.size(1))
         final = self.num_states - 1
         outputs = self.causal_lm.base_model(
             inputs_embeds=inputs.to(self.causal_lm.get_input_embeddings().weight.dtype),

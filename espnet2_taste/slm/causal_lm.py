@@ -3,18 +3,149 @@
 Enters: a directory or hub name, or a configuration, and a tokenizer. Leaves: a
 ``transformers`` causal LM, (B, N) token ids -> (B, N, V) logits, whose vocabulary fits
 the tokenizer. Both the text backbone's training and the spoken language model use it.
+The spoken LM feeds embeddings and reads hidden states; what the model's own class does
+between hidden states and logits (caps, scales) is done here by that class.
 
-Legend: B utterances, N text tokens, V vocabulary.
+Legend: B utterances, N text tokens, H hidden size, V vocabulary.
 """
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from espnet2_taste.experiment_files import local_place
 from espnet2_taste.text.tokenizers import load_tokenizer
 
-__all__ = ["build_causal_lm", "load_tokenizer", "local_place"]
+__all__ = [
+    "build_causal_lm",
+    "check_causal_lm",
+    "check_positions",
+    "load_tokenizer",
+    "local_place",
+    "text_logits",
+]
+
+
+class _Outputs(tuple):
+    """What a transformer returns, of which only the final states are there."""
+
+    @property
+    def last_hidden_state(self) -> torch.Tensor:
+        """Hidden states after the final norm, (B, N, H)."""
+        return self[0]
+
+    def __getattr__(self, name: str) -> None:
+        """Caches, attention maps, router scores: none, whatever a class asks for."""
+        return None
+
+
+class _GivenStates(nn.Module):
+    """Stands where the transformer of a causal LM was; its result is given."""
+
+    @property
+    def decoder(self) -> "_GivenStates":
+        """Some classes (OPT) call the decoder inside their transformer."""
+        return self
+
+    def forward(self, input_ids=None, inputs_embeds=None, **options) -> _Outputs:
+        """Return final hidden states (B, N, H), given as embeddings."""
+        return _Outputs([inputs_embeds])
+
+
+def text_logits(lm: nn.Module, last: torch.Tensor) -> torch.Tensor:
+    """Logits as the model's own class computes them from its final hidden states.
+
+    Args:
+        lm: A Hugging Face causal LM.
+        last: Hidden states after the final norm, (..., H).
+
+    Returns:
+        (..., V).
+    """
+    head = copy.copy(lm)  # shares every weight; only the transformer is left out
+    head._modules = {**lm._modules, lm.base_model_prefix: _GivenStates()}
+    rows = last.reshape(1, -1, last.size(-1))
+    logits = head(inputs_embeds=rows, use_cache=False).logits
+    return logits.view(*last.shape[:-1], -1)
+
+
+def check_causal_lm(lm: nn.Module) -> None:
+    """Refuse a model that cannot be fed with embeddings and read by hidden states.
+
+    Args:
+        lm: A Hugging Face causal LM; one without weights (on the meta device) is only
+            checked for its sizes.
+
+    Raises:
+        ValueError: Its logits would differ from those of its own class.
+    """
+    table = lm.get_input_embeddings().weight
+    name, size = lm.config.model_type, lm.config.hidden_size
+    if table.size(1) != size:
+        raise ValueError(
+            f"language models of type '{name}' whose embeddings have {table.size(1)} "
+            f"features and whose hidden states have {size} cannot be used: choose "
+            "another size or type (--init_lm or lm_conf)"
+        )
+    if table.is_meta:
+        return
+    training = lm.training
+    lm.eval()
+    try:
+        equal = _equal_logits(lm, table)
+    except Exception as error:  # each class fails in its own way
+        raise _wrong_type(name, str(error)) from error
+    finally:
+        lm.train(training)
+    if not equal:
+        raise _wrong_type(name, "its logits differ from those of its own class")
+
+
+@torch.no_grad()
+def _equal_logits(lm: nn.Module, table: torch.Tensor) -> bool:
+    """Whether a model says the same of three tokens as of their embeddings."""
+    ids = torch.arange(1, 4, device=table.device)[None] % table.size(0)
+    output = lm.base_model(
+        inputs_embeds=lm.get_input_embeddings()(ids),
+        position_ids=torch.arange(ids.size(1), device=table.device)[None],
+        past_key_values=None,
+        use_cache=True,
+        output_hidden_states=True,
+    )
+    output.past_key_values.get_seq_length()  # generation asks for it
+    found = text_logits(lm, output.last_hidden_state)
+    own = lm(input_ids=ids, use_cache=False).logits
+    return torch.allclose(own, found, rtol=1e-3, atol=1e-3)
+
+
+def _wrong_type(name: str, reason: str) -> ValueError:
+    return ValueError(
+        f"language models of type '{name}' cannot be fed with embeddings as the spoken "
+        f"LM does ({reason}): choose another type (--init_lm or lm_conf model_type)"
+    )
+
+
+def check_positions(lm: nn.Module, rows: int) -> None:
+    """Refuse more rows than the model has positions.
+
+    Args:
+        lm: A Hugging Face causal LM.
+        rows: Rows, those before included.
+
+    Raises:
+        ValueError: There are too many.
+    """
+    limit = getattr(lm.config, "max_position_embeddings", None)
+    if limit is not None and rows > limit:
+        raise ValueError(
+            f"{rows} rows of text and speech, but the language model has {limit} "
+            "positions (max_position_embeddings): shorten the prompt or the "
+            "utterance, or choose an LM with more"
+        )
 
 
 def build_causal_lm(
@@ -37,7 +168,8 @@ def build_causal_lm(
         A ``transformers`` causal LM in float32.
 
     Raises:
-        ValueError: Unknown model type or field, or a vocabulary too small.
+        ValueError: Unknown model type or field, a type that cannot be used, or a
+            vocabulary too small.
     """
     build = _random_lm if name_or_dir is None else _loaded_lm
     model = build(name_or_dir, dict(config), vocab_size, tokenizer)
@@ -47,12 +179,12 @@ def build_causal_lm(
             f"the language model knows {rows} tokens, its tokenizer {vocab_size}; give "
             "the tokenizer that belongs to the model (--tokenizer_path)"
         )
+    check_causal_lm(model)
     return model
 
 
 def _random_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
     """Random weights; ``name_or_dir`` is None."""
-    import torch
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     model_type = config.pop("model_type", None)
@@ -75,7 +207,6 @@ def _random_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
 
 def _loaded_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
     """Trained weights, read as safetensors only."""
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     place = local_place(name_or_dir)

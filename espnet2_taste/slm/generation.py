@@ -248,6 +248,7 @@ class TaslmGenerator:
         lengths = torch.tensor([len(row.inputs) for row in rows])
         lengths = lengths.to(taslm.pad_text.device)
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
+        taslm.backbone.check_positions(inputs.size(1))
         current = torch.stack([row.current for row in rows])  # (B, Q)
         vectors = self.listener.new(current)  # (B, P)
         everyone = torch.arange(len(rows), device=inputs.device)

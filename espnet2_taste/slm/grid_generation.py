@@ -180,7 +180,9 @@ class GridGenerator:
         self, items: list[GridItem], reader: AbsRowReader, streams: UniformStreams
     ) -> None:
         """Write rows until the last utterance has ended."""
-        hidden = reader.start(*self._read_prompts(items))[-1]
+        inputs, lengths = self._read_prompts(items)
+        self.grid_lm.backbone.check_positions(inputs.size(1))
+        hidden = reader.start(inputs, lengths)[-1]
         going = items
         while True:
             kept = [i for i, item in enumerate(going) if not item.done(self.layout)]

@@ -1,8 +1,11 @@
 """Language models are built from a configuration or a directory, or refused."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from espnet2_taste.slm.backbone import FrozenBackbone, LoraBackbone
 from espnet2_taste.slm.causal_lm import build_causal_lm, load_tokenizer
 
 TINY = {
@@ -29,14 +32,78 @@ def test_random_then_from_directory(tokenizer, tmp_path):
         assert torch.equal(again(ids).logits, model(ids).logits)
 
 
-@pytest.mark.parametrize("model_type", ["llama", "qwen2", "gpt_neox"])
-def test_other_architectures(tokenizer, model_type):
-    config = {**TINY, "model_type": model_type}
-    if model_type == "qwen2":
-        config["num_key_value_heads"] = 2
+SIZES = {
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "hidden_size": 16,
+}
+MODERN = {**SIZES, "num_key_value_heads": 1, "intermediate_size": 24}
+EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
+TYPES = {  # the most used types of text LMs on the hub
+    "bloom": SIZES,
+    "cohere": {**MODERN, "logit_scale": 0.25},
+    "falcon": SIZES,
+    "gemma": {**MODERN, "head_dim": 8},
+    "gemma2": {**MODERN, "head_dim": 8, "final_logit_softcapping": 0.1},
+    "gemma3_text": {**MODERN, "head_dim": 8, "final_logit_softcapping": 0.1},
+    "gpt2": {"n_head": 2, "n_layer": 2, "n_embd": 16},
+    "gpt_neox": {**SIZES, "intermediate_size": 24},
+    "granite": {**MODERN, "logits_scaling": 8.0, "embedding_multiplier": 3.0},
+    "llama": MODERN,
+    "mistral": {**MODERN, "head_dim": 8},
+    "mixtral": {**MODERN, **EXPERTS},
+    "olmo2": MODERN,
+    "opt": {**SIZES, "ffn_dim": 24, "word_embed_proj_dim": 16},
+    "phi": {**MODERN, "num_key_value_heads": 2},
+    "phi3": MODERN,
+    "qwen2": MODERN,
+    "qwen3": {**MODERN, "head_dim": 8},
+    "smollm3": MODERN,
+    "stablelm": MODERN,
+}
+
+
+def random_lm(model_type, tokenizer, **changes):
+    torch.manual_seed(0)
+    config = {"model_type": model_type, **TYPES[model_type], **changes}
     model = build_causal_lm(None, config, len(tokenizer), tokenizer)
-    logits = model(torch.tensor([[0, 5]])).logits
-    assert logits.shape == (1, 2, len(tokenizer))
+    with torch.no_grad():  # trained models have logits far from zero
+        model.get_output_embeddings().weight.mul_(30)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "adapt",
+    [FrozenBackbone, partial(LoraBackbone, dropout=0.0)],  # dropout: not Mixtral
+)
+@pytest.mark.parametrize("model_type", TYPES)
+def test_logits_are_those_of_the_models_own_class(tokenizer, model_type, adapt):
+    ids = torch.tensor([[1, 5, 7, 9], [1, 8, 2, 4]])
+    with torch.no_grad():
+        expected = random_lm(model_type, tokenizer)(ids).logits
+        backbone = adapt(random_lm(model_type, tokenizer)).eval()
+        output = backbone(backbone.embed(ids))
+        found = backbone.logits(output.last)
+        torch.testing.assert_close(found, expected)
+        row = backbone.logits(output.last[:, -1])  # (B, H), as generation has them
+        torch.testing.assert_close(row, expected[:, -1])
+
+
+def test_types_that_cannot_be_right_are_refused_by_name(tokenizer):
+    with pytest.raises(ValueError, match="'opt' whose embeddings have 8"):
+        random_lm("opt", tokenizer, word_embed_proj_dim=8)
+    recurrent = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1}
+    with pytest.raises(ValueError, match="type 'mamba' cannot be fed"):
+        build_causal_lm(None, recurrent, len(tokenizer), tokenizer)
+
+
+def test_more_rows_than_positions_are_an_error(tokenizer):
+    lm = random_lm("llama", tokenizer, max_position_embeddings=6)
+    backbone = FrozenBackbone(lm)
+    ids = torch.ones(1, 6, dtype=torch.long)
+    cache = backbone(backbone.embed(ids), use_cache=True).cache
+    with pytest.raises(ValueError, match="7 rows .* has 6 positions"):
+        backbone(backbone.embed(ids[:, :1]), cache=cache)
 
 
 @pytest.mark.parametrize(
