@@ -18,6 +18,7 @@ from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.metrics.wer import WordErrors, total_errors
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.text.normalizers import BasicNormalizer
 
 PROBLEMS = "not_aligned.tsv"
 
@@ -37,9 +38,13 @@ class AlignedSet:
     problems: dict[str, str]
 
     def errors(self, texts: Mapping[str, str]) -> WordErrors:
-        """Word errors against the transcripts; unread audio counts as deletions."""
+        """Word errors against the transcripts; unread audio counts as deletions.
+
+        Letter case and punctuation do not count.
+        """
+        plain = BasicNormalizer()
         return total_errors(
-            (text.split(), self.heard.get(name, "").split())
+            (plain(text).split(), plain(self.heard.get(name, "")).split())
             for name, text in texts.items()
         )
 

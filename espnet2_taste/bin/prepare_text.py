@@ -10,6 +10,8 @@ import logging
 import sys
 from pathlib import Path
 
+from espnet2.utils.types import str2bool
+
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import segmenter_choices
 
@@ -43,6 +45,10 @@ def get_parser() -> argparse.ArgumentParser:
     for choices in (normalizer_choices, segmenter_choices):
         name = f"--{choices.name}"
         add(name, default=choices.default, choices=choices.choices(), help="Choice")
+    add(
+        "--non_linguistic_symbols", help="File of words that are not spoken, one a line"
+    )
+    add("--word_space", type=str2bool, default=True, help="Mark words by a space")
     add("--log_level", default="INFO", help="Level of messages")
     return parser
 
@@ -57,10 +63,10 @@ def prepare(args: argparse.Namespace) -> None:
         ValueError: A set is missing or malformed, or a vocabulary cannot be trained.
     """
     from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.text.preparation import TextRules, prepare_set, read_sentences
+    from espnet2_taste.text.preparation import prepare_set, read_sentences
     from espnet2_taste.text.training import train_lm_tokenizer
 
-    rules = TextRules(args.normalizer, args.segmenter)
+    rules = _text_rules(args)
     dump_dir = Path(args.dump_dir)
     sets = list(dict.fromkeys([args.train_set, *args.sets.split()]))
     for name in sets:
@@ -70,10 +76,35 @@ def prepare(args: argparse.Namespace) -> None:
     lm_text_dir = Path(args.lm_text_dir or dump_dir / "lm_train")
     _write_lm_text(lm_text_dir, sentences + extra)
     _write_token_dir(args, sentences)
+    _report_unknown(args, sets)
     lm_dir = Path(args.lm_tokenizer_dir)
     if not (lm_dir / "tokenizer_config.json").is_file():
         train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
         logger.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
+
+
+def _text_rules(args: argparse.Namespace):
+    """How raw text becomes words, according to the options."""
+    from espnet2_taste.text.preparation import TextRules, read_symbols
+
+    symbols = ()
+    if args.non_linguistic_symbols:
+        symbols = read_symbols(args.non_linguistic_symbols)
+    return TextRules(args.normalizer, args.segmenter, symbols)
+
+
+def _report_unknown(args: argparse.Namespace, sets: list[str]) -> None:
+    """Say of each set how much the vocabulary of the speech side does not know."""
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.text.tokenizers import load_token_dir
+    from espnet2_taste.text.unknown import find_unknown, report_unknown
+
+    tokenizer = load_token_dir(args.token_dir)
+    for name in sets:
+        folder = Path(args.dump_dir) / name
+        texts = read_table(folder / "text").values()
+        found = find_unknown(texts, tokenizer, args.word_space)
+        logger.info("%s: %s", name, report_unknown(folder, found))
 
 
 def _report(name: str, report) -> None:
@@ -82,8 +113,8 @@ def _report(name: str, report) -> None:
         logger.info("%s: prepared before", name)
         return
     logger.info(
-        "%s: %d utterances kept, %d dropped (dropped.tsv), %d lost pieces without "
-        "letters (removed_words.tsv), %d lost their word times (untimed.tsv)",
+        "%s: %d utterances kept, %d dropped (dropped.tsv), %d lost tags or pieces "
+        "without letters (removed_words.tsv), %d lost their word times (untimed.tsv)",
         *(name, report.kept, len(report.dropped)),
         *(len(report.removed), len(report.untimed)),
     )

@@ -8,6 +8,8 @@ Enters: the data options of an ESPnet training. Leaves: ``train/<shape>_shape`` 
 import argparse
 from pathlib import Path
 
+from espnet2.utils.types import str2bool
+
 from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
@@ -39,15 +41,19 @@ def get_parser() -> argparse.ArgumentParser:
         )
     add("--tokenizer_path", help="Hugging Face tokenizer of a 'text' to be measured")
     add("--config", type=Path, help="YAML of the training: how words become tokens")
+    add("--word_space", type=str2bool, help="Words begin with a space; else as in YAML")
     return parser
 
 
-def token_counter(tokenizer_path: str | None, config: Path | None):
+def token_counter(
+    tokenizer_path: str | None, config: Path | None, word_space: bool | None = None
+):
     """Function that counts the tokens of a transcript as the training does.
 
     Args:
         tokenizer_path: Hugging Face tokenizer.
         config: YAML of the training.
+        word_space: Words begin with a space, whatever ``config`` says.
 
     Returns:
         From transcript to the number of its tokens.
@@ -60,6 +66,8 @@ def token_counter(tokenizer_path: str | None, config: Path | None):
     content = yaml.safe_load(config.read_text("utf-8")) if config else {}
     names = ("first_word_space", "word_space")
     options = {name: content[name] for name in names if name in content}
+    if word_space is not None:
+        options["word_space"] = word_space
     tokenizer = build_text_tokenizer("hf", tokenizer_path=tokenizer_path)
     return lambda text: len(tokenize_words(text.split(), tokenizer, **options).ids)
 
@@ -75,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.data.shapes import DataTable, measure_lengths
 
     if args.tokenizer_path:
-        count = token_counter(args.tokenizer_path, args.config)
+        count = token_counter(args.tokenizer_path, args.config, args.word_space)
     else:
         count = refuse_to_count
     for part in ("train", "valid"):

@@ -31,6 +31,25 @@ def has_letter_or_digit(text: str) -> bool:
     return any(char.isalnum() for char in text)
 
 
+def written_forms(word: str) -> tuple[str, ...]:
+    """Ways to write a word for a vocabulary that may lack capitals or punctuation.
+
+    Args:
+        word: A word without whitespace.
+
+    Returns:
+        The word as it is, in lower and in upper case, then both without punctuation;
+        each once. Without punctuation a word may fall apart: ``well-known``.
+
+    Example:
+        >>> written_forms("Dog,")
+        ('Dog,', 'dog,', 'DOG,', 'dog', 'DOG')
+    """
+    bare = BasicNormalizer()(word)
+    forms = (word, word.lower(), word.upper(), bare, bare.upper())
+    return tuple(dict.fromkeys(filter(None, forms)))
+
+
 class AbsNormalizer(ABC):
     """Base of all normalisers."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from espnet2_taste.data import ctm, kaldi_dir
 from espnet2_taste.text.normalizers import normalizer_choices
-from espnet2_taste.text.segmenters import segmenter_choices
+from espnet2_taste.text.segmenters import looks_unsegmented, segmenter_choices
 from espnet2_taste.text.words import NormalizedText, normalize_text
 
 RECORD = "text_prepared.json"
@@ -33,16 +33,30 @@ class TextRules:
     Attributes:
         normalizer: Name in ``normalizer_choices``.
         segmenter: Name in ``segmenter_choices``.
+        symbols: Words of the transcripts that are not spoken, beside tags.
     """
 
     normalizer: str = "basic"
     segmenter: str = "whitespace"
+    symbols: tuple[str, ...] = ()
 
     def function(self) -> Callable[[str], NormalizedText]:
         """Build the function from raw text to words."""
         normalizer = normalizer_choices.get_class(self.normalizer)()
         segmenter = segmenter_choices.get_class(self.segmenter)()
-        return lambda text: normalize_text(text, normalizer, segmenter)
+        return lambda text: normalize_text(text, normalizer, segmenter, self.symbols)
+
+
+def read_symbols(path: str | Path) -> tuple[str, ...]:
+    """Read ESPnet's ``non_linguistic_symbols``, one a line.
+
+    Raises:
+        ValueError: The file is missing.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"--non_linguistic_symbols: no such file: '{path}'")
+    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    return tuple(filter(None, map(str.strip, lines)))
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
     words = {utt: item.words for utt, item in normalized.items() if item.words}
     if not words:
         raise ValueError(f"{text}: none of {len(raw)} utterances has a word")
+    _check_segmented(text, words, rules)
     dropped = {
         utt: f"no word with a letter or digit in '{raw[utt]}'"
         for utt in raw
@@ -106,6 +121,17 @@ def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
     _list_reasons(directory / "untimed.tsv", "reason", report.untimed)
     _write_text(directory, {utt: " ".join(words[utt]) for utt in words}, rules)
     return report
+
+
+def _check_segmented(path: Path, words: Mapping[str, Words], rules: TextRules) -> None:
+    """Refuse whole phrases of a script without spaces as words."""
+    if looks_unsegmented(map(" ".join, words.values())):
+        example = next(iter(words.values()))[0]
+        raise ValueError(
+            f"{path}: '{example}' is one word for --segmenter {rules.segmenter}, so it "
+            "would get one code. Set --segmenter character --word_space false, or put "
+            "spaces between the words"
+        )
 
 
 def _write_text(directory: Path, text: Mapping[str, str], rules: TextRules) -> None:
@@ -162,6 +188,7 @@ def _record(rules: TextRules, text: Mapping[str, str]) -> dict[str, str]:
     return {
         "normalizer": rules.normalizer,
         "segmenter": rules.segmenter,
+        "symbols": " ".join(rules.symbols),
         "sha256": _digest(text),
     }
 

@@ -7,8 +7,13 @@ without spaces want none. Chosen by name (``--segmenter``).
 
 import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import lru_cache
 
 from espnet2.train.class_choices import ClassChoices
+
+_UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+_LONGEST_MEAN = 5  # letters a word; Thai has three to four, Chinese two
 
 
 class AbsSegmenter(ABC):
@@ -79,6 +84,31 @@ class CharacterSegmenter(AbsSegmenter):
             return unicodedata.category(item) in ("Ll", "Lu", "Lt", "Nd") or item == "'"
 
         return spaced(previous) and spaced(char)
+
+
+@lru_cache(maxsize=None)
+def _unspaced(char: str) -> bool:
+    """Whether a character is a letter of a script written without spaces."""
+    script = unicodedata.name(char, "").split(" ")[0]
+    return script in _UNSPACED_SCRIPTS and unicodedata.category(char) == "Lo"
+
+
+def looks_unsegmented(sentences: Iterable[str]) -> bool:
+    """Tell whether whole phrases of a script without spaces stand as words.
+
+    Args:
+        sentences: Words separated by spaces.
+
+    Returns:
+        True where the words in such scripts have more than five letters on average.
+
+    Example:
+        >>> looks_unsegmented(["我今天很高兴地去北京"]), looks_unsegmented(["我 今天"])
+        (True, False)
+    """
+    letters = [sum(map(_unspaced, word)) for text in sentences for word in text.split()]
+    counts = [count for count in letters if count]
+    return sum(counts) > _LONGEST_MEAN * len(counts)
 
 
 segmenter_choices = ClassChoices(

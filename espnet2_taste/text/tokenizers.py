@@ -13,6 +13,8 @@ from typing import ClassVar
 
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste.text.normalizers import written_forms
+
 _CACHE_LIMIT = 100_000
 _OWSM_PREFIX = ("<sos>", "<eng>", "<asr>", "<notimestamps>")
 
@@ -136,22 +138,43 @@ class AbsTextTokenizer(ABC):
     def _encode(self, word: str, first: bool) -> list[int]:
         """Encode one word; see :meth:`encode_word`."""
 
+    @abstractmethod
+    def count_unknown(self, ids: Sequence[int]) -> int:
+        """How many of the token ids of a text stand for what is not in the vocabulary.
+
+        Args:
+            ids: Token ids, N of them, as :meth:`encode_word` gives them.
+        """
+
     def encode_word(self, word: str, first: bool = False) -> list[int]:
-        """Token ids of one word.
+        """Token ids of one word, in the first form that the vocabulary can write.
+
+        Letter case and punctuation follow the vocabulary: ``Dog,`` is written as it
+        is, else in lower or upper case, else without the comma.
 
         Args:
             word: A word without whitespace.
             first: Leave out the mark of a word's beginning (the leading space).
 
         Returns:
-            Token ids, at least one unless the vocabulary cannot write the word.
+            Token ids, at least one unless the vocabulary cannot write the word. Where
+            every form has unknown characters, the form with the fewest is taken.
         """
         key = (word, first)
         if key not in self._cache:
             if len(self._cache) >= _CACHE_LIMIT:
                 self._cache.clear()
-            self._cache[key] = self._encode(word, first)
+            self._cache[key] = self._encode_known(word, first)
         return list(self._cache[key])
+
+    def _encode_known(self, word: str, first: bool) -> list[int]:
+        """Encode the form of a word that has the fewest unknown tokens."""
+        found: list[list[int]] = []
+        for form in written_forms(word):
+            found.append(self._encode(form, first))
+            if found[-1] and not self.count_unknown(found[-1]):
+                return found[-1]
+        return min(filter(None, found), key=self.count_unknown, default=[])
 
 
 class _TokenListTokenizer(AbsTextTokenizer):
@@ -188,6 +211,10 @@ class _TokenListTokenizer(AbsTextTokenizer):
             return None
         return [self._ids[token] for token in _OWSM_PREFIX if token in self._ids]
 
+    def count_unknown(self, ids: Sequence[int]) -> int:
+        """See :meth:`AbsTextTokenizer.count_unknown`."""
+        return list(ids).count(self._ids["<unk>"])
+
     def _lookup(self, tokens: Sequence[str]) -> list[int]:
         unknown = self._ids["<unk>"]
         return [self._ids.get(token, unknown) for token in tokens]
@@ -206,7 +233,8 @@ class CharacterTokenizer(_TokenListTokenizer):
 
     def _encode(self, word: str, first: bool) -> list[int]:
         marked = not first and self.SPACE in self._ids
-        return self._lookup([self.SPACE] * marked + list(word))
+        letters = [self.SPACE if char == " " else char for char in word]
+        return self._lookup([self.SPACE] * marked + letters)
 
     def decode(self, ids: Sequence[int]) -> str:
         """See :meth:`AbsTextTokenizer.decode`."""
@@ -272,6 +300,10 @@ class HuggingFaceTokenizer(AbsTextTokenizer):
             raise ValueError(f"the tokenizer has no '{name}' token; it has {known}")
         return int(index)
 
+    def count_unknown(self, ids: Sequence[int]) -> int:
+        """See :meth:`AbsTextTokenizer.count_unknown`."""
+        return list(ids).count(self.tokenizer.unk_token_id)
+
     def decoder_prefix(self) -> list[int] | None:
         """The language model's beginning token."""
         return [self.special_id("bos")]
@@ -335,3 +367,18 @@ def build_text_tokenizer(
     """
     builder = token_type_choices.get_class(token_type)
     return builder.from_options(token_list, bpemodel, tokenizer_path)
+
+
+def load_token_dir(directory: str | Path) -> AbsTextTokenizer:
+    """Load the vocabulary that stage 3 wrote.
+
+    Args:
+        directory: Holds ``token_type``, ``tokens.txt`` and, for "bpe", ``bpe.model``.
+
+    Returns:
+        The tokenizer.
+    """
+    directory = Path(directory)
+    token_type = (directory / "token_type").read_text(encoding="utf-8").strip()
+    tokens, bpemodel = directory / "tokens.txt", directory / "bpe.model"
+    return build_text_tokenizer(token_type, str(tokens), str(bpemodel))

@@ -8,7 +8,8 @@ speech side's and the language model's token sequences differ in N but agree in 
 Legend: N text tokens, W words.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,16 @@ import numpy as np
 from espnet2_taste.text.normalizers import AbsNormalizer, has_letter_or_digit
 from espnet2_taste.text.segmenters import AbsSegmenter
 from espnet2_taste.text.tokenizers import AbsTextTokenizer
+
+_SOUNDS = (
+    "breath breathing breathes cough coughs coughing laugh laughs laughter laughing "
+    "noise noises music applause sigh sighs sniff sniffs silence pause inaudible "
+    "unintelligible indistinct crosstalk clears_throat lipsmack lip_smack click tsk"
+)
+_TAG = re.compile(
+    r"<[^<>\s]+>|\[[^\[\]]+\]|\{[^{}\s]+\}|\((?:%s)\)" % "|".join(_SOUNDS.split()),
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,34 @@ class TokenizedWords:
     word_ids: np.ndarray
 
 
+def cut_tags(text: str, symbols: Iterable[str] = ()) -> tuple[str, list[str]]:
+    """Take what is not spoken out of a transcript.
+
+    Tags are whatever stands in angle, square or curly brackets (``<COMMA>``, ``<unk>``,
+    ``<|en|>``, ``[noise]``), and sounds in round ones (``(breath)``): other words in
+    round brackets are read aloud.
+
+    Args:
+        text: Raw transcript of one utterance.
+        symbols: Further words that are not spoken, e.g. ``%hesitation``.
+
+    Returns:
+        The transcript without them, and what was taken out.
+
+    Example:
+        >>> cut_tags("yes <COMMA> (breath) %uh (no)", ["%uh"])
+        ('yes       (no)', ['<COMMA>', '(breath)', '%uh'])
+    """
+    known = [rf"(?<!\S){re.escape(symbol)}(?!\S)" for symbol in symbols]
+    pattern = re.compile("|".join([_TAG.pattern, *known]), re.IGNORECASE)
+    return pattern.sub(" ", text), pattern.findall(text)
+
+
 def normalize_text(
-    text: str, normalizer: AbsNormalizer, segmenter: AbsSegmenter
+    text: str,
+    normalizer: AbsNormalizer,
+    segmenter: AbsSegmenter,
+    symbols: Iterable[str] = (),
 ) -> NormalizedText:
     """Turn a raw transcript into words.
 
@@ -53,9 +90,10 @@ def normalize_text(
         text: Raw transcript of one utterance.
         normalizer: Cleans each whitespace-separated piece.
         segmenter: Cuts the cleaned piece into words.
+        symbols: Words of the transcript that are not spoken, beside tags.
 
     Returns:
-        The words, and the pieces of which no word was left.
+        The words; the tags, and the pieces of which no word was left.
 
     Example:
         >>> from espnet2_taste.text.normalizers import BasicNormalizer
@@ -64,8 +102,8 @@ def normalize_text(
         NormalizedText(words=('yes', 'no'), removed=('--',))
     """
     words: list[str] = []
-    removed: list[str] = []
-    for piece in text.split():
+    spoken, removed = cut_tags(text, symbols)
+    for piece in spoken.split():
         found = [w for w in segmenter(normalizer(piece)) if has_letter_or_digit(w)]
         words.extend(found)
         if not found:

@@ -160,6 +160,22 @@ def test_another_recognizer_renews_what_is_made_with_it(recipe):
     assert (recipe / "data/token_list/given.old").is_dir()
 
 
+def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
+    (recipe / "symbols").write_text("%uh\n")
+    rules = ["--normalizer", "nfkc", "--segmenter", "character"]
+    rules += ["--word_space", "false"]
+    calls = run(recipe, *rules, "--non_linguistic_symbols", "symbols")
+    (text,) = named(calls, "prepare_text")
+    assert " ".join(rules) + " --non_linguistic_symbols symbols" in text
+    for task in ("taste", "taslm", "text_lm"):
+        for training in named(calls, f"espnet2_taste.bin.{task}_train"):
+            assert "--word_space false" in training
+    shapes = [call for call in named(calls, "write_shapes") if "--shape text" in call]
+    assert shapes and all("--word_space false" in call for call in shapes)
+    (again,) = run(recipe, "--stop_stage", "3")
+    assert "--normalizer basic --segmenter whitespace --word_space true" in again
+
+
 def test_a_given_language_model_is_not_trained(recipe):
     calls = run(recipe, "--lm", "/models/llm")
     assert not named(calls, "espnet2_taste.bin.text_lm_train")

@@ -44,6 +44,11 @@ max_duration=30
 nbpe=120                # size of the speech encoder's vocabulary, if it is trained here
 lm_vocab_size=512       # size of the vocabulary of the language model
 extra_text=""           # more text for the language model's tokenizer and training
+normalizer=basic        # basic: lower case without punctuation; nfkc: and one width of each
+                        # character; keep: as written (vocabularies take what they know)
+segmenter=whitespace    # character: scripts that are written without spaces
+word_space=true         # false: words are not marked by a space in the vocabularies
+non_linguistic_symbols=""  # file of words that are not spoken, beside <tags> and [tags]
 asr_exp=""              # experiment directory of an ESPnet ASR model; its tokens are used
 lm=""                   # HF directory or hub name of a causal language model
 
@@ -151,6 +156,8 @@ for name in "${steps[@]}"; do
     step_names+=("${name#train_}")
 done
 taste_exp=${expdir}/${step_names[-1]}
+word_options=()         # of the trainings, beside their configurations
+[ "${word_space}" = true ] || word_options=(--word_space false)
 if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi
 
 trap report_failure EXIT

@@ -185,3 +185,36 @@ def test_nothing_but_punctuation(tmp_path):
     (directory / "text").write_text("a1 ...\nb1 -\n")
     with pytest.raises(SystemExit, match="none of 2 utterances has a word"):
         prepare_text.main(_options(tmp_path, sets="train"))
+
+
+def test_tags_and_named_symbols_are_listed_and_take_their_times_along(train, tmp_path):
+    (train / "text").write_text("a1 yes <COMMA> %uh no\n")
+    (train / "ctm").write_text(
+        "".join(
+            f"a1 1 {i:.4f} 0.5000 {word}\n"
+            for i, word in enumerate(["yes", "<COMMA>", "%uh", "no"])
+        )
+    )
+    (train / "word_prosody").unlink()
+    (tmp_path / "symbols").write_text("%uh\n")
+    more = {"sets": "train", "non_linguistic_symbols": tmp_path / "symbols"}
+    prepare_text.main(_options(tmp_path, **{**more, "nbpe": 9}))
+    assert read_table(train / "text") == {"a1": "yes no"}
+    assert [word.start for word in read_ctm(train / "ctm")["a1"]] == [0.0, 3.0]
+    (row,) = read_rows(train / "removed_words.tsv")
+    assert row["removed"] == "<COMMA> %uh"
+
+
+def test_phrases_of_a_script_without_spaces_are_refused_with_the_option(train):
+    (train / "text").write_text("a1 我今天很高兴地去北京。\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="--segmenter character --word_space false"):
+        prepare_set(train, TextRules())
+    prepare_set(train, TextRules(segmenter="character"))
+    assert read_table(train / "text")["a1"].split()[:3] == ["我", "今", "天"]
+
+
+def test_a_set_that_the_vocabulary_cannot_write_is_refused(train, tmp_path):
+    dev = _write_set(tmp_path / "raw" / "dev")
+    (dev / "text").write_text("a1 щука ёж\nb1 the dog\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="raw/dev: .*<unk>.*'щука'.*at most 5 %"):
+        prepare_text.main(_options(tmp_path))

@@ -19,9 +19,12 @@ def data(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("word_space", ["true", "false"])
+@pytest.mark.parametrize(
+    "word_space, option",
+    [("true", []), ("false", []), ("true", ["--word_space", "false"])],
+)
 def test_the_lengths_are_those_of_collect_stats(
-    data, tmp_path, lm_tokenizer_dir, word_space
+    data, tmp_path, lm_tokenizer_dir, word_space, option
 ):
     config = tmp_path / "train.yaml"
     config.write_text(
@@ -31,6 +34,7 @@ def test_the_lengths_are_those_of_collect_stats(
         "num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1}\n"
     )
     text = ["--tokenizer_path", str(lm_tokenizer_dir), "--config", str(config), *data]
+    text += option
     write_shapes.main(
         ["--output_dir", str(tmp_path / "ours"), "--shape", "text", *text]
     )

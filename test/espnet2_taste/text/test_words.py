@@ -72,3 +72,24 @@ def test_word_starts_ignores_padding():
 def test_normalize_text(text, segmenter, words, removed):
     result = normalize_text(text, BasicNormalizer(), segmenter)
     assert result.words == words and result.removed == removed
+
+
+TAGGED = {
+    "yes <COMMA> no": ("yes no", ["<COMMA>"]),
+    "the [noise] dog [background speech]": (
+        "the dog",
+        ["[noise]", "[background speech]"],
+    ),
+    "<|en|> a {breath} b<unk>c (breath) (LAUGHTER)": (
+        "a b c",
+        ["<|en|>", "{breath}", "<unk>", "(breath)", "(LAUGHTER)"],
+    ),
+    "he (then young) said %uh %uhlan": ("he then young said uhlan", ["%uh"]),
+    "2 < 3 and 4 > 1": ("2 3 and 4 1", ["<", ">"]),
+}
+
+
+@pytest.mark.parametrize("text", TAGGED)
+def test_tags_are_removed_and_listed_but_not_spoken(text):
+    found = normalize_text(text, BasicNormalizer(), WhitespaceSegmenter(), ("%uh",))
+    assert (" ".join(found.words), list(found.removed)) == TAGGED[text]

@@ -51,18 +51,25 @@ token_options() {  # adds the tokens of the speech encoder to data
 stage_3_text() {
     local -a options=() encoder=()
     [ -z "${extra_text}" ] || options=(--extra_text "${extra_text}")
+    local -a rules=(--normalizer "${normalizer}" --segmenter "${segmenter}"
+        --word_space "${word_space}")
+    [ -z "${non_linguistic_symbols}" ] ||
+        rules+=(--non_linguistic_symbols "${non_linguistic_symbols}")
     if [ -n "${given_asr}" ]; then
         options+=(--asr_exp "${given_asr}")
         encoder_made_from
     fi
     begin text --after format "${encoder[@]}" --values "${nbpe}" "${lm_vocab_size}" \
-        "${extra_text}" --scope "${sets[@]}" \
+        "${extra_text}" "${rules[@]}" \
+        --files ${non_linguistic_symbols:+"${non_linguistic_symbols}"} \
+        --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
     "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
         --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
-        --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" "${options[@]}"
+        --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" \
+        "${rules[@]}" "${options[@]}"
     in_sets "${raw}" text_raw "${sets[@]}"
     need "${token_dir}/tokens.txt" "${in_sets[@]}"
     finish

@@ -10,8 +10,9 @@ train_text_lm() {  # a small text backbone, exported as an HF directory, if none
     set_data "text text ${raw}/SET/text"
     data[1]="${raw}/lm_train/text,text,text"    # the training set and --extra_text
     write_shapes "${stats}" text --tokenizer_path data/lm_tokenizer \
-        --config "${text_lm_config}"
-    data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer)
+        --config "${text_lm_config}" "${word_options[@]}"
+    data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer
+        "${word_options[@]}")
     train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${data[@]}" \
         --seed "${seed}"
     "${python}" -m espnet2_taste.bin.export_text_lm \
@@ -30,8 +31,8 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
         --values "${lm}" "${seed}" "${train_set}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     write_shapes "${design_dir}/${name}_stats" text --tokenizer_path "${llm}" \
-        --config "${config}"
-    data+=(--config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
+        --config "${config}" "${word_options[@]}"
+    data+=("${word_options[@]}" --config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
         --taste_exp "${taste_exp}" --taste_model_file "${inference_model}")
     train_model espnet2_taste.bin.taslm_train "${design_dir}/${name}" "${data[@]}" \
         --seed "${seed}"

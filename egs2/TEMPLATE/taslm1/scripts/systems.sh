@@ -57,6 +57,7 @@ train_system() {  # <name>
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
     train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${data[@]}" \
         --config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}" \
+        "${word_options[@]}" \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         "${steps[@]}"
     need "${design_dir}/${name}/${inference_model}"

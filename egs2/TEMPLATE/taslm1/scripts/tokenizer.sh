@@ -39,7 +39,8 @@ stage_7_taste_train() {  # the steps, each after the one before it
             encoder_options "${steps[step]}"
             train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
                 --config "${steps[step]}" --seed "${seed}" \
-                --units_dir "${expdir}/units" "${data[@]}" "${encoder[@]}" "${init[@]}"
+                --units_dir "${expdir}/units" "${data[@]}" "${word_options[@]}" \
+                "${encoder[@]}" "${init[@]}"
             need "${expdir}/${name}/${inference_model}"
             finish
         fi
