@@ -97,28 +97,28 @@ class ESPnetTaslmModel(TrainableState, AbsESPnetModel):
 
         Returns:
             Scalar and statistics by name; both perplexities are over the same tokens,
-            EOS apart.
+            EOS apart. Without the KL term the base LM does not run.
         """
         logits, labels = output.text_logits, output.text_labels
-        base = self.taslm.base_logits(text)  # (B, N + 1, V)
         rows = output.grid.base_rows[:, : labels.size(1)]
         nll = losses.text_cross_entropy(logits, labels, IGNORE)
-        ce = losses.masked_mean(nll, labels != IGNORE)
-        kl = losses.masked_mean(losses.kl_to_base(logits, base), rows)
-        loss = self.kl_weight * kl + (1.0 - self.kl_weight) * ce
-        with torch.no_grad():
+        loss = ce = losses.masked_mean(nll, labels != IGNORE)
+        hits = (logits.argmax(dim=-1) == labels).float()
+        ends = (labels != IGNORE) & ~rows
+        stats = {
+            "loss_text_ce": ce.detach(),
+            "text_ppl": losses.masked_mean(nll.detach(), rows).exp(),
+            "text_acc": losses.masked_mean(hits, rows),
+            "eos_acc": losses.masked_mean(hits, ends),
+        }
+        if self.kl_weight:
+            base = self.taslm.base_logits(text)  # (B, N + 1, V)
+            kl = losses.masked_mean(losses.kl_to_base(logits, base), rows)
+            loss = self.kl_weight * kl + (1.0 - self.kl_weight) * ce
             base_nll = losses.text_cross_entropy(base, labels, IGNORE)
-            hits = (logits.argmax(dim=-1) == labels).float()
-            ends = (labels != IGNORE) & ~rows
-            stats = {
-                "loss_text": loss.detach(),
-                "loss_text_ce": ce.detach(),
-                "loss_text_kl": kl.detach(),
-                "text_ppl": losses.masked_mean(nll, rows).exp().detach(),
-                "base_text_ppl": losses.masked_mean(base_nll, rows).exp(),
-                "text_acc": losses.masked_mean(hits, rows),
-                "eos_acc": losses.masked_mean(hits, ends),
-            }
+            stats["loss_text_kl"] = kl.detach()
+            stats["base_text_ppl"] = losses.masked_mean(base_nll, rows).exp()
+        stats["loss_text"] = loss.detach()
         return loss, stats
 
     @torch.no_grad()

@@ -75,13 +75,9 @@ def word_time_rows(
     Returns:
         Begin and end of each word in seconds, "0 0" for words of unknown time.
     """
-    rows = {}
-    for name, text in texts.items():
-        times = [
-            (word.start, word.start + word.duration) for word in timings.get(name, ())
-        ]
-        times = times or [(0.0, 0.0)] * len(text.split())
-        rows[name] = " ".join(f"{begin:.3f} {end:.3f}" for begin, end in times)
+    rows = {name: " ".join(["0 0"] * len(text.split())) for name, text in texts.items()}
+    for name, words in timings.items():
+        rows[name] = " ".join(f"{word.start:.4f} {word.end:.4f}" for word in words)
     return rows
 
 

@@ -71,22 +71,6 @@ def is_done(folder: Path, output: str) -> bool:
     return all((folder / name).is_file() for name in ("asr_align.json", output))
 
 
-def time_rows(timings: dict, texts: dict[str, str]) -> dict[str, str]:
-    """Begin and end of every word in one line an utterance.
-
-    Args:
-        timings: Word times of the utterances that could be aligned.
-        texts: Transcripts of all.
-
-    Returns:
-        ``begin end begin end ...`` in seconds; zeros where they are unknown.
-    """
-    rows = {name: " ".join(["0 0"] * len(text.split())) for name, text in texts.items()}
-    for name, words in timings.items():
-        rows[name] = " ".join(f"{word.start:.4f} {word.end:.4f}" for word in words)
-    return rows
-
-
 def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
     """Align one set.
 
@@ -113,7 +97,6 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
         raise ValueError(f"{folder}: no utterance can be aligned; {name}: {reason}")
     write_table(folder / "word_times", word_time_rows(result.timings, texts))
     result.write(folder, output, "text_asr")
-    write_table(folder / "word_times", time_rows(result.timings, texts))
     summary = summarize(result, folder, texts)
     write_json(folder / "asr_align.json", summary)
     if result.problems:

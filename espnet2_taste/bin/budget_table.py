@@ -1,10 +1,12 @@
 """What each design of the comparison cost: one line a design.
 
-Enters: experiments with their ``train.log`` and, where there are, ``speed.tsv`` of
-their continuations and the table of ``padding_table``. Leaves, printed and as a table:
-trained and all parameters, epochs, seconds of training, rows and padding, arithmetic of
-the training (a lower bound: attention over the past is left out) and rows written a
-second. What is not there is shown as "-".
+Enters: experiments with their ``config.yaml`` and ``checkpoint.pth`` and, where there
+are, ``speed.tsv`` of their continuations and the table of ``padding_table``. Leaves,
+printed and as a table: trained and all parameters, epochs, seconds of training, rows
+and padding, floating point operations of the training as its modules are counted
+(``evaluation/training_cost.py``), rows written a second, and with how many steps, and
+which corners of the learning rate's schedule, the training would cost what the first
+one did. What is not there is shown as "-".
 """
 
 import argparse
@@ -13,9 +15,9 @@ from pathlib import Path
 from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
-  python -m espnet2_taste.bin.budget_table --expdir exp --names "taslm_embed gslm moshi" \\
-      --padding exp/padding.tsv --utterances 1080 --output exp/budgets.tsv
-"""  # noqa: E501
+  python -m espnet2_taste.bin.budget_table --expdir exp --names "taslm_embed gslm" \\
+      --padding exp/padding.tsv --output exp/budgets.tsv
+"""
 HEADER = (
     "design",
     "trained_parameters",
@@ -26,6 +28,7 @@ HEADER = (
     "padding_percent",
     "training_teraflops",
     "equal_flops_steps_an_epoch",
+    "equal_flops_warmup_steps",
     "rows_written_per_second",
 )
 MISSING = "-"
@@ -46,17 +49,8 @@ def get_parser() -> argparse.ArgumentParser:
         help="Experiments, one string; the first sets the budget of equal FLOPs",
     )
     add("--padding", help="Table of padding_table")
-    add("--utterances", type=int, required=True, help="Utterances of an epoch")
     add("--output", help="Tab-separated table")
     return parser
-
-
-def training_cost(folder: Path):
-    """Cost of an experiment's training, None if there was none."""
-    from espnet2_taste.evaluation.training_log import read_training_log
-
-    logs = sorted(folder.glob("train*.log"), key=lambda path: path.stat().st_mtime)
-    return read_training_log("\n".join(p.read_text("utf-8", "replace") for p in logs))
 
 
 def rows_per_second(folder: Path) -> str:
@@ -79,64 +73,75 @@ def padding_of(name: str, padding: dict) -> dict:
     return padding.get(name, padding.get(name.split("_")[0], {}))
 
 
-def training_teraflops(cost, rows: str, utterances: int) -> float | None:
-    """Arithmetic of a training, None if its cost or rows are not known."""
-    from espnet2_taste.evaluation.budget import training_flops
+def equal_flops(folder: Path, cost, reference: float) -> tuple[str, str]:
+    """How a training would cost what another one did.
 
-    if cost is None or rows == MISSING:
-        return None
-    read = float(rows) * utterances * cost.passes
-    return training_flops(read, cost.total, cost.trained) / 1e12
+    Args:
+        folder: Its experiment.
+        cost: ``TrainingCost`` of it.
+        reference: Operations of the other training.
+
+    Returns:
+        Steps an epoch, and the corners of the learning rate's schedule in steps as a
+        YAML list; "-" for a schedule of another kind.
+    """
+    from espnet2_taste.evaluation.budget import equal_flops_steps, scaled_steps
+    from espnet2_taste.experiment_files import read_config
+
+    steps = equal_flops_steps(cost.steps, cost.epochs, cost.flops, reference)
+    conf = read_config(folder / "config.yaml").get("scheduler_conf", {})
+    corners = conf.get("warmup_steps_list")
+    if corners is None:
+        return str(steps), MISSING
+    scaled = scaled_steps(corners, steps * cost.epochs / cost.steps)
+    return str(steps), f"[{','.join(map(str, scaled))}]"
 
 
-def line(name: str, folder: Path, padding: dict, utterances: int, reference) -> tuple:
+def line(name: str, folder: Path, padding: dict, cost, reference) -> tuple:
     """One line of the table.
 
     Args:
         name: Of the design.
         folder: Its experiment.
         padding: Row of the table of padding, or nothing.
-        utterances: Of the training set.
-        reference: Arithmetic of the training that sets the budget, or None.
+        cost: ``TrainingCost``, or None.
+        reference: Operations of the training that sets the budget, or None.
 
     Returns:
         Cells under ``HEADER``.
     """
-    from espnet2_taste.evaluation.budget import equal_flops_steps
-
-    cost = training_cost(folder)
     rows = padding.get("rows", MISSING)
-    spent: tuple = (MISSING,) * 4
-    if cost is not None:
-        spent = (cost.trained, cost.total, cost.epochs, f"{cost.seconds:.0f}")
-    flops = training_teraflops(cost, rows, utterances)
-    steps = MISSING
-    if flops and reference:
-        steps = str(equal_flops_steps(cost.steps, cost.epochs, flops, reference))
     share = padding.get("padding_percent", MISSING)
-    arithmetic = MISSING if flops is None else f"{flops:.2f}"
+    spent: tuple = (MISSING,) * 4
+    arithmetic, equal = MISSING, (MISSING, MISSING)
+    if cost is not None:
+        step = cost.step
+        spent = (step.trained, step.total, cost.epochs, f"{cost.seconds:.0f}")
+        arithmetic = f"{cost.flops / 1e12:.2f}"
+        if reference is not None:
+            equal = equal_flops(folder, cost, reference)
     speed = rows_per_second(folder)
-    return (Path(name).name, *spent, rows, share, arithmetic, steps, speed)
+    return (Path(name).name, *spent, rows, share, arithmetic, *equal, speed)
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the table and write it; the first design sets the budget."""
     from espnet2_taste.data.ctm import read_rows, write_rows
+    from espnet2_taste.evaluation.training_cost import training_cost
     from espnet2_taste.metrics.tables import aligned_lines
+    from espnet2_taste.tasks.spoken_lm import task_of
 
     known = read_rows(args.padding) if args.padding else []
     padding = {row["design"].split()[0]: row for row in known}
     names = args.names.split()
-    own = {name: padding_of(Path(name).name, padding) for name in names}
     folders = {name: Path(args.expdir) / name for name in names}
-    first = names[0]
-    reference = training_teraflops(
-        training_cost(folders[first]), own[first].get("rows", MISSING), args.utterances
-    )
-    rows = [
-        line(name, folders[name], own[name], args.utterances, reference)
-        for name in names
-    ]
+    costs = {name: training_cost(folders[name], task_of) for name in names}
+    first = costs[names[0]]
+    reference = None if first is None else first.flops
+    rows = []
+    for name, folder in folders.items():
+        own = padding_of(Path(name).name, padding)
+        rows.append(line(name, folder, own, costs[name], reference))
     print("\n".join(aligned_lines([HEADER, *rows])))
     if args.output:
         write_rows(args.output, HEADER, rows)

@@ -1,10 +1,10 @@
 """What a design costs: rows, padding, arithmetic.
 
-Enters: a layout and utterances, or numbers of parameters and rows. Leaves: the
+Enters: a layout and utterances, or steps and their cost. Leaves: the
 figures that stand beside quality in every table. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,27 +76,6 @@ def count_rows(
     )
 
 
-def training_flops(rows: float, parameters: int, trained: int) -> float:
-    """Arithmetic of training on rows, attention over the past left out.
-
-    Forward and the gradients of activations take two operations a parameter and row
-    each, the gradients of weights two for each weight that trains.
-
-    Args:
-        rows: Rows read in training, padding of batches included if counted.
-        parameters: Parameters a row passes through.
-        trained: Those of them that train.
-
-    Returns:
-        Operations.
-
-    Example:
-        >>> training_flops(10, 100, 100)
-        6000.0
-    """
-    return float(rows) * (4.0 * parameters + 2.0 * trained)
-
-
 def equal_flops_steps(steps: int, epochs: int, cost: float, reference: float) -> int:
     """Steps an epoch with which a training costs what another one cost.
 
@@ -114,3 +93,24 @@ def equal_flops_steps(steps: int, epochs: int, cost: float, reference: float) ->
         100
     """
     return max(1, round(steps * reference / cost / epochs))
+
+
+def scaled_steps(steps: Sequence[float], share: float) -> list[int]:
+    """Move the corners of a learning rate's schedule to a longer or shorter training.
+
+    Args:
+        steps: Steps of the corners, increasing.
+        share: Steps of the new training, divided by those of the old one.
+
+    Returns:
+        Increasing steps; the shape of the schedule stays the same.
+
+    Example:
+        >>> scaled_steps([0, 60, 935], 0.2)
+        [0, 12, 187]
+    """
+    scaled: list[int] = []
+    for step in steps:
+        least = scaled[-1] + 1 if scaled else 0
+        scaled.append(max(round(step * share), least))
+    return scaled

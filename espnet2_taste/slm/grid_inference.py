@@ -168,8 +168,6 @@ class GridContinuer:
         lengths = torch.tensor([len(row) for row in rows], device=device)
         padded = torch.nn.utils.rnn.pad_sequence(rows, True, -1).to(device)
         first = torch.tensor(firsts, device=device).minimum(lengths)
-        if not int(lengths.max()):
-            return [()] * len(rows)
         return self.grid_lm.tail_units(padded, lengths, first)
 
     def _added(self, prompt: Utterance, grid, item, tail: Row) -> SpokenText:

@@ -136,15 +136,16 @@ class GridLM(nn.Module):
     def tail_units(
         self, grid: torch.Tensor, lengths: torch.Tensor, first: torch.Tensor
     ) -> list[tuple[int, ...]]:
-        """Say what the tail head hears in rows.
+        """Units that the tail head predicts from rows.
 
         Args:
             grid: (B, T, S), -1 at padding; without END.
             lengths: (B,).
-            first: Row of each utterance where speaking begins, (B,).
+            first: Row of each utterance from which on its units are wanted, (B,).
 
         Returns:
             Units of each utterance.
         """
-        hidden = self.forward(grid)[1][:, 1:]
-        return self.tail_head.decode(hidden, lengths, first)
+        return self.tail_head.decode(
+            lambda: self.forward(grid)[1][:, 1:], first, lengths
+        )

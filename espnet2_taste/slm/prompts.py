@@ -138,11 +138,10 @@ class TextPrompt(AbsPrompt):
     def rows(self, taslm):
         """See :meth:`AbsPrompt.rows`."""
         text = self.text.to(taslm.pad_text.device)
-        inputs = taslm.backbone.embed(text)  # (N, H)
-        if not self.reference_compat:
-            silent = taslm.code_embedding.pad.expand(len(text), -1)
-            fused = taslm.fuse(inputs, silent)
-            inputs = torch.cat([taslm.begin(1)[0], fused])
+        if self.reference_compat:
+            inputs = taslm.backbone.embed(text)  # (N, H)
+        else:
+            inputs = torch.cat([taslm.begin(1)[0], written_rows(taslm, text)])
         return PromptRows(
             inputs=inputs,
             text=text,
@@ -159,8 +158,9 @@ class InstructPrompt(AbsPrompt):
         prefix: Text ids before, written as the template has them (with its BOS).
         spoken: The spoken words.
         suffix: Text ids after.
-        reference_compat: Published behaviour: the codes of the last d words are never
-            heard. Otherwise d rows of text padding let them in before the suffix.
+        reference_compat: Published behaviour: the text around the spoken words is
+            embedded without fusion, and the codes of the last d words are left out.
+            Otherwise d rows of text padding take them in before the suffix.
     """
 
     prefix: torch.Tensor
@@ -172,12 +172,17 @@ class InstructPrompt(AbsPrompt):
     def rows(self, taslm):
         """See :meth:`AbsPrompt.rows`."""
         device = taslm.pad_text.device
+        prefix, suffix = self.prefix.to(device), self.suffix.to(device)
         spoken = self.spoken.rows(taslm)
-        parts = [taslm.backbone.embed(self.prefix.to(device)), spoken.inputs[1:]]
-        if not self.reference_compat:
-            parts.append(drained_rows(taslm, spoken))
-        parts.append(taslm.backbone.embed(self.suffix.to(device)))
-        ids = [self.prefix.to(device), spoken.text, self.suffix.to(device)]
+        if self.reference_compat:
+            frame = taslm.backbone.embed(prefix), taslm.backbone.embed(suffix)
+            parts = [frame[0], spoken.inputs[1:], frame[1]]
+        else:
+            written = prefix[1:] if prefix[:1].tolist() == [taslm.bos_id] else prefix
+            parts = [taslm.begin(1)[0], written_rows(taslm, written)]
+            parts += [spoken.inputs[1:], drained_rows(taslm, spoken)]
+            parts.append(written_rows(taslm, suffix))
+        ids = [prefix, spoken.text, suffix]
         return replace(
             spoken,
             inputs=torch.cat(parts),
@@ -186,6 +191,20 @@ class InstructPrompt(AbsPrompt):
             pending=silence(taslm, taslm.layout.delay),
             starts_word=self.starts_word,
         )
+
+
+def written_rows(taslm: Taslm, text: torch.Tensor) -> torch.Tensor:
+    """Rows of words without codes, fused as training's rows are before a code.
+
+    Args:
+        taslm: The model.
+        text: Text ids, (N,).
+
+    Returns:
+        (N, H).
+    """
+    absent = taslm.code_embedding.pad.expand(len(text), -1)
+    return taslm.fuse(taslm.backbone.embed(text), absent)
 
 
 def drained_rows(taslm: Taslm, rows: PromptRows) -> torch.Tensor:

@@ -7,6 +7,7 @@ Legend: B utterances, N rows, U units, H hidden size, L upsampled rows (ratio x 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -57,14 +58,15 @@ class AbsTailHead(nn.Module, ABC):
 
     @abstractmethod
     def decode(
-        self, hidden: torch.Tensor, lengths: torch.Tensor, first: torch.Tensor
+        self, read: Callable[[], torch.Tensor], first: torch.Tensor, last: torch.Tensor
     ) -> list[tuple[int, ...]]:
-        """Find the units of the rows from ``first`` on.
+        """Find the units of some rows.
 
         Args:
-            hidden: (B, N, H).
-            lengths: (B,).
-            first: Row of each utterance before which nothing is to be said, (B,).
+            read: Runs the LM and gives the hidden states, (B, N, H); it is called only
+                if they are needed.
+            first: First row of each utterance whose units are wanted, (B,).
+            last: The row after the last one, (B,).
         """
 
 
@@ -76,9 +78,9 @@ class NoTail(AbsTailHead):
         zero = hidden.new_zeros(len(hidden))
         return TailLoss(zero, torch.ones_like(zero, dtype=torch.bool))
 
-    def decode(self, hidden, lengths, first):
-        """See :meth:`AbsTailHead.decode`: nothing."""
-        return [()] * len(hidden)
+    def decode(self, read, first, last):
+        """See :meth:`AbsTailHead.decode`: nothing, and the LM does not run."""
+        return [()] * len(first)
 
 
 class CtcTail(AbsTailHead):
@@ -145,10 +147,12 @@ class CtcTail(AbsTailHead):
         )
         return TailLoss(torch.where(feasible, nats, nats * 0.0), feasible)
 
-    def decode(self, hidden, lengths, first):
+    def decode(self, read, first, last):
         """See :meth:`AbsTailHead.decode`: likeliest, collapsed, without blanks."""
-        best = self.log_probabilities(hidden).argmax(dim=-1).tolist()
-        bounds = zip((first * self.ratio).tolist(), (lengths * self.ratio).tolist())
+        if not int(last.max()):
+            return [()] * len(first)
+        best = self.log_probabilities(read()).argmax(dim=-1).tolist()
+        bounds = zip((first * self.ratio).tolist(), (last * self.ratio).tolist())
         return [self.collapse(row[a:b]) for row, (a, b) in zip(best, bounds)]
 
     def collapse(self, path: list[int]) -> tuple[int, ...]:

@@ -13,12 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-SHORTEST = 0.02
-"""Seconds; alignments have no shorter words."""
-
 
 class SpeakerHead(nn.Module):
-    """Tells the speaker from every single TASTE vector.
+    """Predicts the speaker from every single TASTE vector.
 
     Args:
         taste_size: D.
@@ -32,7 +29,7 @@ class SpeakerHead(nn.Module):
     def forward(
         self, taste: torch.Tensor, word_ids: torch.Tensor, spembs: torch.Tensor
     ) -> torch.Tensor:
-        """One less the cosine between told and true embedding.
+        """One less the cosine between predicted and true embedding.
 
         Args:
             taste: (B, N, D).
@@ -47,10 +44,10 @@ class SpeakerHead(nn.Module):
 
 
 class DurationHead(nn.Module):
-    """Tells the duration of its word from every single TASTE vector.
+    """Predicts the duration of its word from every single TASTE vector.
 
-    What the text tells is told by the token, so that the vector is asked for the tempo
-    alone.
+    A bias for each token takes what the text alone says about it, so that the vector
+    has to hold the tempo.
 
     Args:
         taste_size: D.
@@ -60,10 +57,10 @@ class DurationHead(nn.Module):
     def __init__(self, taste_size: int, vocab_size: int):
         super().__init__()
         self.linear = nn.Linear(taste_size, 1)
-        self.usual = nn.Embedding(vocab_size, 1)
-        nn.init.zeros_(self.usual.weight)
+        self.token_bias = nn.Embedding(vocab_size, 1)
+        nn.init.zeros_(self.token_bias.weight)
 
-    def told(self, taste: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    def predict(self, taste: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         """Logarithms of durations.
 
         Args:
@@ -73,7 +70,7 @@ class DurationHead(nn.Module):
         Returns:
             (B, N).
         """
-        return (self.linear(taste) + self.usual(text)).squeeze(-1)
+        return (self.linear(taste) + self.token_bias(text)).squeeze(-1)
 
     def forward(
         self,
@@ -88,12 +85,15 @@ class DurationHead(nn.Module):
             taste: (B, N, D).
             text: Token ids, (B, N), 0 at padding.
             word_ids: (B, N), -1 at padding.
-            word_times: Begin and end of each word in seconds, (B, W, 2).
+            word_times: Begin and end of each word in seconds, (B, W, 2); words that
+                end where they begin ("0 0") have no known duration and do not count.
 
         Returns:
-            Mean over the tokens, scalar.
+            Mean over the tokens whose word's duration is known, scalar; zero without.
         """
-        seconds = (word_times[..., 1] - word_times[..., 0]).clamp(min=SHORTEST)
-        wanted = seconds.log().gather(1, word_ids.clamp(min=0))  # (B, N)
-        errors = (self.told(taste, text) - wanted) ** 2
-        return errors[word_ids >= 0].mean()
+        seconds = word_times[..., 1] - word_times[..., 0]  # (B, W)
+        seconds = seconds.gather(1, word_ids.clamp(min=0))  # (B, N)
+        known = (word_ids >= 0) & (seconds > 0)
+        targets = torch.where(known, seconds, 1.0).log()
+        errors = torch.where(known, self.predict(taste, text) - targets, 0.0)
+        return errors.square().sum() / known.sum().clamp(min=1)

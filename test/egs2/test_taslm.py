@@ -251,8 +251,10 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     files += ("continuation/prompts/speed.tsv", "continuation/questions/speed.tsv")
     files += tuple(f"likelihood/{name}/scores.tsv" for name in ("test", "pairs"))
     put(recipe, *(f"exp/equal_flops/{n}/{file}" for n in names for file in files))
-    header = "design\trows\tequal_flops_steps_an_epoch\n"
-    table = header + "taslm_embed\t17\t63\ngslm\t48\t20\nmoshi\t77\t12\n"
+    columns = ("equal_flops_steps_an_epoch", "equal_flops_warmup_steps")
+    lines = [("design", "rows", *columns), ("taslm_embed", "17", "63", "[0,60]")]
+    lines += [("gslm", "48", "20", "[0,19]"), ("moshi", "77", "12", "[0,11]")]
+    table = "".join("\t".join(line) + "\n" for line in lines)
     (recipe / "exp/budgets.tsv").write_text(table)
     run(recipe)
     options = ("--stage", "16", "--stop_stage", "16", "--equal_flops", "true")
@@ -265,6 +267,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     ]
     assert ["--num_iters_per_epoch 20" in trained[0], len(trained)] == [True, 2]
     assert "--num_iters_per_epoch 12" in trained[1]
+    assert "--scheduler_conf warmup_steps_list=[0,11]" in trained[1]
     assert sum("--num_iters_per_epoch" in call for call in calls) == 2
     study, whole = named(calls, "systems_evaluate")
     assert (

@@ -221,17 +221,19 @@ def test_every_word_tells_its_duration():
     with pytest.raises(ValueError, match=message):
         model(**data)
     data["word_times"] = torch.tensor(
-        [[[0.0, 0.1], [0.1, 0.5]], [[0.0, 0.3], [0.3, 0.3]]]
+        [[[0.0, 0.1], [0.1, 0.5]], [[0.0, 0.3], [0.0, 0.0]]]  # one is unknown
     )
     loss, stats, taste = evaluated(model, data)
-    told = model.duration_head.told(taste, data["text"].clamp(min=0)).detach()
+    told = model.duration_head.predict(taste, data["text"].clamp(min=0)).detach()
     seconds = {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.4, (0, 3): 0.4, (1, 0): 0.3}
-    seconds[1, 1] = 0.02  # a word of no length
     errors = [(float(told[at]) - math.log(s)) ** 2 for at, s in seconds.items()]
     expected = sum(errors) / len(errors)
     assert stats["loss_duration"] == pytest.approx(expected, abs=1e-5)
     rest = stats["loss_ce"] + stats["loss_commit"]
     assert loss == pytest.approx(rest + 2 * expected, abs=1e-5)
+    data["word_times"] = torch.zeros(2, 2, 2)
+    with torch.no_grad():
+        assert float(model(**data)[1]["loss_duration"]) == 0
 
 
 def test_without_their_weights_there_are_no_heads():

@@ -225,3 +225,22 @@ def test_words_and_codes_of_a_prompt_must_agree(make_taslm):
     wrong = AudioPrompt(prompt.text, prompt.word_ids, prompt.codes[:2])
     with pytest.raises(ValueError, match="3 words but 2 rows of codes"):
         wrong.rows(make_taslm(WordDelayLayout(1)))
+
+
+@pytest.mark.parametrize("bos", [(), (BOS,)])
+@torch.no_grad()
+def test_the_text_around_a_turn_is_read_as_text_is_in_training(make_taslm, bos):
+    taslm = make_taslm(WordDelayLayout(1))
+    before, after = torch.tensor([5, 9]), torch.tensor([7, 12])
+    spoken = audio(2, 3)
+    prefix = torch.cat([torch.tensor(bos, dtype=torch.int64), before])
+    rows = InstructPrompt(prefix, spoken, after).rows(taslm).inputs
+    written = TextPrompt(torch.cat([before, after])).rows(taslm).inputs
+    torch.testing.assert_close(rows[:3], written[:3])
+    torch.testing.assert_close(rows[-2:], written[-2:])
+    own = spoken.rows(taslm).inputs[1:]
+    torch.testing.assert_close(rows[3 : 3 + len(own)], own)
+    assert len(rows) == 3 + len(own) + 1 + 2  # one row takes in the last code
+    bare = InstructPrompt(prefix, spoken, after, reference_compat=True)
+    embedded = taslm.backbone.embed(after)
+    torch.testing.assert_close(bare.rows(taslm).inputs[-2:], embedded)

@@ -266,7 +266,7 @@ def test_ctc_sums_over_all_alignments_and_says_the_likeliest(tiny_lm):
     assert repeated.feasible.tolist() == [False, True]
     assert repeated.per_utterance[0] == 0
     best = log_probs.argmax(dim=-1).tolist()
-    heard = tail.decode(hidden, lengths, torch.tensor([1, 0]))
+    heard = tail.decode(lambda: hidden, torch.tensor([1, 0]), lengths)
     assert heard == [tail.collapse(best[0][2:6]), tail.collapse(best[1][:4])]
     assert tail.collapse([2, 0, 0, 2, 0, 1, 1]) == (0, 0, 1)
 
@@ -293,3 +293,15 @@ def test_marked_rows_are_gathered_in_order():
 def test_sampling_options_are_checked():
     with pytest.raises(ValueError, match="0 <= top_p <= 1"):
         IdSampling(top_p=2.0)
+
+
+def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
+    grid_lm = model_of("parallel").grid_lm
+
+    def forward(grid):
+        raise AssertionError("the LM ran for units that no tail gives")
+
+    monkeypatch.setattr(grid_lm, "forward", forward)
+    lengths = torch.tensor([2, 1])
+    grid = torch.zeros(2, 2, 3, dtype=torch.int64)
+    assert grid_lm.tail_units(grid, lengths, lengths - 1) == [(), ()]

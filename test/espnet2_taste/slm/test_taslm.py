@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.evaluation.training_cost import count_flops
 from espnet2_taste.slm import backbone as backbones
 from espnet2_taste.slm import heads, input_fusion, losses, scoring
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
@@ -143,3 +145,19 @@ def test_pair_accuracy_counts_ties_as_half():
     assert accuracy == pytest.approx(0.5)
     with pytest.raises(ValueError, match="found 0 and 0"):
         scoring.pair_accuracy(torch.empty(0), torch.empty(0))
+
+
+def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm):
+    model = build("full", heads.LinearLastHead)
+    (cost, stats), (without, fewer) = (
+        (count_flops(trained, batch), set(trained(**batch)[1]))
+        for trained in (ESPnetTaslmModel(model, kl_weight=w) for w in (0.5, 0.0))
+    )
+    layers = [m for m in tiny_lm.modules() if isinstance(m, torch.nn.Linear)]
+    weights = sum(layer.weight.numel() for layer in layers)
+    rows = batch["text"].size(1) + 1
+    size = len(batch["text"]) * rows
+    scores = size * rows * tiny_lm.config.hidden_size * len(tiny_lm.model.layers)
+    # two operations a product of a row and a weight, or of two rows of attention
+    assert cost - without == 2 * (weights * size + 2 * scores)
+    assert stats - fewer == {"loss_text_kl", "base_text_ppl"} and fewer < stats

@@ -43,11 +43,15 @@ units_value() {  # <name>: from the configuration of the units
 
 train_system() {  # <name>
     local name=$1 train_set=${slm_train_set}
-    local config=${systems_dir}/$1.yaml
+    local config=${systems_dir}/$1.yaml epoch corners
     local -a data backbone=(text_lm) init=() steps=()
     [ -z "${lm}" ] || backbone=()
-    [ "${budget}" = utterances ] ||
-        steps=(--num_iters_per_epoch "$(equal_flops_steps "${name}")")
+    if [ "${budget}" != utterances ]; then
+        epoch=$(budget_of "${name}" equal_flops_steps_an_epoch) || exit 1
+        corners=$(budget_of "${name}" equal_flops_warmup_steps) || exit 1
+        steps=(--num_iters_per_epoch "${epoch}"
+            --scheduler_conf "warmup_steps_list=${corners}")
+    fi
     begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" "${steps[@]}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
@@ -64,10 +68,13 @@ train_system() {  # <name>
     finish
 }
 
-equal_flops_steps() {  # <name>: an epoch's, for a training as costly as TASLM's
-    awk -F '\t' -v name="$1" '
-        NR == 1 { for (i = 1; i <= NF; i++) if ($i == "equal_flops_steps_an_epoch") c = i }
-        $1 == name { print $c; exit }' "${expdir}/budgets.tsv"
+budget_of() {  # <name> <column>: of a training as costly as TASLM's
+    awk -F '\t' -v name="$1" -v column="$2" '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) c = i }
+        $1 == name && $c != "-" { print $c; found = 1; exit }
+        END { exit !found }' "${expdir}/budgets.tsv" ||
+        die "${expdir}/budgets.tsv has no $2 for $1: train it first, with a scheduler" \
+            "whose corners are steps (piecewiselinearwarmuplr)"
 }
 
 continue_system() {  # <name> <after> <options>: spoken continuations of prompts
@@ -244,8 +251,7 @@ make_listening_pages() {  # for people: how near to the recording are the rendit
 
 write_budgets() {  # <parent> <names>
     "${python}" -m espnet2_taste.bin.budget_table --expdir "$1" --names "$2" \
-        --padding "${expdir}/padding.tsv" --output "$1/budgets.tsv" \
-        --utterances "$(wc -l <"${raw}/${slm_train_set}/text")"
+        --padding "${expdir}/padding.tsv" --output "$1/budgets.tsv"
 }
 
 score_systems() {  # <parent> <names> <options>
