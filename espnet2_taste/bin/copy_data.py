@@ -3,7 +3,8 @@
 Enters: a folder with one folder per set. Leaves: the same sets under ``--output_dir``,
 sorted, with Unix line ends and with audio paths that hold from anywhere. Audio stays
 where it is. What cannot be used is left to ``format_audio``, which lists it; malformed
-sets (ids twice, unusable ids, commands in wav.scp) are refused here.
+sets (ids twice, unusable ids) are refused here. Commands in wav.scp are copied, and
+run by ``format_audio``.
 """
 
 import argparse
@@ -32,6 +33,16 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _hold_anywhere(entry: str, source: Path) -> str:
+    """An entry of ``wav.scp`` that holds from any folder; unknown ones stay."""
+    from espnet2_taste.data.recordings import find_recording, is_command
+
+    found = find_recording(entry, source)
+    if found is None or is_command(found):
+        return found or entry
+    return str(Path(found).absolute())
+
+
 def copy_set(source: Path, target: Path) -> bool:
     """Copy the tables of one set, unless that is done.
 
@@ -45,34 +56,32 @@ def copy_set(source: Path, target: Path) -> bool:
     Raises:
         ValueError: The set is missing or malformed.
     """
-    from espnet2_taste.data import checks, finished, formatting, kaldi_dir
+    from espnet2_taste.data import checks, finished, formatting, kaldi_dir, recordings
 
     if not source.is_dir():
         there = sorted(path.parent.name for path in source.parent.glob("*/wav.scp"))
         raise ValueError(
             f"{source}: no such set; {source.parent} holds: {' '.join(there) or 'none'}"
         )
-    files = [source / name for name in (*formatting.SOURCE_TABLES, "segments")]
+    files = [source / name for name in formatting.SOURCE_TABLES]
     record = {"tables": finished.digest(files, contents=True)}
     if finished.is_finished(target, _RECORD, record):
         return False
-    tables = kaldi_dir.read_kaldi_dir(source)
-    checks.find_utterances(tables, source)
+    tables, segments = recordings.read_set(source)
+    for name in (*tables.wav, *tables.text):
+        checks.check_name(name)
     folder = finished.start_folder(target, _RECORD, record)
-    wav = {
-        name: str((checks.find_audio(value, source) or Path(value)).absolute())
-        for name, value in tables.wav.items()
-    }
+    wav = {name: _hold_anywhere(entry, source) for name, entry in tables.wav.items()}
     kaldi_dir.write_table(folder / "wav.scp", wav)
     kaldi_dir.write_table(folder / "text", tables.text)
     kaldi_dir.write_table(folder / "utt2spk", tables.utt2spk)
     spk2utt = kaldi_dir.speakers_to_utterances(tables.utt2spk)
     kaldi_dir.write_table(folder / "spk2utt", spk2utt)
     formatting.copy_study_tables(source, folder, set())
-    if (source / "segments").is_file():
-        kaldi_dir.write_table(
-            folder / "segments", kaldi_dir.read_table(source / "segments")
-        )
+    if segments.times:  # wav.scp names the recording of each utterance now
+        lines = {name: f"{name} {a} {b}" for name, (a, b) in segments.times.items()}
+        lines |= dict.fromkeys(segments.dropped, "")
+        kaldi_dir.write_table(folder / "segments", lines)
     finished.finish_folder(folder, target)
     return True
 

@@ -1,6 +1,8 @@
 """Bring the audio of sets into one form and leave out what cannot be used (stage 2).
 
-Enters: Kaldi-style sets with audio that libsndfile reads. Leaves: the same sets with
+Enters: Kaldi-style sets; ``wav.scp`` names audio files, places in ark files
+(``a.ark:123``) or commands (``flac -c -d -s a.flac |``), which are run here, and
+``segments`` cuts recordings. Leaves: the same sets with
 mono wav files of 16 bit at one rate, ``utt2num_samples`` and ``dropped.tsv`` (utterance
 and reason). A set made from the same tables, audio and options is kept.
 """

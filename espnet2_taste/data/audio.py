@@ -9,6 +9,7 @@ import os
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -63,15 +64,46 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """
     if not Path(path).is_file():
         raise ValueError(f"the audio file is missing: {path}")
+    return read_audio_stream(str(path))
+
+
+def read_audio_stream(source: str | BinaryIO) -> tuple[np.ndarray, int]:
+    """Read audio of any format from a file or an open stream.
+
+    Args:
+        source: Path of a file that exists, or a stream.
+
+    Returns:
+        Samples (S,) float32 and their rate.
+
+    Raises:
+        ValueError: The audio is unreadable or empty, or holds values that are no
+            numbers.
+    """
     try:
-        speech, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        speech, rate = soundfile.read(source, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ValueError(f"the audio cannot be read ({error})") from error
+    return as_mono(speech), rate
+
+
+def as_mono(speech: np.ndarray) -> np.ndarray:
+    """Check samples and mix their channels down.
+
+    Args:
+        speech: Samples (S,) or (S, channels).
+
+    Returns:
+        Samples (S,) float32.
+
+    Raises:
+        ValueError: There are none, or values that are no numbers.
+    """
     if len(speech) == 0:
         raise ValueError("the audio is empty (0 samples)")
     if not np.isfinite(speech).all():
         raise ValueError("the audio holds NaN or infinite samples")
-    return speech.mean(axis=1), rate
+    return speech.reshape(len(speech), -1).mean(axis=1).astype(np.float32)
 
 
 def load_speech(
@@ -98,6 +130,18 @@ def load_speech(
             rate is so low that the speech has lost its upper half.
     """
     speech, rate = read_audio(path)
+    return conform(speech, rate, sample_rate, min_duration, max_duration, keep_silence)
+
+
+def conform(
+    speech: np.ndarray,
+    rate: int,
+    sample_rate: int,
+    min_duration: float = 0.0,
+    max_duration: float = float("inf"),
+    keep_silence: bool = False,
+) -> np.ndarray:
+    """Do for samples (S,) of a given rate what :func:`load_speech` does for a file."""
     seconds = len(speech) / rate
     if rate < min(LOWEST_RATE, sample_rate):
         raise ValueError(

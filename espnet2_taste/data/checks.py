@@ -2,11 +2,12 @@
 
 Enters: the tables of a set as read. Leaves: the tables of the utterances that can be
 used, and the reason for each one that cannot; or a ``ValueError`` where going on would
-be wrong for the whole set (names that are no file names, commands instead of paths).
+be wrong for the whole set (names that are no file names).
 """
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from espnet2_taste.data.kaldi_dir import KaldiDir, sort_keys
@@ -36,20 +37,6 @@ def check_name(utterance: str) -> None:
         )
 
 
-def check_no_command(utterance: str, value: str) -> None:
-    """Refuse a shell command in ``wav.scp``.
-
-    Raises:
-        ValueError: The entry holds a pipe.
-    """
-    if "|" in value:
-        raise ValueError(
-            f"utterance '{utterance}': wav.scp holds a command ('{value[:60]}'), which "
-            "is not run for safety. Run it yourself, write its output to a file and "
-            "put the path into wav.scp"
-        )
-
-
 def find_audio(value: str, set_dir: str | os.PathLike) -> Path | None:
     """Find the file that an entry of ``wav.scp`` means.
 
@@ -71,29 +58,31 @@ def find_audio(value: str, set_dir: str | os.PathLike) -> Path | None:
 
 
 def find_utterances(
-    tables: KaldiDir, set_dir: str | os.PathLike
+    tables: KaldiDir,
+    set_dir: str | os.PathLike,
+    find: Callable[[str, Path], object] = find_audio,
 ) -> tuple[KaldiDir, dict[str, str]]:
     """Split a set into utterances with audio and text, and the others.
 
     Args:
         tables: The set as read.
         set_dir: Its folder, where relative audio paths may begin.
+        find: Finds what an entry of ``wav.scp`` means, or gives None.
 
     Returns:
-        Tables of the utterances that can be used, with audio paths as found, and the
+        Tables of the utterances that can be used, with audio as found, and the
         reason for each of the others by utterance id.
 
     Raises:
-        ValueError: An id cannot name a file, or ``wav.scp`` holds a command.
+        ValueError: An id cannot name a file.
     """
     usable = KaldiDir({}, {}, {})
     dropped: dict[str, str] = {}
     for utterance in sort_keys(set(tables.wav) | set(tables.text)):
         check_name(utterance)
         value = tables.wav.get(utterance)
-        check_no_command(utterance, value or "")
         text = tables.text.get(utterance)
-        audio = find_audio(value or "", set_dir)
+        audio = find(value or "", Path(set_dir))
         reason = _reason(value, text, audio)
         if reason:
             dropped[utterance] = reason
@@ -104,7 +93,7 @@ def find_utterances(
     return usable, dropped
 
 
-def _reason(value: str | None, text: str | None, audio: Path | None) -> str:
+def _reason(value: str | None, text: str | None, audio: object) -> str:
     """Why an utterance cannot be used, or an empty string."""
     if value is None:
         return "it has a transcript but no audio in wav.scp"

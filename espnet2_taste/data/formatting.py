@@ -6,6 +6,7 @@ word times and study tables of the source, and ``dropped.tsv`` with a reason for
 everything left out.
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.audio import conform, write_audio
 from espnet2_taste.data.checks import find_utterances
 from espnet2_taste.data.finished import (
     digest,
@@ -23,16 +24,26 @@ from espnet2_taste.data.finished import (
 )
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
-    read_kaldi_dir,
     sort_keys,
     write_kaldi_dir,
     write_lines,
     write_table,
 )
+from espnet2_taste.data.recordings import (
+    Segments,
+    cut,
+    file_of,
+    find_recording,
+    is_command,
+    read_recording,
+    read_set,
+)
+
+logger = logging.getLogger(__name__)
 
 RECORD = "format.json"
 HEADED_TABLES = ("word_prosody", "pairs.tsv", "prompt_words")
-SOURCE_TABLES = ("wav.scp", "text", "utt2spk", "ctm", *HEADED_TABLES)
+SOURCE_TABLES = ("wav.scp", "segments", "text", "utt2spk", "ctm", *HEADED_TABLES)
 
 
 @dataclass(frozen=True)
@@ -80,21 +91,18 @@ def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
     Raises:
         ValueError: The set is malformed, or no utterance of it can be used.
     """
-    if (source / "segments").is_file():
-        raise ValueError(
-            f"{source}: it has a 'segments' file, expected one recording an "
-            "utterance. Cut the recordings first, e.g. with ESPnet's "
-            "scripts/audio/format_wav_scp.sh"
-        )
-    tables, dropped = find_utterances(read_kaldi_dir(source), source)
+    tables, segments = read_set(source)
+    tables, dropped = find_utterances(tables, source, find_recording)
+    dropped |= segments.dropped
     record = asdict(form) | {
         "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
-        "audio": digest(tables.wav.values(), contents=False),
+        "audio": digest(map(file_of, tables.wav.values()), contents=False),
     }
     if is_finished(target, RECORD, record):
         return _count(target)
+    _announce_commands(source, tables)
     folder = start_folder(target, RECORD, record)
-    samples = _format_audio(tables, folder / "audio", form, dropped, source.name)
+    samples = _format_audio(tables, segments, folder / "audio", form, dropped)
     _check_any_left(source, samples, dropped)
     kept = KaldiDir(
         {name: str(target / "audio" / f"{name}.wav") for name in samples},
@@ -109,19 +117,30 @@ def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
     return FormatResult(len(samples), len(dropped), True)
 
 
+def _announce_commands(source: Path, tables: KaldiDir) -> None:
+    """Say that commands of ``wav.scp`` are run, and show one."""
+    commands = [entry for entry in tables.wav.values() if is_command(entry)]
+    if commands:
+        logger.info(
+            "%s: %d entries are commands, which are run now, e.g. %s",
+            *(source / "wav.scp", len(commands), commands[0]),
+        )
+
+
 def _format_audio(
-    tables: KaldiDir, folder: Path, form: AudioForm, dropped: dict, title: str
+    tables: KaldiDir, segments: Segments, folder: Path, form: AudioForm, dropped: dict
 ) -> dict[str, int]:
     """Write the audio of each utterance; gives samples, adds to ``dropped``."""
     folder.mkdir(exist_ok=True)
     samples = {}
-    for name, path in tqdm(tables.wav.items(), desc=title, disable=None):
+    title = folder.parent.name
+    for name, entry in tqdm(tables.wav.items(), desc=title, disable=None):
         file = folder / f"{name}.wav"
         if file.is_file():
             samples[name] = soundfile.info(str(file)).frames
             continue
         try:
-            speech = format_utterance(path, form)
+            speech = format_utterance(entry, form, segments.times.get(name))
         except ValueError as error:
             dropped[name] = str(error)
             continue
@@ -130,12 +149,15 @@ def _format_audio(
     return samples
 
 
-def format_utterance(path: str | Path, form: AudioForm) -> np.ndarray:
-    """Read one recording in the form wanted.
+def format_utterance(
+    entry: str, form: AudioForm, times: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Read one utterance in the form wanted.
 
     Args:
-        path: An audio file.
+        entry: Its recording, as ``find_recording`` gives it.
         form: Rate and durations.
+        times: Its begin and end in the recording, seconds; None: all of it.
 
     Returns:
         Samples (S,) float32.
@@ -143,7 +165,10 @@ def format_utterance(path: str | Path, form: AudioForm) -> np.ndarray:
     Raises:
         ValueError: The recording cannot be used; the message says why.
     """
-    return load_speech(path, form.sample_rate, form.min_duration, form.max_duration)
+    speech, rate = read_recording(entry)
+    if times:
+        speech = cut(speech, rate, *times)
+    return conform(speech, rate, form.sample_rate, form.min_duration, form.max_duration)
 
 
 def copy_study_tables(source: Path, target: Path, dropped: set[str]) -> None:

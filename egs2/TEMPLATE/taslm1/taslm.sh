@@ -33,7 +33,8 @@ swap_sets=""            # two sets of the same texts, read slow and fast
 voice_swap_sets=""      # two sets of the same texts, read by two voices (stage 17)
 prompt_sets=""          # sets whose beginnings are continued; default: test_sets
 pair_sets=""            # sets of utterance pairs for the consistency tests
-data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh
+data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh;
+                        # stage 2 runs the commands of its wav.scp (flac -c -d -s a.flac |)
 question_pairs=""       # pair set whose beginnings are asked as questions (stage 16)
 local_data_opts=""      # options of local/data.sh
 fs=16000

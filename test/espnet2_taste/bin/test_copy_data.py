@@ -1,10 +1,13 @@
 """The command of stage 1 for corpora on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
 from espnet2_taste.bin.copy_data import main
+from espnet2_taste.data.formatting import AudioForm, format_set
 from espnet2_taste.data.kaldi_dir import read_kaldi_dir
 
 
@@ -47,11 +50,23 @@ def test_a_set_that_is_not_there_is_named_with_those_that_are(corpus, tmp_path):
 
 
 def test_malformed_sets_are_refused(corpus, tmp_path):
-    (corpus / "dev" / "wav.scp").write_text("a flac -d a |\n")
+    (corpus / "dev" / "wav.scp").write_text("a/b wav/a.wav\n")
     options = ["--source", str(corpus), "--sets", "dev", "--output_dir"]
-    with pytest.raises(SystemExit, match="utterance 'a': wav.scp holds a command"):
+    with pytest.raises(SystemExit, match="utterance 'a/b'.*Rename"):
         main([*options, str(tmp_path / "data")])
     assert not (tmp_path / "data" / "dev").exists()
+
+
+def test_commands_and_segments_hold_from_anywhere(corpus, tmp_path, monkeypatch):
+    speech = np.random.default_rng(0).normal(0, 0.1, 16000)
+    soundfile.write(corpus.parent / "wav" / "a.wav", speech, 16000)
+    (corpus / "dev" / "wav.scp").write_text("r cat wav/a.wav |\n")
+    (corpus / "dev" / "text").write_text("".join(f"{name} x\n" for name in "abcd"))
+    (corpus / "dev" / "segments").write_text("a r 0 0.5\nb r 0.5 1\nc r\nd s 0 1\n")
+    monkeypatch.chdir(tmp_path)
+    main(["--source", str(corpus), "--sets", "dev", "--output_dir", "data"])
+    result = format_set(Path("data/dev"), Path("dump/dev"), AudioForm())
+    assert (result.kept, result.dropped) == (2, 2)
 
 
 def test_a_corpus_is_never_its_own_copy(corpus):

@@ -102,10 +102,41 @@ def test_a_set_of_which_nothing_is_left_is_refused(source, tmp_path):
         format_set(source, tmp_path / "dump", AudioForm(16000, 5.0, 30.0))
 
 
-def test_segments_are_refused_with_the_remedy(source, tmp_path):
-    (source / "segments").write_text("a rec 0 1\n")
-    with pytest.raises(ValueError, match="segments.*Cut the recordings"):
-        format_set(source, tmp_path / "dump", FORM)
+def test_commands_are_run_and_announced_and_one_that_fails_costs_one(
+    source, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    (source / "wav.scp").write_text(
+        f"a cat {source}/a.flac |\nb b.wav\nshort echo no such disc >&2; exit 3 |\n"
+    )
+    result = format_set(source, tmp_path / "dump", FORM)
+    assert (result.kept, result.dropped) == (2, 2)
+    reasons = {r["utt"]: r["reason"] for r in read_rows(tmp_path / "dump/dropped.tsv")}
+    assert "failed: no such disc" in reasons["short"]
+    assert "2 entries are commands, which are run now, e.g. cat" in caplog.text
+    assert not format_set(source, tmp_path / "dump", FORM).made
+
+
+def test_segments_cut_utterances_out_of_recordings(source, tmp_path):
+    (source / "wav.scp").write_text("rec a.flac\n")
+    (source / "text").write_text("".join(f"{name} x\n" for name in "abcdefg"))
+    (source / "segments").write_text(
+        "a rec 0.1 0.6\nb rec 0.5 -1\nc rec 0.9 0.2\nd gone 0 1\ne rec 0\n"
+        "f rec 0.5 9\n"
+    )
+    (source / "utt2spk").write_text("a one\nb two\n")
+    result = format_set(source, tmp_path / "dump", FORM)
+    tables = read_kaldi_dir(tmp_path / "dump")
+    samples = read_table(tmp_path / "dump" / "utt2num_samples")
+    assert samples == {"a": "8000", "b": "8000", "f": "8000"} and result.kept == 3
+    assert tables.utt2spk == {"a": "one", "b": "two", "f": "f"}
+    speech, _ = soundfile.read(source / "a.flac")
+    part, _ = soundfile.read(tables.wav["a"])
+    np.testing.assert_allclose(part, speech[1600:9600], atol=1e-4)
+    reasons = {r["utt"]: r["reason"] for r in read_rows(tmp_path / "dump/dropped.tsv")}
+    assert "0.9 to 0.2 s is no part of a recording of 1.00 s" in reasons["c"]
+    assert "wav.scp has no 'gone'" in reasons["d"] and "found 'rec 0'" in reasons["e"]
+    assert "no audio in wav.scp" in reasons["g"]
 
 
 def test_a_folder_of_someone_else_is_not_overwritten(source):
