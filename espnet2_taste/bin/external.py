@@ -170,13 +170,14 @@ def add_set(
         Prompts that are continued and those that are not.
     """
     from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.checks import audio_file
     from espnet2_taste.data.ctm import write_rows
     from espnet2_taste.data.kaldi_dir import sort_keys, write_table
 
     for folder in (output / "audio", output / "prompt"):
         folder.mkdir(parents=True, exist_ok=True)
     names = sort_keys(set(prompts) & set(speech))
-    table = {name: str(output / "audio" / f"{name}.wav") for name in names}
+    table = {name: str(audio_file(output, name)) for name in names}
     for name, path in table.items():
         write_audio(path, speech[name], rate)
     missing = sort_keys(set(prompts) - set(speech))

@@ -7,7 +7,6 @@ is newer.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
@@ -66,6 +65,7 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
     """
     import torch
 
+    from espnet2_taste.data.arks import write_ark
     from espnet2_taste.data.kaldi_dir import read_table, write_table
     from espnet2_taste.units.batches import speech_batches
 
@@ -86,7 +86,7 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
                 kept = units[row, : int(lengths[row])].tolist()
                 rows[name] = " ".join(map(str, kept))
                 vectors[name] = spembs[row]
-    write_vectors(folder, vectors)
+    write_ark(folder, "spembs", vectors)
     write_table(folder / "units", rows)
     return len(rows)
 
@@ -112,19 +112,6 @@ def run_named(network, batch):
         for single in batch.singles():
             run_named(network, single)
         raise
-
-
-def write_vectors(folder: Path, vectors: dict) -> None:
-    """Write ``spembs.ark`` and then ``spembs.scp``, sorted by utterance."""
-    import kaldiio
-
-    from espnet2_taste.data.kaldi_dir import sort_keys
-
-    part = folder / "spembs.scp.part"
-    with kaldiio.WriteHelper(f"ark,scp:{folder / 'spembs.ark'},{part}") as writer:
-        for name in sort_keys(vectors):
-            writer(name, vectors[name])
-    os.replace(part, folder / "spembs.scp")
 
 
 def main(cmd=None) -> None:

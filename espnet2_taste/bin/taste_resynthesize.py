@@ -95,6 +95,7 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
         Number of utterances.
     """
     from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.checks import audio_file
     from espnet2_taste.data.kaldi_dir import write_table
     from espnet2_taste.speech_decoder.resynthesis import speak
 
@@ -102,7 +103,7 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
     wavs, rows = {}, {}
     for batch in source.batches(folder):
         for name, units, wave in zip(batch.names, batch.units, speak(vocoder, batch)):
-            path = output / "audio" / f"{name}.wav"
+            path = audio_file(output, name)
             write_audio(path, wave, vocoder.sample_rate)
             wavs[name] = str(path)
             rows[name] = " ".join(map(str, units.tolist()))

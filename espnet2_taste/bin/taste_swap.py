@@ -74,8 +74,7 @@ def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
     Raises:
         ValueError: A file is missing.
     """
-    import kaldiio
-
+    from espnet2_taste.data.arks import ArkTable
     from espnet2_taste.data.ctm import read_rows
     from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.speech_decoder.resynthesis import read_spembs
@@ -85,10 +84,9 @@ def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
     texts, codes, spembs = {}, {}, {}
     for folder in folders:
         scp = codes_dir / folder.name / "codes.scp"
-        if not scp.is_file():
-            raise ValueError(f"{scp} not found: run taste_tokenize (stage 9) first")
+        table = ArkTable(scp, "run taste_tokenize (stage 9) first")
         texts |= read_table(folder / "text")
-        codes |= {k: v.astype("int64") for k, v in kaldiio.load_scp(str(scp)).items()}
+        codes |= {name: array.astype("int64") for name, array in table.items()}
         spembs |= dict(read_spembs(folder).items())
     return read_rows(folders[0] / "pairs.tsv"), texts, codes, spembs
 

@@ -105,25 +105,15 @@ def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
         codes: ``WordCodes`` by utterance id.
         codebook_size: K, for the statistics.
     """
-    import kaldiio
-    import numpy as np
     import torch
 
-    from espnet2_taste.data.kaldi_dir import sort_keys, write_lines, write_table
+    from espnet2_taste.data.arks import write_ark
+    from espnet2_taste.data.kaldi_dir import write_table
     from espnet2_taste.metrics.tables import write_json
     from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
 
     folder.mkdir(parents=True, exist_ok=True)
-    ark = folder / "codes.ark"
-    temporary = folder / "codes.ark.tmp"
-    offsets = {}
-    with open(temporary, "wb") as stream:
-        for name in sort_keys(codes):
-            stream.write(f"{name} ".encode())
-            offsets[name] = stream.tell()
-            kaldiio.save_mat(stream, codes[name].codes.astype(np.float32))
-    temporary.replace(ark)
-    write_lines(folder / "codes.scp", (f"{n} {ark}:{p}" for n, p in offsets.items()))
+    write_ark(folder, "codes", {name: item.codes for name, item in codes.items()})
     write_table(folder / "words", {n: " ".join(c.words) for n, c in codes.items()})
     rows = torch.cat([torch.from_numpy(item.codes) for item in codes.values()])
     used, perplexity = code_statistics(rows, codebook_size)

@@ -8,13 +8,18 @@ read with ``--codes``:
 
 =============  ======================================================================
 ``codes.scp``  Codes of each utterance, float32 matrix (words, codebooks) in Kaldi arks
-               below ``parts/``; integers, cast them back: ``kaldiio.load_scp``
+               below ``parts/``; integers, cast them back: ``data.arks.ArkTable``
 ``words``      ``utt word word ...``: the rows of the codes
 ``ctm``        ``utt 1 start duration word``, seconds, where words were timed
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector
 ``wav.scp``    Speech, where some was made, below ``parts/*/audio``
 ``dropped.tsv`` Utterances that could not be used, with the reason
 =============  ======================================================================
+
+Paths in the tables begin at the folder, so it can be moved. Folders that others
+send are read by ``ArkTable``, which runs no commands and unpickles nothing. A repeated
+command does what is missing or was made from other recordings, texts or codes, and
+refuses a folder that was made by another model or with other options.
 
 Legend of the folder's modules: W words, Q codebooks, E speaker features, B utterances.
 """

@@ -5,10 +5,55 @@ other processes. Legend: W words, Q codebooks, E speaker features, B utterances.
 """
 
 import argparse
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
+SHORTEST_VOICE = 0.5  # seconds
+WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
+
+
+def switches_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
+    """What the results depend on beside the utterances.
+
+    Args:
+        args: Options of a command.
+        inputs: Options that name utterances beside those of ``RECORDINGS``, which the
+            digest of each utterance covers.
+
+    Returns:
+        Options; those that name files with a digest of them.
+    """
+    left_out = {*WORK, *RECORDINGS, *inputs}
+    switches = {k: v for k, v in vars(args).items() if k not in left_out}
+    for name in ("model", "voice"):
+        if switches.get(name) and Path(switches[name]).exists():
+            switches[name] += f" (digest {digest_files(switches[name])})"
+    return switches
+
+
+def division(args: argparse.Namespace) -> dict:
+    """Where results go and how the work is divided, for ``run_job``."""
+    names = ("part_size", "nj", "ngpu")
+    return {"output": Path(args.output)} | {name: getattr(args, name) for name in names}
+
+
+def digest_files(place: str | Path) -> str:
+    """Fingerprint of a file, or of a folder, by sizes and times of change."""
+    from espnet2_taste.data.finished import digest
+
+    place = Path(place).absolute()
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    return digest(files, contents=False)
+
+
+def digest_values(*values: object) -> str:
+    """Fingerprint of values, sixteen hexadecimal digits."""
+    return hashlib.sha256(repr(values).encode("utf-8")).hexdigest()[:16]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +99,12 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def names(self) -> list[str]:
-        """Utterance ids."""
+    def inputs(self) -> dict[str, str]:
+        """Digest of what each utterance is made from, by its id."""
+
+    @abstractmethod
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such an utterance."""
 
     @abstractmethod
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
@@ -79,9 +128,16 @@ class WavSource(Source):
     texts: Mapping[str, str] | None
 
     @property
-    def names(self) -> list[str]:
-        """See ``Source.names``."""
-        return list(self.wavs)
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        texts = self.texts or {}
+        return {
+            name: digest_values(digest_files(path), texts.get(name))
+            for name, path in self.wavs.items()
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.wavs
 
     def waves(self, tokenizer, names: Sequence[str]) -> list:
         """Samples (S,) of utterances at the tokenizer's rate."""
@@ -89,6 +145,12 @@ class WavSource(Source):
 
         found = []
         for name in names:
+            if self.wavs[name].endswith("|"):
+                raise ValueError(
+                    f"utterance '{name}': --wav_scp holds a command "
+                    f"('{self.wavs[name][:60]}'), which is not run for safety; write "
+                    "its output to a file"
+                )
             try:
                 found.append(load_speech(self.wavs[name], tokenizer.sample_rate))
             except ValueError as error:
@@ -97,7 +159,7 @@ class WavSource(Source):
 
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
         """See ``Source.tokens``."""
-        texts = None if self.texts is None else [self.texts[name] for name in names]
+        texts = None if self.texts is None else [self._text(name) for name in names]
         return tokenizer.encode_batch(self.waves(tokenizer, names), texts, names)
 
     def voices(self, tokenizer, names: Sequence[str]):
@@ -106,6 +168,14 @@ class WavSource(Source):
 
         waves = self.waves(tokenizer, names)
         return np.stack([tokenizer.embed_speaker(wave) for wave in waves])
+
+    def _text(self, name: str) -> str:
+        if not self.texts.get(name):
+            raise ValueError(
+                f"utterance '{name}': --text_file has no words for it; leave the "
+                "option out to have the speech recognised"
+            )
+        return self.texts[name]
 
 
 @dataclass(frozen=True)
@@ -119,31 +189,50 @@ class FolderSource(Source):
     folder: str
 
     @property
-    def names(self) -> list[str]:
-        """See ``Source.names``."""
-        from espnet2_taste.data.kaldi_dir import read_table
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        return {name: self._digest(name) for name in self.spoken}
 
-        return list(read_table(Path(self.folder) / "words"))
+    def _digest(self, name: str) -> str:
+        try:
+            item, speakers = self.spoken[name], self.speakers
+            voice = speakers[name].tobytes() if name in speakers else b""
+        except ValueError as error:  # it is left out when its turn comes
+            return f"unusable: {error}"
+        return digest_values(item.words, item.codes.tobytes(), voice)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.spoken
+
+    @cached_property
+    def spoken(self):
+        """Words and codes by utterance id."""
+        from espnet2_taste.slm.inference import SpokenSet
+
+        return SpokenSet(Path(self.folder))
+
+    @property
+    def _spembs(self) -> Path:
+        return Path(self.folder) / "spembs.scp"
+
+    @cached_property
+    def speakers(self) -> Mapping:
+        """Speaker embeddings (E,) by utterance id; empty where the folder has none."""
+        from espnet2_taste.data.arks import ArkTable
+
+        return ArkTable(self._spembs) if self._spembs.is_file() else {}
 
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
         """See ``Source.tokens``."""
-        from espnet2_taste.slm.inference import read_spoken_words
-
-        table = read_spoken_words(Path(self.folder))
-        return [table[name] for name in names]
+        return [self.spoken[name] for name in names]
 
     def voices(self, tokenizer, names: Sequence[str]):
         """See ``Source.voices``."""
-        import kaldiio
         import numpy as np
 
-        path = Path(self.folder) / "spembs.scp"
-        if not path.is_file():
-            raise ValueError(
-                f"{path} not found: give --voice, a recording of the voice"
-            )
-        table = kaldiio.load_scp(str(path))
-        return np.stack([table[name] for name in names])
+        from espnet2_taste.speech_decoder.resynthesis import look_up
+
+        return np.stack(look_up(self.speakers, names, self._spembs))
 
 
 @dataclass(frozen=True)
@@ -159,9 +248,12 @@ class VoicedSource(Source):
     voice: str
 
     @property
-    def names(self) -> list[str]:
-        """See ``Source.names``."""
-        return self.source.names
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        return self.source.inputs
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.source
 
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
         """See ``Source.tokens``."""
@@ -204,28 +296,73 @@ def source_of(args: argparse.Namespace) -> Source:
     if len(given) != 1:
         wanted = "--wav, --wav_scp" + (" or --codes" if hasattr(args, "codes") else "")
         raise ValueError(f"give one of {wanted}, found {len(given)} of them")
+    if voice:
+        check_voice(voice)
     source = FolderSource(codes) if codes else _recordings(args)
+    if codes and hasattr(args, "voice") and not voice and not source.speakers:
+        raise ValueError(
+            f"{codes} has no speaker embeddings (spembs.scp): give --voice, a "
+            "recording of the voice"
+        )
     return VoicedSource(source, voice) if voice else source
+
+
+def check_voice(voice: str) -> None:
+    """Refuse a voice that is no recording, before a model is loaded.
+
+    Raises:
+        ValueError: It cannot be read, is too short or silent.
+    """
+    from espnet2_taste.data.audio import LOWEST_RATE, load_speech
+
+    try:
+        load_speech(voice, LOWEST_RATE, SHORTEST_VOICE)
+    except ValueError as error:
+        raise ValueError(f"--voice {voice}: {error}") from error
 
 
 def _recordings(args: argparse.Namespace) -> WavSource:
     from espnet2_taste.data.kaldi_dir import read_table
 
-    if args.wav_scp:
-        wavs = read_table(args.wav_scp)
-    else:
-        wavs = {Path(path).stem: path for path in args.wav}
-        if len(wavs) < len(args.wav):
-            raise ValueError("--wav: two files have the same name; give --wav_scp")
+    wavs = listed_wavs(args.wav_scp) if args.wav_scp else named_wavs(args.wav)
     texts = read_table(args.text_file) if args.text_file else None
     if args.text is not None:
         if len(wavs) != 1 or texts is not None:
             raise ValueError("--text is for a single --wav; give --text_file for more")
         texts = {name: args.text for name in wavs}
-    missing = [] if texts is None else [name for name in wavs if name not in texts]
-    if missing:
-        raise ValueError(
-            f"{args.text_file} lacks '{missing[0]}' ({len(missing)} in all); leave "
-            "--text_file out to have the speech recognised"
-        )
     return WavSource(wavs, texts)
+
+
+def listed_wavs(wav_scp: str) -> dict[str, str]:
+    """Audio path by utterance id.
+
+    Args:
+        wav_scp: Lines 'id path'; paths begin at the current folder, that of the list or
+            one above it. What cannot be found stays as it is and is refused when it is
+            read.
+    """
+    from espnet2_taste.data.checks import find_audio
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    parent = Path(wav_scp).parent
+    return {
+        name: str(find_audio(value, parent) or value)
+        for name, value in read_table(wav_scp).items()
+    }
+
+
+def named_wavs(paths: Sequence[str]) -> dict[str, str]:
+    """Audio path by utterance id, which is the name of the file.
+
+    Args:
+        paths: Recordings; what cannot stand in an id becomes '_'.
+
+    Raises:
+        ValueError: Two files have the same name.
+    """
+    from espnet2_taste.data.checks import UNUSABLE_NAME
+
+    wavs = {UNUSABLE_NAME.sub("_", Path(path).stem): path for path in paths}
+    if len(wavs) < len(paths):
+        raise ValueError("--wav: two files have the same name; give --wav_scp")
+    return wavs

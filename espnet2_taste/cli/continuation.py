@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, run_job
+from espnet2_taste.cli.parts import Job, Outcome, run_job
 from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
 from espnet2_taste.cli.resynthesize import sampling_of
 
@@ -78,7 +78,7 @@ class ContinueJob(Job):
             **self.words,
         )
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
         items, voices, spoken, dropped = {}, {}, {}, {}
 
@@ -91,24 +91,20 @@ class ContinueJob(Job):
         for batch in self.batches(names):
             for name, found in results.usable(go_on, batch, dropped).items():
                 items[name], voices[name], spoken[name] = found
-        results.write_tokens(folder, final, items, voices)
-        results.write_speech(folder, final, spoken)
+        results.write_tokens(folder, items, voices)
+        results.write_speech(folder, spoken)
         results.write_dropped(folder, dropped)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     given = PROMPT_KINDS[args.prompt_kind].from_args(args)
     sampling = sampling_of(args)
     names = ("text_top_p", "text_temperature", "repetition_penalty", "taste_top_p")
     text = {name: getattr(args, name) for name in names}
     words = {name: getattr(args, name) for name in ("max_words", "min_words")}
-    switches = {"command": "continue", "model": args.model, "voice": args.voice}
-    names = ("codes", "prompt_kind", "turn_frame")
-    switches |= {name: getattr(args, name) for name in names}
-    switches |= {**sampling, **text, **words}
     job = ContinueJob(
-        switches,
+        arguments.switches_of(args, ["num_samples"]),
         args.batch_size,
         given,
         args.model,
@@ -117,4 +113,4 @@ def run(args: argparse.Namespace) -> None:
         text,
         words,
     )
-    run_job(job, given.names, Path(args.output), args.part_size, args.nj, args.ngpu)
+    return run_job(job, given.inputs, **arguments.division(args))

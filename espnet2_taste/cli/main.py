@@ -8,6 +8,7 @@ import importlib
 import sys
 
 from espnet2_taste.cli import continuation, resynthesize, score, swap, tokenize
+from espnet2_taste.cli.parts import Outcome
 
 COMMANDS = {
     "tokenize": tokenize,
@@ -26,6 +27,7 @@ FORWARDED = {
         "experiments of a recipe -> an archive for the model zoo",
     ),
 }
+_STOPPED = "stopped; finished parts are kept, repeat the command to go on"
 _EXAMPLE = """examples:
   speech to words with codes, and back:
     espnet2-taste tokenize --model taste.zip --wav hello.wav --text "hello there" \\
@@ -82,6 +84,38 @@ def main(cmd=None) -> None:
 
     logging.basicConfig(level=args.log_level)
     try:
-        COMMANDS[args.command].run(args)
-    except (OSError, ValueError, RuntimeError) as error:
+        outcome = COMMANDS[args.command].run(args)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
         sys.exit(f"espnet2-taste {args.command}: {error}")
+    except KeyboardInterrupt:
+        print(f"\nespnet2-taste {args.command}: {_STOPPED}", file=sys.stderr)
+        sys.exit(130)
+    close(args.command, outcome)
+
+
+def close(command: str, outcome: Outcome) -> None:
+    """Say what became of the utterances.
+
+    Args:
+        command: The sub-command.
+        outcome: What it did.
+
+    Raises:
+        SystemExit: No utterance could be used.
+    """
+    lost, name = len(outcome.dropped), f"espnet2-taste {command}"
+    for reason in list(outcome.dropped.values())[:1]:
+        if outcome.count == 1:
+            sys.exit(f"{name}: {reason}")
+        if lost == outcome.count:
+            sys.exit(
+                f"{name}: none of the {lost} utterances could be used, see "
+                f"{outcome.output / 'dropped.tsv'}; the first: {reason}"
+            )
+    if outcome.count > 1:
+        reasons = f", reasons in {outcome.output / 'dropped.tsv'}" if lost else ""
+        print(
+            f"{name}: {outcome.count - lost} done, {lost} dropped{reasons}; results in "
+            f"{outcome.output}",
+            file=sys.stderr,
+        )

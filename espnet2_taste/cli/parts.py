@@ -1,23 +1,31 @@
 """Work on long lists in parts: finished parts are kept, several processes share them.
 
-Enters: a ``Job``, utterance ids and an output folder. Leaves: ``parts/00000`` and so
-on, each written under another name and renamed when it is complete, then the tables of
-all parts joined in the output folder. A repeated command does only what is missing.
+Enters: a ``Job``, utterances with a digest of what each is made from, and an output
+folder. Leaves: ``parts/00000`` and so on, each written under another name and renamed
+when it is complete, then the tables of all parts joined in the output folder, with
+paths relative to it. Each part records the options and what its utterances were made
+from, so that a repeated command does only what is missing or has changed.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-TABLES = ("codes.scp", "spembs.scp", "words", "ctm", "wav.scp", "units")
+from espnet2_taste.cli.results import write_dropped
+
+PATHS = ("codes.scp", "spembs.scp", "wav.scp")
+TABLES = (*PATHS, "words", "ctm", "units")
 ROWS = ("dropped.tsv", "scores.tsv")
-RECORD = "command.json"
+RECORD = "record.json"
+PARTS_A_PROCESS = 4  # at least, so that the bar moves
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Job(ABC):
     """What is done to utterances; small enough to be sent to another process.
 
     Attributes:
-        switches: What the results depend on, for the record.
+        switches: What the results depend on beside the utterances, for the record.
         batch_size: Utterances at once.
     """
 
@@ -37,8 +45,8 @@ class Job(ABC):
         """Load the model."""
 
     @abstractmethod
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
-        """Write the results of some utterances into a folder that becomes ``final``."""
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
+        """Write the results of some utterances into a folder."""
 
     def batches(self, names: Sequence[str]) -> Iterator[list[str]]:
         """Names in groups of ``batch_size``."""
@@ -46,112 +54,248 @@ class Job(ABC):
             yield list(names[start : start + self.batch_size])
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the utterances of a command.
+
+    Attributes:
+        output: Folder of the results.
+        count: Utterances.
+        dropped: Why an utterance could not be used, by its id.
+    """
+
+    output: Path
+    count: int
+    dropped: Mapping[str, str]
+
+
 def run_job(
-    job: Job, names: Sequence[str], output: Path, part_size: int, nj: int, ngpu: int
-) -> None:
+    job: Job,
+    inputs: Mapping[str, str],
+    output: Path,
+    part_size: int,
+    nj: int,
+    ngpu: int,
+) -> Outcome:
     """Do the work on all utterances.
 
     Args:
         job: The work.
-        names: Utterance ids.
+        inputs: Digest of what each utterance is made from, by its id.
         output: Folder of the results.
-        part_size: Utterances of a part.
+        part_size: Most utterances of a part.
         nj: Processes.
         ngpu: GPUs they share; 0 for the CPU.
 
+    Returns:
+        What was done.
+
     Raises:
-        ValueError: The folder holds results of another command.
+        ValueError: There are no utterances, or the folder holds results of another
+            command.
+        RuntimeError: A process was killed.
     """
     from tqdm import tqdm
 
-    output = output.absolute()  # so that the tables are good in any directory
-    parts = [names[i : i + part_size] for i in range(0, len(names), part_size)]
-    _claim(output, {**job.switches, "names": _digest(names), "part_size": part_size})
-    folders = [output / "parts" / f"{index:05d}" for index in range(len(parts))]
-    waiting = [pair for pair in zip(folders, parts) if not pair[0].is_dir()]
-    done = len(names) - sum(len(part) for _, part in waiting)
-    with tqdm(total=len(names), initial=done, desc=output.name, unit="utt") as bar:
-        for count in _finished(job, waiting, min(nj, len(waiting)), ngpu):
-            bar.update(count)
-    join_parts(folders, output)
+    if not inputs:
+        raise ValueError("the list is empty: there is no utterance to work on")
+    output = output.absolute()
+    done = _finished_parts(output, job.switches, inputs)
+    refused = _unusable_names(inputs)
+    names = [name for name in inputs if name not in done and name not in refused]
+    waiting = list(_divide(names, output / "parts", part_size, nj, job.batch_size))
+    bar = {"total": len(inputs), "initial": len(done), "desc": output.name}
+    tasks = [(folder, {n: inputs[n] for n in part}) for folder, part in waiting]
+    with tqdm(**bar, unit="utt") as bar:
+        for folder, part in _work(job, tasks, min(nj, len(tasks)), ngpu):
+            done |= dict.fromkeys(part, folder)
+            bar.update(len(part))
+    join_parts(done, output)
+    dropped = read_dropped(output) | refused
+    write_dropped(output, dropped)
+    return Outcome(output, len(inputs), dropped)
 
 
-def _finished(job: Job, waiting: list, nj: int, ngpu: int) -> Iterator[int]:
-    """Number of utterances of each part when it is finished."""
+def _unusable_names(names: Iterable[str]) -> dict[str, str]:
+    """Ids that cannot name a file, with the reason."""
+    from espnet2_taste.data.checks import check_name
+
+    refused = {}
+    for name in names:
+        try:
+            check_name(name)
+        except ValueError as error:
+            refused[name] = str(error)
+    return refused
+
+
+def _divide(
+    names: Sequence[str], parent: Path, part_size: int, nj: int, batch_size: int
+) -> Iterator[tuple[Path, Sequence[str]]]:
+    """New parts: whole batches, and several for each process."""
+    if not names:
+        return
+    share = -(-len(names) // nj)
+    size = max(-(-share // PARTS_A_PROCESS), min(batch_size, share))
+    size = min(part_size, size)
+    first = 1 + max((int(p.name) for p in _parts(parent)), default=-1)
+    for index, start in enumerate(range(0, len(names), size), start=first):
+        yield parent / f"{index:05d}", names[start : start + size]
+
+
+def _parts(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.glob("*") if path.name.isdigit())
+
+
+def _finished_parts(
+    output: Path, switches: Mapping, inputs: Mapping[str, str]
+) -> dict[str, Path]:
+    """Part of each utterance that was made from what it would be made from now.
+
+    Raises:
+        ValueError: The folder holds something else.
+    """
+    parts = _parts(output / "parts")
+    if not (output / "parts").is_dir() and output.is_dir() and any(output.iterdir()):
+        raise ValueError(
+            f"{output}: it is there, but was not made by this command; name another "
+            "--output"
+        )
+    done = {}
+    for folder in parts:
+        found = _read_record(folder)
+        if len(read_dropped(folder)) == len(found["inputs"]):
+            if found["switches"] != switches:
+                continue  # a command without any result claims nothing
+        _check_same(output, found, switches, inputs)
+        rows = found["inputs"].items()
+        done |= {name: folder for name, key in rows if inputs[name] == key}
+    return done
+
+
+def _read_record(folder: Path) -> dict:
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return {"switches": dict(found["switches"]), "inputs": dict(found["inputs"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{folder / RECORD} is missing or damaged ({error}): remove the folder "
+            f"{folder}, whose utterances are done again"
+        ) from error
+
+
+def _check_same(output: Path, found: Mapping, switches: Mapping, inputs: Mapping):
+    """Refuse results of other settings or of other utterances."""
+    for key in switches:
+        before = found["switches"].get(key)
+        if before != switches[key]:
+            raise ValueError(
+                f"{output} holds results with {key} = {before}, this command has "
+                f"{switches[key]}: name another --output, or remove it"
+            )
+    others = [name for name in found["inputs"] if name not in inputs]
+    if others:
+        raise ValueError(
+            f"{output} holds results of utterances that this command does not name "
+            f"('{others[0]}', {len(others)} in all): name another --output, or "
+            "remove it"
+        )
+
+
+def _work(
+    job: Job, tasks: Sequence[tuple[Path, Mapping[str, str]]], nj: int, ngpu: int
+) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """Each part when it is finished."""
     if nj <= 1:
-        model = job.load("cuda" if ngpu else "cpu") if waiting else None
-        for folder, part in waiting:
-            yield _do_part(job, model, folder, part)
+        model = job.load("cuda" if ngpu else "cpu") if tasks else None
+        for folder, part in tasks:
+            _do_part(job, model, folder, part)
+            yield folder, part
         return
     context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(nj):
-        numbers.put(number)
-    with context.Pool(nj, _start, (job, numbers, nj, ngpu)) as pool:
-        yield from pool.imap_unordered(_do_shared, waiting)
+    pool = ProcessPoolExecutor(nj, context, _start, (job, nj, ngpu))
+    try:
+        futures = {pool.submit(_do_shared, *task): task for task in tasks}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "one of the processes was killed, perhaps because memory ran out. Finished "
+            "parts are kept: repeat the command, with a smaller --nj or --batch_size"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-_shared: dict = {}  # of a worker process: its job and its model
+_shared: dict = {}  # of a worker process: its job, its device and its model
 
 
-def _start(job: Job, numbers, nj: int, ngpu: int) -> None:
+def _start(job: Job, nj: int, ngpu: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     threads = max(1, (os.cpu_count() or 1) // nj)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
-    number = numbers.get()
-    device = f"cuda:{number % ngpu}" if ngpu else "cpu"
-    _shared.update(job=job, model=job.load(device))
+    number = int(multiprocessing.current_process().name.rpartition("-")[2])
+    _shared.update(job=job, device=f"cuda:{number % ngpu}" if ngpu else "cpu")
 
 
-def _do_shared(pair: tuple[Path, Sequence[str]]) -> int:
-    return _do_part(_shared["job"], _shared["model"], *pair)
+def _do_shared(folder: Path, part: Mapping[str, str]) -> None:
+    """A part in a worker process, which loads the model for its first one."""
+    if "model" not in _shared:
+        _shared["model"] = _shared["job"].load(_shared["device"])
+    _do_part(_shared["job"], _shared["model"], folder, part)
 
 
-def _do_part(job: Job, model, folder: Path, names: Sequence[str]) -> int:
+def _do_part(job: Job, model, folder: Path, part: Mapping[str, str]) -> None:
     temporary = folder.with_name(f".{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    job.work(model, names, temporary, folder)
+    job.work(model, list(part), temporary)
+    record = json.dumps({"switches": job.switches, "inputs": part}, indent=1)
+    (temporary / RECORD).write_text(record + "\n", encoding="utf-8")
     temporary.rename(folder)
-    return len(names)
 
 
-def join_parts(folders: Sequence[Path], output: Path) -> None:
+def join_parts(done: Mapping[str, Path], output: Path) -> None:
     """Join the tables of all parts, sorted by the bytes of the ids.
 
     Args:
-        folders: The parts.
-        output: Where the tables go.
+        done: The part of each utterance.
+        output: Where the tables go; a table without lines is removed.
     """
-    from espnet2_taste.data.kaldi_dir import write_lines
+    from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
 
+    folders = sorted(set(done.values()))
     for name in (*TABLES, *ROWS):
-        lines, header = [], []
+        lines: dict[str, list[str]] = {}
+        header: list[str] = []
         for folder in folders:
-            if (folder / name).is_file():
-                found = (folder / name).read_text(encoding="utf-8").splitlines()
-                header = found[:1] if name in ROWS else []
-                lines += found[len(header) :]
+            if not (folder / name).is_file():
+                continue
+            rows = (folder / name).read_text(encoding="utf-8").splitlines()
+            header = rows[:1] if name in ROWS else []
+            for row in rows[len(header) :]:
+                key = row.split(maxsplit=1)[0]
+                if done.get(key) == folder:
+                    row = _moved(row, folder, output) if name in PATHS else row
+                    lines.setdefault(key, []).append(row)
         if lines:
-            key = [line.split(maxsplit=1)[0].encode("utf-8") for line in lines]
-            order = sorted(range(len(lines)), key=key.__getitem__)  # stable: word order
-            write_lines(output / name, header + [lines[index] for index in order])
+            ordered = [row for key in sort_keys(lines) for row in lines[key]]
+            write_lines(output / name, header + ordered)
+        else:
+            (output / name).unlink(missing_ok=True)
 
 
-def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode("utf-8")).hexdigest()[:16]
+def _moved(row: str, folder: Path, output: Path) -> str:
+    """A row whose path begins at the part, so that it begins at the output."""
+    key, path = row.split(maxsplit=1)
+    return f"{key} {folder.relative_to(output).as_posix()}/{path}"
 
 
-def _claim(output: Path, record: dict) -> None:
-    """Refuse a folder that was made from something else."""
-    path = output / RECORD
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in record if found.get(key) != record[key]]
-        if different:
-            key = different[0]
-            raise ValueError(
-                f"{output} holds results with {key} = {found.get(key)}, this command "
-                f"has {record[key]}: name another --output, or remove it"
-            )
-    output.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+def read_dropped(output: Path) -> dict[str, str]:
+    """Reasons of the utterances that could not be used, by id."""
+    from espnet2_taste.data.ctm import read_rows
+
+    table = output / "dropped.tsv"
+    rows = read_rows(table) if table.is_file() else []
+    return {row["utt"]: row["reason"] for row in rows}

@@ -26,8 +26,8 @@ class Prompts(ABC):
 
     @property
     @abstractmethod
-    def names(self) -> list[str]:
-        """Utterance ids."""
+    def inputs(self) -> dict[str, str]:
+        """Digest of what each utterance is made from, by its id."""
 
     @abstractmethod
     def beginnings(self, tokenizer, names: Sequence[str]) -> list:
@@ -54,9 +54,9 @@ class SpokenPrompts(Prompts):
         return cls(arguments.source_of(args))
 
     @property
-    def names(self):
-        """See :attr:`Prompts.names`."""
-        return self.source.names
+    def inputs(self):
+        """See :attr:`Prompts.inputs`."""
+        return self.source.inputs
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
@@ -115,12 +115,13 @@ class WrittenPrompts(Prompts):
         if (args.text is None) == (args.text_file is None):
             raise ValueError("give one of --text and --text_file: words to go on from")
         table = read_table(args.text_file) if args.text_file else {"text": args.text}
+        arguments.check_voice(voice)
         return cls(table, voice)
 
     @property
-    def names(self):
-        """See :attr:`Prompts.names`."""
-        return list(self.texts)
+    def inputs(self):
+        """See :attr:`Prompts.inputs`."""
+        return {n: arguments.digest_values(text) for n, text in self.texts.items()}
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
@@ -148,12 +149,14 @@ class NoPrompts(Prompts):
     @classmethod
     def from_args(cls, args):
         """See :meth:`Prompts.from_args`."""
-        return cls(args.num_samples, voice_alone(args))
+        voice = voice_alone(args)
+        arguments.check_voice(voice)
+        return cls(args.num_samples, voice)
 
     @property
-    def names(self):
-        """See :attr:`Prompts.names`."""
-        return [f"sample{index:04d}" for index in range(self.count)]
+    def inputs(self):
+        """See :attr:`Prompts.inputs`."""
+        return {f"sample{index:04d}": "" for index in range(self.count)}
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""

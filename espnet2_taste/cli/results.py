@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
-def write_tokens(folder: Path, final: Path, items: Mapping, voices: Mapping) -> None:
-    """Write tokenized utterances.
+def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
+    """Write tokenized utterances; paths begin at the folder.
 
     Args:
         folder: Where the files go.
-        final: Where the folder will be.
         items: ``SpeechTokens`` by utterance id.
         voices: Speakers (E,) by utterance id; none is fine.
     """
@@ -20,33 +19,32 @@ def write_tokens(folder: Path, final: Path, items: Mapping, voices: Mapping) -> 
     from espnet2_taste.data.ctm import write_ctm
     from espnet2_taste.data.kaldi_dir import write_table
 
-    write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, final)
+    write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, True)
     if voices:
-        write_ark(folder, "spembs", voices, final)
+        write_ark(folder, "spembs", voices, True)
     write_table(folder / "words", {n: " ".join(i.words) for n, i in items.items()})
     timed = {n: i.timings for n, i in items.items() if getattr(i, "timings", ())}
     if timed:
         write_ctm(folder / "ctm", timed)
 
 
-def write_speech(folder: Path, final: Path, spoken: Mapping) -> None:
-    """Write ``audio/<name>.wav``, ``wav.scp`` and ``units``.
+def write_speech(folder: Path, spoken: Mapping) -> None:
+    """Write ``audio/<name>.wav``, ``wav.scp`` and ``units``; paths begin at the folder.
 
     Args:
         folder: Where the files go.
-        final: Where the folder will be.
         spoken: ``DecodedSpeech`` by utterance id.
     """
     from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.checks import audio_file
     from espnet2_taste.data.kaldi_dir import write_table
 
     (folder / "audio").mkdir(exist_ok=True)
     for name, item in spoken.items():
-        path = folder / "audio" / f"{name}.wav"
-        write_audio(path, item.wave, item.sample_rate)
+        write_audio(audio_file(folder, name), item.wave, item.sample_rate)
     rows = {n: " ".join(map(str, item.units.tolist())) for n, item in spoken.items()}
     write_table(folder / "units", rows)
-    wavs = {name: str(final / "audio" / f"{name}.wav") for name in spoken}
+    wavs = {name: audio_file(Path(), name).as_posix() for name in spoken}
     write_table(folder / "wav.scp", wavs)
 
 
@@ -80,5 +78,5 @@ def write_dropped(folder: Path, dropped: Mapping[str, str]) -> None:
     from espnet2_taste.data.ctm import write_rows
 
     if dropped:
-        rows = [(name, " ".join(reason.split())) for name, reason in dropped.items()]
+        rows = [[" ".join(cell.split()) for cell in row] for row in dropped.items()]
         write_rows(folder / "dropped.tsv", ("utt", "reason"), rows)

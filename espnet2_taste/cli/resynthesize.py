@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, run_job
+from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "words with codes -> speech, in their own or in another voice"
 EXAMPLE = """examples:
@@ -53,7 +53,7 @@ class SpeakJob(Job):
             sampling=UnitSampling(**self.sampling),
         )
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
         spoken, dropped = {}, {}
 
@@ -63,7 +63,7 @@ class SpeakJob(Job):
 
         for batch in self.batches(names):
             spoken |= results.usable(speak, batch, dropped)
-        results.write_speech(folder, final, spoken)
+        results.write_speech(folder, spoken)
         results.write_dropped(folder, dropped)
 
 
@@ -72,12 +72,11 @@ def sampling_of(args: argparse.Namespace) -> dict:
     return {key: getattr(args, key) for key in ("seed", "top_k", "max_unit_ratio")}
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source, sampling = arguments.source_of(args), sampling_of(args)
-    switches = {"command": "resynthesize", "model": args.model, "voice": args.voice}
-    switches |= {"codes": args.codes, **sampling}
+    switches = arguments.switches_of(args)
     job = SpeakJob(
         switches, args.batch_size, source, args.model, args.cache_dir, sampling
     )
-    run_job(job, source.names, Path(args.output), args.part_size, args.nj, args.ngpu)
+    return run_job(job, source.inputs, **arguments.division(args))

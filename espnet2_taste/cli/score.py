@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, run_job
+from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "utterances -> log-likelihoods of their text and of their codes"
 EXAMPLE = """examples:
@@ -47,7 +47,7 @@ class ScoreJob(Job):
 
         return SpokenLM.from_pretrained(self.model, self.cache_dir, device=device)
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
         from espnet2_taste.data.ctm import write_rows
 
@@ -67,9 +67,9 @@ class ScoreJob(Job):
         results.write_dropped(folder, dropped)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = arguments.source_of(args)
-    switches = {"command": "score", "model": args.model, "codes": args.codes}
+    switches = arguments.switches_of(args)
     job = ScoreJob(switches, args.batch_size, source, args.model, args.cache_dir)
-    run_job(job, source.names, Path(args.output), args.part_size, args.nj, args.ngpu)
+    return run_job(job, source.inputs, **arguments.division(args))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import run_job
+from espnet2_taste.cli.parts import Outcome, run_job
 from espnet2_taste.cli.resynthesize import SpeakJob, sampling_of
+from espnet2_taste.data.files import read_lines
 
 SUMMARY = "exchange the codes of words between two readings of a text, and speak both"
 EXAMPLE = """examples:
@@ -59,13 +60,16 @@ class SwapJob(SpeakJob):
 
     pairs: Mapping[str, Pair]
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
         spoken, edited, dropped = {}, {}, {}
 
         def speak(some: Sequence[str]) -> list:
             pairs = [self.pairs[name] for name in some]
             firsts, seconds = [p.first for p in pairs], [p.second for p in pairs]
+            for name in (*firsts, *seconds):
+                if name not in self.source:
+                    raise ValueError(f"utterance '{name}' does not exist")
             own = self.source.tokens(model, firsts)
             other = self.source.tokens(model, seconds)
             mixed = [
@@ -77,39 +81,31 @@ class SwapJob(SpeakJob):
         for batch in self.batches(names):
             for name, (item, speech) in results.usable(speak, batch, dropped).items():
                 edited[name], spoken[name] = item, speech
-        results.write_tokens(folder, final, edited, {})
-        results.write_speech(folder, final, spoken)
+        results.write_tokens(folder, edited, {})
+        results.write_speech(folder, spoken)
         results.write_dropped(folder, dropped)
 
 
-def read_pairs(args: argparse.Namespace, known: Sequence[str]) -> dict[str, Pair]:
+def read_pairs(args: argparse.Namespace) -> dict[str, Pair]:
     """Both directions of every pair.
 
     Args:
         args: Options.
-        known: Utterance ids that exist.
 
     Returns:
         By name of the result.
 
     Raises:
-        ValueError: No pair is named, a line is malformed, or an id does not exist.
+        ValueError: No pair is named, or a line is malformed.
     """
     words = None if args.words is None else tuple(args.words)
     rows = [(args.first, args.second, words)] if args.first and args.second else []
     if args.pairs:
-        lines = Path(args.pairs).read_text(encoding="utf-8").splitlines()
-        rows += [_parse(line, args.pairs) for line in lines if line.strip()]
+        rows += [_parse(line, args.pairs) for line in read_lines(args.pairs)]
     if not rows:
-        raise ValueError("give --first and --second, or --pairs")
+        raise ValueError("give --first and --second, or --pairs with at least a line")
     result = {}
     for first, second, places in rows:
-        for name in (first, second):
-            if name not in known:
-                raise ValueError(
-                    f"utterance '{name}' does not exist; known are {known[0]}, ... "
-                    f"({len(known)} in all)"
-                )
         result[f"{first}+{second}"] = Pair(first, second, places)
         result[f"{second}+{first}"] = Pair(second, first, places)
     return result
@@ -125,15 +121,19 @@ def _parse(line: str, path: str) -> tuple[str, str, tuple[int, ...] | None]:
         ) from error
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source, sampling = arguments.source_of(args), sampling_of(args)
-    pairs = read_pairs(args, source.names)
-    switches = {"command": "swap", "model": args.model, "voice": args.voice}
-    switches |= {"codes": args.codes, **sampling}
-    switches |= {"words": {name: pair.words for name, pair in pairs.items()}}
-    switches["words"] = {n: w and list(w) for n, w in switches["words"].items()}
+    pairs = read_pairs(args)
+    digests = source.inputs
+    inputs = {
+        name: arguments.digest_values(
+            pair, digests.get(pair.first), digests.get(pair.second)
+        )
+        for name, pair in pairs.items()
+    }
+    switches = arguments.switches_of(args, ["first", "second", "words", "pairs"])
     job = SwapJob(
         switches, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
     )
-    run_job(job, list(pairs), Path(args.output), args.part_size, args.nj, args.ngpu)
+    return run_job(job, inputs, **arguments.division(args))

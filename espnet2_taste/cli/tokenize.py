@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, run_job
+from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "speech (and text) -> words with codes, their times, the speaker"
 EXAMPLE = """examples:
@@ -48,47 +48,45 @@ class TokenizeJob(Job):
 
         return TasteTokenizer.from_pretrained(self.model, self.cache_dir, device=device)
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
         items, voices, dropped = {}, {}, {}
+
+        def tokenize(some: Sequence[str]) -> list:
+            tokens = self.source.tokens(model, some)
+            if model.embedder is None:
+                return [(item, None) for item in tokens]
+            return list(zip(tokens, self.source.voices(model, some)))
+
         for batch in self.batches(names):
-            found = results.usable(
-                lambda some: self.source.tokens(model, some), batch, dropped
-            )
-            items |= found
-            if found and model.embedder is not None:
-                voices |= zip(found, self.source.voices(model, list(found)))
-        results.write_tokens(folder, final, items, voices)
+            for name, found in results.usable(tokenize, batch, dropped).items():
+                items[name], voices[name] = found
+        voices = {n: voice for n, voice in voices.items() if voice is not None}
+        results.write_tokens(folder, items, voices)
         results.write_dropped(folder, dropped)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = arguments.source_of(args)
-    switches = {"command": "tokenize", "model": args.model}
+    switches = arguments.switches_of(args)
     job = TokenizeJob(switches, args.batch_size, source, args.model, args.cache_dir)
-    output = Path(args.output)
-    run_job(job, source.names, output, args.part_size, args.nj, args.ngpu)
-    if len(source.names) == 1:
-        print_tokens(output, source.names[0])
+    outcome = run_job(job, source.inputs, **arguments.division(args))
+    if outcome.count == 1 and not outcome.dropped:
+        print_tokens(outcome.output)
+    return outcome
 
 
-def print_tokens(output: Path, name: str) -> None:
-    """Show the words of one utterance.
+def print_tokens(output: Path) -> None:
+    """Show the words of the only utterance.
 
     Args:
         output: Folder with the results.
-        name: Utterance id.
-
-    Raises:
-        ValueError: It could not be used.
     """
-    from espnet2_taste.data.ctm import read_ctm, read_rows
-    from espnet2_taste.slm.inference import read_spoken_words
+    from espnet2_taste.data.ctm import read_ctm
+    from espnet2_taste.slm.inference import SpokenSet
 
-    if not (output / "words").is_file():
-        raise ValueError(read_rows(output / "dropped.tsv")[0]["reason"])
-    item = read_spoken_words(output)[name]
+    ((name, item),) = SpokenSet(output).items()
     times = read_ctm(output / "ctm")[name] if (output / "ctm").is_file() else []
     starts = [f"{time.start:.2f}" for time in times] or ["-"] * len(item.words)
     for word, start, codes in zip(item.words, starts, item.codes):

@@ -1,22 +1,35 @@
 """Arrays by utterance on disk: Kaldi ``ark`` with its ``scp``.
 
-Legend: the arrays are matrices (W, Q) or vectors (E,), written as float32, which is
-exact for integers below 2 ** 24 (Kaldi has no integer matrices).
+Enters and leaves: matrices (W, Q) or vectors (E,), written as float32, which is exact
+for integers below 2 ** 24 (Kaldi has no integer matrices).
+
+Kaldi's own readers run commands and unpickle objects that a table names, so tables
+that somebody sends are read here: an entry is a file and an offset, the offset a plain
+binary matrix or vector, and nothing else.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines
+
+_KINDS = {
+    b"FM ": ("<f4", 2),
+    b"DM ": ("<f8", 2),
+    b"FV ": ("<f4", 1),
+    b"DV ": ("<f8", 1),
+}
+_REMEDY = "get the table again from whoever made it"
 
 
 def write_ark(
     folder: Path,
     name: str,
     arrays: Mapping[str, np.ndarray],
-    final_folder: Path | None = None,
+    relative: bool = False,
 ) -> None:
     """Write ``<name>.ark``, then ``<name>.scp``, sorted by the bytes of the ids.
 
@@ -24,13 +37,13 @@ def write_ark(
         folder: Where they go.
         name: Beginning of both names.
         arrays: By utterance id.
-        final_folder: Where the folder will be when it is finished, which the scp
-            names; ``folder`` by default.
+        relative: Whether the scp names the ark without its folder, so that the folder
+            can be moved (ESPnet's data loaders need the folder).
     """
     import kaldiio
 
     ark, temporary = folder / f"{name}.ark", folder / f"{name}.ark.tmp"
-    shown, lines = (final_folder or folder) / ark.name, []
+    shown, lines = ark.name if relative else ark, []
     with open(temporary, "wb") as stream:
         for key in sort_keys(arrays):
             stream.write(f"{key} ".encode())
@@ -38,3 +51,82 @@ def write_ark(
             kaldiio.save_mat(stream, np.asarray(arrays[key]).astype(np.float32))
     temporary.replace(ark)
     write_lines(folder / f"{name}.scp", lines)
+
+
+class ArkTable(Mapping[str, np.ndarray]):
+    """Arrays of an scp, each read when it is asked for.
+
+    Args:
+        scp: Lines ``utterance file:offset``; relative files begin at the folder of the
+            scp, or at the current one.
+        remedy: What to do when the scp is missing.
+
+    Raises:
+        ValueError: There is no such scp, or it is no table.
+    """
+
+    def __init__(self, scp: str | os.PathLike, remedy: str = _REMEDY):
+        self.scp = Path(scp)
+        if not self.scp.is_file():
+            raise ValueError(f"{self.scp} not found: {remedy}")
+        self._entries = read_table(self.scp)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Array of an utterance, (W, Q) or (E,).
+
+        Raises:
+            KeyError: The table has no such utterance.
+            ValueError: The entry is no file with an offset, there is no plain array of
+                finite numbers at it, or the file ends within.
+        """
+        entry = self._entries[name]
+        try:
+            return _read_array(*_place(entry, self.scp.parent))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.scp}, utterance '{name}': '{entry[:80]}' {error}; {_REMEDY}"
+            ) from error
+
+
+def _place(entry: str, folder: Path) -> tuple[Path, int]:
+    """File and offset of an entry."""
+    file, _, offset = entry.rpartition(":")
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 19):
+        raise ValueError("is no 'file:offset' (commands are never run)")
+    for path in (folder / file, Path(file)):
+        if path.is_file():
+            return path, int(offset)
+    raise ValueError("names a file that is missing")
+
+
+def _read_array(path: Path, offset: int) -> np.ndarray:
+    """The plain Kaldi array at an offset, (R, C) or (N,)."""
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        head = stream.read(5)
+        if head[:2] != b"\0B" or head[2:] not in _KINDS:
+            raise ValueError("points to something that is no plain Kaldi array")
+        dtype, dimensions = _KINDS[head[2:]]
+        shape = []
+        for _ in range(dimensions):
+            field = stream.read(5)
+            if len(field) < 5 or field[0] != 4:
+                raise ValueError("points to an array without a size")
+            shape.append(int.from_bytes(field[1:], "little", signed=True))
+        wanted = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+        rest = os.fstat(stream.fileno()).st_size - stream.tell()
+        if min(shape) < 0 or wanted > rest:
+            raise ValueError(f"points to an array of shape {shape}, cut off at the end")
+        array = np.frombuffer(stream.read(wanted), dtype).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("points to an array with NaN or infinite values")
+    return array.copy()

@@ -37,6 +37,23 @@ def check_name(utterance: str) -> None:
         )
 
 
+def audio_file(folder: Path, utterance: str) -> Path:
+    """Where the speech of an utterance is written.
+
+    Args:
+        folder: Of a set.
+        utterance: Its id.
+
+    Returns:
+        ``<folder>/audio/<id>.wav``.
+
+    Raises:
+        ValueError: The id cannot name a file.
+    """
+    check_name(utterance)
+    return folder / "audio" / f"{utterance}.wav"
+
+
 def find_audio(value: str, set_dir: str | os.PathLike) -> Path | None:
     """Find the file that an entry of ``wav.scp`` means.
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espnet2_taste.data.files import read_text
+
 TABLES = ("wav.scp", "text", "utt2spk")
 
 
@@ -42,18 +44,8 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
     Raises:
         ValueError: The file is missing, is not UTF-8 or holds a key twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: expected a text file, found none. Check --data_dir")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected UTF-8, found byte {error.object[error.start]:#x} at "
-            f"offset {error.start}. Convert it: iconv -f latin1 -t utf8 {path.name}"
-        ) from error
     table: dict[str, str] = {}
-    for number, line in enumerate(content.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         key, _, value = line.strip().replace("\t", " ").partition(" ")
         if not key:
             continue

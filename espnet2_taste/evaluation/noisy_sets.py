@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.finished import (
     digest,
@@ -94,8 +95,8 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     material = NoiseMaterial(tables.wav, noise_wavs, form.sample_rate)
     noise = noise_choices.get_class(form.noise)(material)
     folder = start_folder(target, RECORD, record)
-    rows, samples = _mix_audio(tables, folder / "audio", noise, form)
-    wavs = {name: str(target / "audio" / f"{name}.wav") for name in tables.wav}
+    rows, samples = _mix_audio(tables, folder, noise, form)
+    wavs = {name: str(audio_file(target, name)) for name in tables.wav}
     write_kaldi_dir(folder, KaldiDir(wavs, tables.text, tables.utt2spk))
     write_table(folder / "utt2num_samples", {n: str(s) for n, s in samples.items()})
     write_table(folder / CLEAN_WAVS, tables.wav)
@@ -114,7 +115,7 @@ def _mix_audio(
     """Write the mixtures; gives what was changed, and the samples of each."""
     from tqdm import tqdm
 
-    folder.mkdir(exist_ok=True)
+    (folder / "audio").mkdir(exist_ok=True)
     rows, samples = [], {}
     for name, path in tqdm(tables.wav.items(), desc=f"{form.snr_db:g} dB"):
         try:
@@ -123,7 +124,7 @@ def _mix_audio(
             mixture = mix_at_snr(speech, drawn, form.snr_db, form.sample_rate)
         except ValueError as error:
             raise ValueError(f"utterance {name}: {error}") from error
-        write_audio(folder / f"{name}.wav", mixture.mixed, form.sample_rate)
+        write_audio(audio_file(folder, name), mixture.mixed, form.sample_rate)
         rows.append((name, f"{mixture.gain_db:.2f}"))
         samples[name] = len(speech)
     return rows, samples

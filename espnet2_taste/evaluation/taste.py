@@ -15,6 +15,7 @@ import numpy as np
 
 from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
+from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.attention import draw_attention
 from espnet2_taste.evaluation.rendition import (
@@ -162,7 +163,6 @@ def _score_units(
 
 def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
     """Bit rate of the codes of one set."""
-    import kaldiio
     import soundfile
     import yaml
 
@@ -172,7 +172,7 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
     summary = codes_scp.with_name("codes.json")
     if not summary.is_file():
         raise ValueError(f"{summary} not found: run stage 9 first")
-    codes = kaldiio.load_scp(str(codes_scp))
+    codes = ArkTable(codes_scp)
     config = yaml.safe_load((taste_exp / "config.yaml").read_text("utf-8"))
     tokenizer = build_text_tokenizer(
         config["token_type"],

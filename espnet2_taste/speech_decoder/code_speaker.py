@@ -14,6 +14,7 @@ import torch
 
 from espnet2_taste.data.arks import write_ark
 from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.speech_decoder.resynthesis import (
     UnitBatch,
@@ -63,8 +64,7 @@ class CodeSpeaker:
         units = self.generator(names, ids, taste, speakers)
         batch = UnitBatch(list(names), units, speakers)
         for name, wave in zip(names, speak(self.vocoder, batch)):
-            path = folder / "audio" / f"{name}.wav"
-            write_audio(path, wave, self.vocoder.sample_rate)
+            write_audio(audio_file(folder, name), wave, self.vocoder.sample_rate)
         return units
 
     def write_tables(self, folder: Path, results: Mapping[str, tuple]) -> None:
@@ -80,5 +80,5 @@ class CodeSpeaker:
         write_table(folder / "text", texts)
         units = {n: " ".join(map(str, u.tolist())) for n, (_, u) in results.items()}
         write_table(folder / "units", units)
-        wavs = {name: str(folder / "audio" / f"{name}.wav") for name in results}
+        wavs = {name: str(audio_file(folder, name)) for name in results}
         write_table(folder / "wav.scp", wavs)

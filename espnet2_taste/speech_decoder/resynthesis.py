@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.speech_decoder.reading_window import ReadingWindow
 from espnet2_taste.speech_decoder.unit_sampling import (
@@ -52,12 +53,7 @@ def read_spembs(folder: Path) -> Mapping[str, np.ndarray]:
     Raises:
         ValueError: The set has none.
     """
-    import kaldiio
-
-    path = folder / "spembs.scp"
-    if not path.is_file():
-        raise ValueError(f"{path} not found: run extract_units (stage 5) first")
-    return kaldiio.load_scp(str(path))
+    return ArkTable(folder / "spembs.scp", "run extract_units (stage 5) first")
 
 
 def look_up(table: Mapping, names: Sequence[str], source: str | Path) -> list:
@@ -244,12 +240,9 @@ class UnitsFromCodes(AbsUnitSource):
 
     def batches(self, folder: Path) -> Iterator[UnitBatch]:
         """See ``AbsUnitSource.batches``."""
-        import kaldiio
-
         path = Path(self.codes_dir) / folder.name / "codes.scp"
-        if not path.is_file():
-            raise ValueError(f"{path} not found: run taste_tokenize (stage 9) first")
-        codes, texts = kaldiio.load_scp(str(path)), read_table(folder / "text")
+        codes = ArkTable(path, "run taste_tokenize (stage 9) first")
+        texts = read_table(folder / "text")
         table = read_spembs(folder)
         order = sorted(texts, key=lambda name: (-len(texts[name]), name))
         for start in range(0, len(order), self.batch_size):

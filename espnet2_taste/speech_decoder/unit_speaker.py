@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import sort_keys, write_table
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
@@ -57,7 +58,7 @@ class UnitSpeaker:
             batch = UnitBatch(chosen, [units[index] for index in said], spembs[said])
             waves.update(zip(chosen, speak(self.vocoder, batch)))
         for name, wave in waves.items():
-            write_audio(folder / "audio" / f"{name}.wav", wave, rate)
+            write_audio(audio_file(folder, name), wave, rate)
 
     @staticmethod
     def write_tables(
@@ -77,5 +78,5 @@ class UnitSpeaker:
         write_rows(
             folder / "empty.tsv", ("utt", "reason"), [(n, "no units") for n in empty]
         )
-        wavs = {name: str(folder / "audio" / f"{name}.wav") for name in units}
+        wavs = {name: str(audio_file(folder, name)) for name in units}
         write_table(folder / "wav.scp", wavs)

@@ -1,6 +1,13 @@
 """Fixtures for all tests: small vocabularies of each kind, trained on the spot."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how long examples take to draw depends on the machine
+settings.register_profile(
+    "taste", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("taste")
 
 SENTENCES = [
     "the red dog runs home",

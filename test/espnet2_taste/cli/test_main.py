@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-import kaldiio
 import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.cli.main import COMMANDS, FORWARDED, main
+from espnet2_taste.cli.main import COMMANDS, FORWARDED
+from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -29,55 +29,23 @@ def test_help_imports_nothing_heavy_and_teaches_by_example(command):
     assert "example" in done.stdout
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    root = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    for name, seconds in (("slow", 2.0), ("fast", 1.2), ("other", 1.5)):
-        wave = 0.1 * rng.standard_normal(int(16000 * seconds))
-        soundfile.write(root / f"{name}.wav", wave, 16000)
-    soundfile.write(root / "empty.wav", np.zeros(0), 16000)
-    names = ("slow", "fast", "other", "empty")
-    lines = [f"{name} {root / name}.wav\n" for name in names]
-    (root / "wav.scp").write_text("".join(lines))
-    texts = ["the red dog", "the red dog", "a small bird", "dog"]
-    lines = [f"{name} {text}\n" for name, text in zip(names, texts)]
-    (root / "text").write_text("".join(lines))
-    return root
-
-
-@pytest.fixture(scope="module")
-def tokens(packed_models, recordings, tmp_path_factory):
-    """A list, tokenized in parts of two utterances."""
-    root = tmp_path_factory.mktemp("tokens")
-    source = ["--wav_scp", recordings / "wav.scp", "--text_file", recordings / "text"]
-    run(packed_models, "tokenize", root / "out", *source, "--part_size", 2)
-    return root / "out"
-
-
-def run(packed_models, command, output, *options, model="taste.zip"):
-    given = ["--model", packed_models[0] / model, "--output", output, *options]
-    given += ["--cache_dir", output.parent / "cache"]
-    main([command, *map(str, given)])
-
-
 def test_tokenize_writes_codes_words_times_voices(tokens):
-    codes = kaldiio.load_scp(str(tokens / "codes.scp"))
+    codes = ArkTable(tokens / "codes.scp")
     words, times = read_table(tokens / "words"), read_ctm(tokens / "ctm")
     assert set(codes) == set(words) == set(times) == {"slow", "fast", "other"}
     assert words["other"] == "a small bird" and codes["other"].shape == (3, 2)
     assert [timing.word for timing in times["slow"]] == ["the", "red", "dog"]
-    assert kaldiio.load_scp(str(tokens / "spembs.scp"))["fast"].shape == (4,)
+    assert ArkTable(tokens / "spembs.scp")["fast"].shape == (4,)
     (row,) = read_rows(tokens / "dropped.tsv")
     assert row["utt"] == "empty" and "empty" in row["reason"]
 
 
 def test_a_single_file_is_printed_and_equals_the_list(
-    packed_models, recordings, tokens, tmp_path, capsys
+    run, recordings, tokens, tmp_path, capsys
 ):
     source = ["--wav", recordings / "slow.wav", "--text", "the red dog"]
-    run(packed_models, "tokenize", tmp_path / "one", *source)
-    codes = kaldiio.load_scp(str(tokens / "codes.scp"))["slow"].astype(int)
+    run("tokenize", tmp_path / "one", *source)
+    codes = ArkTable(tokens / "codes.scp")["slow"].astype(int)
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[1:] for line in printed] == [
         [word, *map(str, row)] for word, row in zip(["the", "red", "dog"], codes)
@@ -85,32 +53,32 @@ def test_a_single_file_is_printed_and_equals_the_list(
 
 
 def test_codes_are_spoken_swapped_continued_and_scored(
-    packed_models, recordings, tokens, tmp_path
+    run, recordings, tokens, tmp_path
 ):
     short = ["--codes", tokens, "--max_unit_ratio", 3]
-    run(packed_models, "resynthesize", tmp_path / "again", *short)
+    run("resynthesize", tmp_path / "again", *short)
     wavs = read_table(tmp_path / "again" / "wav.scp")
     assert set(wavs) == {"slow", "fast", "other"}
-    assert soundfile.info(wavs["slow"]).samplerate == 16000
+    assert soundfile.info(tmp_path / "again" / wavs["slow"]).samplerate == 16000
     pairs = tmp_path / "pairs"
     pairs.write_text("slow fast 0,2\n")
-    run(packed_models, "swap", tmp_path / "swap", *short, "--pairs", pairs)
-    found = kaldiio.load_scp(str(tmp_path / "swap" / "codes.scp"))
-    codes = kaldiio.load_scp(str(tokens / "codes.scp"))
+    run("swap", tmp_path / "swap", *short, "--pairs", pairs)
+    found = ArkTable(tmp_path / "swap" / "codes.scp")
+    codes = ArkTable(tokens / "codes.scp")
     np.testing.assert_array_equal(found["slow+fast"][[0, 2]], codes["fast"][[0, 2]])
     np.testing.assert_array_equal(found["fast+slow"][1], codes["fast"][1])
     more = [*short, "--max_words", 2, "--voice", recordings / "other.wav"]
-    run(packed_models, "continue", tmp_path / "more", *more, model="taslm.zip")
+    run("continue", tmp_path / "more", *more, model="taslm.zip")
     added = read_table(tmp_path / "more" / "words")
     assert set(added) == {"slow", "fast", "other"}
     assert all(1 <= len(row.split()) <= 2 for row in added.values())
     scores = ["--codes", tokens]
-    run(packed_models, "score", tmp_path / "scores", *scores, model="taslm.zip")
+    run("score", tmp_path / "scores", *scores, model="taslm.zip")
     rows = {row["utt"]: row for row in read_rows(tmp_path / "scores" / "scores.tsv")}
     assert float(rows["slow"]["both"]) < 0
 
 
-def test_words_and_nothing_are_continued(packed_models, recordings, tmp_path):
+def test_words_and_nothing_are_continued(run, recordings, tmp_path):
     common = ["--voice", recordings / "other.wav", "--max_words", 2]
     common += ["--max_unit_ratio", 3, "--text_top_p", 0.9]
     kinds = {
@@ -119,19 +87,19 @@ def test_words_and_nothing_are_continued(packed_models, recordings, tmp_path):
     }
     for kind, (options, names) in kinds.items():
         options = ["--prompt_kind", kind, *options, *common]
-        run(packed_models, "continue", tmp_path / kind, *options, model="taslm.zip")
+        run("continue", tmp_path / kind, *options, model="taslm.zip")
         added = read_table(tmp_path / kind / "words")
         assert set(added) >= names
         assert set(read_table(tmp_path / kind / "wav.scp")) == set(added)
 
 
-def test_spoken_turns_are_answered(packed_models, tokens, tmp_path):
+def test_spoken_turns_are_answered(run, tokens, tmp_path):
     options = ["--codes", tokens, "--prompt_kind", "instruct", "--max_words", 2]
     options += ["--max_unit_ratio", 3]
     with pytest.raises(SystemExit, match="no chat template"):
-        run(packed_models, "continue", tmp_path / "a", *options, model="taslm.zip")
+        run("continue", tmp_path / "a", *options, model="taslm.zip")
     options += ["--turn_frame", "the dog", "runs"]
-    run(packed_models, "continue", tmp_path / "b", *options, model="taslm.zip")
+    run("continue", tmp_path / "b", *options, model="taslm.zip")
     assert set(read_table(tmp_path / "b" / "words")) == {"slow", "fast", "other"}
 
 
@@ -143,10 +111,10 @@ def test_spoken_turns_are_answered(packed_models, tokens, tmp_path):
         (["--wav", "a.wav"], "does not go on from speech: leave --wav out"),
     ],
 )
-def test_prompts_that_do_not_fit_their_kind(options, message, packed_models, tmp_path):
+def test_prompts_that_do_not_fit_their_kind(options, message, run, tmp_path):
     options = ["--prompt_kind", "text", *options]
     with pytest.raises(SystemExit, match=f"espnet2-taste continue: .*{message}"):
-        run(packed_models, "continue", tmp_path / "out", *options, model="taslm.zip")
+        run("continue", tmp_path / "out", *options, model="taslm.zip")
 
 
 @pytest.mark.parametrize(
@@ -158,14 +126,14 @@ def test_prompts_that_do_not_fit_their_kind(options, message, packed_models, tmp
         (["--wav_scp", "nowhere"], "nowhere: expected a text file"),
     ],
 )
-def test_wrong_calls_are_one_line(options, message, packed_models, tmp_path):
+def test_wrong_calls_are_one_line(options, message, run, tmp_path):
     with pytest.raises(SystemExit, match=f"espnet2-taste tokenize: .*{message}"):
-        run(packed_models, "tokenize", tmp_path / "out", *options)
+        run("tokenize", tmp_path / "out", *options)
 
 
-def test_a_pair_that_does_not_exist_is_named(packed_models, tokens, tmp_path):
+def test_a_pair_that_does_not_exist_is_named(run, tokens, tmp_path):
     options = ["--codes", tokens, "--first", "slow", "--second", "none"]
     with pytest.raises(SystemExit, match="utterance 'none' does not exist"):
-        run(packed_models, "swap", tmp_path / "out", *options)
+        run("swap", tmp_path / "out", *options)
     with pytest.raises(SystemExit, match="give --first and --second, or --pairs"):
-        run(packed_models, "swap", tmp_path / "out", *options[:2])
+        run("swap", tmp_path / "out", *options[:2])

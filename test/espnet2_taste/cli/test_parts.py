@@ -1,5 +1,7 @@
 """Work in parts: what is finished is kept, processes share it, tables are joined."""
 
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,72 +18,147 @@ class Shout(Job):
 
     log: str
     fails_at: str = ""
+    killed_at: str = ""
+    loads: bool = True
 
     def load(self, device: str):
+        if not self.loads:
+            raise ValueError("no such model")
         return str.upper
 
-    def work(self, model, names: Sequence[str], folder: Path, final: Path) -> None:
+    def work(self, model, names: Sequence[str], folder: Path) -> None:
         if self.fails_at in names:
             raise RuntimeError("stopped")
+        if self.killed_at in names:
+            os.kill(os.getpid(), signal.SIGKILL)
         with open(self.log, "a") as stream:
             stream.write(" ".join(names) + "\n")
-        lines = [f"{name} {model(name)} {final.name}\n" for name in names]
+        lines = [f"{name} {model(name)}\n" for name in names if name != "b"]
         (folder / "words").write_text("".join(lines))
+        (folder / "wav.scp").write_text(f"{names[0]} audio/{names[0]}.wav\n")
         write_dropped(folder, {name: "why\tnot" for name in names if name == "b"})
 
 
 NAMES = ["c", "a", "b", "e", "d"]
+INPUTS = dict.fromkeys(NAMES, "same")
+ONE = {"part_size": 2, "nj": 1, "ngpu": 0}
 
 
-def test_parts_are_joined_in_order(tmp_path):
-    job = Shout({"model": "m"}, 2, str(tmp_path / "log"))
-    run_job(job, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    words = (tmp_path / "out" / "words").read_text().splitlines()
-    assert words == ["a A 00000", "b B 00001", "c C 00000", "d D 00002", "e E 00001"]
-    dropped = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()
-    assert dropped == ["utt\treason", "b\twhy not"]
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
 
 
-def test_a_stopped_run_goes_on_where_it_was(tmp_path):
-    job = Shout({"model": "m"}, 2, str(tmp_path / "log"), fails_at="e")
-    with pytest.raises(RuntimeError, match="stopped"):
-        run_job(job, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    again = Shout({"model": "m"}, 2, str(tmp_path / "log"))
-    run_job(again, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    assert (tmp_path / "log").read_text().splitlines() == ["c a", "b e", "d"]
-    run_job(again, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    assert len((tmp_path / "log").read_text().splitlines()) == 3
-    assert not list((tmp_path / "out" / "parts").glob(".*"))
+@pytest.fixture
+def job(log):
+    return Shout({"model": "m"}, 2, str(log))
 
 
-def test_other_settings_are_refused(tmp_path):
-    job = Shout({"model": "m"}, 2, str(tmp_path / "log"))
-    run_job(job, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    other = Shout({"model": "n"}, 2, str(tmp_path / "log"))
-    with pytest.raises(ValueError, match="with model = m, this command has n"):
-        run_job(other, NAMES, tmp_path / "out", part_size=2, nj=1, ngpu=0)
-    with pytest.raises(ValueError, match="holds results with names"):
-        run_job(job, NAMES[:2], tmp_path / "out", part_size=2, nj=1, ngpu=0)
-
-
-def test_processes_share_the_parts(tmp_path, monkeypatch):
+@pytest.fixture
+def shared(tmp_path, log, monkeypatch):
+    """The same class where other processes find it."""
     source = Path(__file__).read_text().split("NAMES = ")[0]
-    (tmp_path / "shout_job.py").write_text(source)  # where other processes find it
+    (tmp_path / "shout_job.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     from shout_job import Shout as SharedShout
 
-    job = SharedShout({"model": "m"}, 2, str(tmp_path / "log"))
-    run_job(job, NAMES, tmp_path / "out", part_size=1, nj=2, ngpu=0)
-    words = (tmp_path / "out" / "words").read_text().split()
-    assert words[1::3] == ["A", "B", "C", "D", "E"]
-    assert sorted((tmp_path / "log").read_text().split()) == sorted(NAMES)
+    return lambda **options: SharedShout({"model": "m"}, 1, str(log), **options)
+
+
+def test_parts_are_joined_in_order_with_paths_from_the_output(tmp_path, job):
+    outcome = run_job(job, INPUTS, tmp_path / "out", **ONE)
+    words = (tmp_path / "out" / "words").read_text().splitlines()
+    assert words == ["a A", "c C", "d D", "e E"]
+    dropped = (tmp_path / "out" / "dropped.tsv").read_text().splitlines()
+    assert dropped == ["utt\treason", "b\twhy not"]
+    assert (outcome.count, outcome.dropped) == (5, {"b": "why not"})
+    wavs = (tmp_path / "out" / "wav.scp").read_text().splitlines()
+    assert wavs[0] == "b parts/00001/audio/b.wav"
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, job, log):
+    failing = Shout(job.switches, 2, job.log, fails_at="e")
+    with pytest.raises(RuntimeError, match="stopped"):
+        run_job(failing, INPUTS, tmp_path / "out", **ONE)
+    for _ in range(2):
+        run_job(job, INPUTS, tmp_path / "out", **ONE)
+        assert log.read_text().splitlines() == ["c a", "b e", "d"]
+    assert not list((tmp_path / "out" / "parts").glob(".*"))
+
+
+def test_only_what_changed_is_done_again(tmp_path, job, log):
+    run_job(job, INPUTS, tmp_path / "out", **ONE)
+    changed = INPUTS | {"a": "other", "b": "other"}
+    run_job(job, changed, tmp_path / "out", **ONE)
+    assert log.read_text().splitlines()[3:] == ["a b"]
+    run_job(job, changed | {"f": "more"}, tmp_path / "out", **ONE)
+    assert log.read_text().splitlines()[4:] == ["f"]
+    words = (tmp_path / "out" / "words").read_text().splitlines()
+    assert words == ["a A", "c C", "d D", "e E", "f F"]
+    assert len((tmp_path / "out" / "dropped.tsv").read_text().splitlines()) == 2
+
+
+def test_other_settings_and_other_folders_are_refused(tmp_path, job):
+    run_job(job, INPUTS, tmp_path / "out", **ONE)
+    other = Shout({"model": "n"}, 2, job.log)
+    with pytest.raises(ValueError, match="with model = m, this command has n"):
+        run_job(other, INPUTS, tmp_path / "out", **ONE)
+    with pytest.raises(ValueError, match="utterances that this command does not name"):
+        run_job(job, {"c": "same", "a": "same"}, tmp_path / "out", **ONE)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wav.scp").write_text("a a.wav\n")
+    with pytest.raises(ValueError, match="was not made by this command"):
+        run_job(job, INPUTS, tmp_path / "data", **ONE)
+    (tmp_path / "out" / "parts" / "00001" / "record.json").write_text("{")
+    with pytest.raises(ValueError, match="00001/record.json is missing or damaged"):
+        run_job(job, INPUTS, tmp_path / "out", **ONE)
+
+
+def test_a_command_without_results_does_not_claim_its_output(tmp_path, job):
+    broken = Shout({"model": "n"}, 2, job.log, loads=False)
+    with pytest.raises(ValueError, match="no such model"):
+        run_job(broken, INPUTS, tmp_path / "out", **ONE)
+    lost = Shout({"model": "n"}, 2, job.log)
+    assert run_job(lost, {"b": "x"}, tmp_path / "out", **ONE).dropped
+    assert run_job(job, {"a": "x"}, tmp_path / "out", **ONE).dropped == {}
+    with pytest.raises(ValueError, match="the list is empty"):
+        run_job(job, {}, tmp_path / "other", **ONE)
+    assert not (tmp_path / "other").exists()
+
+
+def test_ids_that_cannot_name_a_file_cost_themselves(tmp_path, job, log):
+    outcome = run_job(job, {"../../x": "", "a": ""}, tmp_path / "out", **ONE)
+    assert log.read_text() == "a\n"
+    assert list(outcome.dropped) == ["../../x"]
+    assert "no slash" in (tmp_path / "out" / "dropped.tsv").read_text()
+
+
+def test_processes_share_the_parts(tmp_path, shared, log):
+    run_job(shared(), INPUTS, tmp_path / "out", part_size=64, nj=2, ngpu=0)
+    words = (tmp_path / "out" / "words").read_text().splitlines()
+    assert words == ["a A", "c C", "d D", "e E"]
+    assert sorted(log.read_text().split()) == sorted(NAMES)
+    assert len(log.read_text().splitlines()) > 2  # the bar moves
+
+
+def test_a_model_that_does_not_load_ends_all_processes(tmp_path, shared):
+    with pytest.raises(ValueError, match="no such model"):
+        run_job(shared(loads=False), INPUTS, tmp_path / "out", 64, nj=2, ngpu=0)
+
+
+def test_a_killed_process_is_an_error_and_the_run_goes_on(tmp_path, shared, log):
+    with pytest.raises(RuntimeError, match="was killed.*repeat the command"):
+        run_job(shared(killed_at="d"), INPUTS, tmp_path / "out", 64, nj=2, ngpu=0)
+    run_job(shared(), INPUTS, tmp_path / "out", part_size=64, nj=2, ngpu=0)
+    words = (tmp_path / "out" / "words").read_text().splitlines()
+    assert words == ["a A", "c C", "d D", "e E"]
 
 
 def test_words_of_an_utterance_keep_their_order(tmp_path):
-    for index, text in enumerate(["b 1 0.5 z\nb 1 0.9 a\n", "a 1 0.1 y\n"]):
+    for index, text in enumerate(["b 1 0.5 z\nb 1 0.9 a\n", "a 1 0.1 y\nb 1 0 old\n"]):
         (tmp_path / str(index)).mkdir()
         (tmp_path / str(index) / "ctm").write_text(text)
-    join_parts([tmp_path / "0", tmp_path / "1"], tmp_path)
+    join_parts({"b": tmp_path / "0", "a": tmp_path / "1"}, tmp_path)
     lines = (tmp_path / "ctm").read_text().splitlines()
     assert lines == ["a 1 0.1 y", "b 1 0.5 z", "b 1 0.9 a"]
 
