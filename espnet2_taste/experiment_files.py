@@ -9,7 +9,7 @@ files relative to the package; they are resolved here, so that a package works w
 was unpacked, downloaded or copied, even if nothing was rewritten.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +186,13 @@ def load_weights(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
-def load_model(task, config: str | Path, weights: str | Path, device: str = "cpu"):
-    """Build the model of an ESPnet task and load its weights, every name accounted for.
+def load_model(
+    build: Callable, config: str | Path, weights: str | Path, device: str = "cpu"
+):
+    """Build the model of an experiment and load its weights, every name accounted for.
 
     Args:
-        task: The task class.
+        build: Makes the model from its options, a namespace.
         config: Its ``config.yaml``.
         weights: Its checkpoint.
         device: Where the model goes.
@@ -205,7 +207,7 @@ def load_model(task, config: str | Path, weights: str | Path, device: str = "cpu
     import argparse
 
     args = argparse.Namespace(**read_config(config))
-    model = task.build_model(args)
+    model = build(args)
     state = load_weights(weights)
     try:
         model.load_state_dict(state)

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from espnet2_taste.lean_imports import lean_espnet
-
 
 def run_command(
     get_parser: Callable[[], argparse.ArgumentParser],
@@ -33,7 +31,6 @@ def run_command(
     if hasattr(args, "log_level"):
         logging.basicConfig(level=args.log_level)
     try:
-        with lean_espnet():
-            run(args)
+        run(args)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{Path(run.__code__.co_filename).stem}: {error}")

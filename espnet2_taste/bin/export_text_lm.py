@@ -63,11 +63,11 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
     import torch
 
     from espnet2_taste.slm.causal_lm import load_tokenizer
-    from espnet2_taste.tasks.text_lm import TextLmTask
+    from espnet2_taste.tasks.build_text_lm import build_text_lm
     from espnet2_taste.text.training import write_directory
 
     config = yaml.safe_load(train_config.read_text(encoding="utf-8"))
-    model = TextLmTask.build_model(argparse.Namespace(**config))
+    model = build_text_lm(argparse.Namespace(**config))
     state = torch.load(model_file, map_location="cpu", weights_only=True)
     try:
         model.load_state_dict(state)

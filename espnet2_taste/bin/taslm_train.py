@@ -12,10 +12,7 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501
 
-from espnet2_taste.lean_imports import lean_espnet
-
-with lean_espnet():
-    from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.taslm import TaslmTask
 
 
 def get_parser():

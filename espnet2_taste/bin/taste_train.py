@@ -14,10 +14,7 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and the shape files)
 """
 
-from espnet2_taste.lean_imports import lean_espnet
-
-with lean_espnet():
-    from espnet2_taste.tasks.taste import TasteTask
+from espnet2_taste.tasks.taste import TasteTask
 
 
 def get_parser():

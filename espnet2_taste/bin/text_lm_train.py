@@ -5,10 +5,7 @@ Example:
         --tokenizer_path data/lm_tokenizer --output_dir exp/text_lm ...
 """
 
-from espnet2_taste.lean_imports import lean_espnet
-
-with lean_espnet():
-    from espnet2_taste.tasks.text_lm import TextLmTask
+from espnet2_taste.tasks.text_lm import TextLmTask
 
 
 def get_parser():

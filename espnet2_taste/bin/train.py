@@ -8,8 +8,6 @@ import argparse
 import importlib
 import sys
 
-from espnet2_taste.lean_imports import lean_espnet
-
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.train espnet2.bin.asr_train --resume true \\
       --output_dir exp/asr --config conf/train_asr.yaml ...
@@ -41,7 +39,7 @@ def main(cmd: list[str] | None = None) -> None:
     except RuntimeError as error:
         sys.exit(f"train: error: {error}")
     cmd.remove(args.module)
-    with lean_espnet(), whole_files():
+    with whole_files():
         importlib.import_module(args.module).main(cmd=cmd)
 
 

@@ -9,10 +9,7 @@ Example:
         --train_data_path_and_name_and_type dump/raw/train/pitch.scp,pitch,kaldi_ark ...
 """
 
-from espnet2_taste.lean_imports import lean_espnet
-
-with lean_espnet():
-    from espnet2_taste.tasks.unit_vocoder import GanUnitVocoderTask, task_of
+from espnet2_taste.tasks.unit_vocoder import GanUnitVocoderTask, task_of
 
 
 def get_parser():

@@ -7,42 +7,17 @@ recipe's own renderer: units of audio that was made from the true units, against
 Legend: B utterances, N tokens, U units, K classes.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
-
-
-def iterate_set(folder: Path, preprocessor, batch_size: int):
-    """Batches of a set as in training, in the order of the set.
-
-    Args:
-        folder: Set with wav.scp, text, units and spembs.scp.
-        preprocessor: Text side of the experiment.
-        batch_size: Utterances a batch.
-
-    Returns:
-        Iterator over names and batches.
-    """
-    from espnet2_taste.tasks.taste import TasteTask
-
-    files = (
-        ("wav.scp", "speech", "sound"),
-        ("text", "text", "text"),
-        ("units", "units", "text_int"),
-        ("spembs.scp", "spembs", "kaldi_ark"),
-    )
-    return TasteTask.build_streaming_iterator(
-        [(str(folder / name), key, kind) for name, key, kind in files],
-        dtype="float32",
-        batch_size=batch_size,
-        num_workers=0,
-        preprocess_fn=preprocessor,
-        collate_fn=TasteTask.build_collate_fn(argparse.Namespace(), False),
-    )
+from espnet2_taste.speech_decoder.resynthesis import look_up, read_spembs
+from espnet2_taste.tokenizer.inference import TasteEncoder
+from espnet2_taste.units.batches import padded_units, speech_batches
 
 
 @torch.no_grad()
@@ -54,32 +29,42 @@ def count_taste_hits(
     Args:
         taste_exp: Experiment directory.
         model_file: Name of the checkpoint in it.
-        folder: The set.
+        folder: Set with wav.scp, text, units and spembs.scp.
         batch_size: Utterances a batch.
         device: Torch device.
 
     Returns:
         The counts over the set.
+
+    Raises:
+        ValueError: A table lacks an utterance of wav.scp.
     """
-    from espnet2.torch_utils.device_funcs import to_device
-
-    from espnet2_taste.tokenizer.inference import load_taste_exp
-
-    weights = taste_exp / model_file
-    model, preprocessor = load_taste_exp(taste_exp, weights, device)
+    encoder = TasteEncoder.from_exp(taste_exp, taste_exp / model_file, device)
+    wavs, spembs = read_table(folder / "wav.scp"), read_spembs(folder)
+    texts, units = read_table(folder / "text"), read_table(folder / "units")
     counts = UnitCounts()
-    for _, batch in iterate_set(folder, preprocessor, batch_size):
-        batch = to_device(batch, device)
-        text = batch["text"].clamp(min=0)
-        words = (text, batch["text_lengths"])
-        taste = None
-        if model.use_taste:
-            speech = (batch["speech"], batch["speech_lengths"])
-            taste = model.taste(*speech, *words, batch["word_ids"]).quantized
-        units = (batch["units"], batch["units_lengths"])
-        logits = model.unit_decoder(*words, taste, *units, batch["spembs"])
-        counts += count_unit_hits(logits, *units)
+    for batch in speech_batches(wavs, encoder.sample_rate, batch_size, device=device):
+        names = batch.names
+        ids, taste = encoder.vectors(batch, look_up(texts, names, folder / "text"))
+        rows = look_up(units, names, folder / "units")
+        target, lengths = padded_units([unit_ids(row) for row in rows])
+        target, lengths = target.to(device), lengths.to(device)
+        vectors = np.stack(look_up(spembs, names, folder / "spembs.scp"))
+        logits = encoder.model.unit_decoder(
+            ids.text,
+            ids.lengths,
+            taste,
+            target,
+            lengths,
+            torch.from_numpy(vectors).to(device),
+        )
+        counts += count_unit_hits(logits, target, lengths)
     return counts
+
+
+def unit_ids(row: str) -> torch.Tensor:
+    """Units (U,) of a line of the file ``units``."""
+    return torch.tensor([int(unit) for unit in row.split()])
 
 
 @torch.no_grad()
@@ -101,7 +86,6 @@ def round_trip_accuracies(
         ValueError: An utterance has audio but no units.
     """
     from espnet2_taste.data.audio import load_speech
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.units.unit_exp import load_unit_extractor
 
     extractor, counts = load_unit_extractor(units_dir), UnitCounts()
@@ -109,7 +93,7 @@ def round_trip_accuracies(
     for name, path in wavs.items():
         if name not in truth:
             raise ValueError(f"{units_file} lacks '{name}': run stage 5 again")
-        target = torch.tensor([int(unit) for unit in truth[name].split()])
+        target = unit_ids(truth[name])
         speech = torch.from_numpy(load_speech(path, extractor.sample_rate))
         found, _ = extractor(speech[None], torch.tensor([len(speech)]))
         size = min(len(target), found.size(1))

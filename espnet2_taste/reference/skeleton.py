@@ -15,6 +15,7 @@ import torch
 from espnet2_taste.reference import names
 from espnet2_taste.reference.names import State
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder
 from espnet2_taste.tasks.choices import fusion_choices
 from espnet2_taste.tasks.slm_choices import (
     adaptation_choices,
@@ -23,7 +24,6 @@ from espnet2_taste.tasks.slm_choices import (
     input_fusion_choices,
     layout_choices,
 )
-from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.encoders.whisper import WhisperBackbone, WhisperSize
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
@@ -161,5 +161,5 @@ def vocoder_weights(options: Mapping[str, Any]) -> State:
         Published names -> empty tensors.
     """
     args = Namespace(**{"model_conf": {}, **options})
-    state = UnitVocoderTask.build_model(args).state_dict()
+    state = build_unit_vocoder(args).state_dict()
     return names.below(state, "vocoder.")

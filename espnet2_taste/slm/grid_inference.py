@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
 from espnet2_taste.experiment_files import (
@@ -46,12 +48,15 @@ def load_grid_lm_exp(
     Raises:
         ValueError: A file is missing.
     """
-    from espnet2_taste.tasks.grid_lm import GridLMTask
+    from espnet2_taste.tasks.build_grid_lm import (
+        build_grid_lm,
+        build_grid_preprocessor,
+    )
 
     remedy = "train the design first (grid_lm_train), or name another model file"
     config, path = trained_files(exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(GridLMTask, config, path, device)
-    return model, GridLMTask.build_preprocess_fn(args, False)
+    model, args = load_model(build_grid_lm, config, path, device)
+    return model, build_grid_preprocessor(args, False)
 
 
 def build_untrained(
@@ -71,7 +76,11 @@ def build_untrained(
     Raises:
         ValueError: The design does train something.
     """
-    from espnet2_taste.tasks.grid_lm import GridLMTask, complete_options
+    from espnet2_taste.tasks.build_grid_lm import (
+        build_grid_lm,
+        build_grid_preprocessor,
+        complete_options,
+    )
 
     given = read_config(config_of(config))
     args = complete_options({**given, "tokenizer_path": tokenizer_path, "init_lm": lm})
@@ -80,8 +89,8 @@ def build_untrained(
             f"{config} trains its layout '{args.layout}': give the experiment instead "
             "of the YAML"
         )
-    model = GridLMTask.build_model(args).to(device).eval()
-    return model, GridLMTask.build_preprocess_fn(args, False)
+    model = build_grid_lm(args).to(device).eval()
+    return model, build_grid_preprocessor(args, False)
 
 
 @dataclass(frozen=True)
@@ -218,10 +227,7 @@ class GridScorer:
         Returns:
             Of each the reductions of ``UtteranceScores.table``.
         """
-        from espnet2.train.collate_fn import common_collate_fn
-
-        rows = [(name, self.preprocessor(name, d)) for name, d in zip(names, items)]
-        batch = common_collate_fn(rows, float_pad_value=0.0, int_pad_value=-1)[1]
+        batch = padded([self.preprocessor(name, d) for name, d in zip(names, items)])
         device = self.model.grid_lm.embedding.start.device
         batch = {name: value.to(device) for name, value in batch.items()}
         options = {"mask_other_vocab": self.mask_other_vocab}
@@ -231,6 +237,25 @@ class GridScorer:
             {name: values[row] for name, values in columns.items()}
             for row in range(len(names))
         ]
+
+
+def padded(items: Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Utterances as a batch, as the task's collate function makes it.
+
+    Args:
+        items: Fields of B utterances, each (N, ...); the fields are the same.
+
+    Returns:
+        Fields (B, N, ...), padded with -1 or, numbers with fractions, with 0, and
+        ``<field>_lengths`` (B,).
+    """
+    batch = {}
+    for name in items[0]:
+        rows = [torch.from_numpy(item[name]) for item in items]
+        value = 0.0 if rows[0].is_floating_point() else -1
+        batch[name] = pad_sequence(rows, batch_first=True, padding_value=value)
+        batch[f"{name}_lengths"] = torch.tensor([len(row) for row in rows])
+    return batch
 
 
 class AbsUnitWriter(ABC):

@@ -48,15 +48,15 @@ def load_taslm_exp(
     Raises:
         ValueError: A file is missing.
     """
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
 
     remedy = (
         "train the spoken language model first (stage 11), or name another "
         "experiment or model file"
     )
     config, path = trained_files(taslm_exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(TaslmTask, config, path, device)
-    return model, TaslmTask.build_preprocess_fn(args, False)
+    model, args = load_model(build_taslm, config, path, device)
+    return model, build_taslm_preprocessor(args)
 
 
 class TaslmContinuer:

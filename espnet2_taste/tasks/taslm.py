@@ -7,11 +7,8 @@ and the quantizer, but not the frozen text LM.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
-import torch
-import yaml
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.trainer import Trainer
@@ -21,16 +18,9 @@ from espnet2.utils.types import str_or_none
 
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
-from espnet2_taste.slm.taslm import Taslm
-from espnet2_taste.tasks import fitting
-from espnet2_taste.tasks.arguments import (
-    add_causal_lm_arguments,
-    add_word_arguments,
-    word_options,
-)
-from espnet2_taste.tasks.backbones import build_backbone, log_parameters
+from espnet2_taste.tasks.arguments import add_causal_lm_arguments, add_word_arguments
+from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
 from espnet2_taste.tasks.choices import quantizer_choices
-from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import (
     adaptation_choices,
     code_embedding_choices,
@@ -38,13 +28,6 @@ from espnet2_taste.tasks.slm_choices import (
     input_fusion_choices,
     layout_choices,
 )
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
-from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
-from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
-
-QUANTIZER_PREFIX = "tokenizer.quantizer."
-DATA = "train_data_path_and_name_and_type"
 
 
 class TaslmTask(AbsTask):
@@ -98,7 +81,7 @@ class TaslmTask(AbsTask):
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Tokenise word by word and check codes against words."""
-        return TaslmPreprocessor(args.tokenizer_path, **word_options(args))
+        return build_taslm_preprocessor(args)
 
     @classmethod
     def required_data_names(
@@ -116,113 +99,5 @@ class TaslmTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTaslmModel:
-        """Build the model; the options then hold all that rebuilding it needs.
-
-        Raises:
-            ValueError: Parts are missing or do not fit each other.
-        """
-        quantizer = _quantizer(args)
-        fitting.check_codes(getattr(args, DATA, ()), quantizer)
-        tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-        backbone = build_backbone(args, tokenizer)
-        size = backbone.hidden_size
-        taslm = Taslm(
-            backbone=backbone,
-            quantizer=quantizer,
-            layout=build_part(layout_choices, args),
-            code_embedding=build_part(code_embedding_choices, args, quantizer),
-            input_fusion=build_part(input_fusion_choices, args, size, quantizer.dim),
-            head=build_part(head_choices, args, size, backbone.num_states, quantizer),
-            bos_id=tokenizer.special_id("bos"),
-            eos_id=tokenizer.special_id("eos"),
-        )
-        model = ESPnetTaslmModel(taslm, **args.model_conf)
-        log_parameters(model)
-        return model
-
-
-def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
-    """Load the quantizer from the TASTE experiment, or build it for a checkpoint."""
-    if args.taste_exp is None:
-        if "dim" not in args.quantizer_conf:
-            raise ValueError(
-                "the quantizer is unknown: give --taste_exp, the experiment directory "
-                "of the TASTE tokenizer that wrote the codes"
-            )
-        return build_part(quantizer_choices, args)
-    name, conf, state = read_quantizer(args.taste_exp, args.taste_model_file)
-    args.quantizer, args.quantizer_conf, args.taste_exp = name, conf, None
-    quantizer = build_part(quantizer_choices, args)
-    quantizer.load_state_dict(state)
-    return quantizer
-
-
-def load_quantizer(
-    taste_exp: str | Path, model_file: str = "valid.loss.best.pth"
-) -> AbsQuantizer:
-    """Load the quantizer of a trained TASTE tokenizer and nothing else of it.
-
-    Args:
-        taste_exp: Experiment directory.
-        model_file: Checkpoint in it.
-
-    Returns:
-        The quantizer in evaluation mode.
-
-    Raises:
-        ValueError: Not such an experiment, or the checkpoint has no quantizer.
-    """
-    name, conf, state = read_quantizer(taste_exp, model_file)
-    quantizer = quantizer_choices.get_class(name)(**conf)
-    quantizer.load_state_dict(state)
-    return quantizer.eval()
-
-
-def read_quantizer(
-    taste_exp: str | Path, model_file: str = "valid.loss.best.pth"
-) -> tuple[str, dict, dict[str, torch.Tensor]]:
-    """Read what makes up the quantizer of a TASTE experiment.
-
-    Args:
-        taste_exp: Experiment directory with ``config.yaml``.
-        model_file: Checkpoint in it.
-
-    Returns:
-        Name of the quantizer, its keyword arguments with ``dim``, its state dict.
-
-    Raises:
-        ValueError: Files are missing, or the checkpoint has no quantizer.
-    """
-    config, weights = Path(taste_exp) / "config.yaml", Path(taste_exp) / model_file
-    for path in (config, weights):
-        if not path.is_file():
-            raise ValueError(
-                f"taste_exp '{taste_exp}' has no {path.name}: give the directory of a "
-                "trained TASTE tokenizer (stage 7)"
-            )
-    options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    _check_codes_exist(options, config)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    own = {
-        name[len(QUANTIZER_PREFIX) :]: tensor
-        for name, tensor in state.items()
-        if name.startswith(QUANTIZER_PREFIX)
-    }
-    if "project_out.weight" not in own:
-        raise ValueError(
-            f"'{weights}' holds no quantizer (no {QUANTIZER_PREFIX}project_out.weight)"
-        )
-    dim = own["project_out.weight"].size(0)
-    return options["quantizer"], {**options["quantizer_conf"], "dim": dim}, own
-
-
-def _check_codes_exist(options: Mapping, config: Path) -> None:
-    """Refuse a TASTE experiment without codes."""
-    quantizer = quantizer_choices.get_class(options["quantizer"])
-    trained = options.get("model_conf", {}).get("quantize", True)
-    if not trained or quantizer is ContinuousQuantizer:
-        raise ValueError(
-            f"{config} is of a training without codes (quantizer "
-            f"{options['quantizer']}, quantize {trained}): give --taste_exp the "
-            "experiment of the step with 'quantize: true' and quantizer rvq or fsq"
-        )
+        """See :func:`build_taslm`."""
+        return build_taslm(args)

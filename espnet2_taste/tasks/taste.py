@@ -6,7 +6,6 @@ experiment directory whose checkpoints hold everything but the frozen speech enc
 """
 
 import argparse
-import logging
 from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
@@ -17,13 +16,11 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.espnet_taste_model import IGNORE, ESPnetTasteModel
-from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
-from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import (
     add_text_tokenizer_arguments,
     add_units_dir_argument,
-    text_tokenizer_options,
 )
+from espnet2_taste.tasks.build_taste import build_taste, build_taste_preprocessor
 from espnet2_taste.tasks.choices import (
     aggregator_choices,
     fusion_choices,
@@ -32,12 +29,6 @@ from espnet2_taste.tasks.choices import (
     states_source_choices,
     unit_decoder_choices,
 )
-from espnet2_taste.tasks.parts import build_part
-from espnet2_taste.text.preprocessor import TastePreprocessor
-from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
-from espnet2_taste.tokenizer.aggregator import AbsAggregator
-from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
-from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 
 
 class TasteTask(AbsTask):
@@ -101,8 +92,7 @@ class TasteTask(AbsTask):
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Tokenise word by word; units must be ones the decoder knows."""
-        num_units = args.unit_decoder_conf.get("num_units")
-        return TastePreprocessor(**text_tokenizer_options(args), num_units=num_units)
+        return build_taste_preprocessor(args)
 
     @classmethod
     def required_data_names(
@@ -120,97 +110,5 @@ class TasteTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTasteModel:
-        """Build the model; sizes pass from part to part.
-
-        Raises:
-            ValueError: Parts do not fit each other or the data.
-        """
-        if isinstance(args.token_list, str):  # config.yaml then needs no file
-            args.token_list = _read_token_list(args.token_list)
-        names = ("token_type", "token_list", "bpemodel", "tokenizer_path")
-        text = build_text_tokenizer(**{name: getattr(args, name) for name in names})
-        encoder = build_part(speech_encoder_choices, args)
-        fitting.check_rate("speech encoder", encoder.sample_rate, args.fs)
-        fitting.check_cache(args.model_conf, encoder)
-        aggregator = _aggregator(args, text, encoder)
-        quantizer = build_part(quantizer_choices, args, dim=aggregator.output_size)
-        tokenizer = TasteTokenizer(
-            encoder, aggregator, quantizer, args.project_without_codes
-        )
-        unit_decoder = _unit_decoder(args, text, quantizer.dim)
-        model = ESPnetTasteModel(tokenizer, unit_decoder, **args.model_conf)
-        if encoder.in_checkpoints:
-            model.frozen_prefixes = ()
-        return model
-
-
-def _read_token_list(path: str) -> list[str]:
-    with open(path, encoding="utf-8") as stream:
-        return [line.rstrip("\n") for line in stream]
-
-
-def _aggregator(
-    args: argparse.Namespace, text: AbsTextTokenizer, encoder: AbsSpeechEncoder
-) -> AbsAggregator:
-    source = build_part(
-        states_source_choices,
-        args,
-        encoder.key_size,
-        encoder.value_size,
-        len(encoder.value_layers),
-    )
-    sizes = {"key_size": source.key_size, "value_size": source.value_size}
-    default = aggregator_choices.get_class(args.aggregator).default_prefix
-    given = {
-        "vocab_size": text.vocab_size,  # a trained table may have more rows
-        "prefix": text.decoder_prefix() or default(text.vocab_size),
-    }
-    fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)
-    fitting.check_vocabulary("aggregator_conf", args.aggregator_conf, text)
-    fitting.check_prefix(given | args.aggregator_conf)
-    aggregator = build_part(
-        aggregator_choices, args, **sizes, **given, states_source=source
-    )
-    return _initialised(args, text, encoder, aggregator)
-
-
-def _initialised(
-    args: argparse.Namespace,
-    text: AbsTextTokenizer,
-    encoder: AbsSpeechEncoder,
-    aggregator: AbsAggregator,
-) -> AbsAggregator:
-    """Start the aggregator from the text decoder trained with the encoder."""
-    state = encoder.decoder_state() if args.init_aggregator else {}
-    if not state:
-        return aggregator
-    if getattr(args, "init_embeddings", True):
-        fitting.check_same_tokens(text, args.token_list, encoder, state)
-    else:
-        fitting.check_new_embeddings(args.aggregator_conf)
-        own = aggregator.state_dict()
-        state = {**state, "embed.weight": own["embed.weight"]}
-    aggregator.load_decoder_state(state)
-    logging.info("the aggregator starts from the speech encoder's text decoder")
-    return aggregator
-
-
-def _unit_decoder(
-    args: argparse.Namespace, text: AbsTextTokenizer, taste_size: int
-) -> UnitDecoder:
-    sizes = ("num_units", "spembs_size")
-    fitting.fill_unit_sizes(args, "unit_decoder_conf", sizes)
-    conf = args.unit_decoder_conf
-    fitting.check_present(conf, "unit_decoder_conf", sizes)
-    fitting.check_given("unit_decoder_conf", conf, {"taste_size": taste_size})
-    fitting.check_vocabulary("unit_decoder_conf", conf, text)
-    decoder_class = unit_decoder_choices.get_class(args.unit_decoder)
-    sizes = get_default_kwargs(decoder_class) | conf
-    fusion = build_part(fusion_choices, args, size=sizes["hidden_size"])
-    return build_part(
-        unit_decoder_choices,
-        args,
-        vocab_size=text.vocab_size,
-        taste_size=taste_size,
-        fusion=fusion,
-    )
+        """See :func:`build_taste`."""
+        return build_taste(args)

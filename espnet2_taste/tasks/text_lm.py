@@ -5,7 +5,6 @@ which ``export_text_lm`` turns into a Hugging Face directory.
 """
 
 import argparse
-import logging
 from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
@@ -14,18 +13,13 @@ from espnet2.train.trainer import Trainer
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.espnet_text_lm_model import IGNORE, ESPnetTextLmModel
-from espnet2_taste.slm.causal_lm import build_causal_lm
 from espnet2_taste.tasks.arguments import (
     add_causal_lm_arguments,
     add_word_arguments,
     word_options,
 )
+from espnet2_taste.tasks.build_text_lm import COLLECT, build_text_lm
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
-
-logger = logging.getLogger(__name__)
-
-_COLLECT = "extract_feats_in_collect_stats"  # read by AbsTask, not by the model
 
 
 class TextLmTask(AbsTask):
@@ -44,7 +38,7 @@ class TextLmTask(AbsTask):
         group.add_argument(
             "--model_conf",
             action=NestedDictAction,
-            default={_COLLECT: False},
+            default={COLLECT: False},
             help="Options of the ESPnet model; statistics are collected without it",
         )
         parser.get_default("required").append("tokenizer_path")
@@ -75,13 +69,5 @@ class TextLmTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTextLmModel:
-        """Build the model from its configuration."""
-        tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-        lm = build_causal_lm(
-            args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
-        )
-        logger.info("vocabulary: %d tokens", tokenizer.vocab_size)
-        conf = {key: args.model_conf[key] for key in args.model_conf if key != _COLLECT}
-        return ESPnetTextLmModel(
-            lm, tokenizer.special_id("bos"), tokenizer.special_id("eos"), **conf
-        )
+        """See :func:`build_text_lm`."""
+        return build_text_lm(args)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection
 import numpy as np
 import torch
 from espnet2.tasks.abs_task import AbsTask, optim_classes
-from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.preprocessor import AbsPreprocessor
@@ -26,30 +25,9 @@ from espnet2_taste.espnet_unit_vocoder_model import (
     ESPnetUnitVocoderModel,
 )
 from espnet2_taste.metrics.pitch import track_pitch
-from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import add_units_dir_argument
-from espnet2_taste.tasks.parts import build_part
-from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-from espnet2_taste.vocoder.flow_vocoder import FlowHiFT, FlowVocoder
+from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder, vocoder_choices
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
-from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN
-from espnet2_taste.vocoder.unit_to_mel_vocoder import (
-    UnitToMelGriffinLim,
-    UnitToMelVocoder,
-)
-
-vocoder_choices = ClassChoices(
-    "vocoder",
-    classes=dict(
-        unit_to_mel_griffin_lim=UnitToMelGriffinLim,
-        unit_to_mel=UnitToMelVocoder,
-        flow=FlowVocoder,
-        flow_hift=FlowHiFT,
-        unit_hifigan=UnitHiFiGAN,
-    ),
-    type_check=AbsUnitVocoder,
-    default="unit_to_mel_griffin_lim",
-)
 
 
 class UnitVocoderPreprocessor(AbsPreprocessor):
@@ -143,11 +121,8 @@ class UnitVocoderTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
-        """Build the vocoder that the options describe."""
-        sizes = ("num_units", "spembs_size", "unit_rate")
-        fitting.fill_unit_sizes(args, "vocoder_conf", sizes)
-        vocoder = build_part(vocoder_choices, args)
-        return cls.model_class(vocoder=vocoder, **args.model_conf)
+        """See :func:`build_unit_vocoder`."""
+        return build_unit_vocoder(args, cls.model_class)
 
 
 class GanUnitVocoderTask(UnitVocoderTask):

@@ -51,15 +51,15 @@ def load_taste_exp(
     Raises:
         ValueError: A file is missing.
     """
-    from espnet2_taste.tasks.taste import TasteTask
+    from espnet2_taste.tasks.build_taste import build_taste, build_taste_preprocessor
 
     remedy = (
         "train the TASTE tokenizer first (stage 7), or name another "
         "experiment or model file"
     )
     config, path = trained_files(taste_exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(TasteTask, config, path, device)
-    return model, TasteTask.build_preprocess_fn(args, False)
+    model, args = load_model(build_taste, config, path, device)
+    return model, build_taste_preprocessor(args)
 
 
 class TasteEncoder:

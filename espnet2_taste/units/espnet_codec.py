@@ -44,7 +44,7 @@ class EspnetCodecUnits(AbsUnitExtractor):
                 "(unit_extractor_conf.codec_exp)"
             )
         weights = Path(model_file) if model_file else find_codec(config.parent)
-        model, _ = load_model(GANCodecTask, config, weights)
+        model, _ = load_model(GANCodecTask.build_model, config, weights)
         self.codec = model.codec.requires_grad_(False)
         info = self.codec.meta_info()
         if not 0 <= stream < info["num_streams"]:

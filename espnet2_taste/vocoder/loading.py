@@ -34,7 +34,7 @@ def load_unit_vocoder(
     Raises:
         RuntimeError: The directory has no config or weights, or they do not fit.
     """
-    from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
+    from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder
 
     config = config_of(exp_dir)
     if not config.is_file():
@@ -43,7 +43,7 @@ def load_unit_vocoder(
             "stage 8"
         )
     weights = Path(model_file) if model_file else find_weights(config.parent)
-    model, _ = load_model(UnitVocoderTask, config, weights, device)
+    model, _ = load_model(build_unit_vocoder, config, weights, device)
     return model.vocoder
 
 

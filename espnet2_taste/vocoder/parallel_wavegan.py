@@ -15,25 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from espnet2.gan_tts.hifigan import HiFiGANGenerator
-from espnet2.gan_tts.melgan import MelGANGenerator
-from espnet2.gan_tts.parallel_wavegan import ParallelWaveGANGenerator
-from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
 from espnet2_taste.vocoder.log_mel import LogMel
 
-generator_choices = ClassChoices(
-    "generator_type",
-    classes=dict(
-        parallelwavegangenerator=ParallelWaveGANGenerator,
-        melgangenerator=MelGANGenerator,
-        hifigangenerator=HiFiGANGenerator,
-    ),
-    type_check=torch.nn.Module,
-)
 PUBLISHED_TYPE = "ParallelWaveGANGenerator"  # where a configuration names none
 STATS = ("stats.h5", "stats.npy")
 
@@ -106,6 +93,16 @@ def front_end(config: Mapping) -> dict[str, object]:
     return wanted | {key: float(v) for key, v in optional.items() if v is not None}
 
 
+def generator_classes() -> dict[str, type[torch.nn.Module]]:
+    """Generators of the collection that ESPnet has, by their names there."""
+    from espnet2.gan_tts.hifigan import HiFiGANGenerator
+    from espnet2.gan_tts.melgan import MelGANGenerator
+    from espnet2.gan_tts.parallel_wavegan import ParallelWaveGANGenerator
+
+    classes = (HiFiGANGenerator, MelGANGenerator, ParallelWaveGANGenerator)
+    return {class_.__name__: class_ for class_ in classes}
+
+
 def load_generator(model_file: Path, config: Mapping, source: Path) -> torch.nn.Module:
     """Build a generator and load its weights, safely and strictly.
 
@@ -122,10 +119,10 @@ def load_generator(model_file: Path, config: Mapping, source: Path) -> torch.nn.
         RuntimeError: The weights are refused or do not fit.
     """
     name = config.get("generator_type", PUBLISHED_TYPE)
-    if name.lower() not in generator_choices.classes:
-        known = sorted(c.__name__ for c in generator_choices.classes.values())
+    known = generator_classes()
+    if name not in known:
         raise ValueError(
-            f"{source}: generator_type is '{name}', expected one of {known}"
+            f"{source}: generator_type is '{name}', expected one of {sorted(known)}"
         )
     options = dict(config["generator_params"])
     options["upsample_params"] = dict(options.get("upsample_params") or {})
@@ -136,7 +133,7 @@ def load_generator(model_file: Path, config: Mapping, source: Path) -> torch.nn.
         )
     if name != PUBLISHED_TYPE:
         del options["upsample_params"]
-    generator = generator_choices.get_class(name.lower())(**options)
+    generator = known[name](**options)
     state = load_weights(model_file)
     state = state.get("model", state)
     try:

@@ -12,17 +12,6 @@ C units of a training segment.
 import math
 
 import torch
-from espnet2.gan_tts.hifigan import (
-    HiFiGANGenerator,
-    HiFiGANMultiScaleMultiPeriodDiscriminator,
-)
-from espnet2.gan_tts.hifigan.loss import (
-    DiscriminatorAdversarialLoss,
-    FeatureMatchLoss,
-    GeneratorAdversarialLoss,
-    MelSpectrogramLoss,
-)
-from espnet2.gan_tts.utils import get_random_segments, get_segments
 
 from espnet2_taste.vocoder.abs_vocoder import by_length, length_mask
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
@@ -48,6 +37,8 @@ class SpokenUnits(torch.nn.Module):
     def __init__(
         self, num_units: int, spembs_size: int, embed_size: int, hifigan_conf: dict
     ):
+        from espnet2.gan_tts.hifigan import HiFiGANGenerator
+
         super().__init__()
         self.embedding = torch.nn.Embedding(num_units, embed_size)
         self.context = torch.nn.Conv1d(embed_size, embed_size, 5, padding=2)
@@ -105,6 +96,11 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         feature_weight: float = 2.0,
         adversarial_weight: float = 1.0,
     ):
+        from espnet2.gan_tts.hifigan import (
+            HiFiGANMultiScaleMultiPeriodDiscriminator,
+            loss,
+        )
+
         super().__init__()
         self.num_units = num_units
         self.spembs_size = spembs_size
@@ -120,11 +116,11 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
             **(discriminator_conf or {})
         )
         mel_loss_conf = DEFAULT_MEL_LOSS | (mel_loss_conf or {})
-        self.mel_loss = MelSpectrogramLoss(fs=sample_rate, **mel_loss_conf)
+        self.mel_loss = loss.MelSpectrogramLoss(fs=sample_rate, **mel_loss_conf)
         self.mel_loss.requires_grad_(False)
-        self.feature_loss = FeatureMatchLoss()
-        self.adversarial_loss = GeneratorAdversarialLoss()
-        self.judgement_loss = DiscriminatorAdversarialLoss()
+        self.feature_loss = loss.FeatureMatchLoss()
+        self.adversarial_loss = loss.GeneratorAdversarialLoss()
+        self.judgement_loss = loss.DiscriminatorAdversarialLoss()
         self.weights = (mel_weight, feature_weight, adversarial_weight)
 
     def generator_loss(
@@ -176,6 +172,8 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
 
         The context of the first convolution is that of the whole utterance.
         """
+        from espnet2.gan_tts.utils import get_random_segments, get_segments
+
         units = self.check_inputs(batch.units, batch.units_lengths, batch.spembs)
         known = (batch.speech_lengths - self.lead) // self.hop_length
         lengths = torch.minimum(batch.units_lengths, known.clamp(min=0))

@@ -4,25 +4,16 @@ Enters: an empty folder and tiny vocabularies. Leaves: ``packed/taste.zip`` and
 ``packed/taslm.zip``, and what the models gave before the recipe was moved away.
 """
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
+from helper_modules import load_tests
 
 UNITS = {"unit_extractor": "kmeans", "speaker_embedder": "mel_statistics"}
 TEXTS = ["the red dog", "a small bird runs home"]
-
-
-def load_tests(*parts):
-    """Another test module, for the experiments that it builds."""
-    path = Path(__file__).parent.joinpath(*parts)
-    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_units(folder, asr_exp):

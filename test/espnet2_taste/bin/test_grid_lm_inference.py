@@ -1,6 +1,5 @@
 """Designs from data to speech: preparation, continuation, scores, padding, others."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from helper_modules import load_tests
 
 from espnet2_taste.bin import (
     external,
@@ -31,15 +31,6 @@ DESIGNS = {
     "moshi": ["--grid_head_conf=size=8", "--grid_head_conf=num_heads=2"],
     "llama_omni": ["--tail_head_conf=ratio=5", "--tail_head_conf=num_heads=2"],
 }
-
-
-def load_tests(*parts):
-    """Another test module, for the experiments that it builds."""
-    path = Path(__file__).parents[1].joinpath(*parts)
-    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_times(folder):

@@ -1,27 +1,16 @@
 """taslm_inference and taslm_score: batches, seeds, resuming, errors."""
 
-import importlib.util
-from pathlib import Path
-
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
+from helper_modules import load_tests
 
 from espnet2_taste.bin import taslm_inference, taslm_score, taste_tokenize
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
 SAMPLING = ["--text_top_p", "0.9", "--max_words", "4", "--max_unit_ratio", "4"]
-
-
-def load_tests(*parts):
-    """Another test module, for the experiments that it builds."""
-    path = Path(__file__).parents[1].joinpath(*parts)
-    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

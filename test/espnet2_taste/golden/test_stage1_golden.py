@@ -14,7 +14,7 @@ from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tasks.taslm import load_quantizer
+from espnet2_taste.tasks.build_taslm import load_quantizer
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tokenizer.encoders.whisper import WhisperSpeechEncoder
 from espnet2_taste.tokenizer.word_pooling import (

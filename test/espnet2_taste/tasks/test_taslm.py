@@ -8,7 +8,8 @@ import yaml
 
 from espnet2_taste.bin import taslm_train
 from espnet2_taste.tasks import slm_choices
-from espnet2_taste.tasks.taslm import TaslmTask, load_quantizer
+from espnet2_taste.tasks.build_taslm import load_quantizer
+from espnet2_taste.tasks.taslm import TaslmTask
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
 QUANTIZER = {"num_codebooks": 2, "codebook_size": 8, "latent_size": 6}

@@ -36,10 +36,10 @@ GENERATORS = {
 
 def write_generator(folder, name, **changes):
     """A checkpoint and a configuration as the collection writes them."""
-    from espnet2_taste.vocoder.parallel_wavegan import generator_choices
+    from espnet2_taste.vocoder.parallel_wavegan import generator_classes
 
     torch.manual_seed(0)
-    generator = generator_choices.get_class(name.lower())(**GENERATORS[name])
+    generator = generator_classes()[name](**GENERATORS[name])
     state = {"model": {"generator": generator.state_dict()}, "steps": 3}
     torch.save(state, folder / "checkpoint-3steps.pkl")
     config = {

@@ -1,0 +1,146 @@
+"""Build the TASTE tokenizer that options describe, and what prepares its data.
+
+Enters: options of ``TasteTask``. Leaves: the model with random or imported weights, and
+the preprocessor of transcripts. Inference needs this and not the task, whose base class
+imports all of ESPnet's training.
+"""
+
+import argparse
+import logging
+
+from espnet2.utils.get_default_kwargs import get_default_kwargs
+
+from espnet2_taste.espnet_taste_model import ESPnetTasteModel
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.tasks import fitting
+from espnet2_taste.tasks.arguments import text_tokenizer_options
+from espnet2_taste.tasks.choices import (
+    aggregator_choices,
+    fusion_choices,
+    quantizer_choices,
+    speech_encoder_choices,
+    states_source_choices,
+    unit_decoder_choices,
+)
+from espnet2_taste.tasks.parts import build_part
+from espnet2_taste.text.preprocessor import TastePreprocessor
+from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
+from espnet2_taste.tokenizer.aggregator import AbsAggregator
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
+
+
+def build_taste(args: argparse.Namespace) -> ESPnetTasteModel:
+    """Build the model; sizes pass from part to part.
+
+    Args:
+        args: Options of the task; ``token_list`` is read where it is a file.
+
+    Returns:
+        The training model.
+
+    Raises:
+        ValueError: Parts do not fit each other or the data.
+    """
+    if isinstance(args.token_list, str):  # config.yaml then needs no file
+        args.token_list = _read_token_list(args.token_list)
+    names = ("token_type", "token_list", "bpemodel", "tokenizer_path")
+    text = build_text_tokenizer(**{name: getattr(args, name) for name in names})
+    encoder = build_part(speech_encoder_choices, args)
+    fitting.check_rate("speech encoder", encoder.sample_rate, args.fs)
+    fitting.check_cache(args.model_conf, encoder)
+    aggregator = _aggregator(args, text, encoder)
+    quantizer = build_part(quantizer_choices, args, dim=aggregator.output_size)
+    tokenizer = TasteTokenizer(
+        encoder, aggregator, quantizer, args.project_without_codes
+    )
+    unit_decoder = _unit_decoder(args, text, quantizer.dim)
+    model = ESPnetTasteModel(tokenizer, unit_decoder, **args.model_conf)
+    if encoder.in_checkpoints:
+        model.frozen_prefixes = ()
+    return model
+
+
+def build_taste_preprocessor(args: argparse.Namespace) -> TastePreprocessor:
+    """What tokenises transcripts word by word; units must be ones the decoder knows.
+
+    Args:
+        args: Options of the task.
+
+    Returns:
+        The preprocessor.
+    """
+    num_units = args.unit_decoder_conf.get("num_units")
+    return TastePreprocessor(**text_tokenizer_options(args), num_units=num_units)
+
+
+def _read_token_list(path: str) -> list[str]:
+    with open(path, encoding="utf-8") as stream:
+        return [line.rstrip("\n") for line in stream]
+
+
+def _aggregator(
+    args: argparse.Namespace, text: AbsTextTokenizer, encoder: AbsSpeechEncoder
+) -> AbsAggregator:
+    source = build_part(
+        states_source_choices,
+        args,
+        encoder.key_size,
+        encoder.value_size,
+        len(encoder.value_layers),
+    )
+    sizes = {"key_size": source.key_size, "value_size": source.value_size}
+    default = aggregator_choices.get_class(args.aggregator).default_prefix
+    given = {
+        "vocab_size": text.vocab_size,  # a trained table may have more rows
+        "prefix": text.decoder_prefix() or default(text.vocab_size),
+    }
+    fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)
+    fitting.check_vocabulary("aggregator_conf", args.aggregator_conf, text)
+    fitting.check_prefix(given | args.aggregator_conf)
+    aggregator = build_part(
+        aggregator_choices, args, **sizes, **given, states_source=source
+    )
+    return _initialised(args, text, encoder, aggregator)
+
+
+def _initialised(
+    args: argparse.Namespace,
+    text: AbsTextTokenizer,
+    encoder: AbsSpeechEncoder,
+    aggregator: AbsAggregator,
+) -> AbsAggregator:
+    """Start the aggregator from the text decoder trained with the encoder."""
+    state = encoder.decoder_state() if args.init_aggregator else {}
+    if not state:
+        return aggregator
+    if getattr(args, "init_embeddings", True):
+        fitting.check_same_tokens(text, args.token_list, encoder, state)
+    else:
+        fitting.check_new_embeddings(args.aggregator_conf)
+        own = aggregator.state_dict()
+        state = {**state, "embed.weight": own["embed.weight"]}
+    aggregator.load_decoder_state(state)
+    logging.info("the aggregator starts from the speech encoder's text decoder")
+    return aggregator
+
+
+def _unit_decoder(
+    args: argparse.Namespace, text: AbsTextTokenizer, taste_size: int
+) -> UnitDecoder:
+    sizes = ("num_units", "spembs_size")
+    fitting.fill_unit_sizes(args, "unit_decoder_conf", sizes)
+    conf = args.unit_decoder_conf
+    fitting.check_present(conf, "unit_decoder_conf", sizes)
+    fitting.check_given("unit_decoder_conf", conf, {"taste_size": taste_size})
+    fitting.check_vocabulary("unit_decoder_conf", conf, text)
+    decoder_class = unit_decoder_choices.get_class(args.unit_decoder)
+    sizes = get_default_kwargs(decoder_class) | conf
+    fusion = build_part(fusion_choices, args, size=sizes["hidden_size"])
+    return build_part(
+        unit_decoder_choices,
+        args,
+        vocab_size=text.vocab_size,
+        taste_size=taste_size,
+        fusion=fusion,
+    )
