@@ -17,21 +17,21 @@ VERSION = re.search(
 ).group(1)
 README = ROOT / "README.md"
 
-REQUIRES = [
-    "espnet>=202611",
-    "torch>=2.11,<2.12",
-    "torchaudio>=2.11,<2.12",
-    "transformers>=5.0,<6",
-    "peft>=0.18",
-    "tokenizers",
-    "sentencepiece",
-    "safetensors",
-    "kaldiio",
-    "soundfile",
-    "humanfriendly",
-    "tensorboard>=1.14",
-    "matplotlib",
-    "tqdm",
+REQUIRES = [  # tests ran with both ends of each range
+    "espnet>=202611,<202612",
+    "torch>=2.11,<2.15",
+    "torchaudio>=2.11,<2.12",  # 2.11.1 does not load with torch 2.11
+    "transformers>=5.0,<5.25",
+    "peft>=0.18,<0.22",
+    "tokenizers>=0.22.1,<0.24",
+    "sentencepiece>=0.2.1,<0.3",
+    "safetensors>=0.6.1,<0.9",
+    "kaldiio>=2.18,<3",
+    "soundfile>=0.13,<0.15",
+    "humanfriendly>=10,<11",
+    "tensorboard>=2.20,<2.22",
+    "matplotlib>=3.10,<3.12",
+    "tqdm>=4.67,<5",
 ]
 
 EXTRAS = {
@@ -46,6 +46,7 @@ EXTRAS = {
         *("pystoi", "speechmos"),
     ],
     "lint": ["black", "isort", "flake8"],
+    "lock": ["uv"],
 }
 
 setup(
