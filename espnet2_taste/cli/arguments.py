@@ -1,20 +1,184 @@
-"""Arguments that sub-commands share, and the utterances that they name.
+"""Options that sub-commands share, and what of them is recorded.
 
-Enters: parsed arguments. Leaves: a ``Source`` of tokenized speech that can be sent to
-other processes. Legend: W words, Q codebooks, E speaker features, B utterances.
+Enters: a parser; later the parsed options. Leaves: checked values, the record of what
+results depend on. Values out of range are refused before anything is loaded.
 """
 
 import argparse
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
+from typing import Any
 
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
-SHORTEST_VOICE = 0.5  # seconds
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SAMPLING = {
+    "seed": "seed",
+    "top_k": "top_k",
+    "temperature": "temperature",
+    "min_unit_ratio": "min_unit_ratio",
+    "max_unit_ratio": "max_unit_ratio",
+    "read_ahead": "read_ahead",
+}
+_MODEL = "default: the setting of the model"
+
+
+def number(kind: type, low: float, high: float = inf) -> Callable[[str], Any]:
+    """Type of an option that is a number in a range.
+
+    Args:
+        kind: ``int`` or ``float``.
+        low: Smallest value.
+        high: Largest value.
+
+    Returns:
+        Function from the text of the option to its value.
+    """
+    name = "a whole number" if kind is int else "a number"
+    extent = f"{name} from {low:g}" + ("" if high == inf else f" to {high:g}")
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high or value == inf:
+            raise argparse.ArgumentTypeError(f"expected {extent}, found '{text}'")
+        return value
+
+    return parse
+
+
+COUNT = number(int, 1)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the model and how the work is done."""
+    add = parser.add_argument
+    add("--model", required=True, help="Archive, unpacked folder or name on a hub")
+    add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
+    add(
+        "--ngpu",
+        type=number(int, 0),
+        default=0,
+        help="GPUs that are used; 0 is the CPU (default: %(default)s)",
+    )
+    add(
+        "--log_level",
+        choices=LEVELS,
+        default="WARNING",
+        help="Least important messages that are shown (default: %(default)s)",
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the output and how the work is divided."""
+    add = parser.add_argument
+    add("--output", required=True, help="Folder of the results; made when absent")
+    add(
+        "--batch_size",
+        type=COUNT,
+        default=8,
+        help="Utterances computed together; more is faster and takes more memory "
+        "(default: %(default)s)",
+    )
+    add(
+        "--nj",
+        type=COUNT,
+        default=1,
+        help="Processes, each with a copy of the model (default: %(default)s)",
+    )
+    add(
+        "--part_size",
+        type=COUNT,
+        default=64,
+        help="Most utterances of a part; a repeated command goes on with the first "
+        "part that is not finished (default: %(default)s)",
+    )
+
+
+def add_wav_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add single recordings and lists of them."""
+    add = parser.add_argument
+    add("--wav", nargs="+", metavar="FILE", help="Recordings; their names are the ids")
+    add("--wav_scp", metavar="FILE", help="List of recordings: 'id path' lines")
+    add("--text", help="Transcript of a single --wav (default: it is recognised)")
+    add(
+        "--text_file",
+        metavar="FILE",
+        help="Transcripts: 'id word word ...' lines (default: they are recognised)",
+    )
+
+
+def add_codes_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add tokenized speech."""
+    parser.add_argument(
+        "--codes",
+        metavar="DIR",
+        help="Folder that 'tokenize' or 'continue' wrote, instead of recordings",
+    )
+
+
+def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add who speaks, and how units are drawn."""
+    add = parser.add_argument
+    add(
+        "--voice",
+        metavar="FILE",
+        help="Recording of the voice (default: the one of each utterance)",
+    )
+    add("--seed", type=number(int, 0), help=f"Seed of everything drawn ({_MODEL})")
+    add(
+        "--top_k",
+        type=COUNT,
+        help=f"Each speech unit is drawn from so many likeliest ones ({_MODEL})",
+    )
+    add(
+        "--temperature",
+        type=number(float, 0),
+        help="Of drawing speech units: 0 takes the likeliest, below 1 favours likely "
+        f"ones ({_MODEL})",
+    )
+    add(
+        "--min_unit_ratio",
+        type=number(float, 0),
+        help=f"Fewest speech units per text token ({_MODEL})",
+    )
+    add(
+        "--max_unit_ratio",
+        type=number(float, 0.1),
+        help=f"Most speech units per text token ({_MODEL})",
+    )
+    add(
+        "--read_ahead",
+        type=number(int, 0),
+        help="Words after the one being spoken that the unit decoder may look at; 0 is "
+        f"all of them ({_MODEL})",
+    )
+
+
+def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields of ``UnitSampling`` that were given.
+
+    Raises:
+        ValueError: The shortest speech is longer than the longest.
+    """
+    given = {key: getattr(args, name) for name, key in SAMPLING.items()}
+    check_order(args, "min_unit_ratio", "max_unit_ratio")
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def check_order(args: argparse.Namespace, least: str, most: str) -> None:
+    """Refuse a smallest value above the largest.
+
+    Raises:
+        ValueError: It is.
+    """
+    low, high = getattr(args, least), getattr(args, most)
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"--{least} {low} is more than --{most} {high}")
 
 
 def switches_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
@@ -54,315 +218,3 @@ def digest_files(place: str | Path) -> str:
 def digest_values(*values: object) -> str:
     """Fingerprint of values, sixteen hexadecimal digits."""
     return hashlib.sha256(repr(values).encode("utf-8")).hexdigest()[:16]
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the model, the output and how the work is divided."""
-    add = parser.add_argument
-    add("--model", required=True, help="Archive, unpacked directory or hub name")
-    add("--cache_dir", help="Where archives are unpacked; default: ESPnet's cache")
-    add("--output", required=True, help="Folder of the results")
-    add("--batch_size", type=int, default=8, help="Utterances at once")
-    add("--nj", type=int, default=1, help="Processes")
-    add("--ngpu", type=int, default=0, help="GPUs the processes share; 0: the CPU")
-    add("--part_size", type=int, default=64, help="Utterances kept after a stop")
-    add("--log_level", default="WARNING", help="Level of messages")
-
-
-def add_wav_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add single recordings and lists of them."""
-    add = parser.add_argument
-    add("--wav", nargs="+", metavar="FILE", help="Recordings; their names are the ids")
-    add("--wav_scp", metavar="FILE", help="List: 'id path' lines")
-    add("--text", help="Transcript of a single --wav; recognised when not given")
-    add("--text_file", metavar="FILE", help="Transcripts: 'id word word ...' lines")
-
-
-def add_codes_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add tokenized speech and who speaks."""
-    parser.add_argument(
-        "--codes", metavar="DIR", help="Tokenized speech, instead of recordings"
-    )
-
-
-def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add who speaks, and how units are drawn."""
-    add = parser.add_argument
-    add("--voice", metavar="FILE", help="Recording of the voice; default: their own")
-    add("--seed", type=int, default=0, help="Of everything that is drawn")
-    add("--top_k", type=int, default=25, help="Candidates of a speech unit")
-    add("--max_unit_ratio", type=float, default=20.0, help="Most units a text token")
-
-
-class Source(ABC):
-    """Tokenized speech by utterance id."""
-
-    @property
-    @abstractmethod
-    def inputs(self) -> dict[str, str]:
-        """Digest of what each utterance is made from, by its id."""
-
-    @abstractmethod
-    def __contains__(self, name: str) -> bool:
-        """Whether there is such an utterance."""
-
-    @abstractmethod
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """``SpeechTokens`` of utterances."""
-
-    @abstractmethod
-    def voices(self, tokenizer, names: Sequence[str]):
-        """Their speakers, (B, E)."""
-
-
-@dataclass(frozen=True)
-class WavSource(Source):
-    """Recordings, tokenized when they are asked for.
-
-    Attributes:
-        wavs: Audio path by utterance id.
-        texts: Transcript by utterance id; None to recognise them.
-    """
-
-    wavs: Mapping[str, str]
-    texts: Mapping[str, str] | None
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """See ``Source.inputs``."""
-        texts = self.texts or {}
-        return {
-            name: digest_values(digest_files(path), texts.get(name))
-            for name, path in self.wavs.items()
-        }
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.wavs
-
-    def waves(self, tokenizer, names: Sequence[str]) -> list:
-        """Samples (S,) of utterances at the tokenizer's rate."""
-        from espnet2_taste.data.audio import load_speech
-
-        found = []
-        for name in names:
-            if self.wavs[name].endswith("|"):
-                raise ValueError(
-                    f"utterance '{name}': --wav_scp holds a command "
-                    f"('{self.wavs[name][:60]}'), which is not run for safety; write "
-                    "its output to a file"
-                )
-            try:
-                found.append(load_speech(self.wavs[name], tokenizer.sample_rate))
-            except ValueError as error:
-                raise ValueError(f"utterance '{name}': {error}") from error
-        return found
-
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
-        texts = None if self.texts is None else [self._text(name) for name in names]
-        return tokenizer.encode_batch(self.waves(tokenizer, names), texts, names)
-
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
-        import numpy as np
-
-        waves = self.waves(tokenizer, names)
-        return np.stack([tokenizer.embed_speaker(wave) for wave in waves])
-
-    def _text(self, name: str) -> str:
-        if not self.texts.get(name):
-            raise ValueError(
-                f"utterance '{name}': --text_file has no words for it; leave the "
-                "option out to have the speech recognised"
-            )
-        return self.texts[name]
-
-
-@dataclass(frozen=True)
-class FolderSource(Source):
-    """A folder that ``tokenize`` or stage 9 wrote.
-
-    Attributes:
-        folder: With ``codes.scp`` and ``words``.
-    """
-
-    folder: str
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """See ``Source.inputs``."""
-        return {name: self._digest(name) for name in self.spoken}
-
-    def _digest(self, name: str) -> str:
-        try:
-            item, speakers = self.spoken[name], self.speakers
-            voice = speakers[name].tobytes() if name in speakers else b""
-        except ValueError as error:  # it is left out when its turn comes
-            return f"unusable: {error}"
-        return digest_values(item.words, item.codes.tobytes(), voice)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.spoken
-
-    @cached_property
-    def spoken(self):
-        """Words and codes by utterance id."""
-        from espnet2_taste.slm.inference import SpokenSet
-
-        return SpokenSet(Path(self.folder))
-
-    @property
-    def _spembs(self) -> Path:
-        return Path(self.folder) / "spembs.scp"
-
-    @cached_property
-    def speakers(self) -> Mapping:
-        """Speaker embeddings (E,) by utterance id; empty where the folder has none."""
-        from espnet2_taste.data.arks import ArkTable
-
-        return ArkTable(self._spembs) if self._spembs.is_file() else {}
-
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
-        return [self.spoken[name] for name in names]
-
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
-        import numpy as np
-
-        from espnet2_taste.speech_decoder.resynthesis import look_up
-
-        return np.stack(look_up(self.speakers, names, self._spembs))
-
-
-@dataclass(frozen=True)
-class VoicedSource(Source):
-    """A source that is spoken by one other voice.
-
-    Attributes:
-        source: Gives the tokens.
-        voice: Recording of the voice.
-    """
-
-    source: Source
-    voice: str
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """See ``Source.inputs``."""
-        return self.source.inputs
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.source
-
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
-        return self.source.tokens(tokenizer, names)
-
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
-        return repeated_voice(self.voice, tokenizer, len(names))
-
-
-def repeated_voice(voice: str, tokenizer, count: int):
-    """One speaker for B utterances, (B, E).
-
-    Args:
-        voice: Recording.
-        tokenizer: A ``TasteTokenizer``.
-        count: B.
-    """
-    import numpy as np
-
-    vector = WavSource({"voice": voice}, None).voices(tokenizer, ["voice"])
-    return np.repeat(vector, count, axis=0)
-
-
-def source_of(args: argparse.Namespace) -> Source:
-    """The utterances that the arguments name.
-
-    Args:
-        args: Of ``add_wav_arguments`` and, if the command has them, the others.
-
-    Returns:
-        The source.
-
-    Raises:
-        ValueError: None or more than one way to name them was used, or ids differ.
-    """
-    codes, voice = getattr(args, "codes", None), getattr(args, "voice", None)
-    given = [name for name in ("wav", "wav_scp") if getattr(args, name)]
-    given += ["codes"] if codes else []
-    if len(given) != 1:
-        wanted = "--wav, --wav_scp" + (" or --codes" if hasattr(args, "codes") else "")
-        raise ValueError(f"give one of {wanted}, found {len(given)} of them")
-    if voice:
-        check_voice(voice)
-    source = FolderSource(codes) if codes else _recordings(args)
-    if codes and hasattr(args, "voice") and not voice and not source.speakers:
-        raise ValueError(
-            f"{codes} has no speaker embeddings (spembs.scp): give --voice, a "
-            "recording of the voice"
-        )
-    return VoicedSource(source, voice) if voice else source
-
-
-def check_voice(voice: str) -> None:
-    """Refuse a voice that is no recording, before a model is loaded.
-
-    Raises:
-        ValueError: It cannot be read, is too short or silent.
-    """
-    from espnet2_taste.data.audio import LOWEST_RATE, load_speech
-
-    try:
-        load_speech(voice, LOWEST_RATE, SHORTEST_VOICE)
-    except ValueError as error:
-        raise ValueError(f"--voice {voice}: {error}") from error
-
-
-def _recordings(args: argparse.Namespace) -> WavSource:
-    from espnet2_taste.data.kaldi_dir import read_table
-
-    wavs = listed_wavs(args.wav_scp) if args.wav_scp else named_wavs(args.wav)
-    texts = read_table(args.text_file) if args.text_file else None
-    if args.text is not None:
-        if len(wavs) != 1 or texts is not None:
-            raise ValueError("--text is for a single --wav; give --text_file for more")
-        texts = {name: args.text for name in wavs}
-    return WavSource(wavs, texts)
-
-
-def listed_wavs(wav_scp: str) -> dict[str, str]:
-    """Audio path by utterance id.
-
-    Args:
-        wav_scp: Lines 'id path'; paths begin at the current folder, that of the list or
-            one above it. What cannot be found stays as it is and is refused when it is
-            read.
-    """
-    from espnet2_taste.data.checks import find_audio
-    from espnet2_taste.data.kaldi_dir import read_table
-
-    parent = Path(wav_scp).parent
-    return {
-        name: str(find_audio(value, parent) or value)
-        for name, value in read_table(wav_scp).items()
-    }
-
-
-def named_wavs(paths: Sequence[str]) -> dict[str, str]:
-    """Audio path by utterance id, which is the name of the file.
-
-    Args:
-        paths: Recordings; what cannot stand in an id becomes '_'.
-
-    Raises:
-        ValueError: Two files have the same name.
-    """
-    from espnet2_taste.data.checks import UNUSABLE_NAME
-
-    wavs = {UNUSABLE_NAME.sub("_", Path(path).stem): path for path in paths}
-    if len(wavs) < len(paths):
-        raise ValueError("--wav: two files have the same name; give --wav_scp")
-    return wavs

@@ -8,8 +8,12 @@ from pathlib import Path
 from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
-from espnet2_taste.cli.resynthesize import sampling_of
 
+TEXT = ("text_top_p", "text_temperature", "repetition_penalty", "taste_top_p")
+WORDS = ("max_words", "min_words", "seed")
+_TOP_P = (
+    "drawn from the likeliest ones of this total probability, 0 takes the likeliest"
+)
 SUMMARY = "beginnings, mostly spoken -> more words with codes, and speech"
 EXAMPLE = """examples:
   espnet2-taste continue --model taslm.zip --wav hello.wav --text "hello there" \\
@@ -30,17 +34,34 @@ beginnings; it can itself be given as --codes.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add_model_arguments(parser)
+    arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
     arguments.add_codes_arguments(parser)
     arguments.add_voice_arguments(parser)
     add_prompt_arguments(parser)
-    add = parser.add_argument
-    add("--max_words", type=int, default=16, help="Most words of a continuation")
-    add("--min_words", type=int, default=1, help="Fewest words")
-    add("--text_top_p", type=float, default=0.0, help="0: the likeliest token")
-    add("--text_temperature", type=float, default=1.0, help="Below 1 sharpens")
-    add("--repetition_penalty", type=float, default=1.0, help="Above 1 repeats less")
-    add("--taste_top_p", type=float, default=0.0, help="0: the likeliest codes")
+    add_generation_arguments(parser)
+
+
+def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how words and codes are drawn; what is not given is the model's setting."""
+    add, default = parser.add_argument, "(default: the setting of the model)"
+    positive, share = arguments.number(float, 0.01), arguments.number(float, 0, 1)
+    texts = {
+        "max_words": (arguments.COUNT, "Most words of a continuation"),
+        "min_words": (arguments.COUNT, "Fewest words of a continuation"),
+        "text_top_p": (share, f"Next text tokens: {_TOP_P}"),
+        "text_temperature": (
+            positive,
+            "Of drawing text: below 1 favours likely tokens",
+        ),
+        "repetition_penalty": (
+            positive,
+            "Above 1 makes tokens less likely that occurred",
+        ),
+        "taste_top_p": (share, f"Codes of a word: {_TOP_P}"),
+    }
+    for name, (kind, text) in texts.items():
+        add(f"--{name}", type=kind, help=f"{text} {default}")
 
 
 @dataclass(frozen=True)
@@ -51,9 +72,9 @@ class ContinueJob(Job):
         given: The beginnings.
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
-        sampling: Options of ``UnitSampling``.
-        text: Options of ``GenerationOptions``.
-        words: Fewest and most words.
+        sampling: Fields of ``UnitSampling`` that were given.
+        text: Fields of ``GenerationOptions`` that were given.
+        words: Fewest and most words and the seed, where given.
     """
 
     given: Prompts
@@ -74,7 +95,6 @@ class ContinueJob(Job):
             device=device,
             sampling=UnitSampling(**self.sampling),
             options=GenerationOptions(**self.text),
-            seed=self.sampling["seed"],
             **self.words,
         )
 
@@ -99,10 +119,11 @@ class ContinueJob(Job):
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     given = PROMPT_KINDS[args.prompt_kind].from_args(args)
-    sampling = sampling_of(args)
-    names = ("text_top_p", "text_temperature", "repetition_penalty", "taste_top_p")
-    text = {name: getattr(args, name) for name in names}
-    words = {name: getattr(args, name) for name in ("max_words", "min_words")}
+    sampling = arguments.sampling_of(args)
+    arguments.check_order(args, "min_words", "max_words")
+    given_options = {k: v for k, v in vars(args).items() if v is not None}
+    text = {name: given_options[name] for name in TEXT if name in given_options}
+    words = {name: given_options[name] for name in WORDS if name in given_options}
     job = ContinueJob(
         arguments.switches_of(args, ["num_samples"]),
         args.batch_size,
@@ -113,4 +134,6 @@ def run(args: argparse.Namespace) -> Outcome:
         text,
         words,
     )
-    return run_job(job, given.inputs, **arguments.division(args))
+    outcome = run_job(job, given.inputs, **arguments.division(args))
+    results.show_speech(outcome.output)
+    return outcome

@@ -5,12 +5,16 @@ Enters: a command line. Leaves: what the sub-command writes; an error is one lin
 
 import argparse
 import importlib
+import os
 import sys
+import warnings
+from pathlib import Path
 
-from espnet2_taste.cli import continuation, resynthesize, score, swap, tokenize
+from espnet2_taste.cli import again, continuation, resynthesize, score, swap, tokenize
 from espnet2_taste.cli.parts import Outcome
 
 COMMANDS = {
+    "again": again,
     "tokenize": tokenize,
     "resynthesize": resynthesize,
     "swap": swap,
@@ -29,6 +33,8 @@ FORWARDED = {
 }
 _STOPPED = "stopped; finished parts are kept, repeat the command to go on"
 _EXAMPLE = """examples:
+  a recording, spoken again from its tokens:
+    espnet2-taste again --model taste.zip hello.wav again.wav
   speech to words with codes, and back:
     espnet2-taste tokenize --model taste.zip --wav hello.wav --text "hello there" \\
         --output tokens
@@ -80,10 +86,8 @@ def main(cmd=None) -> None:
         importlib.import_module(module).main(cmd[1:])
         return
     args = get_parser().parse_args(cmd)
-    import logging
-
-    logging.basicConfig(level=args.log_level)
     try:
+        quiet_libraries(args)
         outcome = COMMANDS[args.command].run(args)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         sys.exit(f"espnet2-taste {args.command}: {error}")
@@ -91,6 +95,24 @@ def main(cmd=None) -> None:
         print(f"\nespnet2-taste {args.command}: {_STOPPED}", file=sys.stderr)
         sys.exit(130)
     close(args.command, outcome)
+
+
+def quiet_libraries(args: argparse.Namespace) -> None:
+    """Keep what libraries say to developers off the terminal, unless it was asked for.
+
+    Args:
+        args: Options; ``--log_level INFO`` and ``DEBUG`` show everything.
+    """
+    import logging
+
+    logging.basicConfig(level=args.log_level, format="%(levelname)s: %(message)s")
+    if logging.getLevelNamesMapping()[args.log_level] <= logging.INFO:
+        return
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of other processes
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if Path(args.model).exists():  # nothing is downloaded, so no bar is missed
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def close(command: str, outcome: Outcome) -> None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from espnet2_taste.cli import arguments
+from espnet2_taste.cli import arguments, sources
 
 
 class Prompts(ABC):
@@ -46,12 +46,12 @@ class SpokenPrompts(Prompts):
         source: The speech.
     """
 
-    source: arguments.Source
+    source: sources.Source
 
     @classmethod
     def from_args(cls, args):
         """See :meth:`Prompts.from_args`."""
-        return cls(arguments.source_of(args))
+        return cls(sources.source_of(args))
 
     @property
     def inputs(self):
@@ -84,7 +84,7 @@ class TurnPrompts(SpokenPrompts):
     def from_args(cls, args):
         """See :meth:`Prompts.from_args`."""
         frame = tuple(args.turn_frame) if args.turn_frame else None
-        return cls(arguments.source_of(args), frame)
+        return cls(sources.source_of(args), frame)
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
@@ -115,7 +115,7 @@ class WrittenPrompts(Prompts):
         if (args.text is None) == (args.text_file is None):
             raise ValueError("give one of --text and --text_file: words to go on from")
         table = read_table(args.text_file) if args.text_file else {"text": args.text}
-        arguments.check_voice(voice)
+        sources.check_recording(voice, "--voice")
         return cls(table, voice)
 
     @property
@@ -131,7 +131,7 @@ class WrittenPrompts(Prompts):
 
     def voices(self, tokenizer, names):
         """See :meth:`Prompts.voices`."""
-        return arguments.repeated_voice(self.voice, tokenizer, len(names))
+        return sources.repeated_voice(self.voice, tokenizer, len(names))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class NoPrompts(Prompts):
     def from_args(cls, args):
         """See :meth:`Prompts.from_args`."""
         voice = voice_alone(args)
-        arguments.check_voice(voice)
+        sources.check_recording(voice, "--voice")
         return cls(args.num_samples, voice)
 
     @property
@@ -166,7 +166,7 @@ class NoPrompts(Prompts):
 
     def voices(self, tokenizer, names):
         """See :meth:`Prompts.voices`."""
-        return arguments.repeated_voice(self.voice, tokenizer, len(names))
+        return sources.repeated_voice(self.voice, tokenizer, len(names))
 
 
 PROMPT_KINDS: dict[str, type[Prompts]] = {
@@ -211,13 +211,19 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(PROMPT_KINDS),
         default="audio",
         help="audio: speech; text: words of --text or --text_file in writing; "
-        "unconditional: nothing; instruct: spoken turns that are answered",
+        "unconditional: nothing; instruct: spoken turns that are answered (default: "
+        "%(default)s)",
     )
-    add("--num_samples", type=int, default=8, help="Of the kind unconditional")
+    add(
+        "--num_samples",
+        type=arguments.COUNT,
+        default=8,
+        help="Samples of --prompt_kind unconditional (default: %(default)s)",
+    )
     add(
         "--turn_frame",
         nargs=2,
         metavar=("BEFORE", "AFTER"),
-        help="Text around a turn of the kind instruct; default: the chat template of "
-        "the text LM's tokenizer",
+        help="Text around a turn of --prompt_kind instruct (default: the chat template "
+        "of the text LM's tokenizer)",
     )

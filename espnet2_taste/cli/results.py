@@ -6,6 +6,15 @@ Legend: W words, Q codebooks, E speaker features.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+SHOWN = 20  # utterances that are printed
+
+
+def write_words(folder: Path, items: Mapping) -> None:
+    """Write the table ``words`` of utterances, ``WordCodes`` by id."""
+    from espnet2_taste.data.kaldi_dir import write_table
+
+    write_table(folder / "words", {n: " ".join(i.words) for n, i in items.items()})
+
 
 def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
     """Write tokenized utterances; paths begin at the folder.
@@ -17,12 +26,11 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
     """
     from espnet2_taste.data.arks import write_ark
     from espnet2_taste.data.ctm import write_ctm
-    from espnet2_taste.data.kaldi_dir import write_table
 
     write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, True)
     if voices:
         write_ark(folder, "spembs", voices, True)
-    write_table(folder / "words", {n: " ".join(i.words) for n, i in items.items()})
+    write_words(folder, items)
     timed = {n: i.timings for n, i in items.items() if getattr(i, "timings", ())}
     if timed:
         write_ctm(folder / "ctm", timed)
@@ -46,6 +54,23 @@ def write_speech(folder: Path, spoken: Mapping) -> None:
     write_table(folder / "units", rows)
     wavs = {name: audio_file(Path(), name).as_posix() for name in spoken}
     write_table(folder / "wav.scp", wavs)
+
+
+def show_speech(output: Path) -> None:
+    """Print the audio file and the words of each utterance, of long lists the first.
+
+    Args:
+        output: Folder of the results.
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    if not (output / "wav.scp").is_file():
+        return
+    wavs, words = read_table(output / "wav.scp"), read_table(output / "words")
+    for name, path in list(wavs.items())[:SHOWN]:
+        print(f"{output / path}  {words[name]}")
+    if len(wavs) > SHOWN:
+        print(f"... and {len(wavs) - SHOWN} more: {output / 'wav.scp'}")
 
 
 def usable(

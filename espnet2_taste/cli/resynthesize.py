@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli import arguments, results, sources
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "words with codes -> speech, in their own or in another voice"
@@ -14,13 +14,14 @@ EXAMPLE = """examples:
   espnet2-taste resynthesize --model taste.zip --wav hello.wav --text "hello there" \\
       --voice other.wav --output again
 
---output receives wav.scp, units, and the audio below parts/.
+--output receives wav.scp, words, units, and the audio below parts/.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add_model_arguments(parser)
+    arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
     arguments.add_codes_arguments(parser)
     arguments.add_voice_arguments(parser)
@@ -37,7 +38,7 @@ class SpeakJob(Job):
         sampling: Options of ``UnitSampling``.
     """
 
-    source: arguments.Source
+    source: sources.Source
     model: str
     cache_dir: str | None
     sampling: dict
@@ -55,28 +56,28 @@ class SpeakJob(Job):
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
-        spoken, dropped = {}, {}
+        items, spoken, dropped = {}, {}, {}
 
         def speak(some: Sequence[str]) -> list:
-            items = self.source.tokens(model, some)
-            return model.decode_batch(items, self.source.voices(model, some), some)
+            found = self.source.tokens(model, some)
+            voices = self.source.voices(model, some)
+            return list(zip(found, model.decode_batch(found, voices, some)))
 
         for batch in self.batches(names):
-            spoken |= results.usable(speak, batch, dropped)
+            for name, found in results.usable(speak, batch, dropped).items():
+                items[name], spoken[name] = found
+        results.write_words(folder, items)
         results.write_speech(folder, spoken)
         results.write_dropped(folder, dropped)
 
 
-def sampling_of(args: argparse.Namespace) -> dict:
-    """Options of ``UnitSampling`` among the arguments."""
-    return {key: getattr(args, key) for key in ("seed", "top_k", "max_unit_ratio")}
-
-
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source, sampling = arguments.source_of(args), sampling_of(args)
+    source, sampling = sources.source_of(args), arguments.sampling_of(args)
     switches = arguments.switches_of(args)
     job = SpeakJob(
         switches, args.batch_size, source, args.model, args.cache_dir, sampling
     )
-    return run_job(job, source.inputs, **arguments.division(args))
+    outcome = run_job(job, source.inputs, **arguments.division(args))
+    results.show_speech(outcome.output)
+    return outcome

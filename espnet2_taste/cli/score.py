@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli import arguments, results, sources
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "utterances -> log-likelihoods of their text and of their codes"
@@ -23,6 +23,7 @@ text LM that the model began from (base_text).
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add_model_arguments(parser)
+    arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
     arguments.add_codes_arguments(parser)
 
@@ -37,7 +38,7 @@ class ScoreJob(Job):
         cache_dir: Where archives are unpacked.
     """
 
-    source: arguments.Source
+    source: sources.Source
     model: str
     cache_dir: str | None
 
@@ -69,7 +70,7 @@ class ScoreJob(Job):
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source = arguments.source_of(args)
+    source = sources.source_of(args)
     switches = arguments.switches_of(args)
     job = ScoreJob(switches, args.batch_size, source, args.model, args.cache_dir)
     return run_job(job, source.inputs, **arguments.division(args))

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli import arguments, results, sources
 from espnet2_taste.cli.parts import Outcome, run_job
-from espnet2_taste.cli.resynthesize import SpeakJob, sampling_of
+from espnet2_taste.cli.resynthesize import SpeakJob
 from espnet2_taste.data.files import read_lines
 
 SUMMARY = "exchange the codes of words between two readings of a text, and speak both"
@@ -25,13 +25,19 @@ exchanged where none is named). --output receives, for each pair, the utterances
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add_model_arguments(parser)
+    arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
     arguments.add_codes_arguments(parser)
     arguments.add_voice_arguments(parser)
     add = parser.add_argument
-    add("--first", help="Utterance id")
-    add("--second", help="Utterance id of another reading of its text")
-    add("--words", type=int, nargs="+", help="Words to exchange, from 0; default: all")
+    add("--first", metavar="ID", help="Utterance id")
+    add("--second", metavar="ID", help="Utterance id of another reading of its text")
+    add(
+        "--words",
+        type=arguments.number(int, 0),
+        nargs="+",
+        help="Words that are exchanged, counted from 0 (default: all)",
+    )
     add("--pairs", metavar="FILE", help="Many pairs, instead of --first and --second")
 
 
@@ -123,7 +129,7 @@ def _parse(line: str, path: str) -> tuple[str, str, tuple[int, ...] | None]:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source, sampling = arguments.source_of(args), sampling_of(args)
+    source, sampling = sources.source_of(args), arguments.sampling_of(args)
     pairs = read_pairs(args)
     digests = source.inputs
     inputs = {
@@ -136,4 +142,6 @@ def run(args: argparse.Namespace) -> Outcome:
     job = SwapJob(
         switches, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
     )
-    return run_job(job, inputs, **arguments.division(args))
+    outcome = run_job(job, inputs, **arguments.division(args))
+    results.show_speech(outcome.output)
+    return outcome

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli import arguments, results, sources
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 
 SUMMARY = "speech (and text) -> words with codes, their times, the speaker"
@@ -25,6 +25,7 @@ and dropped.tsv with the utterances that could not be used and why.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add_model_arguments(parser)
+    arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
 
 
@@ -38,7 +39,7 @@ class TokenizeJob(Job):
         cache_dir: Where archives are unpacked.
     """
 
-    source: arguments.Source
+    source: sources.Source
     model: str
     cache_dir: str | None
 
@@ -68,7 +69,7 @@ class TokenizeJob(Job):
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source = arguments.source_of(args)
+    source = sources.source_of(args)
     switches = arguments.switches_of(args)
     job = TokenizeJob(switches, args.batch_size, source, args.model, args.cache_dir)
     outcome = run_job(job, source.inputs, **arguments.division(args))

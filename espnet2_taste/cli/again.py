@@ -1,0 +1,63 @@
+"""``espnet2-taste again``: a recording -> its words, spoken again from their codes."""
+
+import argparse
+from pathlib import Path
+
+from espnet2_taste.cli import arguments, sources
+from espnet2_taste.cli.parts import Outcome
+
+SUMMARY = "one recording -> its words, spoken again from their codes"
+EXAMPLE = """examples:
+  espnet2-taste again --model taste.zip hello.wav again.wav
+  espnet2-taste again --model taste.zip hello.wav again.wav --text "hello there" \\
+      --voice other.wav
+
+The words are printed. For many recordings, and to keep the codes: tokenize and
+resynthesize.
+"""
+FORMATS = (".wav", ".flac")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    arguments.add_model_arguments(parser)
+    parser.add_argument("input", metavar="INPUT", help="Recording")
+    parser.add_argument("output", metavar="OUTPUT", help="File to write, .wav or .flac")
+    parser.add_argument("--text", help="Transcript (default: it is recognised)")
+    arguments.add_voice_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Run the sub-command.
+
+    Raises:
+        ValueError: A file cannot be used.
+    """
+    output = Path(args.output)
+    if output.suffix.lower() not in FORMATS or not output.parent.is_dir():
+        raise ValueError(
+            f"{output}: expected a file in a folder that exists, with the suffix "
+            f"{' or '.join(FORMATS)}"
+        )
+    sources.check_recording(args.input, "INPUT")
+    if args.voice:
+        sources.check_recording(args.voice, "--voice")
+    sampling = arguments.sampling_of(args)
+    from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.inference import TasteTokenizer, UnitSampling
+
+    tokenizer = TasteTokenizer.from_pretrained(
+        args.model,
+        args.cache_dir,
+        device="cuda" if args.ngpu else "cpu",
+        sampling=UnitSampling(**sampling),
+    )
+    name = output.stem
+    texts = None if args.text is None else {name: args.text}
+    source = sources.WavSource({name: args.input}, texts)
+    (item,) = source.tokens(tokenizer, [name])
+    speaker = sources.WavSource({name: args.voice or args.input}, None)
+    spoken = tokenizer.decode(item, speaker.voices(tokenizer, [name])[0], name)
+    write_audio(output, spoken.wave, spoken.sample_rate)
+    print(f"{output}  {item.text}")
+    return Outcome(output, 1, {})

@@ -1,0 +1,294 @@
+"""The utterances that arguments name.
+
+Enters: parsed arguments. Leaves: a ``Source`` of tokenized speech that can be sent to
+other processes. Legend: W words, Q codebooks, E speaker features, B utterances.
+"""
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from espnet2_taste.cli.arguments import digest_files, digest_values
+
+SHORTEST = 0.1  # seconds of a voice
+
+
+class Source(ABC):
+    """Tokenized speech by utterance id."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> dict[str, str]:
+        """Digest of what each utterance is made from, by its id."""
+
+    @abstractmethod
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such an utterance."""
+
+    @abstractmethod
+    def tokens(self, tokenizer, names: Sequence[str]) -> list:
+        """``SpeechTokens`` of utterances."""
+
+    @abstractmethod
+    def voices(self, tokenizer, names: Sequence[str]):
+        """Their speakers, (B, E)."""
+
+
+@dataclass(frozen=True)
+class WavSource(Source):
+    """Recordings, tokenized when they are asked for.
+
+    Attributes:
+        wavs: Audio path by utterance id.
+        texts: Transcript by utterance id; None to recognise them.
+    """
+
+    wavs: Mapping[str, str]
+    texts: Mapping[str, str] | None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        texts = self.texts or {}
+        return {
+            name: digest_values(digest_files(path), texts.get(name))
+            for name, path in self.wavs.items()
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.wavs
+
+    def waves(self, tokenizer, names: Sequence[str]) -> list:
+        """Samples (S,) of utterances at the tokenizer's rate."""
+        from espnet2_taste.data.audio import load_speech
+
+        found = []
+        for name in names:
+            if self.wavs[name].endswith("|"):
+                raise ValueError(
+                    f"utterance '{name}': --wav_scp holds a command "
+                    f"('{self.wavs[name][:60]}'), which is not run for safety; write "
+                    "its output to a file"
+                )
+            try:
+                found.append(load_speech(self.wavs[name], tokenizer.sample_rate))
+            except ValueError as error:
+                raise ValueError(f"utterance '{name}': {error}") from error
+        return found
+
+    def tokens(self, tokenizer, names: Sequence[str]) -> list:
+        """See ``Source.tokens``."""
+        texts = None if self.texts is None else [self._text(name) for name in names]
+        return tokenizer.encode_batch(self.waves(tokenizer, names), texts, names)
+
+    def voices(self, tokenizer, names: Sequence[str]):
+        """See ``Source.voices``."""
+        import numpy as np
+
+        waves = self.waves(tokenizer, names)
+        return np.stack([tokenizer.embed_speaker(wave) for wave in waves])
+
+    def _text(self, name: str) -> str:
+        if not self.texts.get(name):
+            raise ValueError(
+                f"utterance '{name}': --text_file has no words for it; leave the "
+                "option out to have the speech recognised"
+            )
+        return self.texts[name]
+
+
+@dataclass(frozen=True)
+class FolderSource(Source):
+    """A folder that ``tokenize`` or stage 9 wrote.
+
+    Attributes:
+        folder: With ``codes.scp`` and ``words``.
+    """
+
+    folder: str
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        return {name: self._digest(name) for name in self.spoken}
+
+    def _digest(self, name: str) -> str:
+        try:
+            item, speakers = self.spoken[name], self.speakers
+            voice = speakers[name].tobytes() if name in speakers else b""
+        except ValueError as error:  # it is left out when its turn comes
+            return f"unusable: {error}"
+        return digest_values(item.words, item.codes.tobytes(), voice)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.spoken
+
+    @cached_property
+    def spoken(self):
+        """Words and codes by utterance id."""
+        from espnet2_taste.slm.inference import SpokenSet
+
+        return SpokenSet(Path(self.folder))
+
+    @property
+    def _spembs(self) -> Path:
+        return Path(self.folder) / "spembs.scp"
+
+    @cached_property
+    def speakers(self) -> Mapping:
+        """Speaker embeddings (E,) by utterance id; empty where the folder has none."""
+        from espnet2_taste.data.arks import ArkTable
+
+        return ArkTable(self._spembs) if self._spembs.is_file() else {}
+
+    def tokens(self, tokenizer, names: Sequence[str]) -> list:
+        """See ``Source.tokens``."""
+        return [self.spoken[name] for name in names]
+
+    def voices(self, tokenizer, names: Sequence[str]):
+        """See ``Source.voices``."""
+        import numpy as np
+
+        from espnet2_taste.speech_decoder.resynthesis import look_up
+
+        return np.stack(look_up(self.speakers, names, self._spembs))
+
+
+@dataclass(frozen=True)
+class VoicedSource(Source):
+    """A source that is spoken by one other voice.
+
+    Attributes:
+        source: Gives the tokens.
+        voice: Recording of the voice.
+    """
+
+    source: Source
+    voice: str
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """See ``Source.inputs``."""
+        return self.source.inputs
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.source
+
+    def tokens(self, tokenizer, names: Sequence[str]) -> list:
+        """See ``Source.tokens``."""
+        return self.source.tokens(tokenizer, names)
+
+    def voices(self, tokenizer, names: Sequence[str]):
+        """See ``Source.voices``."""
+        return repeated_voice(self.voice, tokenizer, len(names))
+
+
+def repeated_voice(voice: str, tokenizer, count: int):
+    """One speaker for B utterances, (B, E).
+
+    Args:
+        voice: Recording.
+        tokenizer: A ``TasteTokenizer``.
+        count: B.
+    """
+    import numpy as np
+
+    vector = WavSource({"voice": voice}, None).voices(tokenizer, ["voice"])
+    return np.repeat(vector, count, axis=0)
+
+
+def source_of(args: argparse.Namespace) -> Source:
+    """The utterances that the arguments name.
+
+    Args:
+        args: Of ``add_wav_arguments`` and, if the command has them, the others.
+
+    Returns:
+        The source.
+
+    Raises:
+        ValueError: None or more than one way to name them was used, or ids differ.
+    """
+    codes, voice = getattr(args, "codes", None), getattr(args, "voice", None)
+    given = [name for name in ("wav", "wav_scp") if getattr(args, name)]
+    given += ["codes"] if codes else []
+    if len(given) != 1:
+        wanted = "--wav, --wav_scp" + (" or --codes" if hasattr(args, "codes") else "")
+        raise ValueError(f"give one of {wanted}, found {len(given)} of them")
+    if voice:
+        check_recording(voice, "--voice")
+    source = FolderSource(codes) if codes else _recordings(args)
+    if codes and hasattr(args, "voice") and not voice and not source.speakers:
+        raise ValueError(
+            f"{codes} has no speaker embeddings (spembs.scp): give --voice, a "
+            "recording of the voice"
+        )
+    return VoicedSource(source, voice) if voice else source
+
+
+def check_recording(path: str, option: str) -> None:
+    """Refuse what is no recording, before a model is loaded.
+
+    Args:
+        path: Audio file.
+        option: That names it, for the error.
+
+    Raises:
+        ValueError: It cannot be read, is too short or silent.
+    """
+    from espnet2_taste.data.audio import LOWEST_RATE, load_speech
+
+    try:
+        load_speech(path, LOWEST_RATE, SHORTEST)
+    except ValueError as error:
+        raise ValueError(f"{option} {path}: {error}") from error
+
+
+def _recordings(args: argparse.Namespace) -> WavSource:
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    wavs = listed_wavs(args.wav_scp) if args.wav_scp else named_wavs(args.wav)
+    texts = read_table(args.text_file) if args.text_file else None
+    if args.text is not None:
+        if len(wavs) != 1 or texts is not None:
+            raise ValueError("--text is for a single --wav; give --text_file for more")
+        texts = {name: args.text for name in wavs}
+    return WavSource(wavs, texts)
+
+
+def listed_wavs(wav_scp: str) -> dict[str, str]:
+    """Audio path by utterance id.
+
+    Args:
+        wav_scp: Lines 'id path'; paths begin at the current folder, that of the list or
+            one above it. What cannot be found stays as it is and is refused when it is
+            read.
+    """
+    from espnet2_taste.data.checks import find_audio
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    parent = Path(wav_scp).parent
+    return {
+        name: str(find_audio(value, parent) or value)
+        for name, value in read_table(wav_scp).items()
+    }
+
+
+def named_wavs(paths: Sequence[str]) -> dict[str, str]:
+    """Audio path by utterance id, which is the name of the file.
+
+    Args:
+        paths: Recordings; what cannot stand in an id becomes '_'.
+
+    Raises:
+        ValueError: Two files have the same name.
+    """
+    from espnet2_taste.data.checks import UNUSABLE_NAME
+
+    wavs = {UNUSABLE_NAME.sub("_", Path(path).stem): path for path in paths}
+    if len(wavs) < len(paths):
+        raise ValueError("--wav: two files have the same name; give --wav_scp")
+    return wavs
