@@ -12,8 +12,9 @@ EGS2 = Path(__file__).resolve().parents[2] / "egs2"
 TEMPLATE = EGS2 / "TEMPLATE" / "taslm1"
 
 STAGES = f"""
-expdir=exp stage=${{STAGE:-1}} stop_stage=9 skip_stages=${{SKIP:-}}
+expdir=exp stage=${{STAGE:-1}} stop_stage=9 skip_stages=${{SKIP:-}} python=./python
 . {TEMPLATE}/scripts/stages.sh
+. {TEMPLATE}/scripts/training.sh
 """
 TWO = STAGES + """
 first() {
@@ -139,6 +140,74 @@ def test_a_job_left_over_by_a_killed_run_is_waited_for(tmp_path):
     assert time.monotonic() - start > 0.5
     assert "waiting until it ends" in done.stdout
     assert done.stdout.endswith("free\n")
+
+
+TRAINING = STAGES + """
+train() {
+    begin model --files a.conf --values "$VALUE" --check task --config a.conf \\
+        --models model stats --outputs scores || return 0
+    mkdir -p model stats scores; echo x >> model/epochs; touch "model/$VALUE"
+    eval "$FAULT"; finish
+}
+run_stage 1 "" train
+"""
+PYTHON = """#!/bin/bash
+for last; do :; done
+echo "ValueError: quantizer: 'rvk' is none of rvq, fsq" | tee "$last/config.yaml"
+echo "$*" >> checks
+! grep -q rvk a.conf
+"""
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A model of value 1, and a Python that knows which configuration is wrong."""
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "a.conf").write_text("quantizer: rvq\n")
+    assert run(tmp_path, TRAINING).returncode == 0
+    return tmp_path
+
+
+def models(folder) -> list[str]:
+    """Which values the models are of, the one in use first."""
+    paths = [*folder.glob("model/[0-9]*"), *folder.glob("model.*.old/[0-9]*")]
+    return [path.name for path in paths]
+
+
+def test_a_typing_error_leaves_the_model_where_it_is(trained):
+    before = sorted(trained.rglob("*"))
+    (trained / "a.conf").write_text("quantizer: rvk\n")
+    done = run(trained, TRAINING)
+    assert done.returncode == 1
+    assert "'rvk' is none of rvq, fsq" in done.stderr
+    assert "what was trained before is untouched" in done.stderr
+    kept = [path for path in sorted(trained.rglob("*")) if "tried" not in str(path)]
+    assert [path for path in kept if path.name != "checks"] == before
+    (trained / "a.conf").write_text("quantizer: rvq\n")
+    assert "done before" in run(trained, TRAINING).stdout
+    assert models(trained) == ["1"]
+
+
+def test_the_check_builds_what_the_training_would(trained):
+    run(trained, TRAINING, VALUE="2")
+    (check,) = (trained / "checks").read_text().splitlines()
+    assert check.startswith("-m espnet2_taste.bin.train task --config a.conf --dry_run")
+
+
+def test_no_model_is_deleted_and_an_earlier_one_comes_back(trained):
+    for value in "231":
+        assert run(trained, TRAINING, VALUE=value).returncode == 0
+    assert sorted(models(trained)) == ["1", "2", "3"] and models(trained)[0] == "1"
+    assert (trained / "model/epochs").read_text() == "x\nx\n"  # it went on
+    assert len(list(trained.glob("stats.*.old"))) == 2
+    assert [path.name for path in trained.glob("scores*")] == ["scores", "scores.old"]
+
+
+def test_a_failed_change_can_be_taken_back(trained):
+    assert run(trained, TRAINING, VALUE="2", FAULT="false").returncode == 1
+    assert run(trained, TRAINING).returncode == 0
+    assert sorted(models(trained)) == ["1", "2"] and models(trained)[0] == "1"
 
 
 SIDE = STAGES + """

@@ -76,15 +76,16 @@ stage_3_text() {
 }
 
 train_encoder() {  # ESPnet's own ASR task
-    local -a data
+    local -a data options
     local stats=${expdir}/asr_stats
-    begin asr --after text --files "${asr_config}" --values "${seed}" \
-        --outputs "${asr_exp}" "${stats}" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
-    write_shapes "${stats}" speech
     token_options
-    train_model espnet2.bin.asr_train "${asr_exp}" --config "${asr_config}" \
-        --seed "${seed}" --cleaner none --g2p none "${data[@]}"
+    options=(--config "${asr_config}" --seed "${seed}" --cleaner none --g2p none)
+    begin asr --after text --files "${asr_config}" --values "${seed}" \
+        --check espnet2.bin.asr_train "${options[@]}" "${data[@]}" \
+        --models "${asr_exp}" "${stats}" || return 0
+    write_shapes "${stats}" speech
+    train_model espnet2.bin.asr_train "${asr_exp}" "${options[@]}" "${data[@]}"
     need "${asr_exp}/valid.acc.best.pth"
     finish
 }

@@ -2,19 +2,19 @@
 # shellcheck shell=bash disable=SC2154
 
 train_text_lm() {  # a small text backbone, exported as an HF directory, if none is given
-    local -a data
+    local -a data options=(--config "${text_lm_config}" --seed "${seed}"
+        --tokenizer_path data/lm_tokenizer "${word_options[@]}")
     local stats=${expdir}/text_lm_stats
     [ -z "${lm}" ] || return 0
-    begin text_lm --after text --files "${text_lm_config}" --values "${seed}" \
-        --outputs "${llm}" "${expdir}/text_lm" || return 0
     set_data "text text ${raw}/SET/text"
     data[1]="${raw}/lm_train/text,text,text"    # the training set and --extra_text
+    begin text_lm --after text --files "${text_lm_config}" --values "${seed}" \
+        --check espnet2_taste.bin.text_lm_train "${options[@]}" "${data[@]}" \
+        --models "${llm}" "${expdir}/text_lm" || return 0
     write_shapes "${stats}" text --tokenizer_path data/lm_tokenizer \
         --config "${text_lm_config}" "${word_options[@]}"
-    data+=(--config "${text_lm_config}" --tokenizer_path data/lm_tokenizer
-        "${word_options[@]}")
-    train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${data[@]}" \
-        --seed "${seed}"
+    train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${options[@]}" \
+        "${data[@]}"
     "${python}" -m espnet2_taste.bin.export_text_lm \
         --train_config "${expdir}/text_lm/config.yaml" \
         --model_file "${expdir}/text_lm/${inference_model}" --output_dir "${llm}"
@@ -25,17 +25,19 @@ train_text_lm() {  # a small text backbone, exported as an HF directory, if none
 train_taslm() {  # <name>: its configuration is in the option <name>_config
     local name=$1 option=$1_config train_set=${slm_train_set}
     local config=${!option}
-    local -a data backbone=(text_lm)
+    local -a data backbone=(text_lm) options=(--config "${config}" --seed "${seed}"
+        --tokenizer_path "${llm}" --init_lm "${llm}" --taste_exp "${taste_exp}"
+        --taste_model_file "${inference_model}" "${word_options[@]}")
     [ -z "${lm}" ] || backbone=()
-    begin "${tag}${name}" --after codes "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" "${train_set}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
+    begin "${tag}${name}" --after codes "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" "${train_set}" \
+        --check espnet2_taste.bin.taslm_train "${options[@]}" "${data[@]}" \
+        --models "${design_dir}/${name}" || return 0
     write_shapes "${design_dir}/${name}_stats" text --tokenizer_path "${llm}" \
         --config "${config}" "${word_options[@]}"
-    data+=("${word_options[@]}" --config "${config}" --tokenizer_path "${llm}" --init_lm "${llm}"
-        --taste_exp "${taste_exp}" --taste_model_file "${inference_model}")
-    train_model espnet2_taste.bin.taslm_train "${design_dir}/${name}" "${data[@]}" \
-        --seed "${seed}"
+    train_model espnet2_taste.bin.taslm_train "${design_dir}/${name}" "${options[@]}" \
+        "${data[@]}"
     need "${design_dir}/${name}/${inference_model}"
     finish
 }

@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 #
 # A stage function reads
-#     begin NAME [--after NAME...] [--files FILE...] [--values VALUE...]
-#                [--scope VALUE...] --outputs PATH... || return 0
+#     begin NAME [--after NAME...] [--files FILE...] [--values VALUE...] [--scope VALUE...]
+#                [--check MODULE OPTION...] [--outputs PATH...] [--models PATH...] || return 0
 #     ...commands...
 #     finish
 # `begin` compares what the stage is made from (the stages it comes after, contents of
@@ -11,7 +11,10 @@
 #   the same, and all outputs are there   -> nothing to do, `begin` returns 1
 #   interrupted, or only --scope (the list of sets) differs -> the commands run again;
 #       they keep complete outputs, trainings resume
-#   different -> the old outputs are moved to PATH.old and the stage starts afresh
+#   different -> the training that --check names is tried without data (check_model in
+#       training.sh), then the old outputs are moved: --outputs to PATH.old, which is
+#       replaced; --models to PATH.DATE.old, which is kept and, when the former settings
+#       are asked for again, comes back. The stage then starts afresh.
 
 log() {
     printf '%s (%s:%s:%s) %s\n' "$(date '+%Y-%m-%dT%H:%M:%S')" \
@@ -55,31 +58,55 @@ _identity_of() {  # <stage name>: what its stamp says it was made from
     head -n 1 "${stamp}"
 }
 
-_set_aside() {  # outputs made from something else are kept once, as PATH.old
-    local path
+_set_aside() {  # outputs made from other settings, those of the identity `previous`
+    local path date
+    date=$(date +%Y%m%d-%H%M%S)
+    while [ -e "${step_stamp}.${date}.old" ]; do sleep 1; date=$(date +%Y%m%d-%H%M%S); done
     for path in "${step_outputs[@]}"; do
         [ -e "${path}" ] || continue
-        log "${path} was made from other settings: moved to ${path}.old"
-        rm -rf "${path}.old"
-        mv "${path}" "${path}.old"
+        if [[ " ${step_models[*]} " == *" ${path} "* ]]; then
+            log "${path} was made from other settings: kept as ${path}.${date}.old"
+            mv "${path}" "${path}.${date}.old"
+            printf '%s\n' "${previous}" >"${step_stamp}.${date}.old"
+        else
+            log "${path} was made from other settings: moved to ${path}.old"
+            rm -rf "${path}.old"
+            mv "${path}" "${path}.old"
+        fi
     done
+}
+
+_bring_back() {  # models that were made from the present settings and then set aside
+    local path stamp date
+    stamp=$(grep -slxF "${identity}" "${step_stamp}".*.old | tail -n 1) || return 0
+    date=${stamp#"${step_stamp}."}
+    for path in "${step_models[@]}"; do
+        [ -e "${path}.${date}" ] || continue
+        log "${path}.${date} was made from these settings: it is used again"
+        mv "${path}.${date}" "${path}"
+    done
+    rm "${stamp}"
 }
 
 begin() {
     local name=$1 part="" item="" identity scope_text previous=""
-    local -a after=() files=() values=() scope=()
-    step_outputs=()
+    local -a after=() files=() values=() scope=() check=()
+    step_outputs=() step_models=()
     shift
     for item in "$@"; do
         case ${item} in
-            --after | --files | --values | --scope | --outputs) part=${item#--} ;;
+            --after | --files | --values | --scope | --check | --outputs | --models)
+                part=${item#--}
+                ;;
             *)
                 case ${part} in
                     after) after+=("$(_identity_of "${item}")") || exit 1 ;;
                     files) need "${item}"; files+=("$(sha256sum <"${item}")") ;;
                     values) values+=("${item}") ;;
                     scope) scope+=("${item}") ;;
+                    check) check+=("${item}") ;;
                     outputs) step_outputs+=("${item}") ;;
+                    models) step_outputs+=("${item}"); step_models+=("${item}") ;;
                     *) die "begin ${name}: '${item}' follows no option" ;;
                 esac
                 ;;
@@ -101,7 +128,9 @@ begin() {
         fi
     fi
     if [ -n "${previous}" ] && [ "${previous}" != "${identity}" ]; then
+        [ "${#check[@]}" -eq 0 ] || check_model "${check[@]}"
         _set_aside
+        _bring_back
     fi
     printf '%s\n%s\n' "${identity}" "${scope_text}" >"${step_stamp}.begun"
     rm -f "${step_stamp}.done"

@@ -44,7 +44,7 @@ units_value() {  # <name>: from the configuration of the units
 train_system() {  # <name>
     local name=$1 train_set=${slm_train_set}
     local config=${systems_dir}/$1.yaml epoch corners
-    local -a data backbone=(text_lm) init=() steps=()
+    local -a data options backbone=(text_lm) init=() steps=()
     [ -z "${lm}" ] || backbone=()
     if [ "${budget}" != utterances ]; then
         epoch=$(budget_of "${name}" equal_flops_steps_an_epoch) || exit 1
@@ -52,18 +52,20 @@ train_system() {  # <name>
         steps=(--num_iters_per_epoch "${epoch}"
             --scheduler_conf "warmup_steps_list=${corners}")
     fi
-    begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
-        --values "${lm}" "${seed}" "${steps[@]}" --outputs "${design_dir}/${name}" || return 0
     set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
         "word_times text_float ${raw}/SET/word_times_${systems_ctm}" \
         "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
-    write_shapes "${expdir}/systems_stats" units
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
-    train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${data[@]}" \
-        --config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}" \
-        "${word_options[@]}" \
-        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
-        "${steps[@]}"
+    options=(--config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}"
+        --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)"
+        "${word_options[@]}" "${steps[@]}")
+    begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
+        --values "${lm}" "${seed}" "${steps[@]}" \
+        --check espnet2_taste.bin.grid_lm_train "${options[@]}" "${data[@]}" \
+        --models "${design_dir}/${name}" || return 0
+    write_shapes "${expdir}/systems_stats" units
+    train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${options[@]}" \
+        "${data[@]}"
     need "${design_dir}/${name}/${inference_model}"
     finish
 }

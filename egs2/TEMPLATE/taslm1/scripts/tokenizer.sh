@@ -27,20 +27,20 @@ encoder_options() {  # <configuration>: fills the array encoder; other encoders 
 }
 
 stage_7_taste_train() {  # the steps, each after the one before it
-    local -a data encoder init=()
+    local -a data encoder options init=()
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
     token_options
     for step in "${!steps[@]}"; do
         name=${step_names[step]}
+        encoder_options "${steps[step]}"
+        options=(--config "${steps[step]}" --seed "${seed}" --units_dir "${expdir}/units"
+            "${data[@]}" "${word_options[@]}" "${encoder[@]}" "${init[@]}")
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
-            --outputs "${expdir}/${name}"; then
-            encoder_options "${steps[step]}"
-            train_model espnet2_taste.bin.taste_train "${expdir}/${name}" \
-                --config "${steps[step]}" --seed "${seed}" \
-                --units_dir "${expdir}/units" "${data[@]}" "${word_options[@]}" \
-                "${encoder[@]}" "${init[@]}"
+            --check espnet2_taste.bin.taste_train "${options[@]}" \
+            --models "${expdir}/${name}"; then
+            train_model espnet2_taste.bin.taste_train "${expdir}/${name}" "${options[@]}"
             need "${expdir}/${name}/${inference_model}"
             finish
         fi
@@ -50,17 +50,18 @@ stage_7_taste_train() {  # the steps, each after the one before it
 }
 
 stage_8_vocoder() {
-    local -a data
+    local -a data options=(--config "${unit_vocoder_config}" --seed "${seed}")
     local stats=${expdir}/unit_vocoder_stats
-    begin unit_vocoder --after units --files "${unit_vocoder_config}" \
-        --values "${seed}" --outputs "${expdir}/unit_vocoder" "${stats}" || return 0
     set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
+    begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
+        --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
+        --models "${expdir}/unit_vocoder" "${stats}" || return 0
     "${python}" -m espnet2_taste.bin.extract_pitch --nj "${nj}" \
         --data_dir "${raw}/${train_set}" "${raw}/${valid_set}"
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
-        --config "${unit_vocoder_config}" --seed "${seed}" "${data[@]}"
+        "${options[@]}" "${data[@]}"
     need "${expdir}/unit_vocoder/${inference_model}"
     finish
 }

@@ -40,3 +40,13 @@ train_model() {  # <module> <experiment dir> <options>: train, or go on where it
         "${python}" -m espnet2_taste.bin.train "${module}" --resume true \
         --num_workers "${num_workers}" --output_dir "${experiment}" "$@"
 }
+
+check_model() {  # <module> <options of train_model>: can its parts be built from them?
+    local tried=${expdir}/.stages/tried
+    rm -rf "${tried}"
+    mkdir -p "${tried}"
+    "${python}" -m espnet2_taste.bin.train "$@" --dry_run true --output_dir "${tried}" \
+        >"${tried}/log" 2>&1 && return
+    tail -n 5 "${tried}/log" >&2
+    die "this training cannot begin (${tried}/log); what was trained before is untouched"
+}
