@@ -42,10 +42,10 @@ encoder_made_from() {  # fills the array encoder: how `begin` knows the speech e
     [ ! -f "${given_asr}/config.yaml" ] || encoder+=(--files "${given_asr}/config.yaml")
 }
 
-token_options() {  # adds the tokens of the speech encoder to data
-    data+=(--token_type "$(cat "${token_dir}/token_type")"
+token_options() {  # adds the tokens of the speech encoder to options
+    options+=(--token_type "$(cat "${token_dir}/token_type")"
         --token_list "${token_dir}/tokens.txt")
-    [ ! -f "${token_dir}/bpe.model" ] || data+=(--bpemodel "${token_dir}/bpe.model")
+    [ ! -f "${token_dir}/bpe.model" ] || options+=(--bpemodel "${token_dir}/bpe.model")
 }
 
 stage_3_text() {
@@ -76,11 +76,11 @@ stage_3_text() {
 }
 
 train_encoder() {  # ESPnet's own ASR task
-    local -a data options
+    local -a data options=(--config "${asr_config}" --seed "${seed}" --cleaner none
+        --g2p none)
     local stats=${expdir}/asr_stats
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
     token_options
-    options=(--config "${asr_config}" --seed "${seed}" --cleaner none --g2p none)
     begin asr --after text --files "${asr_config}" --values "${seed}" \
         --check espnet2.bin.asr_train "${options[@]}" "${data[@]}" \
         --models "${asr_exp}" "${stats}" || return 0

@@ -31,12 +31,12 @@ stage_7_taste_train() {  # the steps, each after the one before it
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
-    token_options
     for step in "${!steps[@]}"; do
         name=${step_names[step]}
         encoder_options "${steps[step]}"
         options=(--config "${steps[step]}" --seed "${seed}" --units_dir "${expdir}/units"
             "${data[@]}" "${word_options[@]}" "${encoder[@]}" "${init[@]}")
+        token_options
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --check espnet2_taste.bin.taste_train "${options[@]}" \
             --models "${expdir}/${name}"; then
