@@ -207,7 +207,15 @@ def load_model(
     import argparse
 
     args = argparse.Namespace(**read_config(config))
-    model = build(args)
+    try:
+        model = build(args)
+    except AttributeError as error:
+        if error.obj is not args:
+            raise
+        raise ValueError(
+            f"{config} is an experiment of another kind: it has no option "
+            f"'{error.name}'; give one of the kind that is asked for"
+        ) from error
     state = load_weights(weights)
     try:
         model.load_state_dict(state)

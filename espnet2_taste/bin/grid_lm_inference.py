@@ -17,8 +17,8 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
+    UnitSampling,
     add_unit_sampling_arguments,
-    unit_sampling,
 )
 
 _EXAMPLE = """examples:
@@ -117,12 +117,10 @@ def build_writer(args: argparse.Namespace, layout, device: str):
     from espnet2_taste.units.durations import UnitDurationPredictor
 
     if args.taste_exp:
-        from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
         from espnet2_taste.tokenizer.inference import TasteEncoder
 
         encoder = TasteEncoder.from_exp(args.taste_exp, None, device)
-        generator = UnitGenerator(encoder, seed=args.seed, **unit_sampling(args))
-        return UnitsFromText(generator)
+        return UnitsFromText(UnitSampling.from_options(vars(args)).generator(encoder))
     if args.lm:
         raise ValueError("a text LM writes no units: give --taste_exp, a text-only one")
     if not layout.deduplicates:

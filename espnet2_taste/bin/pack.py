@@ -9,6 +9,7 @@ machine included (public ones are named, or included with --include_public), wit
 
 import argparse
 import shutil
+from functools import partial
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
@@ -43,6 +44,9 @@ def get_parser() -> argparse.ArgumentParser:
         add("--unit_vocoder_exp", help="Default: <expdir>/unit_vocoder")
         add("--unit_vocoder_file", help="Its weights, default: the best ones")
         add("--units_dir", help="Default: <expdir>/units")
+        add("--resynthesis_config", help="How stage 9 drew units, default: published")
+        add("--inference_config", help="How stage 12 drew text and codes, likewise")
+        add("--seed", type=int, default=0, help="Of all drawing (default 0)")
         add("--option", action="append", default=[], help="More files or folders")
         add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
         add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
@@ -131,6 +135,48 @@ def add_taslm(package, args: argparse.Namespace) -> list:
     return [taslm, *add_taste(package, args)]
 
 
+def add_settings(package, args: argparse.Namespace) -> None:
+    """Add what made the model's numbers: sampling, lengths and rules of the text.
+
+    Args:
+        package: ``Package``.
+        args: Options.
+    """
+    from espnet2_taste.experiment_files import read_config
+    from espnet2_taste.inference.settings import InferenceSettings
+
+    resynthesis, inference = (
+        read_config(path) if path else {}
+        for path in (args.resynthesis_config, args.inference_config)
+    )
+    config = read_config(Path(args.taste_exp) / "config.yaml")
+    rows = config.get("train_data_path_and_name_and_type") or []
+    folders = [Path(path).parent for path, name, *_ in rows if name == "text"]
+    settings = InferenceSettings.from_recipe(
+        resynthesis, inference, folders[0] if folders else None, args.seed
+    )
+    package.add_settings("inference_config", "inference.yaml", settings.as_yaml())
+
+
+def check_archive(loader: str, cache: Path, archive: Path) -> None:
+    """Load all that is in an archive, as its users will.
+
+    Args:
+        loader: Name of a class of ``espnet2_taste.inference``.
+        cache: A folder to unpack it in.
+        archive: What was packed.
+
+    Raises:
+        ValueError: Something is wrong with it.
+        RuntimeError: Likewise.
+    """
+    from espnet2_taste import inference
+
+    model = getattr(inference, loader).from_pretrained(archive, cache)
+    if loader == "SpokenLM":
+        model.scorer  # noqa: B018  (the language model is loaded when it is needed)
+
+
 def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
     """Add the model card, RESULTS.md, pictures, the licence and what --option names.
 
@@ -175,8 +221,10 @@ def run(args: argparse.Namespace) -> None:
     folder.mkdir(parents=True)
     try:
         package = Package(folder, args.include_public)
-        add_papers(package, args, args.add(package, args))
-        package.write(outpath)
+        experiments = args.add(package, args)
+        add_settings(package, args)
+        add_papers(package, args, experiments)
+        package.write(outpath, partial(check_archive, args.loader, folder / "loaded"))
         print(f"pack: wrote {outpath}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -24,8 +24,8 @@ from espnet2.utils.types import str2bool
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.slm.prompt_sets import PROMPT_KINDS, AbsPromptSet
 from espnet2_taste.speech_decoder.sampling_options import (
+    UnitSampling,
     add_unit_sampling_arguments,
-    unit_sampling,
 )
 
 _EXAMPLE = """examples:
@@ -189,16 +189,12 @@ def build_speaker(args: argparse.Namespace, device: str):
         A ``CodeSpeaker``.
     """
     from espnet2_taste.speech_decoder.code_speaker import CodeSpeaker
-    from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
     from espnet2_taste.tasks.fitting import check_speakable
     from espnet2_taste.tokenizer.inference import TasteEncoder
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
-    generator = UnitGenerator(
-        TasteEncoder.from_exp(args.taste_exp, args.taste_model_file, device),
-        seed=args.seed,
-        **unit_sampling(args),
-    )
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.taste_model_file, device)
+    generator = UnitSampling.from_options(vars(args)).generator(encoder)
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
     unit_decoder = generator.encoder.model.unit_decoder
     check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)

@@ -13,8 +13,8 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
+    UnitSampling,
     add_unit_sampling_arguments,
-    unit_sampling,
 )
 
 _EXAMPLE = """examples:
@@ -71,11 +71,8 @@ def build_source(args: argparse.Namespace, device: str):
 
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)
-    generator = resynthesis.UnitGenerator(
-        TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
-        seed=args.seed,
-        **unit_sampling(args),
-    )
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    generator = UnitSampling.from_options(vars(args)).generator(encoder)
     if args.codes_dir:
         codes_dir = Path(args.codes_dir)
         return resynthesis.UnitsFromCodes(generator, codes_dir, args.batch_size)

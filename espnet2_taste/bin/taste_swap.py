@@ -15,8 +15,8 @@ from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.speech_decoder.sampling_options import (
+    UnitSampling,
     add_unit_sampling_arguments,
-    unit_sampling,
     unit_sampling_switches,
 )
 
@@ -100,21 +100,13 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
     import numpy as np
     import torch
 
-    from espnet2_taste.speech_decoder.resynthesis import (
-        UnitBatch,
-        UnitGenerator,
-        look_up,
-        speak,
-    )
+    from espnet2_taste.speech_decoder.resynthesis import UnitBatch, look_up, speak
     from espnet2_taste.tasks.fitting import check_speakable
     from espnet2_taste.tokenizer.inference import TasteEncoder
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
-    generator = UnitGenerator(
-        TasteEncoder.from_exp(args.taste_exp, args.model_file, device),
-        seed=args.seed,
-        **unit_sampling(args),
-    )
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    generator = UnitSampling.from_options(vars(args)).generator(encoder)
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
     unit_decoder = generator.encoder.model.unit_decoder
     check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)

@@ -60,7 +60,7 @@ def copy_words(
     _check_places(taken, source)
     codes = np.array(target.codes)
     codes[into] = np.asarray(source.codes)[taken]
-    return SpeechTokens(tuple(target.words), codes)
+    return SpeechTokens(tuple(target.words), codes, model=_model_of(source, target))
 
 
 def scale_words(
@@ -93,7 +93,18 @@ def scale_words(
         chosen = torch.from_numpy(codes[places]).long().to(device)  # (P, Q)
         scaled = quantizer.codes_from_latent(factor * quantizer.latent(chosen))
     codes[places] = scaled.cpu().numpy()
-    return SpeechTokens(tuple(item.words), codes)
+    return SpeechTokens(tuple(item.words), codes, model=_model_of(item))
+
+
+def _model_of(*items: WordCodes) -> str:
+    """The model that all of them are from."""
+    models = {getattr(item, "model", "") for item in items} - {""}
+    if len(models) > 1:
+        raise ValueError(
+            f"codes of different models ({', '.join(sorted(models))}) do not mix: "
+            "tokenize both utterances with one model"
+        )
+    return "".join(models)
 
 
 def _check_places(places: Sequence[int], item: WordCodes) -> None:

@@ -126,20 +126,21 @@ def cut_at_words(
 
 
 def join_pieces(
-    parts: Sequence[WordCodes], timings: Sequence[WordTiming] = ()
+    parts: Sequence[WordCodes], timings: Sequence[WordTiming] = (), model: str = ""
 ) -> SpeechTokens:
     """Put the tokenized pieces of an utterance together again.
 
     Args:
         parts: Words with codes (W', Q) of each piece, in order.
         timings: Of all words.
+        model: Which model's codes they are.
 
     Returns:
         The utterance.
     """
     words = tuple(word for part in parts for word in part.words)
     codes = np.concatenate([part.codes for part in parts])
-    return SpeechTokens(words, codes, tuple(timings))
+    return SpeechTokens(words, codes, tuple(timings), model)
 
 
 class LongCtcAligner(CtcAligner):

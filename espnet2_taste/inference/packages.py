@@ -29,7 +29,7 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
         Constructor argument -> path of a file.
 
     Raises:
-        ValueError: It is no package, or one that must not be unpacked.
+        ValueError: It does not exist, is no package, or must not be unpacked.
     """
     place = Path(model)
     if place.is_dir():
@@ -39,13 +39,32 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
     from espnet_model_zoo.downloader import ModelDownloader
 
     downloader = ModelDownloader(cache_dir)
-    fetched = Path(downloader.download(str(model)))
+    fetched = _fetch(downloader, str(model))
     if fetched.is_dir():
         return directory_files(fetched)
     check_archive(fetched)
     with warnings.catch_warnings():  # an archive of this machine is meant to be used
         warnings.filterwarnings("ignore", "Expanding a local model", UserWarning)
         return downloader.download_and_unpack(str(model))
+
+
+def _fetch(downloader, model: str) -> Path:
+    """An archive, or a folder of the hub's cache."""
+    local = Path(model)
+    if not local.exists() and (local.suffix or model.count("/") != 1):
+        if "://" not in model:
+            raise ValueError(
+                f"{model}: no such file or folder; give a packed model, its folder, or "
+                "the name of a published one (user/name)"
+            )
+    try:
+        return Path(downloader.download(model))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{model} is no file or folder here, and it cannot be downloaded "
+            f"({str(error).splitlines()[0]}): correct the path or name, or check "
+            "the network"
+        ) from error
 
 
 def directory_files(root: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ are to be included.
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +210,24 @@ class Package:
         }
         return next(names[marker] for marker in MARKERS if marker in names)
 
-    def write(self, outpath: Path) -> None:
+    def add_settings(self, key: str, name: str, content: str) -> None:
+        """Add options that no experiment holds.
+
+        Args:
+            key: Constructor argument that takes them.
+            name: Name in the archive.
+            content: YAML.
+        """
+        (self.root / name).write_text(content, encoding="utf-8")
+        self.yaml_files[key] = name
+
+    def write(self, outpath: Path, check: Callable[[Path], None]) -> None:
         """Write the archive; a file of that name is replaced at the end.
 
         Args:
             outpath: ``.zip``, ``.tgz`` or another suffix that ESPnet knows.
+            check: Called with the archive before it gets its name; what it raises
+                keeps it from getting one.
         """
         from espnet2.main_funcs.pack_funcs import pack
 
@@ -224,6 +237,11 @@ class Package:
         others = sorted({*self._names.values(), *self.options} - known)
         with contextlib.chdir(self.root):  # names in the archive are relative to it
             pack(self.files, self.yaml_files, part, option=others)
+        try:
+            check(part)
+        except BaseException:
+            part.unlink()
+            raise
         os.replace(part, outpath)
 
 

@@ -20,9 +20,11 @@ class SpeechTokens(WordCodes):
         codes: (W, Q) int64.
         timings: Start and duration of each word in seconds, W of them, or none if they
             were not asked for, or the words were not spoken yet.
+        model: Which model's codes they are (``inputs.model_digest``); "" if unknown.
     """
 
     timings: tuple[WordTiming, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,23 +76,6 @@ class SpeechScore:
     speech_mean: float
     both_mean: float
     base_text: float
-
-
-def check_tokens(name: str, item: WordCodes) -> None:
-    """Refuse an utterance whose words and codes differ in number.
-
-    Args:
-        name: Utterance id, for the error.
-        item: Words and codes.
-
-    Raises:
-        ValueError: They differ.
-    """
-    if len(item.words) != len(item.codes):
-        raise ValueError(
-            f"utterance '{name}': {len(item.words)} words with {len(item.codes)} rows "
-            "of codes; give one row a word"
-        )
 
 
 def utterance_names(names: Sequence[str] | None, count: int) -> list[str]:

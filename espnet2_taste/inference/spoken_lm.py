@@ -12,24 +12,31 @@ Example:
     result = lm.tokenizer.decode(added, voice)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
     SpeechScore,
     SpeechTokens,
     StreamedWord,
-    check_tokens,
     utterance_names,
 )
+from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.streaming import stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
-from espnet2_taste.slm.beginnings import AbsBeginning, SpokenBeginning
+from espnet2_taste.slm.beginnings import (
+    AbsBeginning,
+    SpokenBeginning,
+    WrittenBeginning,
+)
 from espnet2_taste.slm.generation import GenerationOptions
 from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer, load_taslm_exp
 from espnet2_taste.slm.stepper import StopRules
@@ -52,11 +59,13 @@ class SpokenLM:
         unit_vocoder_file: See ``TasteTokenizer``.
         units_config: See ``TasteTokenizer``.
         asr_exp: See ``TasteTokenizer``.
+        inference_config: See ``TasteTokenizer``.
         device: Where the networks run.
-        sampling: How units are drawn.
-        options: How text and codes are drawn.
-        max_words: Most words of a continuation.
-        min_words: Fewest words.
+        sampling: See ``TasteTokenizer``.
+        options: How text and codes are drawn, or single values that differ from the
+            settings, by their name in ``GenerationOptions``.
+        max_words: Most words of a continuation; that of the settings when None.
+        min_words: Fewest words; likewise.
         seed: With the utterance's name, all the randomness of text and codes.
     """
 
@@ -70,17 +79,21 @@ class SpokenLM:
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
         asr_exp: str | Path | None = None,
+        inference_config: str | Path | None = None,
         device: str = "cpu",
-        sampling: UnitSampling = UnitSampling(),
-        options: GenerationOptions = GenerationOptions(),
-        max_words: int = 16,
-        min_words: int = 1,
-        seed: int = 0,
+        sampling: UnitSampling | Mapping[str, Any] | None = None,
+        options: GenerationOptions | Mapping[str, Any] | None = None,
+        max_words: int | None = None,
+        min_words: int | None = None,
+        seed: int | None = None,
     ):
         self._place = (taslm_train_config, taslm_model_file, device)
-        self._options = options
-        self._words = {"max_words": max_words, "min_words": min_words}
-        self._seed = seed
+        self.settings = InferenceSettings.read(inference_config)
+        self._options = changed(self.settings.generation, options)
+        limits = {"max_words": max_words, "min_words": min_words}
+        given = {key: value for key, value in limits.items() if value is not None}
+        self._words = asdict(changed(self.settings.words, given))
+        self._seed = self.settings.units.seed if seed is None else seed
         self.tokenizer = None
         if taste_train_config is not None:
             self.tokenizer = TasteTokenizer(
@@ -90,6 +103,7 @@ class SpokenLM:
                 unit_vocoder_file,
                 units_config,
                 asr_exp,
+                inference_config,
                 device,
                 sampling,
             )
@@ -133,9 +147,6 @@ class SpokenLM:
         Raises:
             ValueError: Words and codes differ in number.
         """
-        names = utterance_names(names, len(prompts))
-        for name, item in zip(names, prompts):
-            check_tokens(name, item)
         return self.go_on([SpokenBeginning(item) for item in prompts], names)
 
     def go_on(
@@ -151,8 +162,27 @@ class SpokenLM:
             The continuation of each, without the beginning.
         """
         names = utterance_names(names, len(beginnings))
-        found = self.continuer(names, beginnings)
-        return [SpeechTokens(item.words, item.codes) for item in found]
+        begun = [self._checked(name, item) for name, item in zip(names, beginnings)]
+        found, model = self.continuer(names, begun), self.digest
+        return [SpeechTokens(item.words, item.codes, model=model) for item in found]
+
+    @property
+    def digest(self) -> str:
+        """Which model its codes belong to; see ``inputs.model_digest``."""
+        return model_digest(self.continuer.generator.taslm.quantizer)
+
+    def _checked(self, name: str, item: AbsBeginning) -> AbsBeginning:
+        """A beginning of this model's codes, or of normalised words."""
+        if isinstance(item, SpokenBeginning):
+            quantizer = self.continuer.generator.taslm.quantizer
+            check_codes(name, item.spoken, quantizer)
+        elif isinstance(item, WrittenBeginning):
+            tokenizer = self.continuer.tokenizer
+            text = normal_text(
+                name, " ".join(item.words), self.settings.text, tokenizer
+            )
+            return WrittenBeginning(tuple(text.split()))
+        return item
 
     def stream(
         self, prompt: WordCodes, spembs: np.ndarray | None = None, name: str = "0"
@@ -168,14 +198,14 @@ class SpokenLM:
             Each word with its codes (Q,) as soon as both are known, the same as
             :meth:`continue_` gives; at the end, with a speaker, the speech.
         """
-        check_tokens(name, prompt)
         words, codes = [], []
-        for word in stream_words(self.continuer, name, SpokenBeginning(prompt)):
+        beginning = self._checked(name, SpokenBeginning(prompt))
+        for word in stream_words(self.continuer, name, beginning):
             words.append(word.word)
             codes.append(word.codes)
             yield word
         if spembs is not None and words:
-            tokens = SpeechTokens(tuple(words), np.stack(codes))
+            tokens = SpeechTokens(tuple(words), np.stack(codes), model=self.digest)
             yield self.tokenizer.decode(tokens, spembs, name)
 
     def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:
@@ -199,7 +229,7 @@ class SpokenLM:
         """
         names = utterance_names(names, len(items))
         for name, item in zip(names, items):
-            check_tokens(name, item)
+            check_codes(name, item, self.scorer.model.taslm.quantizer)
         return [
             SpeechScore(
                 text=row["text_sum"],

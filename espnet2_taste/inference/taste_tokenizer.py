@@ -12,16 +12,25 @@ Example:
     soundfile.write("again.wav", result.wave, result.sample_rate)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from espnet2_taste.experiment_files import config_of, read_config
 from espnet2_taste.inference import editing
+from espnet2_taste.inference.inputs import (
+    Speech,
+    check_codes,
+    check_speakers,
+    model_digest,
+    normal_text,
+    warn_of_unknown,
+    waveform,
+)
 from espnet2_taste.inference.long_audio import (
     LongCtcAligner,
     WordPiece,
@@ -32,50 +41,17 @@ from espnet2_taste.inference.packages import constructor_arguments, pretrained_f
 from espnet2_taste.inference.results import (
     DecodedSpeech,
     SpeechTokens,
-    check_tokens,
     utterance_names,
 )
-from espnet2_taste.speech_decoder.reading_window import ReadingWindow
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch, UnitGenerator, speak
-from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
+from espnet2_taste.inference.settings import InferenceSettings, changed
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
+from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.tasks.fitting import check_speakable
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.unit_exp import load_speaker_embedder
 from espnet2_taste.vocoder.loading import load_unit_vocoder
-
-
-@dataclass(frozen=True)
-class UnitSampling:
-    """How units are drawn from the unit decoder.
-
-    Attributes:
-        top_k: Candidates of a unit.
-        temperature: 0 takes the likeliest unit.
-        min_unit_ratio: Fewest units a text position.
-        max_unit_ratio: Most units a text position.
-        seed: With the utterance's name, all the randomness.
-        read_ahead: Words after the one being said that a guided head may look at, for
-            models trained with ``alignment_weight``; 0 leaves it free.
-    """
-
-    top_k: int = 25
-    temperature: float = 1.0
-    min_unit_ratio: float = 2.0
-    max_unit_ratio: float = 20.0
-    seed: int = 0
-    read_ahead: int = 0
-
-    def generator(self, encoder: TasteEncoder) -> UnitGenerator:
-        """The generator of these options."""
-        return UnitGenerator(
-            encoder,
-            unit_sampler(self.top_k, self.temperature),
-            LengthRule(self.min_unit_ratio, self.max_unit_ratio),
-            self.seed,
-            ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
-        )
 
 
 class TasteTokenizer:
@@ -91,8 +67,10 @@ class TasteTokenizer:
             be given as embeddings.
         asr_exp: ESPnet ASR experiment with a CTC head, which times words and
             recognises what comes without text; that of the TASTE encoder by default.
+        inference_config: Settings of a package; the published ones without.
         device: Where the networks run.
-        sampling: How units are drawn.
+        sampling: How units are drawn, or single values that differ from the settings,
+            by their name in ``UnitSampling``.
         window: Longest audio, in seconds, that is encoded at once; longer audio is cut
             between words.
     """
@@ -105,8 +83,9 @@ class TasteTokenizer:
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
         asr_exp: str | Path | None = None,
+        inference_config: str | Path | None = None,
         device: str = "cpu",
-        sampling: UnitSampling = UnitSampling(),
+        sampling: UnitSampling | Mapping[str, Any] | None = None,
         window: float = 30.0,
     ):
         self._place = (taste_train_config, asr_exp, device)
@@ -114,7 +93,10 @@ class TasteTokenizer:
         self.encoder = TasteEncoder.from_exp(
             taste_train_config, taste_model_file, device
         )
-        self.generator = sampling.generator(self.encoder)
+        self.settings = InferenceSettings.read(inference_config)
+        self.sampling = changed(self.settings.units, sampling)
+        self.generator = self.sampling.generator(self.encoder)
+        self.text_tokenizer = self.encoder.preprocessor.tokenizer
         self.vocoder = self.embedder = None
         if unit_vocoder_config is not None:
             self.vocoder = load_unit_vocoder(
@@ -149,6 +131,11 @@ class TasteTokenizer:
         files = pretrained_files(model, cache_dir)
         return cls(**constructor_arguments(cls, files, str(model)), **options)
 
+    @cached_property
+    def digest(self) -> str:
+        """Which model codes belong to; see ``inputs.model_digest``."""
+        return model_digest(self.encoder.model.tokenizer.quantizer)
+
     @property
     def sample_rate(self) -> int:
         """Rate of the waveforms that enter, Hz."""
@@ -175,14 +162,14 @@ class TasteTokenizer:
         return aligner
 
     def __call__(
-        self, speech: np.ndarray, text: str | None = None, name: str = "0"
+        self, speech: Speech, text: str | None = None, name: str = "0"
     ) -> SpeechTokens:
         """Tokenize one utterance; see :meth:`encode_batch`."""
         return self.encode_batch([speech], None if text is None else [text], [name])[0]
 
     def encode_batch(
         self,
-        speech: Sequence[np.ndarray],
+        speech: Sequence[Speech],
         texts: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         timings: bool = True,
@@ -190,9 +177,10 @@ class TasteTokenizer:
         """Tokenize utterances of any length; each gets what it would get alone.
 
         Args:
-            speech: B waveforms (S,) at ``sample_rate``.
-            texts: Their transcripts in the normal form of the training; recognised by
-                the ASR model when None.
+            speech: B waveforms (S,) at ``sample_rate``, audio files, or pairs of
+                samples and their rate.
+            texts: Their transcripts, normalised as those of the training were;
+                recognised by the ASR model when None.
             names: Utterance ids for errors; "0", "1", ... by default.
             timings: Whether word times are wanted; audio longer than the window is
                 timed in any case.
@@ -205,9 +193,12 @@ class TasteTokenizer:
             RuntimeError: An ASR model is needed and there is none.
         """
         names = utterance_names(names, len(speech))
-        waves = [_checked(name, wave) for name, wave in zip(names, speech)]
-        texts = self.transcribe(waves, names) if texts is None else list(texts)
-        seconds = [len(wave) / self.sample_rate for wave in waves]
+        rate = self.sample_rate
+        waves = [waveform(name, wave, rate) for name, wave in zip(names, speech)]
+        if texts is None:
+            texts = self.transcribe(waves, names)
+        texts = [self.normalize(text, name) for name, text in zip(names, texts)]
+        seconds = [len(wave) / rate for wave in waves]
         timed: list[tuple[WordTiming, ...]] = [()] * len(waves)
         if timings or max(seconds) > self.window:
             timed = self.time_words(waves, texts, names)
@@ -220,7 +211,13 @@ class TasteTokenizer:
             for times, length, text in zip(timed, seconds, texts)
         ]
         parts = self._encode_pieces(names, waves, texts, pieces)
-        return [join_pieces(part, times) for part, times in zip(parts, timed)]
+        return [
+            join_pieces(part, times, self.digest) for part, times in zip(parts, timed)
+        ]
+
+    def normalize(self, text: str, name: str = "0") -> str:
+        """Raw text as words that the model knows; see ``inputs.normal_text``."""
+        return normal_text(name, text, self.settings.text, self.text_tokenizer)
 
     def _encode_pieces(
         self,
@@ -240,7 +237,8 @@ class TasteTokenizer:
         found = []
         for start in range(0, len(flat), len(waves)):
             labels, parts, lines = zip(*flat[start : start + len(waves)])
-            found += self.encoder(_speech_batch(labels, parts), list(lines))
+            batch = SpeechBatch.from_arrays(dict(zip(labels, parts)))
+            found += self.encoder(batch, list(lines))
         rows = iter(found)
         return [[next(rows) for _ in cuts] for cuts in pieces]
 
@@ -299,11 +297,11 @@ class TasteTokenizer:
         return [tuple(item.words) for item in aligned]
 
     @torch.no_grad()
-    def embed_speaker(self, speech: np.ndarray) -> np.ndarray:
-        """Speaker embedding of a waveform.
+    def embed_speaker(self, speech: Speech) -> np.ndarray:
+        """Speaker embedding of a recording.
 
         Args:
-            speech: (S,) at ``sample_rate``.
+            speech: (S,) at ``sample_rate``, an audio file, or samples and their rate.
 
         Returns:
             (E,) float32.
@@ -313,7 +311,8 @@ class TasteTokenizer:
         """
         if self.embedder is None:
             raise RuntimeError("no speaker embedder is loaded: give units_config")
-        batch = _speech_batch(["0"], [speech]).to(self.encoder.device)
+        wave = waveform("voice", speech, self.sample_rate)
+        batch = SpeechBatch.from_arrays({"voice": wave}).to(self.encoder.device)
         return self.embedder(batch.speech, batch.lengths)[0].cpu().numpy()
 
     def decode(
@@ -340,17 +339,20 @@ class TasteTokenizer:
 
         Raises:
             RuntimeError: The model was loaded without a unit vocoder.
-            ValueError: Words and codes differ in number.
+            ValueError: Words, codes or speakers are none of this model.
         """
         if self.vocoder is None:
             raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
         names = utterance_names(names, len(items))
+        quantizer = self.encoder.model.tokenizer.quantizer
         for name, item in zip(names, items):
-            check_tokens(name, item)
+            check_codes(name, item, quantizer)
+            warn_of_unknown(name, item.words, self.text_tokenizer)
+        voices = check_speakers(names, spembs, self.vocoder.spembs_size)
         ids = self.encoder.texts(names, [item.text for item in items])
         codes = [item.codes for item in items]
         taste = self.generator.taste_from_codes(names, ids, codes)
-        speakers = torch.from_numpy(np.asarray(spembs, dtype=np.float32))
+        speakers = torch.from_numpy(voices)
         units = self.generator(names, ids, taste, speakers)
         waves = speak(self.vocoder, UnitBatch(list(names), units, speakers))
         rate = self.vocoder.sample_rate
@@ -368,18 +370,3 @@ class TasteTokenizer:
         """Make words more (or less) pronounced; see ``editing.scale_words``."""
         quantizer = self.encoder.model.tokenizer.quantizer
         return editing.scale_words(quantizer, tokens, factor, words)
-
-
-def _checked(name: str, wave: np.ndarray) -> np.ndarray:
-    wave = np.asarray(wave, dtype=np.float32)
-    if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
-        raise ValueError(
-            f"utterance '{name}': expected a mono waveform (S,) of finite samples, "
-            f"found shape {wave.shape}; mix channels down and drop empty ones"
-        )
-    return wave
-
-
-def _speech_batch(names: Sequence[str], speech: Sequence[np.ndarray]) -> SpeechBatch:
-    waves = {name: _checked(name, wave) for name, wave in zip(names, speech)}
-    return SpeechBatch.from_arrays(waves)

@@ -1,20 +1,80 @@
 """Command-line options of unit generation, the same for every command that speaks.
 
-Enters: an argument parser; later the parsed options. Leaves: the sampler and the
-length rule of ``unit_sampling`` and the window of ``reading_window``. The defaults are
-the published ones, which suit 50 units a second and much data.
+Enters: an argument parser; later the parsed options, or those of a YAML file. Leaves:
+``UnitSampling``, which builds the generator. The defaults are the published ones, which
+suit 50 units a second and much data.
 """
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-NAMES = (
-    "unit_top_k",
-    "unit_temperature",
-    "min_unit_ratio",
-    "max_unit_ratio",
-    "read_ahead",
-)
+NAMES = {
+    "unit_top_k": "top_k",
+    "unit_temperature": "temperature",
+    "min_unit_ratio": "min_unit_ratio",
+    "max_unit_ratio": "max_unit_ratio",
+    "read_ahead": "read_ahead",
+}
+"""Option of the commands -> field of ``UnitSampling``."""
+
+
+@dataclass(frozen=True)
+class UnitSampling:
+    """How units are drawn from the unit decoder.
+
+    Attributes:
+        top_k: Candidates of a unit.
+        temperature: 0 takes the likeliest unit.
+        min_unit_ratio: Fewest units a text position.
+        max_unit_ratio: Most units a text position.
+        seed: With the utterance's name, all the randomness.
+        read_ahead: Words after the one being said that a guided head may look at, for
+            models trained with ``alignment_weight``; 0 leaves it free.
+    """
+
+    top_k: int = 25
+    temperature: float = 1.0
+    min_unit_ratio: float = 2.0
+    max_unit_ratio: float = 20.0
+    seed: int = 0
+    read_ahead: int = 0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> "UnitSampling":
+        """Take the fields from options of a command; what is missing is the default.
+
+        Args:
+            options: By name; those that mean something else are left out.
+        """
+        names = {**NAMES, "seed": "seed"}
+        found = {names[key]: options[key] for key in names if key in options}
+        return cls(**found)
+
+    def generator(self, encoder):
+        """Build what draws units.
+
+        Args:
+            encoder: A ``TasteEncoder``.
+
+        Returns:
+            A ``UnitGenerator``.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        from espnet2_taste.speech_decoder.reading_window import ReadingWindow
+        from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
+        from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
+
+        return UnitGenerator(
+            encoder,
+            unit_sampler(self.top_k, self.temperature),
+            LengthRule(self.min_unit_ratio, self.max_unit_ratio),
+            self.seed,
+            ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
+        )
 
 
 def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,29 +91,6 @@ def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         help="Words after the one being said that the guided head may look at, for "
         "models trained with alignment_weight; 0 leaves it free",
     )
-
-
-def unit_sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """Build what the options say.
-
-    Args:
-        args: Options.
-
-    Returns:
-        ``sampler``, ``length_rule`` and ``window``, arguments of ``UnitGenerator``.
-
-    Raises:
-        ValueError: An option is out of range.
-    """
-    from espnet2_taste.speech_decoder.reading_window import ReadingWindow
-    from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
-
-    window = ReadingWindow(ahead=args.read_ahead) if args.read_ahead else None
-    return {
-        "sampler": unit_sampler(args.unit_top_k, args.unit_temperature),
-        "length_rule": LengthRule(args.min_unit_ratio, args.max_unit_ratio),
-        "window": window,
-    }
 
 
 def unit_sampling_switches(args: argparse.Namespace) -> dict[str, Any]:

@@ -76,6 +76,21 @@ class SetReport:
     untimed: dict[str, str]
 
 
+def read_rules(directory: Path) -> TextRules | None:
+    """How the text of a set was prepared.
+
+    Args:
+        directory: After stage 3.
+
+    Returns:
+        The rules, None if the set is not here or was not prepared.
+    """
+    record = _read_record(directory)
+    if not record:
+        return None
+    return TextRules(record["normalizer"], record["segmenter"])
+
+
 def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
     """Normalise the text of a set in place.
 

@@ -134,6 +134,21 @@ class AbsTextTokenizer(ABC):
             The text, without a leading space.
         """
 
+    def unwritable(self, words: Sequence[str]) -> list[str]:
+        """Words that the vocabulary writes with its token for the unknown.
+
+        Args:
+            words: W words.
+
+        Returns:
+            Those, in order.
+        """
+        try:
+            unknown = self.special_id("unk")
+        except ValueError:
+            return []
+        return [word for word in words if unknown in self.encode_word(word)]
+
     @abstractmethod
     def _encode(self, word: str, first: bool) -> list[int]:
         """Encode one word; see :meth:`encode_word`."""

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from helper_modules import load_tests
+
+from espnet2_taste.text.preparation import TextRules, prepare_set
 
 UNITS = {"unit_extractor": "kmeans", "speaker_embedder": "mel_statistics"}
 TEXTS = ["the red dog", "a small bird runs home"]
@@ -53,10 +56,28 @@ def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     options = ["--tokenizer_path", "exp/llm_base", "--init_lm", "exp/llm_base"]
     options += ["--taste_exp", "exp/taste_vq"]
     speech.write_exp(TaslmTask, Path("exp/taslm_embed"), {}, *options)
+    write_settings()
     images = Path("exp/taste_vq/images")
     images.mkdir()
     (images / "loss.png").write_bytes(b"picture")
     Path("exp/RESULTS.md").write_text("# Results\n")
+
+
+def write_settings():
+    """What a recipe's inference is configured by, and how its text was prepared."""
+    Path("decode_taste.yaml").write_text(
+        "unit_top_k: 3\nmin_unit_ratio: 0.3\nmax_unit_ratio: 4.0\nbatch_size: 2\n"
+    )
+    Path("decode_taslm.yaml").write_text("text_top_p: 0.8\nmax_words: 3\n")
+    train = Path("dump/raw/train")
+    train.mkdir(parents=True)
+    (train / "text").write_text("a The red dog\n")
+    prepare_set(train, TextRules(normalizer="nfkc"))
+    config = Path("exp/taste_vq/config.yaml")
+    options = yaml.safe_load(config.read_text())
+    rows = [[str(train / "text"), "text", "text"]]
+    options["train_data_path_and_name_and_type"] = rows
+    config.write_text(yaml.safe_dump(options))
 
 
 def results(lm):
@@ -77,12 +98,15 @@ def pack_models(root, *builders):
     """Both archives and what the models gave; the recipe is gone afterwards."""
     from espnet2_taste.bin import pack
     from espnet2_taste.inference import SpokenLM, UnitSampling
+    from espnet2_taste.slm.generation import GenerationOptions
 
     before = Path.cwd()
     os.chdir(root)
     try:
         write_recipe(root, *builders)
-        taste = ["--expdir", "exp", "--taste_exp", "exp/taste_vq"]
+        taste = ["--expdir", "exp", "--taste_exp", "exp/taste_vq", "--seed", "5"]
+        taste += ["--resynthesis_config", "decode_taste.yaml"]
+        taste += ["--inference_config", "decode_taslm.yaml"]
         pack.main(["taste", *taste, "--outpath", "packed/taste.zip"])
         taslm = ["--taslm_exp", "exp/taslm_embed", "--outpath", "packed/taslm.zip"]
         pack.main(["taslm", *taste, *taslm])
@@ -92,8 +116,10 @@ def pack_models(root, *builders):
                 taste_train_config="exp/taste_vq",
                 unit_vocoder_config="exp/unit_vocoder",
                 units_config="exp/units",
-                sampling=UnitSampling(max_unit_ratio=4.0),
+                sampling=UnitSampling(3, 1.0, 0.3, 4.0, seed=5),
+                options=GenerationOptions(text_top_p=0.8),
                 max_words=3,
+                seed=5,
             )
         )
         (root / "exp").rename(root / "exp_gone")

@@ -1,5 +1,6 @@
 """pack: what is inside, the same results elsewhere, unsafe packages refused."""
 
+import contextlib
 import stat
 import tarfile
 import zipfile
@@ -13,11 +14,12 @@ import yaml
 from espnet2_taste.bin import pack
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.inference.packages import check_archive, pretrained_files
+from espnet2_taste.inference.settings import InferenceSettings
 from espnet2_taste.inference.spoken_lm import SpokenLM
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
+from espnet2_taste.slm.generation import GenerationOptions
 from espnet2_taste.structures import WordCodes
 
-SHORT = UnitSampling(max_unit_ratio=4.0)
 TEXTS = ["the red dog", "a small bird runs home"]
 
 
@@ -33,7 +35,7 @@ def test_the_zoo_unpacks_it_and_everything_is_identical(packed_models, tmp_path)
     folder, expected, results = packed_models
     archive = str(folder / "taslm.zip")
     files = ModelDownloader(tmp_path).download_and_unpack(archive)
-    lm = SpokenLM(**files, sampling=SHORT, max_words=3)
+    lm = SpokenLM(**files)
     assert_same(results(lm), expected)
 
 
@@ -42,8 +44,7 @@ def test_an_unpacked_directory_works_wherever_it_is(packed_models, tmp_path):
     with zipfile.ZipFile(folder / "taslm.zip") as archive:
         archive.extractall(tmp_path / "first")
     (tmp_path / "first").rename(tmp_path / "second")
-    options = {"sampling": SHORT, "max_words": 3}
-    lm = SpokenLM.from_pretrained(tmp_path / "second", **options)
+    lm = SpokenLM.from_pretrained(tmp_path / "second")
     assert_same(results(lm), expected)
 
 
@@ -67,7 +68,7 @@ def test_the_archive_is_complete_and_names_no_machine(packed_models):
     assert set(meta["yaml_files"]) | set(meta["files"]) == {
         *("taste_train_config", "taste_model_file", "taslm_train_config"),
         *("taslm_model_file", "unit_vocoder_config", "unit_vocoder_file"),
-        "units_config",
+        *("units_config", "inference_config"),
     }
     assert {"RESULTS.md", "images/taste_vq/training/loss.png"} <= names
     assert {"units/kmeans.pt", "units/spembs.pt", "meta.yaml"} <= names
@@ -105,9 +106,63 @@ def test_calls_that_cannot_work_say_why(packed_models, tmp_path):
         tokenizer.decode(WordCodes(("dog",), np.zeros((1, 2))), np.zeros(4))
     with pytest.raises(RuntimeError, match="give units_config"):
         tokenizer.embed_speaker(np.zeros(9600))
-    for wave in (np.zeros((9600, 2)), np.zeros(0), np.full(9600, np.nan)):
-        with pytest.raises(ValueError, match="utterance '0': expected a mono waveform"):
-            tokenizer(wave, "dog")
+
+
+def test_a_package_holds_what_made_its_numbers(packed_models, tmp_path):
+    lm = SpokenLM.from_pretrained(packed_models[0] / "taslm.zip", tmp_path)
+    units = UnitSampling(top_k=3, min_unit_ratio=0.3, max_unit_ratio=4.0, seed=5)
+    assert lm.tokenizer.sampling == units
+    assert lm.settings.generation == GenerationOptions(text_top_p=0.8)
+    assert lm.settings.words.max_words == 3
+    assert lm.settings.text.normalizer == "nfkc"
+    generator = lm.tokenizer.generator
+    assert (generator.sampler.top_k, generator.seed) == (3, 5)
+    files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
+    told = TasteTokenizer(**files, sampling={"top_k": 7})
+    assert told.sampling == UnitSampling(7, 1.0, 0.3, 4.0, 5)
+    alone = TasteTokenizer(files["taste_train_config"], files["taste_model_file"])
+    assert alone.sampling == UnitSampling()
+    with pytest.raises(ValueError, match="unexpected keyword.*there are: top_k"):
+        TasteTokenizer(**files, sampling={"topk": 7})
+
+
+@pytest.mark.parametrize("content", ["units: {topk: 3}", "unit: {}", "3"])
+def test_settings_that_mean_nothing_are_refused(content, tmp_path):
+    (tmp_path / "inference.yaml").write_text(content)
+    with pytest.raises(ValueError, match="inference.yaml"):
+        InferenceSettings.read(tmp_path / "inference.yaml")
+
+
+def test_a_package_that_cannot_be_loaded_is_not_made(packed_models, tmp_path):
+    (tmp_path / "exp").symlink_to(packed_models[0].parent / "exp_gone")
+    (tmp_path / "data").symlink_to(packed_models[0].parent / "data_gone")
+    command = ["taslm", "--taste_exp", "exp/taste_vq", "--outpath", "packed/a.zip"]
+    with contextlib.chdir(tmp_path):
+        with pytest.raises(SystemExit, match="pack: .*experiment of another kind: it has no"):
+            pack.main([*command, "--taslm_exp", "exp/taste_vq"])
+    assert not list(tmp_path.glob("packed/*")) and not list(tmp_path.glob("packed/.*"))
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ("gone/taste.zip", "gone/taste.zip: no such file or folder"),
+        ("gone", "gone: no such file or folder"),
+        (
+            "nobody/no-model",
+            "no-model is no file or folder here, and it cannot be down",
+        ),
+    ],
+)
+def test_what_is_not_there_is_named(model, message, tmp_path, monkeypatch):
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    def refuse(self, name):
+        raise ConnectionError("name resolution failed\nmore")
+
+    monkeypatch.setattr(ModelDownloader, "download", refuse)
+    with pytest.raises(ValueError, match=message):
+        TasteTokenizer.from_pretrained(model, tmp_path)
 
 
 META = {"files": {"model": "part/model.pth"}, "yaml_files": {}}

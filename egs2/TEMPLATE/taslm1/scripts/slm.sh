@@ -99,8 +99,11 @@ stage_13_results() {
 stage_14_pack() {
     local -a models=(--expdir "${expdir}" --taste_exp "${taste_exp}"
         --taste_model_file "${taste_exp}/${inference_model}"
-        --lang "${lang}" --license "${weights_license}")
-    begin pack --after results --values "${inference_model}" "${lang}" "${weights_license}" \
+        --lang "${lang}" --license "${weights_license}" --seed "${seed}"
+        --inference_config "${inference_config}"
+        "${resynthesis_options[@]/#--config/--resynthesis_config}")
+    begin pack --after results --files "${inference_config}" "${resynthesis_options[@]:1}" \
+        --values "${inference_model}" "${lang}" "${weights_license}" \
         --outputs "${expdir}"/packed/{taste,taslm}.zip || return 0
     "${python}" -m espnet2_taste.bin.pack taste "${models[@]}" \
         --outpath "${expdir}/packed/taste.zip"

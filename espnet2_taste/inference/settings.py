@@ -1,0 +1,132 @@
+"""How a packed model is used unless a call says otherwise: what made its numbers.
+
+Enters: the configurations of a recipe's inference and the training set's text rules.
+Leaves: ``InferenceSettings``, and as a file of the package (``inference.yaml``) one
+section each: ``units``, ``generation``, ``words``, ``text``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from espnet2_taste.slm.generation import GenerationOptions
+from espnet2_taste.speech_decoder.sampling_options import UnitSampling
+from espnet2_taste.text.preparation import TextRules, read_rules
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class WordLimits:
+    """How long a continuation may be.
+
+    Attributes:
+        max_words: Most words.
+        min_words: Fewest words.
+    """
+
+    max_words: int = 16
+    min_words: int = 1
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How a model is used.
+
+    Attributes:
+        units: How units are drawn.
+        generation: How text and codes are drawn.
+        words: How long a continuation may be.
+        text: How raw text becomes words; the default rules if nothing is known.
+    """
+
+    units: UnitSampling = field(default_factory=UnitSampling)
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
+    words: WordLimits = field(default_factory=WordLimits)
+    text: TextRules = field(default_factory=TextRules)
+
+    @classmethod
+    def read(cls, path: str | Path | None) -> "InferenceSettings":
+        """Read the file of a package.
+
+        Args:
+            path: YAML; None for the published values.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ValueError: It holds something else.
+        """
+        if path is None:
+            return cls()
+        sections = {item.name: item.default_factory for item in fields(cls)}
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or set(content) - set(sections):
+            raise ValueError(
+                f"{path} holds no settings: expected the sections {sorted(sections)}"
+            )
+        try:
+            return cls(**{key: sections[key](**content[key]) for key in content})
+        except TypeError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_recipe(
+        cls, resynthesis: Mapping, inference: Mapping, train_set: Path | None, seed: int
+    ) -> "InferenceSettings":
+        """Collect what the stages of a recipe used.
+
+        Args:
+            resynthesis: Options of stage 9 (``conf/decode_taste.yaml``).
+            inference: Options of stage 12 (``conf/decode_taslm.yaml``).
+            train_set: Folder whose text the model was trained on.
+            seed: Of all drawing.
+
+        Returns:
+            The settings.
+        """
+        rules = read_rules(train_set) if train_set else None
+        return cls(
+            UnitSampling.from_options({**resynthesis, "seed": seed}),
+            _fields_of(GenerationOptions, inference),
+            _fields_of(WordLimits, inference),
+            rules or TextRules(),
+        )
+
+    def as_yaml(self) -> str:
+        """The file of a package."""
+        return yaml.safe_dump(asdict(self), sort_keys=False)
+
+
+def changed(settings: Settings, given: Settings | Mapping[str, Any] | None) -> Settings:
+    """Settings of a call.
+
+    Args:
+        settings: Of the package.
+        given: None for these, single values that differ, or others in their place.
+
+    Returns:
+        What the call uses.
+
+    Raises:
+        ValueError: A value has a name that does not exist.
+    """
+    if given is None:
+        return settings
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return replace(settings, **given)
+    except TypeError as error:
+        known = ", ".join(item.name for item in fields(settings))
+        raise ValueError(f"{error}; there are: {known}") from error
+
+
+def _fields_of(cls: type[Settings], options: Mapping) -> Settings:
+    """The fields of a dataclass among options."""
+    names = [item.name for item in fields(cls)]
+    return cls(**{name: options[name] for name in names if name in options})
