@@ -70,7 +70,9 @@ class InferenceSettings:
                 f"{path} holds no settings: expected the sections {sorted(sections)}"
             )
         try:
-            return cls(**{key: sections[key](**content[key]) for key in content})
+            return cls(
+                **{key: sections[key](**_plain(content[key])) for key in content}
+            )
         except TypeError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -99,7 +101,9 @@ class InferenceSettings:
 
     def as_yaml(self) -> str:
         """The file of a package."""
-        return yaml.safe_dump(asdict(self), sort_keys=False)
+        sections = asdict(self)
+        sections["text"]["symbols"] = list(self.text.symbols)
+        return yaml.safe_dump(sections, sort_keys=False)
 
 
 def changed(settings: Settings, given: Settings | Mapping[str, Any] | None) -> Settings:
@@ -124,6 +128,11 @@ def changed(settings: Settings, given: Settings | Mapping[str, Any] | None) -> S
     except TypeError as error:
         known = ", ".join(item.name for item in fields(settings))
         raise ValueError(f"{error}; there are: {known}") from error
+
+
+def _plain(section: Mapping) -> dict[str, Any]:
+    """Values of a section as dataclasses hold them."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
 
 
 def _fields_of(cls: type[Settings], options: Mapping) -> Settings:

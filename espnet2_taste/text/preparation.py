@@ -88,7 +88,8 @@ def read_rules(directory: Path) -> TextRules | None:
     record = _read_record(directory)
     if not record:
         return None
-    return TextRules(record["normalizer"], record["segmenter"])
+    symbols = tuple(record.get("symbols", "").split())
+    return TextRules(record["normalizer"], record["segmenter"], symbols)
 
 
 def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:

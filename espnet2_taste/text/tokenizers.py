@@ -143,11 +143,7 @@ class AbsTextTokenizer(ABC):
         Returns:
             Those, in order.
         """
-        try:
-            unknown = self.special_id("unk")
-        except ValueError:
-            return []
-        return [word for word in words if unknown in self.encode_word(word)]
+        return [word for word in words if self.count_unknown(self.encode_word(word))]
 
     @abstractmethod
     def _encode(self, word: str, first: bool) -> list[int]:

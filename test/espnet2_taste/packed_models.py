@@ -72,7 +72,7 @@ def write_settings():
     train = Path("dump/raw/train")
     train.mkdir(parents=True)
     (train / "text").write_text("a The red dog\n")
-    prepare_set(train, TextRules(normalizer="nfkc"))
+    prepare_set(train, TextRules("nfkc", "whitespace", ("[noise]",)))
     config = Path("exp/taste_vq/config.yaml")
     options = yaml.safe_load(config.read_text())
     rows = [[str(train / "text"), "text", "text"]]

@@ -19,6 +19,7 @@ from espnet2_taste.inference.spoken_lm import SpokenLM
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.slm.generation import GenerationOptions
 from espnet2_taste.structures import WordCodes
+from espnet2_taste.text.preparation import TextRules
 
 TEXTS = ["the red dog", "a small bird runs home"]
 
@@ -114,7 +115,7 @@ def test_a_package_holds_what_made_its_numbers(packed_models, tmp_path):
     assert lm.tokenizer.sampling == units
     assert lm.settings.generation == GenerationOptions(text_top_p=0.8)
     assert lm.settings.words.max_words == 3
-    assert lm.settings.text.normalizer == "nfkc"
+    assert lm.settings.text == TextRules("nfkc", "whitespace", ("[noise]",))
     generator = lm.tokenizer.generator
     assert (generator.sampler.top_k, generator.seed) == (3, 5)
     files = pretrained_files(packed_models[0] / "taste.zip", tmp_path)
