@@ -171,8 +171,12 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         self._freeze_unused()
 
     def _freeze_unused(self):
+        """Several processes wait for the gradient of all that could have one."""
         if not self.use_taste:
-            self.tokenizer.requires_grad_(False)
+            heads = (self.speaker_head, self.duration_head)
+            parts = (self.tokenizer, *self.unit_decoder.taste_parts(), *heads)
+            for part in filter(None, parts):
+                part.requires_grad_(False)
         elif not (self.quantize or self.tokenizer.project_without_codes):
             self.tokenizer.quantizer.requires_grad_(False)
 

@@ -174,6 +174,15 @@ class UnitDecoder(nn.Module):
         hidden = self.llm(x, torch.cat([condition.mask, unit_mask], dim=1))
         return self.llm_decoder(hidden[:, condition.embeds.size(1) - 1 :])
 
+    def taste_parts(self) -> tuple[nn.Module, ...]:
+        """What computes nothing where there are no TASTE vectors."""
+        return (
+            self.audio_embed_affine_layer,
+            self.audio_token_encoder,
+            self.audio_token_encoder_affine_layer,
+            self.fuse_encoded_audio_text_module,
+        )
+
     def targets(
         self, units: torch.Tensor, units_lengths: torch.Tensor, ignore: int = -1
     ) -> torch.Tensor:

@@ -133,6 +133,12 @@ class GanUnitVocoderTask(UnitVocoderTask):
     model_class = ESPnetGanUnitVocoderModel
 
     @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetGanUnitVocoderModel:
+        """Build the model, half of which gets no gradient in each step."""
+        args.unused_parameters = True
+        return super().build_model(args)
+
+    @classmethod
     def build_optimizers(
         cls, args: argparse.Namespace, model: ESPnetGanUnitVocoderModel
     ) -> list[torch.optim.Optimizer]:

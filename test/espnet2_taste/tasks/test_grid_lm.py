@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from two_processes import train_in_two
 
 from espnet2_taste.bin import grid_lm_train
 from espnet2_taste.tasks.grid_lm import GridLMTask
@@ -187,6 +188,21 @@ def test_trainer_writes_an_experiment(data, tmp_path):
         tmp_path / "e/config.yaml", tmp_path / "e/valid.loss.best.pth", "cpu"
     )
     assert model.grid_lm.layout.deduplicates
+
+
+@pytest.mark.parametrize("design", ["moshi", "llama_omni"])
+def test_two_processes_train(data, tmp_path, design):
+    conf = ["--batch_type", "unsorted", "--batch_size", "8", "--max_epoch", "1"]
+    conf += ["--num_workers", "0", "--use_matplotlib", "false"]
+    kinds = {"text": "text", "word_times": "text_float"}
+    for part in ("train", "valid"):
+        conf += [f"--{part}_shape_file", f"{data}/text"]
+        for name in ("text", "units", "word_times", "pitch", "style"):
+            entry = f"{data}/{name},{name},{kinds.get(name, 'text_int')}"
+            conf += [f"--{part}_data_path_and_name_and_type", entry]
+    cmd = options(data, design, *conf, "--output_dir", f"{tmp_path}/exp")
+    train_in_two(tmp_path, grid_lm_train.__name__, cmd)
+    assert (tmp_path / "exp" / "1epoch.pth").is_file()
 
 
 def test_spans_are_drawn_anew_in_training_only(data):

@@ -1,10 +1,13 @@
 """The spoken LM end to end: statistics, training, resuming, reload, its options."""
 
+from functools import partial
+
 import kaldiio
 import numpy as np
 import pytest
 import torch
 import yaml
+from two_processes import train_in_two
 
 from espnet2_taste.bin import taslm_train
 from espnet2_taste.tasks import slm_choices
@@ -75,7 +78,7 @@ def recipe(tmp_path_factory, sentences, lm_tokenizer_dir):
     return path
 
 
-def train(recipe, output, *options):
+def train(recipe, output, *options, main=taslm_train.main):
     cmd = ["--config", f"{recipe}/train.yaml", "--output_dir", str(output)]
     cmd += ["--tokenizer_path", f"{recipe}/llm", "--init_lm", f"{recipe}/llm"]
     cmd += ["--taste_exp", f"{recipe}/taste"]
@@ -83,7 +86,7 @@ def train(recipe, output, *options):
         option = f"--{part}_data_path_and_name_and_type"
         cmd += [option, f"{recipe}/text,text,text"]
         cmd += [option, f"{recipe}/codes.scp,codes,kaldi_ark"]
-    taslm_train.main(cmd + list(options))
+    main(cmd + list(options))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,19 @@ def trained(recipe, shapes):
     train(recipe, output, *shapes, "--max_epoch", "1")
     train(recipe, output, *shapes, "--max_epoch", "2", "--resume", "true")
     return output
+
+
+@pytest.mark.parametrize("head", ["continue_latent_linear_last", "linear_last"])
+def test_two_processes_train(recipe, tmp_path, head):
+    keys = ["--train_shape_file", f"{recipe}/text", "--valid_shape_file"]
+    train(
+        recipe,
+        tmp_path / "exp",
+        *(*keys, f"{recipe}/text", "--head", head),
+        *("--batch_type", "unsorted", "--max_epoch", "1"),
+        main=partial(train_in_two, tmp_path, taslm_train.__name__),
+    )
+    assert (tmp_path / "exp" / "1epoch.pth").is_file()
 
 
 def test_resumed_training_reloads_without_the_taste_experiment(recipe, trained):
@@ -165,6 +181,8 @@ def test_every_registered_part_trains(recipe, option, name):
     loss, stats, weight = model(**batch)
     loss.backward()
     assert torch.isfinite(loss) and weight == 2
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None for p in trained)  # what several processes wait for
     names = {"text_ppl", "base_text_ppl", "loss_taste", "code_acc_1", "code_acc_2"}
     assert names <= set(stats)
 

@@ -1,11 +1,14 @@
 """The TASTE task end to end: statistics, three steps, resuming, reload, tokenizing."""
 
+from functools import partial
+
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
 import torch
 import yaml
+from two_processes import train_in_two
 
 from espnet2_taste.bin import taste_tokenize, taste_train
 from espnet2_taste.data.kaldi_dir import write_table
@@ -90,7 +93,7 @@ def recipe(tmp_path_factory, sentences, tiny_asr_exp, bpe_dir):
     return path
 
 
-def run(recipe, step, output, *options):
+def run(recipe, step, output, *options, main=taste_train.main):
     folder = recipe / "dump" / "raw" / "train"
     command = ["--config", f"{recipe}/{step}.yaml", "--output_dir", str(output)]
     for part in ("train", "valid"):
@@ -101,7 +104,7 @@ def run(recipe, step, output, *options):
             "spembs.scp,spembs,kaldi_ark",
         ):
             command += [f"--{part}_data_path_and_name_and_type", f"{folder}/{entry}"]
-    taste_train.main(command + list(options))
+    main(command + list(options))
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +225,17 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path, change, message):
     args = parser.parse_args(["--config", str(path)])
     with pytest.raises(ValueError, match=message):
         TasteTask.build_model(args)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_two_processes_train_every_step(recipe, tmp_path, step):
+    lists = f"{recipe}/dump/raw/train/wav.scp"
+    shapes = ["--train_shape_file", lists, "--valid_shape_file", lists]
+    run(
+        recipe,
+        step,
+        tmp_path / "exp",
+        *(*shapes, "--batch_type", "unsorted", "--batch_size", "2"),
+        main=partial(train_in_two, tmp_path, taste_train.__name__),
+    )
+    assert (tmp_path / "exp" / "1epoch.pth").is_file()

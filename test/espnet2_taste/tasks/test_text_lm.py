@@ -1,10 +1,12 @@
 """The text backbone end to end: statistics, training, resuming, export, reload."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
 import yaml
+from two_processes import train_in_two
 
 from espnet2_taste.bin import export_text_lm, text_lm_train
 
@@ -42,9 +44,9 @@ def recipe(tmp_path_factory, sentences, lm_tokenizer_dir):
     return path
 
 
-def _train(recipe, output, *options):
+def _train(recipe, output, *options, main=text_lm_train.main):
     data = f"{recipe}/text,text,text"
-    text_lm_train.main(
+    main(
         ["--config", f"{recipe}/train.yaml", "--output_dir", str(output)]
         + ["--train_data_path_and_name_and_type", data]
         + ["--valid_data_path_and_name_and_type", data]
@@ -63,6 +65,17 @@ def trained(recipe):
     _train(recipe, output, *shapes, "--max_epoch", "1")
     _train(recipe, output, *shapes, "--max_epoch", "2", "--resume", "true")
     return output
+
+
+def test_two_processes_train(recipe, tmp_path):
+    keys = ["--train_shape_file", f"{recipe}/text", "--valid_shape_file"]
+    _train(
+        recipe,
+        tmp_path / "exp",
+        *(*keys, f"{recipe}/text", "--batch_type", "unsorted", "--max_epoch", "1"),
+        main=partial(train_in_two, tmp_path, text_lm_train.__name__),
+    )
+    assert (tmp_path / "exp" / "1epoch.pth").is_file()
 
 
 def _export(trained, target):

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import kaldiio
@@ -7,6 +8,7 @@ import soundfile
 import torch
 import yaml
 from tiny_models import tiny_hifigan
+from two_processes import train_in_two
 
 from espnet2_taste.bin import extract_pitch, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import (
@@ -62,7 +64,9 @@ def data_dir(tmp_path_factory):
     return root
 
 
-def run_task(data_dir, work_dir, output, pitch=False, **options):
+def run_task(
+    data_dir, work_dir, output, pitch=False, main=unit_vocoder_train.main, **options
+):
     """Run the task with YAML options and the data directory for both sets."""
     config = work_dir / f"{output}.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, **options}))
@@ -76,7 +80,7 @@ def run_task(data_dir, work_dir, output, pitch=False, **options):
         shapes = work_dir / "stats" / name / "speech_shape"
         source = str(shapes) if shapes.is_file() else f"{data_dir}/wav.scp"
         cmd += [f"--{name}_shape_file", source]
-    unit_vocoder_train.main(cmd)
+    main(cmd)
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +228,29 @@ def test_a_vocoder_with_a_discriminator_trains_resumes_and_speaks(data_dir, tmp_
         torch.tensor([[1, 2, 3, 4]]), torch.tensor([4]), torch.ones(1, 4)
     )
     assert lengths.tolist() == [4 * 640] and torch.isfinite(wave).all()
+
+
+@pytest.mark.parametrize(
+    "name, conf",
+    [
+        (CONFIG["vocoder"], CONFIG["vocoder_conf"]),
+        ("unit_hifigan", GAN),
+        ("flow", FLOW | FLOW_CHOICES["flow"]),
+    ],
+)
+def test_two_processes_train(data_dir, tmp_path, name, conf):
+    run_task(
+        data_dir,
+        tmp_path,
+        "exp",
+        main=partial(train_in_two, tmp_path, unit_vocoder_train.__name__),
+        vocoder=name,
+        vocoder_conf=conf,
+        batch_type="unsorted",
+        max_epoch=1,
+        optim2="adam",
+    )
+    assert (tmp_path / "exp" / "1epoch.pth").is_file()
 
 
 TUNING = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/tuning"
