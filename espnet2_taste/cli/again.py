@@ -44,13 +44,13 @@ def run(args: argparse.Namespace) -> Outcome:
         sources.check_recording(args.voice, "--voice")
     sampling = arguments.sampling_of(args)
     from espnet2_taste.data.audio import write_audio
-    from espnet2_taste.inference import TasteTokenizer, UnitSampling
+    from espnet2_taste.inference import TasteTokenizer
 
     tokenizer = TasteTokenizer.from_pretrained(
         args.model,
         args.cache_dir,
         device="cuda" if args.ngpu else "cpu",
-        sampling=UnitSampling(**sampling),
+        sampling=sampling,
     )
     name = output.stem
     texts = None if args.text is None else {name: args.text}

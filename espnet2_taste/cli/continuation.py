@@ -86,15 +86,14 @@ class ContinueJob(Job):
 
     def load(self, device: str):
         """See ``Job.load``."""
-        from espnet2_taste.inference import SpokenLM, UnitSampling
-        from espnet2_taste.slm.generation import GenerationOptions
+        from espnet2_taste.inference import SpokenLM
 
         return SpokenLM.from_pretrained(
             self.model,
             self.cache_dir,
             device=device,
-            sampling=UnitSampling(**self.sampling),
-            options=GenerationOptions(**self.text),
+            sampling=self.sampling,
+            options=self.text,
             **self.words,
         )
 

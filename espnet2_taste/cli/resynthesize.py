@@ -45,13 +45,13 @@ class SpeakJob(Job):
 
     def load(self, device: str):
         """See ``Job.load``."""
-        from espnet2_taste.inference import TasteTokenizer, UnitSampling
+        from espnet2_taste.inference import TasteTokenizer
 
         return TasteTokenizer.from_pretrained(
             self.model,
             self.cache_dir,
             device=device,
-            sampling=UnitSampling(**self.sampling),
+            sampling=self.sampling,
         )
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from espnet2_taste.align.ctc_aligner import CtcAligner
+from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
@@ -28,6 +30,7 @@ from espnet2_taste.data.kaldi_dir import (
     write_kaldi_dir,
 )
 from espnet2_taste.metrics.tables import read_json
+from espnet2_taste.metrics.wer import total_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 REALSPEECH = Path(
@@ -208,6 +211,29 @@ def test_all_stages_leave_their_results(finished):
     assert (folder / "exp/packed/taste.zip").is_file()
     assert (folder / "exp/packed/taslm.zip").is_file()
     assert "Stage 14: finished" in (folder / "run.log").read_text()
+
+
+def test_the_package_speaks_as_stage_9_does(finished, tmp_path, monkeypatch):
+    """Raw texts and recordings, with what is in the archive alone: the same WER."""
+    folder, *_ = finished
+    monkeypatch.chdir(folder)
+    made, test = Path(f"exp/{EXPS[-1]}/resynthesis/test"), Path("dump/raw/test")
+    again = tmp_path / "again"
+    command = [sys.executable, "-m", "espnet2_taste", "resynthesize"]
+    command += ["--model", "exp/packed/taste.zip", "--cache_dir", str(tmp_path / "c")]
+    command += ["--wav_scp", "dump/raw/test/wav.scp", "--output", str(again)]
+    command += ["--text_file", "dump/raw/test/text_raw"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment)
+    assert read_table(again / "units") == read_table(made / "units")
+    texts = {name: line.split() for name, line in read_table(test / "text").items()}
+    aligner = CtcAligner.from_exp("exp/asr")
+    wavs = read_table(again / "wav.scp")
+    waves = [load_speech(again / wavs[name], aligner.sample_rate) for name in texts]
+    heard = aligner.align(waves, [[] for _ in waves])
+    errors = total_errors(zip(texts.values(), (item.heard for item in heard)))
+    scores = read_json(f"exp/{EXPS[-1]}/scores/scores.json")
+    assert errors.rate == pytest.approx(scores["sets"]["test"]["TASTE"]["wer"]["rate"])
 
 
 def test_a_killed_training_goes_on_from_its_last_epoch(finished):

@@ -139,7 +139,9 @@ def test_a_package_that_cannot_be_loaded_is_not_made(packed_models, tmp_path):
     (tmp_path / "data").symlink_to(packed_models[0].parent / "data_gone")
     command = ["taslm", "--taste_exp", "exp/taste_vq", "--outpath", "packed/a.zip"]
     with contextlib.chdir(tmp_path):
-        with pytest.raises(SystemExit, match="pack: .*experiment of another kind: it has no"):
+        with pytest.raises(
+            SystemExit, match="pack: .* is an experiment of another kind"
+        ):
             pack.main([*command, "--taslm_exp", "exp/taste_vq"])
     assert not list(tmp_path.glob("packed/*")) and not list(tmp_path.glob("packed/.*"))
 
