@@ -8,6 +8,7 @@ machine included (public ones are named, or included with --include_public), wit
 """
 
 import argparse
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -188,23 +189,30 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
     Raises:
         ValueError: --option names something that is not there.
     """
+    from espnet2_taste.evaluation.pictures import with_links
     from espnet2_taste.inference.card_facts import collect_facts
     from espnet2_taste.inference.model_card import model_card
     from espnet2_taste.inference.packing import find_license, image_folders
 
-    results = Path(args.expdir) / "RESULTS.md"
-    facts = collect_facts(
-        experiments, args.loader, args.lang.split(), args.license, results
-    )
-    package.add_text("README.md", model_card(facts))
+    places: dict[str, str] = {}
     folders = [item.config.parent for item in experiments]
     for path in image_folders(folders):
         name = path.parent.name if path.parent not in folders else "training"
         owner = next(folder for folder in folders if path.is_relative_to(folder))
-        package.add_option(path, f"images/{owner.name}/{name}")
-    for paper in (results, find_license()):
-        if paper.is_file():
-            package.add_option(paper, paper.name)
+        target = f"images/{owner.name}/{name}"
+        package.add_option(path, target)
+        link = os.path.relpath(path, args.expdir)
+        places |= {f"{link}/{p.name}": f"{target}/{p.name}" for p in path.iterdir()}
+    results = Path(args.expdir) / "RESULTS.md"
+    page = results.read_text(encoding="utf-8") if results.is_file() else ""
+    page = with_links(page, places)
+    facts = collect_facts(
+        experiments, args.loader, args.lang.split(), args.license, page
+    )
+    package.add_text("README.md", model_card(facts))
+    if page:
+        package.add_text(results.name, page)
+    package.add_option(find_license(), "LICENSE")
     for option in map(Path, args.option):
         if not option.exists():
             raise ValueError(f"--option {option}: no such file or directory")

@@ -26,16 +26,20 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--expdir", default="exp", help="Where the experiments are")
     parser.add_argument("--output", default="exp/RESULTS.md", help="Page to write")
     parser.add_argument(
+        "--taste_exp", help="Tokenizer whose studies are shown if there are several"
+    )
+    parser.add_argument(
         "--test_sets", default="test", help="Sets whose targets are listed, one string"
     )
     return parser
 
 
-def read_studies(expdir: Path) -> dict[str, dict]:
+def read_studies(expdir: Path, taste_exp: Path | None = None) -> dict[str, dict]:
     """Read the scores of every study.
 
     Args:
         expdir: Where the experiments are.
+        taste_exp: Its studies come before those of other tokenizers.
 
     Returns:
         Studies by name, in the order of the stages.
@@ -52,10 +56,15 @@ def read_studies(expdir: Path) -> dict[str, dict]:
     for path in current(expdir.rglob("scores.json"), expdir):
         content = read_json(path)
         study = content.get("study")
+        if study in found and taste_exp is not None:
+            if not path.is_relative_to(taste_exp):
+                continue
+            if not found[study][0].is_relative_to(taste_exp):
+                found.pop(study)
         if study in found:
             raise ValueError(
                 f"{path} and {found[study][0]} hold the same study '{study}': "
-                "move one of them out of --expdir"
+                "name the tokenizer with --taste_exp, or move one of them away"
             )
         if study in known:
             found[study] = (path, content)
@@ -82,11 +91,17 @@ def draw_losses(expdir: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the page, draw the losses."""
     from espnet2_taste.data.kaldi_dir import write_lines
+    from espnet2_taste.evaluation.pictures import picture_section
     from espnet2_taste.evaluation.report import write_report
+    from espnet2_taste.experiment_files import current
 
-    studies = read_studies(Path(args.expdir))
-    draw_losses(Path(args.expdir))
+    expdir = Path(args.expdir)
+    taste_exp = Path(args.taste_exp) if args.taste_exp else None
+    studies = read_studies(expdir, taste_exp)
+    draw_losses(expdir)
+    pictures = current(expdir.rglob("images/*.png"), expdir)
     page = write_report(studies, args.test_sets.split())
+    page += picture_section(pictures, Path(args.output).parent)
     write_lines(args.output, page.splitlines())
     print(f"{args.output} written from: {', '.join(studies)}")
 

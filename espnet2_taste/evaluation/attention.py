@@ -52,7 +52,8 @@ def draw_attention(
     wave = torch.from_numpy(speech)[None]
     states = tokenizer.encoder(wave, torch.tensor([len(speech)]))
     weights = tokenizer.aggregator.attention(ids.text, states)  # (1, blocks, H, N, F)
-    labels = [f"{words[i].word}" for i in ids.word_ids[0].tolist()]
+    text_side = encoder.preprocessor.tokenizer
+    labels = [text_side.decode([token]) for token in ids.text[0].tolist()]
     plot_attention(
         path,
         log_mel(speech, encoder.sample_rate),

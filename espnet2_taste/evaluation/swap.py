@@ -253,9 +253,16 @@ def write_words(path: Path, readings: Sequence[SwapReading]) -> None:
     write_rows(path, header, rows)
 
 
+def clearness(reading: SwapReading) -> float:
+    """How far swapped words went beyond how far the others did, seconds."""
+    moves = [abs(b.duration - a.duration) for a, b in zip(reading.own, reading.swapped)]
+    total = 2 * sum(moves[index] for index in reading.chosen)
+    return total - sum(moves)
+
+
 def draw_swaps(images: Path, readings: Sequence[SwapReading], count: int = 3) -> None:
-    """Draw the first readings: before, after, and the other reading."""
-    for reading in readings[:count]:
+    """Draw where one sees most: before, after, and the other reading."""
+    for reading in sorted(readings, key=clearness, reverse=True)[:count]:
         plot_swap(
             images / f"swap_{reading.name}.png",
             [

@@ -30,7 +30,11 @@ from espnet2_taste.evaluation.unit_accuracy import (
     count_taste_hits,
     round_trip_accuracies,
 )
-from espnet2_taste.evaluation.variants import Variant, find_variants
+from espnet2_taste.evaluation.variants import (
+    Variant,
+    find_variants,
+    trained_epochs,
+)
 from espnet2_taste.metrics.bitrate import measure_bitrate
 from espnet2_taste.metrics.plots import (
     plot_pitch,
@@ -135,6 +139,7 @@ def _score_set(
         scores[variant.label], values[variant.label] = score_rendition(
             original, aligned, wavs, args.tolerance
         )
+        scores[variant.label]["epochs"] = trained_epochs(variant.exp)
     _draw_values(images, original.name, scores, values)
     _draw_pitch(images, original, renditions)
     return scores

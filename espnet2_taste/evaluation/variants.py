@@ -8,7 +8,7 @@ TASTE without codes, TASTE, text only.
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.experiment_files import current
+from espnet2_taste.experiment_files import CONFIG, current, read_config
 
 TOPLINE, NO_VQ, TASTE, TEXT_ONLY = "units from audio", "no VQ", "TASTE", "text only"
 ORDER = (TOPLINE, NO_VQ, TASTE, TEXT_ONLY)
@@ -60,6 +60,32 @@ def label_of(exp: Path, taste_exp: Path) -> str | None:
     return name if name.startswith(("taste", "vocoder")) else None
 
 
+def training_steps(exp: Path) -> list[Path]:
+    """Experiments in which a tokenizer was trained, the first step first.
+
+    Args:
+        exp: The last step; ``init_param`` in its configuration names the one before.
+
+    Returns:
+        Directories; those of other places have only their names in common.
+    """
+    steps = [exp]
+    while (steps[0] / CONFIG).is_file():
+        before = (read_config(steps[0] / CONFIG).get("init_param") or [None])[0]
+        if before is None:
+            break
+        steps.insert(0, exp.parent / Path(before.split(":")[0]).parent.name)
+    return steps
+
+
+def trained_epochs(exp: Path) -> int | None:
+    """Epochs of all steps of a tokenizer's training, None if nothing is known."""
+    configs = [step / CONFIG for step in training_steps(exp)]
+    if not all(config.is_file() for config in configs):
+        return None
+    return sum(read_config(config).get("max_epoch", 0) for config in configs)
+
+
 def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
     """Find every experiment with a resynthesis.
 
@@ -74,6 +100,7 @@ def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
         ValueError: The tokenizer itself has no resynthesis, or two experiments claim
             one label.
     """
+    steps = {exp.name for exp in training_steps(taste_exp)}
     found: dict[str, Variant] = {}
     folders = {p.parent for p in current(expdir.glob("*/resynthesis"), expdir)}
     if (taste_exp / "resynthesis").is_dir():
@@ -81,6 +108,8 @@ def find_variants(expdir: Path, taste_exp: Path) -> list[Variant]:
         folders.add(taste_exp)
     for exp in sorted(folders):
         label = label_of(exp, taste_exp)
+        if label in (NO_VQ, TEXT_ONLY) and len(steps) > 1 and exp.name not in steps:
+            label = exp.name  # a step of another tokenizer
         if label in found:
             raise ValueError(
                 f"{exp} and {found[label].exp} are both '{label}': "

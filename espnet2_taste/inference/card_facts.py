@@ -47,7 +47,7 @@ def collect_facts(
     loader: str,
     languages: Sequence[str],
     license: str,
-    results: Path,
+    results: str,
 ) -> CardFacts:
     """Read what a card says.
 
@@ -56,7 +56,7 @@ def collect_facts(
         loader: Class that loads the package.
         languages: ISO 639 codes.
         license: SPDX identifier of the weights.
-        results: RESULTS.md, which need not exist.
+        results: Content of RESULTS.md, empty if there is none.
 
     Returns:
         The facts.
@@ -71,7 +71,6 @@ def collect_facts(
         frozen |= {f"{item.name}, {k}": v for k, v in _frozen(config).items()}
         chosen = {name: config[name] for name in item.switches if config.get(name)}
         switches |= {f"{item.name}, {name}": value for name, value in chosen.items()}
-    found = results.read_text(encoding="utf-8") if results.is_file() else ""
     sets = [each for config in configs for each in training_sets(config)]
     return CardFacts(
         title=f"{loader} of {experiments[0].config.parent.name}",
@@ -82,7 +81,7 @@ def collect_facts(
         parts=parts,
         frozen=frozen,
         switches=switches,
-        results=found,
+        results=results,
     )
 
 

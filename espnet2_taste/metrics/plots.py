@@ -15,6 +15,8 @@ import numpy as np
 
 from espnet2_taste.structures import WordTiming
 
+MOVED = 0.25
+"""Change of a duration that is marked, as a share of it."""
 BLUE, ORANGE, GREY = "#3b6ea5", "#d98032", "#888888"
 
 
@@ -87,7 +89,8 @@ def plot_attention(
     extent = (0, seconds, 0, mel.shape[1])
     above.imshow(mel.T, aspect="auto", origin="lower", extent=extent, cmap="magma")
     above.set_ylabel("mel bin")
-    below.imshow(
+    above.set_title("attention of subwords over frames", fontsize=10, pad=18)
+    weights = below.imshow(
         attention,
         aspect="auto",
         extent=(0, seconds, len(tokens) - 0.5, -0.5),
@@ -95,7 +98,9 @@ def plot_attention(
         interpolation="nearest",
     )
     below.set_yticks(range(len(tokens)), tokens, fontsize=8)
-    below.set_xlabel("seconds")
+    below.set_xlabel("time (s)")
+    below.set_ylabel("subword")
+    figure.colorbar(weights, ax=below, label="weight", pad=0.01)
     _mark_words(above, timings)
     for timing in timings:
         below.axvline(timing.start, color="white", linewidth=0.5, alpha=0.6)
@@ -113,8 +118,10 @@ def plot_swap(
         rows: Title of each reading, its words and the indices of swapped words.
     """
     figure, (axis,) = _figure(1, (10, 0.9 + 0.55 * len(rows)))
+    before = [timing.duration for timing in rows[0][1]] if rows else []
     for line, (_, timings, chosen) in enumerate(rows):
         origin = timings[0].start if timings else 0.0
+        moved = moved_words(before, timings, chosen)
         for index, timing in enumerate(timings):
             axis.barh(
                 line,
@@ -122,6 +129,7 @@ def plot_swap(
                 left=timing.start - origin,
                 color=ORANGE if index in chosen else BLUE,
                 edgecolor="white",
+                hatch="///" if index in moved else None,
                 height=0.8,
             )
             axis.text(
@@ -135,8 +143,35 @@ def plot_swap(
             )
     axis.set_yticks(range(len(rows)), [title for title, _, _ in rows])
     axis.invert_yaxis()
-    axis.set_xlabel("seconds; in the bars milliseconds; orange: codes exchanged")
+    axis.set_title(
+        "word durations (ms); orange: codes exchanged; hatched: codes kept, changed "
+        f"by more than {100 * MOVED:.0f} %",
+        fontsize=9,
+    )
+    axis.set_xlabel("time (s)")
     _save(figure, path)
+
+
+def moved_words(
+    before: Sequence[float], timings: Sequence[WordTiming], chosen: Sequence[int]
+) -> list[int]:
+    """Words that kept their codes and yet changed their duration.
+
+    Args:
+        before: Seconds of each word before codes were exchanged.
+        timings: Words after that.
+        chosen: Indices of words whose codes were exchanged; none, no word has moved.
+
+    Returns:
+        Indices.
+    """
+    if not chosen:
+        return []
+    return [
+        index
+        for index, (old, new) in enumerate(zip(before, timings))
+        if index not in chosen and abs(new.duration - old) > MOVED * old
+    ]
 
 
 def plot_pitch(
@@ -170,7 +205,8 @@ def plot_pitch(
                 fontsize=8,
             )
         axis.set_ylabel(f"{title}\nHz", fontsize=8)
-    axes[-1].set_xlabel("seconds")
+    axes[0].set_title("F0 (Hz)", fontsize=10, pad=18)
+    axes[-1].set_xlabel("time (s)")
     _save(figure, path)
 
 
@@ -189,16 +225,36 @@ def plot_scatter(
     size = (3.1 * len(panels) + 0.6, 3.4)
     figure, axes = _figure(1, size, columns=len(panels), sharex=True, sharey=True)
     values = [np.concatenate([first, second]) for first, second, _ in panels.values()]
-    known = np.concatenate(values) if values else np.zeros(0)
-    known = known[np.isfinite(known)]
-    ends = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    ends = usual_range(np.concatenate(values) if values else np.zeros(0))
     for axis, (title, (first, second, note)) in zip(axes, panels.items()):
         axis.plot(ends, ends, color=GREY, linewidth=0.8)
         axis.plot(first, second, ".", markersize=3, alpha=0.5, color=BLUE)
-        axis.set_title(f"{title}\n{note}", fontsize=9)
+        both = np.stack([first, second])
+        beyond = int(((both < ends[0]) | (both > ends[1])).any(axis=0).sum())
+        left_out = f", {beyond} beyond the axes" if beyond else ""
+        axis.set_title(f"{title}\n{note}{left_out}", fontsize=9)
+        axis.set_xlim(ends)
+        axis.set_ylim(ends)
         axis.set_xlabel(f"original {label}", fontsize=8)
     axes[0].set_ylabel(f"rendition {label}", fontsize=8)
     _save(figure, path)
+
+
+def usual_range(values: np.ndarray) -> tuple[float, float]:
+    """Range of nearly all values, with a margin; single outliers do not widen it.
+
+    Args:
+        values: Any number of them; those that are not finite do not count.
+
+    Returns:
+        Lowest and highest value to show.
+    """
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = np.percentile(known, [0.5, 99.5])
+    margin = 0.1 * (high - low) or 1.0
+    return max(float(known.min()), low - margin), min(float(known.max()), high + margin)
 
 
 def plot_designs(
@@ -259,16 +315,18 @@ def read_losses(
 def plot_losses(
     path: str | os.PathLike,
     curves: Mapping[str, Mapping[str, Mapping[int, float]]],
-    names: Sequence[str] = ("loss", "acc", "acc_change"),
+    names: Sequence[str] = ("acc", "acc_change"),
 ) -> None:
     """Show curves of training and validation over epochs.
 
     Args:
         path: PNG to write.
         curves: From ``read_losses``.
-        names: Values to show, those that exist.
+        names: Values to show beside the loss and its parts, those that exist.
     """
-    shown = [n for n in names if any(n in phase for phase in curves.values())]
+    found = {name for phase in curves.values() for name in phase}
+    parts = sorted(name for name in found if name.startswith("loss_"))
+    shown = [name for name in ("loss", *parts, *names) if name in found]
     figure, axes = _figure(
         max(1, len(shown)), (7, 2.2 * max(1, len(shown))), sharex=True
     )

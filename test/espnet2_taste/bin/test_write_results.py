@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet2_taste.bin import write_results
+from espnet2_taste.evaluation.pictures import with_links
 from espnet2_taste.metrics.tables import write_json
 
 DURATIONS = {"pearson": 0.9, "pearson_within": 0.8, "share_within": 0.7}
@@ -21,10 +22,14 @@ TOKENIZER = {
             "TASTE": {
                 "wer": {"rate": 0.2},
                 "durations": DURATIONS,
-                "pitch": {"pearson": None},
+                "pitch": {"pearson": 0.9, "pearson_within_speaker": 0.6},
+                "epochs": 12,
                 "left_out": {"u1": "no rendition"},
             },
-            "text only": {"durations": {"pearson": 0.5}},
+            "text only": {
+                "durations": {"pearson": 0.5},
+                "pitch": {"pearson": 0.88, "pearson_within_speaker": 0.55},
+            },
         }
     },
     "units": {"test": {"TASTE": {"acc": 0.5, "acc_top5": 0.75}}},
@@ -72,13 +77,16 @@ def test_targets_are_met_missed_or_unmeasured(tmp_path):
     assert "| encoder WER | 0.050 | <= 0.1 | met |" in page
     assert "| ... gain over text only | 0.400 | >= 0.25 | met |" in page
     assert "| WER of resynthesis | 0.200 | <= 0.15 | **missed** |" in page
-    assert "| word mean F0, Pearson r | - | >= 0.7 | not measured |" in page
+    assert "| word mean F0 within a speaker, Pearson r | 0.600 | reported |  |" in page
+    assert "| ... gain over text only | 0.050 | reported |  |" in page
+    assert "| median change of unswapped words | - | <= 0.1 | not measured |" in page
+    assert "consistent style | 0.700 | >= 0.65 | too few to say (9)" in page
     assert "| taslm_embed: text perplexity / base LM | 1.100 | <= 1.1 | met |" in page
     assert "| taslm_embed | pairs_style | 0.700 | 0.600-0.800 | 9 |" in page
     assert "Command: `python -m x`" in page and "tolerance_seconds = 0.05" in page
     assert "Not scored yet: swap (stage 10)." in page
     assert "| duration consistency ±50 ms | ±25 ms |" in page
-    assert "| TASTE | 20.0 | 0.900 | 0.800 | 0.700 | 0.400 |" in page
+    assert "| TASTE | 12 | 20.0 | 0.900 | 0.800 | 0.700 | 0.400 |" in page
     assert "| encoder + aggregator + quantizer (TASTE) | 0.500 | 0.750 |" in page
     assert page == run(tmp_path)
 
@@ -88,8 +96,39 @@ def test_nothing_or_two_of_a_kind_is_one_line(tmp_path):
         run(tmp_path)
     write_json(tmp_path / "a" / "scores.json", TOKENIZER)
     write_json(tmp_path / "b" / "scores.json", TOKENIZER)
-    with pytest.raises(SystemExit, match="same study 'tokenizer'"):
+    with pytest.raises(SystemExit, match="same study 'tokenizer': name the tokenizer"):
         run(tmp_path)
+
+
+def test_two_utterances_meet_no_target(tmp_path):
+    scores = TOKENIZER["sets"]["test"] | {"original": {"wer": {"rate": 0, "words": 9}}}
+    write_json(tmp_path / "a/scores.json", TOKENIZER | {"sets": {"test": scores}})
+    targets = run(tmp_path).split("## Targets")[1]
+    assert "too few to say (9)" in targets
+    assert "met" not in targets and "missed" not in targets
+
+
+def test_the_studies_of_the_tokenizer_that_is_named(tmp_path):
+    other = TOKENIZER | {"command": "of the other"}
+    write_json(tmp_path / "taste_a" / "scores" / "scores.json", other)
+    write_json(tmp_path / "taste_b" / "scores" / "scores.json", TOKENIZER)
+    write_json(tmp_path / "taste_c" / "scores" / "scores.json", other)
+    page = run(tmp_path, "--taste_exp", str(tmp_path / "taste_b"))
+    assert "of the other" not in page and "`python -m x`" in page
+
+
+def test_the_page_shows_the_pictures(tmp_path):
+    write_json(tmp_path / "taste_vq" / "scores" / "scores.json", TOKENIZER)
+    names = ("scores/images/attention_test.png", "images/losses.png")
+    for name in (*names, "swap.old/images/swap_a.png", "images/unknown.png"):
+        (tmp_path / "taste_vq" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "taste_vq" / name).touch()
+    page = run(tmp_path)
+    for name in names:
+        assert f"](taste_vq/{name})" in page
+    assert "swap_a" not in page and "unknown" not in page
+    moved = with_links(page, {f"taste_vq/{names[0]}": "images/a.png"})
+    assert "](images/a.png)" in moved and names[0] not in moved
 
 
 def test_losses_are_drawn_again_only_after_more_training(tmp_path):

@@ -8,13 +8,14 @@ from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.evaluation.swap import (
     add_pitch,
     align_conditions,
+    clearness,
     draw_swaps,
     plan_swaps,
     read_swaps,
     render_condition,
     write_words,
 )
-from espnet2_taste.metrics.swap import score_swaps
+from espnet2_taste.metrics.swap import SwapReading, score_swaps
 from espnet2_taste.structures import WordTiming
 
 RATE = 16000
@@ -71,7 +72,17 @@ def test_study_from_codes_to_scores(tmp_path):
     assert len(rows) == 4 * 5
     assert {row["own_f0"] for row in rows} == {"nan"}  # a constant has no pitch
     draw_swaps(tmp_path / "images", readings, count=1)
-    assert [p.name for p in (tmp_path / "images").iterdir()] == ["swap_a-slow.png"]
+    assert len(list((tmp_path / "images").glob("swap_*.png"))) == 1
+
+
+def test_the_clearest_reading_is_drawn_first():
+    def reading(changes):
+        own = [WordTiming("a", 0.0, 0.5)] * len(changes)
+        after = [WordTiming("a", 0.0, 0.5 + change) for change in changes]
+        return SwapReading("u", "slow", "fast", (0,), tuple(own), tuple(after), ())
+
+    assert clearness(reading([-0.3, 0.0])) > clearness(reading([-0.3, 0.2]))
+    assert clearness(reading([-0.3, 0.2])) > clearness(reading([0.1, 0.2]))
 
 
 def test_audio_that_exists_is_kept(tmp_path):

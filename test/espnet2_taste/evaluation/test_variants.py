@@ -1,8 +1,9 @@
 """Variants are found by where they lie."""
 
 import pytest
+import yaml
 
-from espnet2_taste.evaluation.variants import ORDER, find_variants
+from espnet2_taste.evaluation.variants import ORDER, find_variants, trained_epochs
 
 
 def make(tmp_path, *names):
@@ -30,6 +31,33 @@ def test_what_is_missing_or_twice_is_named(tmp_path):
     make(tmp_path, "taste_vq", "taste_no_vq", "taste_no_vq_2")
     with pytest.raises(ValueError, match="both 'no VQ'"):
         find_variants(tmp_path, tmp_path / "taste_vq")
+
+
+def write_steps(root, *steps):
+    """Configurations of a tokenizer that was trained in steps of two epochs."""
+    for name, before in zip(steps, (None, *steps)):
+        init = [f"exp/{before}/valid.loss.best.pth"] if before else []
+        config = {"max_epoch": 2, "init_param": init}
+        (root / name / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_steps_of_another_tokenizer_are_rows_of_their_own(tmp_path):
+    kinds = ("taste_text_only", "taste_no_vq", "taste_vq")
+    for ending in ("", "_quantizer_fsq"):
+        names = [f"{kind}{ending}" for kind in kinds]
+        make(tmp_path, *names)
+        write_steps(tmp_path, *names)
+    scored = tmp_path / "taste_vq_quantizer_fsq"
+    found = {v.label: v.exp.name for v in find_variants(tmp_path, scored)}
+    assert found == {
+        "no VQ": "taste_no_vq_quantizer_fsq",
+        "TASTE": "taste_vq_quantizer_fsq",
+        "text only": "taste_text_only_quantizer_fsq",
+        **{name: name for name in kinds},
+    }
+    assert trained_epochs(scored) == 6
+    assert trained_epochs(tmp_path / "taste_no_vq") == 4
+    assert trained_epochs(tmp_path / "unit_vocoder") is None
 
 
 def test_vocoders_that_speak_true_units_are_rows_of_their_own(tmp_path):

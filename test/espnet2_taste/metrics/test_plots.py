@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from espnet2_taste.metrics.plots import (
+    moved_words,
     plot_attention,
     plot_losses,
     plot_pitch,
     plot_scatter,
     plot_swap,
     read_losses,
+    usual_range,
 )
 from espnet2_taste.structures import WordTiming
 
@@ -35,6 +37,23 @@ def test_swap_is_repeatable(tmp_path):
     plot_swap(tmp_path / "images" / "b.png", rows)
     first, second = sorted((tmp_path / "images").iterdir())
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_words_that_moved_without_new_codes_are_marked():
+    before = [0.3, 0.5, 0.2]
+    words = [WordTiming("a", 0.0, 0.3), WordTiming("b", 0.3, 0.9)]
+    words.append(WordTiming("c", 1.2, 0.4))
+    assert moved_words(before, words, [1]) == [2]
+    assert moved_words(before, words, []) == []
+
+
+def test_outliers_do_not_widen_the_axes():
+    values = np.r_[np.linspace(0, 1, 1000), 50.0, np.nan]
+    low, high = usual_range(values)
+    assert low == 0.0 and 1.0 < high < 1.2
+    assert usual_range(np.array([np.nan])) == (0.0, 1.0)
+    low, high = usual_range(np.array([2.0, 2.0]))
+    assert low <= 2.0 <= high
 
 
 def test_pitch_and_scatter(tmp_path):

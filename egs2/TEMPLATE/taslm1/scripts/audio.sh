@@ -62,6 +62,6 @@ stage_17_audio() {
     score_audio "${test_sets}" "${taste_exp}/audio_scores"
     score_noisy
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
+        --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
     finish
 }

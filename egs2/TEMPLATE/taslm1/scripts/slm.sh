@@ -92,7 +92,7 @@ stage_13_results() {
         --prompt_sets "${prompts[*]}" \
         --asr_exp "${asr_exp}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md" --test_sets "${test_sets}"
+        --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
     finish
 }
 
