@@ -19,6 +19,7 @@ from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.campplus import CampplusEmbedder
 from espnet2_taste.units.espnet_codec import EspnetCodecUnits
 from espnet2_taste.units.kmeans import EspnetKmeansUnits
+from espnet2_taste.units.resemblyzer import ResemblyzerEmbedder
 from espnet2_taste.units.s3 import S3Units
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
 
@@ -34,7 +35,11 @@ unit_extractor_choices = ClassChoices(
 )
 speaker_embedder_choices = ClassChoices(
     name="speaker_embedder",
-    classes={"mel_statistics": MelStatistics, "campplus": CampplusEmbedder},
+    classes={
+        "mel_statistics": MelStatistics,
+        "campplus": CampplusEmbedder,
+        "resemblyzer": ResemblyzerEmbedder,
+    },
     type_check=AbsSpeakerEmbedder,
     default="mel_statistics",
 )

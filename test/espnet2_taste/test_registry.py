@@ -154,6 +154,7 @@ ROWS = {
     "AbsSpeakerEmbedder": {
         "mel_statistics": Units(),
         "campplus": Elsewhere("units/test_campplus.py"),
+        "resemblyzer": Elsewhere("units/test_resemblyzer.py"),
     },
     "AbsLayout": {
         "unit": Grid(layout="unit"),
@@ -180,7 +181,7 @@ ROWS = {
     "AbsAudioMetric": {
         name: Elsewhere("metrics/audio/test_audio_metrics.py")
         for name in (
-            *("speaker", "campplus", "utmos", "dnsmos"),
+            *("speaker", "campplus", "resemblyzer", "utmos", "dnsmos"),
             *("visqol", "pesq", "stoi", "versa"),
         )
     },

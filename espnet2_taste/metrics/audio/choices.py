@@ -11,7 +11,11 @@ from espnet2.train.class_choices import ClassChoices
 from espnet2_taste.metrics.audio.abs_metric import AbsAudioMetric
 from espnet2_taste.metrics.audio.opinion import Dnsmos, Utmos
 from espnet2_taste.metrics.audio.signal import Pesq, Stoi, Visqol
-from espnet2_taste.metrics.audio.speaker import CampplusSimilarity, SpeakerSimilarity
+from espnet2_taste.metrics.audio.speaker import (
+    CampplusSimilarity,
+    ResemblyzerSimilarity,
+    SpeakerSimilarity,
+)
 from espnet2_taste.metrics.audio.versa import Versa
 
 audio_metric_choices = ClassChoices(
@@ -19,6 +23,7 @@ audio_metric_choices = ClassChoices(
     classes={
         "speaker": SpeakerSimilarity,
         "campplus": CampplusSimilarity,
+        "resemblyzer": ResemblyzerSimilarity,
         "utmos": Utmos,
         "dnsmos": Dnsmos,
         "visqol": Visqol,

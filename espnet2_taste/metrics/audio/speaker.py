@@ -74,3 +74,26 @@ class CampplusSimilarity(SpeakerSimilarity):
             )
         embedder = CampplusEmbedder(onnx_file).eval()
         self._take(embedder, "campplus", f"CAM++ of {onnx_file}")
+
+
+class ResemblyzerSimilarity(SpeakerSimilarity):
+    """Similarity in Resemblyzer.
+
+    Args:
+        model: Its weights, see ``ResemblyzerEmbedder``; there is no default.
+
+    Raises:
+        RuntimeError: No weights are given.
+        ValueError: The file is absent or another network.
+    """
+
+    def __init__(self, model: str | None = None):
+        from espnet2_taste.units.resemblyzer import ResemblyzerEmbedder
+
+        if model is None:
+            raise RuntimeError(
+                "Resemblyzer needs its weights, none are given: name their folder with "
+                "--metric_conf resemblyzer.model=DIR"
+            )
+        embedder = ResemblyzerEmbedder(model).eval()
+        self._take(embedder, "resemblyzer", f"Resemblyzer of {model}")

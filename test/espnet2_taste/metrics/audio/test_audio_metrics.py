@@ -20,7 +20,7 @@ ROWS = {
     "stoi": ("pystoi", {}, "stoi", 0.99),
     "visqol": ("visqol", {"mapper": "polynomial"}, "visqol_polynomial", 4.5),
 }
-OTHERS = {"dnsmos", "utmos", "speaker", "campplus", "versa"}  # tests of their own below
+OTHERS = {"dnsmos", "utmos", "speaker", "campplus", "resemblyzer", "versa"}  # below
 
 
 def babble(seconds=2.5, seed=0):
@@ -155,14 +155,19 @@ def test_speaker_similarity_of_the_recipes_embedder(tmp_path):
     assert same == pytest.approx(1, abs=1e-5) and other < 0.999
 
 
-def test_campplus_is_named_in_its_column(monkeypatch):
-    from espnet2_taste.units import campplus
-
+@pytest.mark.parametrize(
+    "name, embedder, option",
+    [
+        ("campplus", "CampplusEmbedder", "onnx_file"),
+        ("resemblyzer", "ResemblyzerEmbedder", "model"),
+    ],
+)
+def test_an_embedder_is_named_in_its_column(monkeypatch, name, embedder, option):
     class Embedder:
         sample_rate = RATE
 
-        def __init__(self, onnx_file):
-            assert onnx_file == "campplus.onnx"
+        def __init__(self, weights):
+            assert weights == "weights"
 
         def eval(self):
             return self
@@ -170,12 +175,13 @@ def test_campplus_is_named_in_its_column(monkeypatch):
         def __call__(self, speech, lengths):
             return speech[:, :2] / speech[:, :2].norm()
 
-    monkeypatch.setattr(campplus, "CampplusEmbedder", Embedder)
-    options = {"campplus": {"onnx_file": "campplus.onnx"}}
-    metric = build_metrics(["campplus"], options)[0]["campplus"]
-    assert metric.columns == ("speaker_campplus",)
+    module = importlib.import_module(f"espnet2_taste.units.{name}")
+    monkeypatch.setattr(module, embedder, Embedder)
+    metric = build_metrics([name], {name: {option: "weights"}})[0][name]
+    assert metric.columns == (f"speaker_{name}",)
     first, second = np.array([1, 0], "f4"), np.array([3, 4], "f4")
     assert metric.score(first, second)[0] == pytest.approx(0.6)
+    assert f"{name}.{option}=" in build_metrics([name], {})[1][name]
 
 
 class Ratio(RecordingMetric):
