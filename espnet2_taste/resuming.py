@@ -1,77 +1,74 @@
-"""ESPnet trainings that survive a kill at any moment.
+"""Files of ESPnet trainings that survive a kill at any moment.
 
 Enters: the experiment directory of an ESPnet training. Leaves: the same, such that
 ``--resume true`` goes on from the last epoch that was finished.
 
 ESPnet writes ``checkpoint.pth`` in place, then ``<N>epoch.pth``, then the links to the
-best epochs. A kill in the first leaves half a checkpoint, which no later run can read;
-a kill between them leaves an epoch without its model. ``whole_files`` closes the first
-gap while a training runs, ``complete_epoch`` mends the others before it goes on.
+best epochs. A kill in one of the first two leaves half a file; a kill between them
+leaves an epoch without its model. ``set_aside`` keeps the former checkpoint until the
+next one is written, ``complete_epoch`` mends what a kill has left.
 """
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-CHECKPOINT = "checkpoint.pth"
+CHECKPOINT, FORMER = "checkpoint.pth", "checkpoint.former.pth"
 
 
-@contextmanager
-def whole_files() -> Iterator[None]:
-    """Let ``torch.save`` write beside the file and rename, within this context."""
-    import torch
+def set_aside(experiment: Path) -> None:
+    """Keep the last checkpoint under another name while the next is written.
 
-    save = torch.save
-
-    def save_whole(obj, f, *args, **kwargs) -> None:
-        if not isinstance(f, (str, os.PathLike)):
-            save(obj, f, *args, **kwargs)
-            return
-        path = Path(f)
-        part = path.with_name(f".{path.name}.part")
-        save(obj, part, *args, **kwargs)
-        os.replace(part, path)
-
-    torch.save = save_whole
-    try:
-        yield
-    finally:
-        torch.save = save
+    Args:
+        experiment: Directory of the training.
+    """
+    if (experiment / CHECKPOINT).is_file():
+        os.replace(experiment / CHECKPOINT, experiment / FORMER)
 
 
-def complete_epoch(experiment: str | Path) -> list[str]:
-    """Write what a kill kept ESPnet from writing after its last checkpoint.
+def forget_former(experiment: Path) -> None:
+    """Remove what ``set_aside`` has kept.
+
+    Args:
+        experiment: Directory of the training.
+    """
+    (experiment / FORMER).unlink(missing_ok=True)
+
+
+def complete_epoch(
+    experiment: Path, criteria: Sequence[tuple[str, str, str]]
+) -> list[str]:
+    """Write what a kill kept ESPnet from writing, after its last whole checkpoint.
 
     Args:
         experiment: Directory of the training; nothing happens without a checkpoint.
+        criteria: ESPnet's ``best_model_criterion``: phase, key and "min" or "max".
 
     Returns:
         Names of the files and links that were written.
 
     Raises:
-        RuntimeError: The checkpoint cannot be read.
+        RuntimeError: There are finished epochs and no checkpoint that can be read.
     """
     import torch
-    import yaml
     from espnet2.train.reporter import Reporter
 
-    experiment = Path(experiment)
-    if not (experiment / CHECKPOINT).is_file():
+    states = _last_states(experiment)
+    if states is None:
         return []
-    states = _read(experiment / CHECKPOINT)
     reporter = Reporter()
     reporter.load_state_dict(states["reporter"])
     written = []
     last = f"{reporter.get_epoch()}epoch.pth"
-    if not (experiment / last).is_file():
-        with whole_files():
-            torch.save(states["model"], experiment / last)
+    if not zipfile.is_zipfile(experiment / last):
+        part = experiment / f".{last}.{os.getpid()}.part"
+        torch.save(states["model"], part)
+        os.replace(part, experiment / last)
         written.append(last)
     wanted = {"latest.pth": last}
-    config = yaml.safe_load((experiment / "config.yaml").read_text(encoding="utf-8"))
-    for phase, key, mode in config["best_model_criterion"]:
+    for phase, key, mode in criteria:
         if reporter.has(phase, key):
             best = reporter.get_best_epoch(phase, key, mode)
             wanted[f"{phase}.{key}.best.pth"] = f"{best}epoch.pth"
@@ -85,18 +82,31 @@ def complete_epoch(experiment: str | Path) -> list[str]:
     return written
 
 
-def _read(checkpoint: Path) -> dict:
-    import pickle
+def _last_states(experiment: Path) -> dict | None:
+    """The checkpoint, or the one before it if a kill has cut the last one off."""
+    checkpoint, former = experiment / CHECKPOINT, experiment / FORMER
+    states = _read(checkpoint)
+    if states is None and (states := _read(former)) is not None:
+        logging.warning("%s was cut off: going on from the epoch before", checkpoint)
+        os.replace(former, checkpoint)
+    if states is None and checkpoint.is_file():
+        if any(experiment.glob("*epoch.pth")):
+            raise RuntimeError(
+                f"{checkpoint} cannot be read: it was not written to its end. Remove "
+                "it and train again, from the last epoch's weights with "
+                f"--init_param {experiment}/latest.pth"
+            )
+        logging.warning("%s was cut off in its first epoch: starting anew", checkpoint)
+        checkpoint.unlink()
+    return states
 
+
+def _read(checkpoint: Path) -> dict | None:
     import torch
 
-    try:
-        return torch.load(checkpoint, "cpu", weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise RuntimeError(
-            f"{checkpoint} cannot be read ({error!r}): it was not written to its end. "
-            "Remove it to train again from the first epoch"
-        ) from error
+    if not zipfile.is_zipfile(checkpoint):  # its directory is written last
+        return None
+    return torch.load(checkpoint, "cpu", weights_only=True)
 
 
 def _points_to(link: Path) -> str:

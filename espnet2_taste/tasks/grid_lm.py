@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.trainer import Trainer
 
 from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
 from espnet2_taste.slm.grid_data import FIELDS
@@ -22,6 +21,7 @@ from espnet2_taste.tasks.build_grid_lm import (
     build_grid_lm,
     build_grid_preprocessor,
 )
+from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 REQUIRED = ("text", "units")
 
@@ -31,7 +31,7 @@ class GridLMTask(AbsTask):
 
     num_optimizers = 1
     class_choices_list = list(FAMILIES)
-    trainer = Trainer
+    trainer = WholeFileTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

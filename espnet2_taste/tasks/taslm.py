@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
@@ -28,6 +27,7 @@ from espnet2_taste.tasks.slm_choices import (
     input_fusion_choices,
     layout_choices,
 )
+from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 
 class TaslmTask(AbsTask):
@@ -42,7 +42,7 @@ class TaslmTask(AbsTask):
         head_choices,
         quantizer_choices,
     ]
-    trainer = Trainer
+    trainer = WholeFileTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
@@ -29,6 +28,7 @@ from espnet2_taste.tasks.choices import (
     states_source_choices,
     unit_decoder_choices,
 )
+from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 
 class TasteTask(AbsTask):
@@ -43,7 +43,7 @@ class TasteTask(AbsTask):
         fusion_choices,
         unit_decoder_choices,
     ]
-    trainer = Trainer
+    trainer = WholeFileTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.trainer import Trainer
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.espnet_text_lm_model import IGNORE, ESPnetTextLmModel
@@ -19,6 +18,7 @@ from espnet2_taste.tasks.arguments import (
     word_options,
 )
 from espnet2_taste.tasks.build_text_lm import COLLECT, build_text_lm
+from espnet2_taste.tasks.trainers import WholeFileTrainer
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
@@ -27,7 +27,7 @@ class TextLmTask(AbsTask):
 
     num_optimizers = 1
     class_choices_list = ()
-    trainer = Trainer
+    trainer = WholeFileTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from espnet2.tasks.abs_task import AbsTask, optim_classes
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.gan_trainer import GANTrainer
 from espnet2.train.preprocessor import AbsPreprocessor
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
@@ -27,6 +25,7 @@ from espnet2_taste.espnet_unit_vocoder_model import (
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.tasks.arguments import add_units_dir_argument
 from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder, vocoder_choices
+from espnet2_taste.tasks.trainers import WholeFileGanTrainer, WholeFileTrainer
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
 
 
@@ -71,7 +70,7 @@ class UnitVocoderTask(AbsTask):
 
     num_optimizers: int = 1
     class_choices_list = [vocoder_choices]
-    trainer = Trainer
+    trainer = WholeFileTrainer
     model_class = ESPnetUnitVocoderModel
 
     @classmethod
@@ -129,7 +128,7 @@ class GanUnitVocoderTask(UnitVocoderTask):
     """Trains a ``--vocoder`` that has a discriminator, with ESPnet's GAN trainer."""
 
     num_optimizers: int = 2
-    trainer = GANTrainer
+    trainer = WholeFileGanTrainer
     model_class = ESPnetGanUnitVocoderModel
 
     @classmethod

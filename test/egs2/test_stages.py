@@ -192,7 +192,7 @@ def test_a_typing_error_leaves_the_model_where_it_is(trained):
 def test_the_check_builds_what_the_training_would(trained):
     run(trained, TRAINING, VALUE="2")
     (check,) = (trained / "checks").read_text().splitlines()
-    assert check.startswith("-m espnet2_taste.bin.train task --config a.conf --dry_run")
+    assert check.startswith("-m task --config a.conf --dry_run")
 
 
 def test_no_model_is_deleted_and_an_earlier_one_comes_back(trained):

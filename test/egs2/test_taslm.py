@@ -80,7 +80,7 @@ def run(recipe, *options, parallel="1"):
 
 def named(calls, module):
     """The commands of a module, or the trainings of one."""
-    launched = [call for call in calls if f"bin.train {module} " in call]
+    launched = [call for call in calls if f" -m {module} " in call]
     return launched + [call for call in calls if call.split()[0] == module]
 
 
@@ -139,7 +139,7 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
 
 def test_a_given_recognizer_brings_its_tokens(recipe):
     calls = run(recipe, "--asr_exp", "/models/asr")
-    assert not named(calls, "espnet2.bin.asr_train")
+    assert not named(calls, "espnet2_taste.bin.asr_train")
     (text,) = named(calls, "prepare_text")
     assert (
         "--asr_exp /models/asr" in text and "--token_dir data/token_list/given" in text

@@ -1,14 +1,13 @@
 """A training killed between any two of its writes goes on from its last epoch."""
 
 import os
+import shutil
 
 import pytest
 import torch
-import yaml
 from espnet2.train.reporter import Reporter
 
-from espnet2_taste.bin import text_lm_train, train
-from espnet2_taste.resuming import complete_epoch, whole_files
+from espnet2_taste.resuming import complete_epoch, forget_former, set_aside
 
 CRITERIA = [["valid", "loss", "min"], ["valid", "acc", "max"]]
 
@@ -33,13 +32,11 @@ def experiment(tmp_path):
     torch.save({"w": torch.zeros(3)}, tmp_path / "1epoch.pth")
     for name in ("latest.pth", "valid.loss.best.pth"):
         (tmp_path / name).symlink_to("1epoch.pth")
-    config = {"best_model_criterion": CRITERIA}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     return tmp_path
 
 
 def test_the_model_of_the_last_epoch_and_the_links_are_completed(experiment):
-    assert complete_epoch(experiment) == [
+    assert complete_epoch(experiment, CRITERIA) == [
         "2epoch.pth",
         "latest.pth",
         "valid.loss.best.pth",
@@ -47,58 +44,63 @@ def test_the_model_of_the_last_epoch_and_the_links_are_completed(experiment):
     for name in ("2epoch.pth", "latest.pth", "valid.loss.best.pth"):
         state = torch.load(experiment / name, weights_only=True)
         assert torch.equal(state["w"], torch.arange(3.0))
-    assert complete_epoch(experiment) == []
+    assert complete_epoch(experiment, CRITERIA) == []
 
 
 def test_a_better_earlier_epoch_stays_the_best(experiment):
     state = torch.load(experiment / "checkpoint.pth", weights_only=True)
     state["reporter"] = report([1.0, 2.0])
     torch.save(state, experiment / "checkpoint.pth")
-    complete_epoch(experiment)
+    complete_epoch(experiment, CRITERIA)
     assert os.readlink(experiment / "valid.loss.best.pth") == "1epoch.pth"
     assert os.readlink(experiment / "latest.pth") == "2epoch.pth"
 
 
+def cut(path, length):
+    """What a kill leaves of a file while it is written."""
+    path.write_bytes(path.read_bytes()[:length])
+
+
 @pytest.mark.parametrize("length", [0, 100])
-def test_half_a_checkpoint_is_named_with_the_remedy(experiment, length):
-    content = (experiment / "checkpoint.pth").read_bytes()
-    (experiment / "checkpoint.pth").write_bytes(content[:length])
-    with pytest.raises(SystemExit, match="checkpoint.pth cannot be read.*Remove it"):
-        train.main(["some.module", "--output_dir", str(experiment)])
+def test_half_a_checkpoint_falls_back_to_the_epoch_before(experiment, length):
+    complete_epoch(experiment, CRITERIA)
+    set_aside(experiment)
+    shutil.copy(experiment / "checkpoint.former.pth", experiment / "checkpoint.pth")
+    cut(experiment / "checkpoint.pth", length)
+    assert complete_epoch(experiment, CRITERIA) == []
+    states = torch.load(experiment / "checkpoint.pth", weights_only=True)
+    assert states["reporter"]["epoch"] == 2
+    assert not (experiment / "checkpoint.former.pth").exists()
+
+
+def test_a_kill_before_the_next_checkpoint_is_begun(experiment):
+    set_aside(experiment)
+    assert complete_epoch(experiment, CRITERIA)
+    assert (experiment / "checkpoint.pth").is_file()
+
+
+def test_half_a_model_is_written_again(experiment):
+    complete_epoch(experiment, CRITERIA)
+    cut(experiment / "2epoch.pth", 100)
+    assert complete_epoch(experiment, CRITERIA) == ["2epoch.pth"]
+    torch.load(experiment / "2epoch.pth", weights_only=True)
+
+
+def test_what_cannot_be_read_is_named_with_the_remedy(experiment):
+    cut(experiment / "checkpoint.pth", 100)
+    with pytest.raises(RuntimeError, match="checkpoint.pth cannot be read.*init_param"):
+        complete_epoch(experiment, CRITERIA)
+
+
+def test_a_kill_in_the_first_epoch_starts_anew(experiment):
+    (experiment / "1epoch.pth").unlink()
+    cut(experiment / "checkpoint.pth", 100)
+    assert complete_epoch(experiment, CRITERIA) == []
+    assert not (experiment / "checkpoint.pth").exists()
 
 
 def test_nothing_happens_before_the_first_checkpoint(tmp_path):
-    assert complete_epoch(tmp_path) == []
-
-
-class Killed(Exception):
-    """Stands for a kill while an object is written."""
-
-
-class Fatal:
-    def __reduce__(self):
-        raise Killed
-
-
-def test_a_kill_while_writing_leaves_the_file_before(tmp_path):
-    path = tmp_path / "checkpoint.pth"
-    with whole_files():
-        torch.save([1], path)
-        with pytest.raises(Killed):
-            torch.save([torch.zeros(9), Fatal()], str(path))
-    assert torch.load(path, weights_only=True) == [1]
-    assert torch.save.__module__ == "torch.serialization"
-
-
-def test_streams_are_written_as_ever(tmp_path):
-    with whole_files(), open(tmp_path / "x", "wb") as stream:
-        torch.save([3], stream)
-    assert torch.load(tmp_path / "x", weights_only=True) == [3]
-
-
-def test_a_training_runs_behind_the_command(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(text_lm_train, "main", lambda cmd: seen.append(cmd))
-    options = ["--resume", "true", "--output_dir", str(tmp_path), "--max_epoch", "1"]
-    train.main(["espnet2_taste.bin.text_lm_train", *options])
-    assert seen == [options]
+    assert complete_epoch(tmp_path, CRITERIA) == []
+    set_aside(tmp_path)
+    forget_former(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -67,15 +67,36 @@ def trained(recipe):
     return output
 
 
-def test_two_processes_train(recipe, tmp_path):
+def _train_unsorted(recipe, output, *options, **kwargs):
     keys = ["--train_shape_file", f"{recipe}/text", "--valid_shape_file"]
-    _train(
-        recipe,
-        tmp_path / "exp",
-        *(*keys, f"{recipe}/text", "--batch_type", "unsorted", "--max_epoch", "1"),
-        main=partial(train_in_two, tmp_path, text_lm_train.__name__),
-    )
-    assert (tmp_path / "exp" / "1epoch.pth").is_file()
+    options = [*keys, f"{recipe}/text", "--batch_type", "unsorted", *options]
+    _train(recipe, output, *options, **kwargs)
+
+
+class Killed(Exception):
+    """Stands for a kill while a file is written."""
+
+
+def _half_save(obj, path, save=torch.save):
+    save(obj, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    raise Killed
+
+
+def test_a_kill_while_a_checkpoint_is_written_costs_one_epoch(
+    recipe, tmp_path, monkeypatch
+):
+    output, options = tmp_path / "exp", ["--resume", "true", "--max_epoch"]
+    _train_unsorted(recipe, output, *options, "1")
+    monkeypatch.setattr(torch, "save", _half_save)
+    with pytest.raises(Killed):
+        _train_unsorted(recipe, output, *options, "2")
+    monkeypatch.undo()
+    in_two = partial(train_in_two, tmp_path, text_lm_train.__name__)
+    _train_unsorted(recipe, output, *options, "3", main=in_two)
+    states = torch.load(output / "checkpoint.pth", weights_only=True)
+    assert sorted(states["reporter"]["stats"]) == [1, 2, 3]
+    assert not (output / "checkpoint.former.pth").exists()
 
 
 def _export(trained, target):

@@ -82,10 +82,10 @@ train_encoder() {  # ESPnet's own ASR task
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
     token_options
     begin asr --after text --files "${asr_config}" --values "${seed}" \
-        --check espnet2.bin.asr_train "${options[@]}" "${data[@]}" \
+        --check espnet2_taste.bin.asr_train "${options[@]}" "${data[@]}" \
         --models "${asr_exp}" "${stats}" || return 0
     write_shapes "${stats}" speech
-    train_model espnet2.bin.asr_train "${asr_exp}" "${options[@]}" "${data[@]}"
+    train_model espnet2_taste.bin.asr_train "${asr_exp}" "${options[@]}" "${data[@]}"
     need "${asr_exp}/valid.acc.best.pth"
     finish
 }

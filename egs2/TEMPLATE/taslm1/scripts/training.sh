@@ -37,7 +37,7 @@ train_model() {  # <module> <experiment dir> <options>: train, or go on where it
         --log "${experiment}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \
         --init_file_prefix "${experiment}/.dist_init_" \
         --multiprocessing_distributed true -- \
-        "${python}" -m espnet2_taste.bin.train "${module}" --resume true \
+        "${python}" -m "${module}" --resume true \
         --num_workers "${num_workers}" --output_dir "${experiment}" "$@"
 }
 
@@ -45,7 +45,7 @@ check_model() {  # <module> <options of train_model>: can its parts be built fro
     local tried=${expdir}/.stages/tried
     rm -rf "${tried}"
     mkdir -p "${tried}"
-    "${python}" -m espnet2_taste.bin.train "$@" --dry_run true --output_dir "${tried}" \
+    "${python}" -m "$@" --dry_run true --output_dir "${tried}" \
         >"${tried}/log" 2>&1 && return
     tail -n 5 "${tried}/log" >&2
     die "this training cannot begin (${tried}/log); what was trained before is untouched"

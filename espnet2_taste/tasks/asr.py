@@ -1,0 +1,11 @@
+"""ESPnet's ASR task with a trainer that may be killed at any moment."""
+
+from espnet2.tasks.asr import ASRTask
+
+from espnet2_taste.tasks.trainers import WholeFileTrainer
+
+
+class AsrTask(ASRTask):
+    """Trains the recognizer whose encoder TASTE reads."""
+
+    trainer = WholeFileTrainer
