@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 CONFIG, META = "config.yaml", "meta.yaml"
+MODEL_FILE = "valid.loss.best.pth"
+"""Checkpoint of an experiment that is used unless another one is named."""
 
 
 def local_place(name_or_dir: str | Path) -> str:

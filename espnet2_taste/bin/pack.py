@@ -119,8 +119,8 @@ def add_taslm(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
+    from espnet2_taste.experiment_files import MODEL_FILE
     from espnet2_taste.inference.card_facts import TASLM_SWITCHES, PackedExperiment
-    from espnet2_taste.slm.inference import MODEL_FILE
 
     taslm_exp = Path(args.taslm_exp)
     taslm = PackedExperiment(

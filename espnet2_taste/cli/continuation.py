@@ -9,7 +9,7 @@ from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
 
-TEXT = ("text_top_p", "text_temperature", "repetition_penalty", "taste_top_p")
+TEXT = ("text_top_p", "text_temperature", "repetition_penalty", "speech_top_p")
 WORDS = ("max_words", "min_words", "seed")
 _TOP_P = (
     "drawn from the likeliest ones of this total probability, 0 takes the likeliest"
@@ -19,7 +19,7 @@ EXAMPLE = """examples:
   espnet2-taste continue --model taslm.zip --wav hello.wav --text "hello there" \\
       --output more
   espnet2-taste continue --model taslm.zip --codes tokens --max_words 12 \\
-      --text_top_p 0.9 --taste_top_p 0.9 --output more
+      --text_top_p 0.9 --speech_top_p 0.9 --output more
   from written words, and from nothing, in a voice of your own:
   espnet2-taste continue --model taslm.zip --prompt_kind text --text "hello there" \\
       --voice me.wav --output more
@@ -58,7 +58,7 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
             positive,
             "Above 1 makes tokens less likely that occurred",
         ),
-        "taste_top_p": (share, f"Codes of a word: {_TOP_P}"),
+        "speech_top_p": (share, f"Codes of a word: {_TOP_P}"),
     }
     for name, (kind, text) in texts.items():
         add(f"--{name}", type=kind, help=f"{text} {default}")

@@ -28,12 +28,12 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.slm.backbone import LoraBackbone
-from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.prompts import AudioPrompt
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from espnet2_taste.slm.generation import GenerationOptions
+from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.text.preparation import TextRules, read_rules
 
@@ -84,7 +84,7 @@ class InferenceSettings:
 
         Args:
             resynthesis: Options of stage 9 (``conf/decode_taste.yaml``).
-            inference: Options of stage 12 (``conf/decode_taslm.yaml``).
+            inference: Options of stage 12 (``conf/decode_slm.yaml``).
             train_set: Folder whose text the model was trained on.
             seed: Of all drawing.
 

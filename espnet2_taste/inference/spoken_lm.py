@@ -37,10 +37,11 @@ from espnet2_taste.slm.beginnings import (
     SpokenBeginning,
     WrittenBeginning,
 )
-from espnet2_taste.slm.generation import GenerationOptions
-from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer, load_taslm_exp
+from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer
+from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
+from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 
 
 class SpokenLM:
@@ -119,14 +120,14 @@ class SpokenLM:
     @cached_property
     def continuer(self) -> TaslmContinuer:
         """The model as it continues."""
-        model, preprocessor = load_taslm_exp(*self._place)
+        model, preprocessor = load_spoken_lm(*self._place)
         rules = StopRules(end_id=model.taslm.eos_id, **self._words)
         return TaslmContinuer(model, preprocessor, rules, self._options, self._seed)
 
     @cached_property
     def scorer(self) -> TaslmScorer:
         """The model as it scores."""
-        return TaslmScorer(*load_taslm_exp(*self._place))
+        return TaslmScorer(*load_spoken_lm(*self._place))
 
     def continue_(self, prompt: WordCodes, name: str = "0") -> SpeechTokens:
         """Continue one prompt; see :meth:`continue_batch`."""

@@ -21,12 +21,14 @@ class Continuation:
         word_ids: Word of each token, (N,), from 0.
         codes: (W, Q) int64 on the CPU.
         ended: Speech ended by itself, not by a limit.
+        rows: Rows that were generated.
     """
 
     text: torch.Tensor
     word_ids: torch.Tensor
     codes: torch.Tensor
     ended: bool
+    rows: int
 
 
 class ContinuationWriter:
@@ -36,7 +38,7 @@ class ContinuationWriter:
         self.text: list[int] = []
         self.word_ids: list[int] = []
         self.codes: list[torch.Tensor] = []
-        self.words = 0
+        self.words = self.rows = 0
         self.final: int | None = None
 
     def write(self, step: Step, text: torch.Tensor, codes: torch.Tensor) -> None:
@@ -47,6 +49,7 @@ class ContinuationWriter:
             text: The token, ().
             codes: (Q,), -1 if none was sampled.
         """
+        self.rows += 1
         if step.emits_text:
             self.words += step.starts_word
             self.text.append(int(text))
@@ -64,4 +67,5 @@ class ContinuationWriter:
             word_ids=torch.tensor(self.word_ids, dtype=torch.int64),
             codes=torch.stack(self.codes) if self.codes else empty,
             ended=self.final is not None and self.final == end_id,
+            rows=self.rows,
         )

@@ -23,52 +23,10 @@ from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
 from espnet2_taste.slm.row_readers import AbsRowReader
-from espnet2_taste.slm.sampling import (
-    NEVER,
-    AbsCodeSampler,
-    AbsTextSampler,
-    GreedyCodeSampler,
-    GreedyTextSampler,
-    NucleusCodeSampler,
-    NucleusTextSampler,
-    ReferenceTextSampler,
-    UniformStreams,
-)
+from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import Step, Stepper, StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
-
-
-@dataclass(frozen=True)
-class GenerationOptions:
-    """How to sample.
-
-    Attributes:
-        text_top_p: 0 takes the likeliest token (no penalty, no temperature).
-        text_temperature: Below 1 sharpens.
-        repetition_penalty: Over prompt and continuation; 1 for none.
-        taste_top_p: 0 takes the likeliest codes.
-        reference_compat: Published order of the rules; see ``sampling``.
-    """
-
-    text_top_p: float = 0.0
-    text_temperature: float = 1.0
-    repetition_penalty: float = 1.0
-    taste_top_p: float = 0.0
-    reference_compat: bool = False
-
-    def text_sampler(self) -> AbsTextSampler:
-        """The sampler of text tokens."""
-        if self.text_top_p == 0:
-            return GreedyTextSampler()
-        class_ = ReferenceTextSampler if self.reference_compat else NucleusTextSampler
-        return class_(self.text_top_p, self.text_temperature, self.repetition_penalty)
-
-    def code_sampler(self) -> AbsCodeSampler:
-        """The sampler of codes."""
-        if self.taste_top_p == 0:
-            return GreedyCodeSampler()
-        return NucleusCodeSampler(self.taste_top_p, not self.reference_compat)
 
 
 @dataclass(frozen=True)
@@ -157,7 +115,7 @@ class TaslmGenerator:
         self.listener = WordListener(taslm)
         self.new_reader = reader_maker(taslm.backbone, taslm.head.layers)
         self.text_sampler = options.text_sampler()
-        self.code_sampler = options.code_sampler()
+        self.speech_sampler = options.speech_sampler()
         rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
         masks = masks.resized(rows)
         self.stepper = Stepper(taslm.layout, rules, masks)
@@ -282,7 +240,8 @@ class TaslmGenerator:
         *states, last = batch.last
         logits = batch.reader.logits(last)  # (B, V)
         allowed = self._hold_back(logits.masked_fill(banned, NEVER), batch.states)
-        text = self.text_sampler(allowed, batch.seen, batch.streams)
+        everyone = torch.ones(len(logits), dtype=torch.bool)
+        text = self.text_sampler(allowed, batch.seen, batch.streams, everyone)
         tokens = text.tolist()
         steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]
         prediction = taslm.head(states)
@@ -302,9 +261,8 @@ class TaslmGenerator:
         if not any(due):
             shape = (len(dues), taslm.quantizer.num_codebooks)
             return torch.full(shape, IGNORE, device=device)
-        sampled = self.code_sampler(
-            taslm.head, prediction, taslm.quantizer, torch.tensor(due), batch.streams
-        )
+        logits = taslm.head.code_logits(prediction, taslm.quantizer).float()
+        sampled = self.speech_sampler(logits, batch.streams, torch.tensor(due))
         if all(due):
             return sampled
         return torch.where(torch.tensor(due, device=device)[:, None], sampled, IGNORE)

@@ -15,7 +15,7 @@ import numpy as np
 from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
-from espnet2_taste.slm.vocabulary import token_strings
+from espnet2_taste.slm.vocabulary import vocabulary_masks
 from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
@@ -38,12 +38,16 @@ def text_vocabulary(
     Returns:
         The vocabulary.
     """
-    strings = token_strings(tokenizer.tokenizer)
-    special = np.zeros(len(strings), dtype=bool)
+    masks = vocabulary_masks(tokenizer.tokenizer, word_space)
+    special = np.zeros(len(masks.banned), dtype=bool)
     special[list(tokenizer.tokenizer.all_special_ids)] = True
-    starts = np.array([not word_space or s.startswith(" ") for s in strings])
-    end_id = tokenizer.special_id("eos")
-    return TextVocabulary(starts, special, end_id, not first_word_space)
+    return TextVocabulary(
+        starts=masks.word_start.numpy(),
+        special=special,
+        end_id=tokenizer.special_id("eos"),
+        plain_first=not first_word_space,
+        banned=masks.banned.numpy(),
+    )
 
 
 @dataclass(frozen=True)

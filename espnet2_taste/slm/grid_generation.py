@@ -19,64 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, run_grammar
-from espnet2_taste.slm.layouts.streams import END, TEXT, IdSet
+from espnet2_taste.slm.layouts.streams import TEXT, TEXT_KINDS, IdSet, Stream
+from espnet2_taste.slm.limits import Amount, LimitKeeper, Limits
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.row_readers import AbsRowReader
-from espnet2_taste.slm.sampling import NEVER, UniformStreams, choose, nucleus
-
-
-@dataclass(frozen=True)
-class IdSampling:
-    """How the ids of a stream are drawn.
-
-    Attributes:
-        top_p: 0 takes the likeliest id.
-        temperature: Below 1 sharpens.
-        top_k: Candidates, 0 for all.
-    """
-
-    top_p: float = 0.0
-    temperature: float = 1.0
-    top_k: int = 0
-
-    def __post_init__(self):
-        if not 0 <= self.top_p <= 1 or self.temperature <= 0 or self.top_k < 0:
-            raise ValueError(
-                "sampling needs 0 <= top_p <= 1, temperature > 0 and top_k >= 0, found "
-                f"{self.top_p}, {self.temperature} and {self.top_k}"
-            )
-
-    def __call__(self, logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-        """Choose.
-
-        Args:
-            logits: (B, X), ``NEVER`` where not allowed.
-            uniform: Numbers in [0, 1), (B,).
-
-        Returns:
-            Ids, (B,).
-        """
-        if self.top_p == 0:
-            return logits.argmax(dim=-1)
-        if 0 < self.top_k < logits.size(-1):
-            least = logits.topk(self.top_k, dim=-1).values[..., -1:]
-            logits = logits.masked_fill(logits < least, NEVER)
-        return choose(nucleus(logits / self.temperature, self.top_p), uniform)
-
-
-@dataclass(frozen=True)
-class GridSampling:
-    """How grids are drawn.
-
-    Attributes:
-        text: Of streams of text.
-        speech: Of all others.
-        speech_only: Never leave speech for text where a layout could.
-    """
-
-    text: IdSampling = IdSampling()
-    speech: IdSampling = IdSampling(0.95, 0.8)
-    speech_only: bool = True
+from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +33,7 @@ class GridContinuation:
     Attributes:
         ids: All rows, (T, S).
         prompt_rows: Rows of the prompt, holes filled.
-        ended: The utterance is complete; otherwise the limit of rows was met.
+        ended: The utterance is complete, and no limit made it so.
     """
 
     ids: np.ndarray
@@ -100,29 +47,23 @@ class GridItem:
 
     Attributes:
         prompt: Ids with holes, (P, S).
-        limit: Most rows.
-        least: Rows before which nothing ends, where the grammar leaves a choice.
         state: Of the grammar.
         rows: Written so far.
         resumed: The prompt's text is over.
+        amount: What was generated.
     """
 
     prompt: np.ndarray
-    limit: int
-    least: int
     state: Any
     rows: list[list[int]] = field(default_factory=list)
     resumed: bool = False
+    amount: Amount = field(default_factory=Amount)
 
     def known(self, num_streams: int) -> list[int]:
         """Cells of the next row, ``HOLE`` where it is to be chosen."""
         if len(self.rows) < len(self.prompt):
             return self.prompt[len(self.rows)].tolist()
         return [HOLE] * num_streams
-
-    def done(self, layout: AbsLayout) -> bool:
-        """Whether no row follows."""
-        return layout.final(self.state) or len(self.rows) >= self.limit
 
 
 def full_rows(prompt: np.ndarray) -> int:
@@ -136,45 +77,54 @@ class GridGenerator:
 
     Args:
         grid_lm: The model in evaluation mode; see ``AbsBackbone.merged`` for speed.
-        sampling: How ids are drawn.
+        options: How ids are drawn.
+        limits: How much is generated.
+        unit_seconds: See :class:`~espnet2_taste.slm.limits.LimitKeeper`.
     """
 
-    def __init__(self, grid_lm: GridLM, sampling: GridSampling = GridSampling()):
+    def __init__(
+        self,
+        grid_lm: GridLM,
+        options: GenerationOptions = GenerationOptions(),
+        limits: Limits = Limits(),
+        unit_seconds: Sequence[float] | None = None,
+    ):
         self.grid_lm = grid_lm
         self.layout = grid_lm.layout
-        self.banned = self.layout.switches if sampling.speech_only else frozenset()
-        self.samplers = [
-            sampling.text if stream.group == TEXT else sampling.speech
-            for stream in self.layout.streams
+        self.banned = self.layout.switches if options.speech_only else frozenset()
+        self.text_sampler = options.text_sampler()
+        self.speech_sampler = options.speech_sampler()
+        self.keeper = LimitKeeper(self.layout, limits, unit_seconds)
+        self.max_rows = limits.max_rows(self.layout.inventory.unit_rate)
+        self.usable = [
+            usable_ids(stream, self.layout) for stream in self.layout.streams
         ]
         self.device = grid_lm.embedding.start.device
         self.new_reader = reader_maker(grid_lm.backbone, ())
 
     @torch.inference_mode()
     def __call__(
-        self,
-        prompts: Sequence[np.ndarray],
-        limits: Sequence[int],
-        streams: UniformStreams,
-        least: Sequence[int] | None = None,
+        self, prompts: Sequence[np.ndarray], streams: UniformStreams
     ) -> list[GridContinuation]:
         """Continue prompts; each gets what it would get alone.
 
         Args:
             prompts: Ids with holes, B times (P, S); P may be 0.
-            limits: Most rows of each, its prompt included.
             streams: One stream of random numbers a prompt.
-            least: Fewest rows of each, its prompt included; none by default.
 
         Returns:
             B continuations.
         """
-        bounds = zip(prompts, limits, least or [0] * len(prompts))
-        items = [GridItem(*given, self.layout.start()) for given in bounds]
+        items = [GridItem(prompt, self.layout.start()) for prompt in prompts]
         reader = self.new_reader()
         with reader.threads():
             self._write(items, reader, streams)
         return [self._finish(item) for item in items]
+
+    def _done(self, item: GridItem) -> bool:
+        """Whether no row follows."""
+        added = len(item.rows) - len(item.prompt)
+        return self.layout.final(item.state) or added >= self.max_rows
 
     def _write(
         self, items: list[GridItem], reader: AbsRowReader, streams: UniformStreams
@@ -185,7 +135,7 @@ class GridGenerator:
         hidden = reader.start(inputs, lengths)[-1]
         going = items
         while True:
-            kept = [i for i, item in enumerate(going) if not item.done(self.layout)]
+            kept = [i for i, item in enumerate(going) if not self._done(item)]
             if not kept:
                 break
             if len(kept) < len(going):
@@ -198,7 +148,8 @@ class GridGenerator:
 
     def _finish(self, item: GridItem) -> GridContinuation:
         ids = np.array(item.rows, dtype=np.int64).reshape(-1, len(self.layout.streams))
-        ended = self.layout.final(item.state)
+        reached = self.keeper.reached(item.amount)
+        ended = self.layout.final(item.state) and not reached
         return GridContinuation(ids, min(len(item.prompt), len(ids)), ended)
 
     def _read_prompts(
@@ -233,9 +184,10 @@ class GridGenerator:
             for row, cell in zip(rows, cells.tolist()):
                 row.append(cell)
             columns.append(cells)
-        for item, row in zip(items, rows):
+        for item, cells, row in zip(items, known, rows):
             item.state = self.layout.advance(item.state, row)
             item.rows.append(row)
+            self.keeper.add(item.amount, cells, row)
         return torch.stack(columns, dim=1)
 
     def _choose(
@@ -252,14 +204,62 @@ class GridGenerator:
         ]
         allowed = torch.from_numpy(np.stack(masks)).to(self.device)
         logits = self.grid_lm.next_logits(hidden, columns).float()
-        uniform = streams.take(open_cells, 1)[:, 0]
-        chosen = self.samplers[stream](logits.masked_fill(~allowed, NEVER), uniform)
+        logits = logits.masked_fill(~allowed, NEVER)
+        if self.layout.streams[stream].group == TEXT:
+            seen = self._seen(stream, items)
+            chosen = self.text_sampler(logits, seen, streams, open_cells)
+        else:
+            chosen = self.speech_sampler(logits[:, None], streams, open_cells)[:, 0]
+        chosen = self._within(stream, items, rows, chosen)
         return torch.where(open_cells.to(self.device), chosen, cells)
+
+    def _within(self, stream: int, items, rows, chosen: torch.Tensor) -> torch.Tensor:
+        """Keep to the most words, (B,) -> (B,)."""
+        if not any(self.keeper.reached(item.amount) for item in items):
+            return chosen
+        column = self.layout.streams[stream]
+        kept = [
+            self.keeper.within(
+                item.amount, column, self.layout.allowed(item.state, row), cell
+            )
+            for item, row, cell in zip(items, rows, chosen.tolist())
+        ]
+        return torch.tensor(kept, device=chosen.device)
 
     def _mask(self, stream: int, item: GridItem, row, given: int) -> np.ndarray:
         """Ids that a cell may be, (X,) bool; a known cell may be anything."""
+        column = self.layout.streams[stream]
         if given != HOLE:
-            return np.ones(self.layout.streams[stream].size, dtype=bool)
-        allowed: IdSet = self.layout.allowed(item.state, row)
-        early = frozenset((END,)) if len(item.rows) < item.least else frozenset()
-        return self.layout.streams[stream].mask(allowed.banning(self.banned | early))
+            return np.ones(column.size, dtype=bool)
+        allowed = self.layout.allowed(item.state, row)
+        banned = self.banned | self.keeper.banned(item.amount, column)
+        mask = column.mask(allowed.banning(banned))
+        usable = mask & self.usable[stream]
+        return usable if usable.any() else mask
+
+    def _seen(self, stream: int, items: Sequence[GridItem]) -> torch.Tensor:
+        """Text ids of a stream that occurred, (B, X), or (B, 0) if nobody asks."""
+        size = self.layout.streams[stream].size
+        if not self.text_sampler.needs_history:
+            size = 0
+        seen = np.zeros((len(items), size), dtype=bool)
+        if size:
+            for mask, item in zip(seen, items):
+                mask[[row[stream] for row in item.rows]] = True
+            seen &= self.layout.streams[stream].mask(IdSet(TEXT_KINDS))
+        return torch.from_numpy(seen).to(self.device)
+
+
+def usable_ids(stream: Stream, layout: AbsLayout) -> np.ndarray:
+    """Ids that may be generated in a stream at all, (X,) bool.
+
+    Args:
+        stream: Of the layout.
+        layout: Knows the text that must not be generated.
+    """
+    usable = np.ones(stream.size, dtype=bool)
+    text = layout.inventory.text
+    if stream.text_size and text.banned is not None:
+        usable[: stream.text_size] = ~text.banned
+        usable[text.end_id] = True
+    return usable

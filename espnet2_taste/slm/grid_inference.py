@@ -1,4 +1,4 @@
-"""A trained grid language model from its experiment, and what speaks its output.
+"""How a trained grid language model continues and scores utterances.
 
 Enters: utterances (words, units, times). Leaves: continuations as text and units, and
 likelihoods.
@@ -6,10 +6,8 @@ likelihoods.
 Legend: B utterances, W words, U units.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,80 +15,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
-from espnet2_taste.experiment_files import (
-    config_of,
-    load_model,
-    read_config,
-    trained_files,
-)
 from espnet2_taste.slm.grid_data import GridPreprocessor
-from espnet2_taste.slm.grid_generation import GridGenerator, GridSampling
+from espnet2_taste.slm.grid_generation import GridGenerator
 from espnet2_taste.slm.grid_scoring import score_grids
-from espnet2_taste.slm.inference import MODEL_FILE
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
-from espnet2_taste.slm.sampling import UniformStreams
-from espnet2_taste.units.durations import UnitDurationPredictor
-
-
-def load_grid_lm_exp(
-    exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
-) -> tuple[ESPnetGridLMModel, GridPreprocessor]:
-    """Load a trained design with what lays its data out.
-
-    Args:
-        exp: Experiment directory, or its ``config.yaml``.
-        model_file: Checkpoint; the best one by default.
-        device: Where the model goes.
-
-    Returns:
-        The model in evaluation mode, and the preprocessor.
-
-    Raises:
-        ValueError: A file is missing.
-    """
-    from espnet2_taste.tasks.build_grid_lm import (
-        build_grid_lm,
-        build_grid_preprocessor,
-    )
-
-    remedy = "train the design first (grid_lm_train), or name another model file"
-    config, path = trained_files(exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(build_grid_lm, config, path, device)
-    return model, build_grid_preprocessor(args, False)
-
-
-def build_untrained(
-    config: str | Path, tokenizer_path: str, lm: str, device: str = "cpu"
-) -> tuple[ESPnetGridLMModel, GridPreprocessor]:
-    """Build a design that trains nothing: the cascade's text LM as it is.
-
-    Args:
-        config: Its YAML.
-        tokenizer_path: The language model's.
-        lm: The language model.
-        device: Where it goes.
-
-    Returns:
-        See :func:`load_grid_lm_exp`.
-
-    Raises:
-        ValueError: The design does train something.
-    """
-    from espnet2_taste.tasks.build_grid_lm import (
-        build_grid_lm,
-        build_grid_preprocessor,
-        complete_options,
-    )
-
-    given = read_config(config_of(config))
-    args = complete_options({**given, "tokenizer_path": tokenizer_path, "init_lm": lm})
-    if args.adaptation != "frozen" or args.layout != "text":
-        raise ValueError(
-            f"{config} trains its layout '{args.layout}': give the experiment instead "
-            "of the YAML"
-        )
-    model = build_grid_lm(args).to(device).eval()
-    return model, build_grid_preprocessor(args, False)
+from espnet2_taste.slm.limits import Limits
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 
 
 @dataclass(frozen=True)
@@ -116,9 +46,9 @@ class GridContinuer:
     Args:
         model: In evaluation mode; its adapters are merged.
         preprocessor: Its data side.
-        sampling: How ids are drawn.
-        seconds: Shortest and longest continuation; the shortest is kept where the
-            layout's grammar leaves a choice.
+        options: How ids are drawn.
+        limits: How much is generated.
+        unit_seconds: How long each unit lasts; None for units of one length.
         seed: With its name, all an utterance's randomness depends on.
     """
 
@@ -126,21 +56,16 @@ class GridContinuer:
         self,
         model: ESPnetGridLMModel,
         preprocessor: GridPreprocessor,
-        sampling: GridSampling = GridSampling(),
-        seconds: tuple[float, float] = (0.0, 6.0),
+        options: GenerationOptions = GenerationOptions(),
+        limits: Limits = Limits(),
+        unit_seconds: Sequence[float] | None = None,
         seed: int = 0,
     ):
-        if not 0 <= seconds[0] <= seconds[1]:
-            raise ValueError(
-                f"--min_seconds {seconds[0]:g} and --max_seconds {seconds[1]:g}: "
-                "expected 0 <= min <= max"
-            )
         self.grid_lm = model.grid_lm
         self.grid_lm.backbone = self.grid_lm.backbone.merged()
         self.layout = self.grid_lm.layout
         self.preprocessor = preprocessor
-        self.generator = GridGenerator(self.grid_lm, sampling)
-        self.seconds = seconds
+        self.generator = GridGenerator(self.grid_lm, options, limits, unit_seconds)
         self.seed = seed
 
     def __call__(
@@ -156,13 +81,8 @@ class GridContinuer:
             The continuation of each, without the prompt.
         """
         grids = [self.layout.prompt(prompt) for prompt in prompts]
-        rate = self.layout.rows_per_second(prompts[0].unit_rate)
-        least, limits = (
-            [len(grid) + int(seconds * rate) for grid in grids]
-            for seconds in self.seconds
-        )
         streams = UniformStreams.from_ids(names, self.seed)
-        found = self.generator(grids, limits, streams, least)
+        found = self.generator(grids, streams)
         tails = self._tails([item.ids for item in found], [len(g) for g in grids])
         return [
             self._added(prompt, grid, item, tail)
@@ -256,63 +176,3 @@ def padded(items: Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]
         batch[name] = pad_sequence(rows, batch_first=True, padding_value=value)
         batch[f"{name}_lengths"] = torch.tensor([len(row) for row in rows])
     return batch
-
-
-class AbsUnitWriter(ABC):
-    """Makes units to be spoken from what a design says."""
-
-    @abstractmethod
-    def __call__(
-        self, names: Sequence[str], said: Sequence[SpokenText], spembs: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Write units.
-
-        Args:
-            names: B utterance ids.
-            said: By a design.
-            spembs: Speaker embeddings, (B, E).
-
-        Returns:
-            Units of each, (U,) int64; empty where nothing was said.
-        """
-
-
-class OwnUnits(AbsUnitWriter):
-    """The design's units, drawn out if it leaves repetitions out.
-
-    Args:
-        durations: Predictor, None for units with their repetitions.
-    """
-
-    def __init__(self, durations: UnitDurationPredictor | None):
-        self.durations = durations
-
-    def __call__(self, names, said, spembs):
-        """See :meth:`AbsUnitWriter.__call__`."""
-        if self.durations is None:
-            return [torch.tensor(item.units, dtype=torch.int64) for item in said]
-        return self.durations.expand([item.units for item in said])
-
-
-class UnitsFromText(AbsUnitWriter):
-    """Units of the words alone: the text-only renderer of the cascade.
-
-    Args:
-        generator: A ``UnitGenerator`` of a text-only TASTE experiment.
-    """
-
-    def __init__(self, generator):
-        self.generator = generator
-
-    def __call__(self, names, said, spembs):
-        """See :meth:`AbsUnitWriter.__call__`."""
-        units = [torch.zeros(0, dtype=torch.int64) for _ in said]
-        spoken = [index for index, item in enumerate(said) if item.text]
-        if spoken:
-            chosen = [names[index] for index in spoken]
-            texts = [said[index].text for index in spoken]
-            ids = self.generator.encoder.texts(chosen, texts)
-            found = self.generator(chosen, ids, None, spembs[spoken])
-            for index, row in zip(spoken, found):
-                units[index] = row.cpu()
-        return units

@@ -1,4 +1,4 @@
-"""A trained spoken language model from its experiment directory.
+"""How a trained TASLM continues and scores words with codes.
 
 Enters: transcripts and word-level codes. Leaves: prompts to continue, the words of a
 continuation, and likelihoods.
@@ -8,6 +8,7 @@ Legend: B utterances, N text tokens, W words, Q codebooks.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,47 +17,17 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
-from espnet2_taste.experiment_files import load_model, trained_files
 from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import Continuation
-from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import AbsPrompt
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.scoring import score_base_text, score_utterances
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
-
-MODEL_FILE = "valid.loss.best.pth"
-
-
-def load_taslm_exp(
-    taslm_exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
-) -> tuple[ESPnetTaslmModel, TaslmPreprocessor]:
-    """Load a trained TASLM with the text side it was trained with.
-
-    Args:
-        taslm_exp: Experiment directory, or its ``config.yaml``.
-        model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
-        device: Where the model goes.
-
-    Returns:
-        The model in evaluation mode, and the preprocessor of text and codes.
-
-    Raises:
-        ValueError: A file is missing.
-    """
-    from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
-
-    remedy = (
-        "train the spoken language model first (stage 11), or name another "
-        "experiment or model file"
-    )
-    config, path = trained_files(taslm_exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(build_taslm, config, path, device)
-    return model, build_taslm_preprocessor(args)
 
 
 class TaslmContinuer:
@@ -105,9 +76,15 @@ class TaslmContinuer:
         Returns:
             The continuation of each, without the beginning.
         """
+        found = self.continuations(names, beginnings)
+        return [self.words(item) for item in found]
+
+    def continuations(
+        self, names: Sequence[str], beginnings: Sequence[AbsBeginning]
+    ) -> list[Continuation]:
+        """The same as token ids, before they are written as words."""
         prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
-        streams = UniformStreams.from_ids(names, self.seed)
-        return [self.words(item) for item in self.generator(prompts, streams)]
+        return self.generator(prompts, UniformStreams.from_ids(names, self.seed))
 
     def prompt(self, name: str, item: AbsBeginning) -> AbsPrompt:
         """Tokenise what is to be continued.
@@ -273,17 +250,20 @@ def read_spoken_words(folder: Path) -> SpokenSet:
     return spoken
 
 
-def length_batches(
-    items: Mapping[str, WordCodes | AbsBeginning], size: int
-) -> list[list[str]]:
+def length_batches(items: Mapping[str, Any], size: int) -> list[list[str]]:
     """Group utterances of similar length.
 
     Args:
-        items: With ``words``, by utterance id.
+        items: With ``words``, or with units in a table, by utterance id.
         size: Most utterances in a batch.
 
     Returns:
         Batches of ids; every id once.
     """
-    order = sorted(items, key=lambda name: (-len(items[name].words), name))
+
+    def length(name: str) -> int:
+        item = items[name]
+        return len(item["units"] if isinstance(item, Mapping) else item.words)
+
+    order = sorted(items, key=lambda name: (-length(name), name))
     return [order[start : start + size] for start in range(0, len(order), size)]

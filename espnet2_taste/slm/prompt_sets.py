@@ -175,13 +175,13 @@ def cut(items: dict, folder: Path, words: int) -> dict:
     """Leave the first words of utterances.
 
     Args:
-        items: ``AbsBeginning`` by utterance id.
+        items: By utterance id, each with ``words`` and ``first``.
         folder: The set, perhaps with the table ``prompt_words`` (``utt``,
             ``n_words``), which also says which utterances are prompts.
         words: Words of a prompt without that table, 0 for all.
 
     Returns:
-        ``AbsBeginning`` by utterance id.
+        The beginnings, of the same class, by utterance id.
 
     Raises:
         ValueError: A prompt is longer than its utterance, or unknown.
@@ -190,7 +190,10 @@ def cut(items: dict, folder: Path, words: int) -> dict:
 
     counts = read_prompt_words(folder)
     if counts is None:
-        return {n: item.first(words) if words else item for n, item in items.items()}
+        return {
+            name: item.first(min(words, len(item.words))) if words else item
+            for name, item in items.items()
+        }
     prompts = {}
     for name, count in counts.items():
         found = len(items[name].words) if name in items else 0

@@ -1,14 +1,15 @@
-"""How the next text token and the next code are drawn.
+"""How the next text token and the next code or unit are drawn.
 
 Enters: logits of a batch, and one stream of uniform numbers an utterance. Leaves: the
 chosen ids. Pure functions and small samplers without state; an utterance draws from
 its own stream only, so that a batch gives what its utterances give alone.
 
-Legend: B utterances, V text vocabulary, Q codebooks, K codes, R uniform numbers.
+Legend: B utterances, V text vocabulary, R ids drawn at once, X candidates.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -150,7 +151,11 @@ class AbsTextSampler(ABC):
 
     @abstractmethod
     def __call__(
-        self, logits: torch.Tensor, seen: torch.Tensor, streams: UniformStreams
+        self,
+        logits: torch.Tensor,
+        seen: torch.Tensor,
+        streams: UniformStreams,
+        active: torch.Tensor,
     ) -> torch.Tensor:
         """Choose.
 
@@ -158,16 +163,18 @@ class AbsTextSampler(ABC):
             logits: (B, V), ``NEVER`` at banned tokens.
             seen: Tokens of the prompt and of the text so far, (B, V) bool.
             streams: One stream an utterance.
+            active: Utterances that need a token now, (B,) bool; only their streams
+                move on.
 
         Returns:
-            Ids, (B,) int64.
+            Ids, (B,) int64; arbitrary where not active.
         """
 
 
 class GreedyTextSampler(AbsTextSampler):
     """The likeliest token; nothing is drawn."""
 
-    def __call__(self, logits, seen, streams):
+    def __call__(self, logits, seen, streams, active):
         """See :meth:`AbsTextSampler.__call__`."""
         return logits.argmax(dim=-1)
 
@@ -213,10 +220,9 @@ class NucleusTextSampler(AbsTextSampler):
             return logits
         return penalize_repetition(logits, seen, self.repetition_penalty)
 
-    def __call__(self, logits, seen, streams):
+    def __call__(self, logits, seen, streams, active):
         """See :meth:`AbsTextSampler.__call__`."""
-        everyone = torch.ones(len(logits), dtype=torch.bool)
-        uniform = streams.take(everyone, 1)[:, 0]
+        uniform = streams.take(active, 1)[:, 0]
         return choose(self.shape(logits.float(), seen), uniform)
 
 
@@ -229,54 +235,93 @@ class ReferenceTextSampler(NucleusTextSampler):
         return self.penalize(kept, seen) / self.temperature
 
 
-class AbsCodeSampler(ABC):
-    """Chooses the codes of a word from what the TASTE head predicts."""
+@dataclass(frozen=True)
+class SpeechSampler:
+    """How units, or the codes of a word, are drawn.
 
-    @abstractmethod
+    Attributes:
+        top_p: 0 takes the likeliest.
+        temperature: Below 1 sharpens.
+        top_k: Candidates, 0 for all.
+        keep_crossing: See :func:`nucleus`; False as published.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    top_p: float = 0.0
+    temperature: float = 1.0
+    top_k: int = 0
+    keep_crossing: bool = True
+
+    def __post_init__(self):
+        if not 0 <= self.top_p <= 1 or self.temperature <= 0 or self.top_k < 0:
+            raise ValueError(
+                "speech needs 0 <= speech_top_p <= 1, speech_temperature > 0 and "
+                f"speech_top_k >= 0, found {self.top_p}, {self.temperature} and "
+                f"{self.top_k}"
+            )
+
     def __call__(
-        self, head, prediction, quantizer, due: torch.Tensor, streams: UniformStreams
+        self, logits: torch.Tensor, streams: UniformStreams, active: torch.Tensor
     ) -> torch.Tensor:
         """Choose.
 
         Args:
-            head: An ``AbsTasteHead``.
-            prediction: Of the head, for B utterances.
-            quantizer: The frozen quantizer.
-            due: Utterances that need a code now, (B,) bool.
+            logits: (B, R, X), ``NEVER`` at what is not allowed.
             streams: One stream an utterance.
+            active: Utterances that need ids now, (B,) bool; only their streams move
+                on, by R numbers.
 
         Returns:
-            Codes, (B, Q); rows that are not due are arbitrary.
+            Ids, (B, R); arbitrary where not active.
         """
+        if self.top_p == 0:
+            return logits.argmax(dim=-1)
+        uniform = streams.take(active, logits.size(1))  # (B, R)
+        if 0 < self.top_k < logits.size(-1):
+            least = logits.topk(self.top_k, dim=-1).values[..., -1:]
+            logits = logits.masked_fill(logits < least, NEVER)
+        kept = nucleus(logits / self.temperature, self.top_p, self.keep_crossing)
+        return choose(kept, uniform)
 
 
-class GreedyCodeSampler(AbsCodeSampler):
-    """The likeliest code of each codebook."""
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How text and speech are drawn, the same for every design.
 
-    def __call__(self, head, prediction, quantizer, due, streams):
-        """See :meth:`AbsCodeSampler.__call__`."""
-        return head.codes(prediction, quantizer)
-
-
-class NucleusCodeSampler(AbsCodeSampler):
-    """Every codebook drawn from its nucleus.
-
-    Args:
-        top_p: Probability that is kept.
-        keep_crossing: See :func:`nucleus`; False as published.
-
-    Raises:
-        ValueError: ``top_p`` out of range.
+    Attributes:
+        text_top_p: 0 takes the likeliest token (no temperature, no penalty).
+        text_temperature: Below 1 sharpens.
+        repetition_penalty: Over prompt and continuation; 1 for none.
+        speech_top_p: 0 takes the likeliest codes or units.
+        speech_temperature: Below 1 sharpens.
+        speech_top_k: Candidates of a code or unit, 0 for all.
+        speech_only: Never leave speech for text where a layout could.
+        reference_compat: Published order of the rules; see ``sampling``.
     """
 
-    def __init__(self, top_p: float = 0.9, keep_crossing: bool = True):
-        if not 0.0 < top_p <= 1.0:
-            raise ValueError(f"taste_top_p must be in (0, 1], found {top_p}")
-        self.top_p = top_p
-        self.keep_crossing = keep_crossing
+    text_top_p: float = 0.0
+    text_temperature: float = 1.0
+    repetition_penalty: float = 1.0
+    speech_top_p: float = 0.0
+    speech_temperature: float = 1.0
+    speech_top_k: int = 0
+    speech_only: bool = True
+    reference_compat: bool = False
 
-    def __call__(self, head, prediction, quantizer, due, streams):
-        """See :meth:`AbsCodeSampler.__call__`."""
-        logits = head.code_logits(prediction, quantizer).float()  # (B, Q, K)
-        uniform = streams.take(due.cpu(), logits.size(-2))  # (B, Q)
-        return choose(nucleus(logits, self.top_p, self.keep_crossing), uniform)
+    def text_sampler(self) -> AbsTextSampler:
+        """The sampler of text tokens."""
+        if self.text_top_p == 0:
+            return GreedyTextSampler()
+        class_ = ReferenceTextSampler if self.reference_compat else NucleusTextSampler
+        return class_(self.text_top_p, self.text_temperature, self.repetition_penalty)
+
+    def speech_sampler(self) -> SpeechSampler:
+        """The sampler of codes and units."""
+        return SpeechSampler(
+            self.speech_top_p,
+            self.speech_temperature,
+            self.speech_top_k,
+            not self.reference_compat,
+        )

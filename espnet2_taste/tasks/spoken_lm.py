@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from espnet2_taste.tasks.grid_lm import GridLMTask
+from espnet2_taste.tasks.load_spoken_lm import is_grid
 from espnet2_taste.tasks.taslm import TaslmTask
 
 
@@ -19,4 +20,4 @@ def task_of(options: Mapping[str, Any]) -> type:
     Returns:
         The task class: of TASLM, whose heads predict codes, or of the grids.
     """
-    return GridLMTask if "grid_head" in options else TaslmTask
+    return GridLMTask if is_grid(options) else TaslmTask

@@ -28,6 +28,9 @@ class UnitDurationPredictor(nn.Module):
         num_units: Units.
         hidden_size: H.
         kernel_size: Units seen at once by each convolution, odd.
+
+    Attributes:
+        mean_frames: Mean length of each unit's runs in training, (num_units,).
     """
 
     def __init__(self, num_units: int, hidden_size: int = 64, kernel_size: int = 5):
@@ -44,6 +47,7 @@ class UnitDurationPredictor(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in range(2))
         self.output = nn.Linear(hidden_size, 1)
+        self.register_buffer("mean_frames", torch.ones(num_units))
 
     def forward(self, units: torch.Tensor) -> torch.Tensor:
         """Predict.
@@ -149,6 +153,7 @@ def fit_durations(
     pairs = [
         (torch.tensor(deduplicate(row)), torch.tensor(run_lengths(row))) for row in rows
     ]
+    model.mean_frames = mean_run_lengths(rows, num_units)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     for _ in range(steps):
         chosen = torch.randint(len(pairs), (batch_size,), generator=generator).tolist()
@@ -162,6 +167,24 @@ def fit_durations(
         loss.backward()
         optimizer.step()
     return model.eval()
+
+
+def mean_run_lengths(strings: Sequence[Sequence[int]], num_units: int) -> torch.Tensor:
+    """Mean length of the runs of each unit.
+
+    Args:
+        strings: Units with their repetitions.
+        num_units: Units.
+
+    Returns:
+        Frames, (num_units,); units that never occur have the mean of all runs.
+    """
+    units = torch.tensor([unit for row in strings for unit in deduplicate(row)])
+    lengths = torch.tensor([n for row in strings for n in run_lengths(row)])
+    counts = units.bincount(minlength=num_units)
+    frames = units.bincount(lengths, minlength=num_units)
+    overall = lengths.float().mean().to(frames.dtype)
+    return torch.where(counts > 0, frames / counts.clamp(min=1), overall).float()
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ def output_files():
         for exp in (*TASTE, "unit_vocoder"):
             yield f"exp/{exp}/resynthesis/{name}/wav.scp"
         for exp in ("taslm_embed", "taslm_token"):
-            yield f"exp/{exp}/continuation/{name}/wav.scp"
+            yield f"exp/{exp}/continuation/{name}/speed.tsv"
             yield f"exp/{exp}/likelihood/{name}/scores.tsv"
     for exp in EXPS:
         yield from (f"exp/{exp}/valid.{kind}.best.pth" for kind in ("loss", "acc"))
@@ -94,7 +94,7 @@ def test_every_stage_runs_its_command_in_order(recipe):
         *(*["taste_tokenize"] * 2, *["taste_resynthesize"] * 4),
         *("taste_score", "taste_swap"),
         *(shapes, train, "export_text_lm", *[shapes, train] * 2),
-        *["taslm_inference", "taslm_score"] * 2,
+        *["slm_inference", "slm_score"] * 2,
         *("taslm_evaluate", "write_results", "pack", "pack"),
     ]
     assert run(recipe) == []
@@ -275,6 +275,28 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     )
     assert "--study systems_equal_flops" in study and "--study" not in whole
     assert not named(run(recipe, *options), "espnet2_taste.bin.grid_lm_train")
+
+
+def test_designs_continue_by_other_rules_as_well(recipe):
+    prepare_designs(recipe)
+    names = ("taslm_embed", "taslm_token", "cascade", "gslm")
+    folder = "exp/decode_slm_greedy"
+    put(recipe, *(f"{folder}/{n}/continuation/prompts/speed.tsv" for n in names))
+    run(recipe)
+    config = "conf/decode_slm_greedy.yaml"
+    options = ("--stage", "16", "--stop_stage", "16", "--other_decodings", config)
+    calls = run(recipe, *options, "--systems", "gslm cascade")
+    first, again = (
+        [c for c in named(calls, "slm_inference") if f"--config {path} " in c]
+        for path in ("conf/decode_slm.yaml", config)
+    )
+    assert len(again) == len(names) and len(first) == 2  # TASLM's were there
+    assert all(f"--output_dir {folder}/" in call for call in again)
+    assert any("--exp exp/gslm --durations" in call for call in again)
+    assert any("--exp exp/taslm_embed --taste_exp" in call for call in again)
+    assert any("--exp conf/systems/cascade.yaml --lm" in call for call in again)
+    studies = [c for c in named(calls, "systems_evaluate") if "--study" in c]
+    assert len(studies) == 1 and "--study systems_decode_slm_greedy" in studies[0]
 
 
 def test_recordings_from_elsewhere_are_only_scored(recipe):

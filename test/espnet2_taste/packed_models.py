@@ -68,7 +68,7 @@ def write_settings():
     Path("decode_taste.yaml").write_text(
         "unit_top_k: 3\nmin_unit_ratio: 0.3\nmax_unit_ratio: 4.0\nbatch_size: 2\n"
     )
-    Path("decode_taslm.yaml").write_text("text_top_p: 0.8\nmax_words: 3\n")
+    Path("decode_slm.yaml").write_text("text_top_p: 0.8\nmax_words: 3\n")
     train = Path("dump/raw/train")
     train.mkdir(parents=True)
     (train / "text").write_text("a The red dog\n")
@@ -98,7 +98,7 @@ def pack_models(root, *builders):
     """Both archives and what the models gave; the recipe is gone afterwards."""
     from espnet2_taste.bin import pack
     from espnet2_taste.inference import SpokenLM, UnitSampling
-    from espnet2_taste.slm.generation import GenerationOptions
+    from espnet2_taste.slm.sampling import GenerationOptions
 
     before = Path.cwd()
     os.chdir(root)
@@ -106,7 +106,7 @@ def pack_models(root, *builders):
         write_recipe(root, *builders)
         taste = ["--expdir", "exp", "--taste_exp", "exp/taste_vq", "--seed", "5"]
         taste += ["--resynthesis_config", "decode_taste.yaml"]
-        taste += ["--inference_config", "decode_taslm.yaml"]
+        taste += ["--inference_config", "decode_slm.yaml"]
         pack.main(["taste", *taste, "--outpath", "packed/taste.zip"])
         taslm = ["--taslm_exp", "exp/taslm_embed", "--outpath", "packed/taslm.zip"]
         pack.main(["taslm", *taste, *taslm])

@@ -85,11 +85,11 @@ def test_speaking_units_needs_neither_training_nor_transformers(root):
 def test_tokenizing_speaking_continuing_and_scoring_need_no_training(root):
     taste, voice = ("taste_exp", "taste_vq"), ("unit_vocoder_exp", "unit_vocoder")
     speech, codes = options(root, "speech", *taste, *voice), "taste_vq/codes"
-    continued = options(root, "continued", *taste, *voice, "taslm_exp", "taslm")
+    continued = options(root, "continued", *taste, *voice, "exp", "taslm")
     commands = [
         ("taste_tokenize", options(root, codes, *taste)),
         ("taste_resynthesize", [*speech, "--max_unit_ratio", "3"]),
-        ("taslm_inference", [*continued, "--prompt_words", "2", "--max_words", "3"]),
+        ("slm_inference", [*continued, "--prompt_words", "2", "--max_words", "3"]),
     ]
     model_file, folder = "valid.loss.best.pth", root / "dump" / "test"
     files = (root / "taste_vq", model_file, folder)

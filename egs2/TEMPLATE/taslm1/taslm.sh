@@ -70,7 +70,8 @@ text_lm_config=conf/train_text_lm.yaml
 taslm_embed_config=conf/train_taslm_embed.yaml
 taslm_token_config=conf/train_taslm_token.yaml
 resynthesis_config=""    # how units are drawn in stages 9 and 10; default: published values
-inference_config=conf/decode_taslm.yaml
+inference_config=conf/decode_slm.yaml   # how every design continues prompts (stages 12 and 16)
+other_decodings=""      # stage 16 continues with these as well: conf/decode_slm_greedy.yaml
 systems="recordings cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_omni moshi llama_omni"
 more_seeds=""           # stage 16 trains designs and TASLM with these as well as --seed
 equal_flops=false       # true: stage 16 trains designs a second time, with TASLM's FLOPs
@@ -79,7 +80,6 @@ judge_url=""            # OpenAI-compatible server; its key is in OPENAI_API_KEY
 judge_model=""
 systems_dir=conf/systems  # their configurations (stage 16)
 systems_ctm=ctm         # word times of all sets; ctm_aligned: those of stage 4
-systems_min_seconds=0.8  # shortest continuation of a design, so that something is heard
 inference_model=valid.loss.best.pth   # epoch of a model that is used
 
 help_message="Usage: $0 [options]     (see the top of $0 for all options)

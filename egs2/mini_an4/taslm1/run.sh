@@ -15,5 +15,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --text_lm_config conf/train_text_lm_debug.yaml \
     --taslm_embed_config conf/train_taslm_embed_debug.yaml \
     --taslm_token_config conf/train_taslm_token_debug.yaml \
-    --inference_config conf/decode_taslm_debug.yaml \
+    --inference_config conf/decode_slm_debug.yaml \
     "$@"

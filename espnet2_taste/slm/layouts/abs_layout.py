@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.streams import IdSet, Inventory, Stream
+from espnet2_taste.slm.layouts.streams import START, IdSet, Inventory, Stream
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
 
 HOLE = -1
@@ -49,12 +49,14 @@ class AbsLayout(ABC):
         needs: Fields of an utterance that must be given besides words and units.
         deduplicates: Decoded units stand for runs of unknown length.
         switches: Kinds that leave speech for text: banned to keep on speaking.
+        word_kinds: Kinds that begin a word: not written when there are words enough.
     """
 
     streams: tuple[Stream, ...]
     needs: frozenset[str] = frozenset()
     deduplicates: bool = False
     switches: frozenset[str] = frozenset()
+    word_kinds: frozenset[str] = frozenset((START,))
 
     def __init__(self, inventory: Inventory):
         self.inventory = inventory
@@ -134,10 +136,6 @@ class AbsLayout(ABC):
             state: Before the first row whose first stream is not known.
         """
         return state
-
-    def rows_per_second(self, unit_rate: float) -> float:
-        """Rows that a second of speech takes at most, to limit generation."""
-        return unit_rate
 
 
 def run_grammar(layout: AbsLayout, ids: np.ndarray) -> Any:

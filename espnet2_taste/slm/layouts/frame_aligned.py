@@ -66,6 +66,7 @@ class FrameAlignedLayout(AbsLayout):
     """
 
     needs = frozenset(("word_times",))
+    word_kinds = frozenset((MARK, START))
 
     def __init__(
         self,

@@ -202,7 +202,3 @@ class InterleaveLayout(AbsLayout):
     def final(self, state):
         """See :meth:`AbsLayout.final`."""
         return state.ended
-
-    def rows_per_second(self, unit_rate):
-        """See :meth:`AbsLayout.rows_per_second`: a tag for each unit at most."""
-        return 2 * unit_rate

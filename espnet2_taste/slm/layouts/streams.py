@@ -28,12 +28,14 @@ class TextVocabulary:
         special: Tokens that are no text, (V,) bool; the end is among them.
         end_id: The token that ends text.
         plain_first: The first word of an utterance has no mark of its beginning.
+        banned: Tokens that must not be generated, (V,) bool, besides the special ones.
     """
 
     starts: np.ndarray
     special: np.ndarray
     end_id: int
     plain_first: bool = False
+    banned: np.ndarray | None = None
 
     @property
     def first(self) -> frozenset[str]:
@@ -184,8 +186,9 @@ class Stream:
         return any(self.kinds[kind][ident] for kind in ids.kinds)
 
     def is_kind(self, kind: str, ident: int) -> bool:
-        """Whether an id is of a kind."""
-        return 0 <= ident < self.size and bool(self.kinds[kind][ident])
+        """Whether an id is of a kind; no id is of a kind that the stream lacks."""
+        known = kind in self.kinds and 0 <= ident < self.size
+        return known and bool(self.kinds[kind][ident])
 
     def _union(self, kinds: frozenset[str], without: frozenset[int]) -> np.ndarray:
         mask = np.zeros(self.size, dtype=bool)

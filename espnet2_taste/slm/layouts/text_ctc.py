@@ -88,10 +88,6 @@ class TextLayout(AbsLayout):
         """See :meth:`AbsLayout.final`."""
         return state.ended
 
-    def rows_per_second(self, unit_rate):
-        """See :meth:`AbsLayout.rows_per_second`: nobody says more tokens."""
-        return 10.0
-
 
 class TextCtcLayout(TextLayout):
     """Text tokens whose hidden states a CTC head turns into units (LLaMA-Omni)."""

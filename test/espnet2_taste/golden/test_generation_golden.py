@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from espnet2_taste.slm.continuation import ContinuationWriter
-from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
 from espnet2_taste.slm.llama_reader import LlamaReader
 from espnet2_taste.slm.prompts import (
@@ -18,7 +18,7 @@ from espnet2_taste.slm.prompts import (
     TextPrompt,
     UnconditionalPrompt,
 )
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import VocabularyMasks, joined, token_strings
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
@@ -87,7 +87,7 @@ def make_generator(golden, merged=False):
         text_top_p=case.get("text_top_p", 0.0),
         text_temperature=case.get("text_temperature", 1.0),
         repetition_penalty=case.get("repetition_penalty", 1.0),
-        taste_top_p=case.get("taste_top_p", 0.0),
+        speech_top_p=case.get("taste_top_p", 0.0),
         reference_compat=True,
     )
     rules = StopRules.published(case["extra_words"], case.get("stop_id"))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from espnet2_taste.reference import importing
-from espnet2_taste.slm.inference import TaslmScorer, load_taslm_exp
+from espnet2_taste.slm.inference import TaslmScorer
+from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.vocoder.loading import load_unit_vocoder
@@ -32,7 +33,7 @@ def test_speech_to_codes_and_scores(imported, texts):
         assert item.codes.shape == (len(text.split()), quantizer.num_codebooks)
         assert 0 <= item.codes.min() and item.codes.max() < quantizer.codebook_size
     exp = next(p for n in importing.TASLM_EXPS if (p := imported / n).is_dir())
-    scores = TaslmScorer(*load_taslm_exp(exp))(list(waves), items)
+    scores = TaslmScorer(*load_spoken_lm(exp))(list(waves), items)
     assert len(scores) == len(texts)
     assert all(numpy.isfinite(list(row.values())).all() for row in scores)
 

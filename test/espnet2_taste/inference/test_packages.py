@@ -17,7 +17,7 @@ from espnet2_taste.inference.packages import check_archive, pretrained_files
 from espnet2_taste.inference.settings import InferenceSettings
 from espnet2_taste.inference.spoken_lm import SpokenLM
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
-from espnet2_taste.slm.generation import GenerationOptions
+from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preparation import TextRules
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
-from espnet2_taste.slm.generation import GenerationOptions, TaslmGenerator
+from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.heads import (
     ContinueLatentLinearLastHead,
     LinearLastHead,
@@ -22,14 +22,14 @@ from espnet2_taste.slm.prompts import (
     TextPrompt,
     UnconditionalPrompt,
 )
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
 BOS, EOS, VOCABULARY = 0, 1, 40
 SAMPLED = GenerationOptions(
-    text_top_p=0.95, text_temperature=1.5, repetition_penalty=1.2, taste_top_p=0.9
+    text_top_p=0.95, text_temperature=1.5, repetition_penalty=1.2, speech_top_p=0.9
 )
 RULES = StopRules(EOS, max_words=6, min_words=2)
 
@@ -106,7 +106,8 @@ def plain_loop(generator, prompt, name):
                 logits[token] = float("-inf")
         if sum(starts) < RULES.min_words:
             logits[EOS] = float("-inf")
-        token = int(generator.text_sampler(logits[None], seen, numbers))
+        everyone = torch.tensor([True])
+        token = int(generator.text_sampler(logits[None], seen, numbers, everyone))
         seen[0, token] = True
         begins = token % 2 == 0 or not starts
         full = begins and sum(starts[: len(text)]) >= RULES.max_words
@@ -123,11 +124,8 @@ def plain_loop(generator, prompt, name):
         new = rows.pending[due] if due is not None and due < 0 else None
         if due is not None and due >= 0:
             states = [state[:, -1] for state in output.states]
-            prediction, everyone = taslm.head(states), torch.tensor([True])
-            quantizer = taslm.quantizer
-            new = generator.code_sampler(
-                taslm.head, prediction, quantizer, everyone, numbers
-            )[0]
+            logits = taslm.head.code_logits(taslm.head(states), taslm.quantizer)
+            new = generator.speech_sampler(logits, numbers, everyone)[0]
             codes.append(new)
         fresh = new is not None and bool((new >= 0).any())
         current = new if fresh else current

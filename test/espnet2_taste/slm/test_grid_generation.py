@@ -7,12 +7,7 @@ import torch
 from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
-from espnet2_taste.slm.grid_generation import (
-    GridGenerator,
-    GridSampling,
-    IdSampling,
-    full_rows,
-)
+from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
 from espnet2_taste.slm.grid_heads import DepthGridHead, LinearGridHead
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.grid_losses import compact
@@ -21,15 +16,26 @@ from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.frame_aligned import FrameAlignedLayout
 from espnet2_taste.slm.layouts.interleave import InterleaveLayout
 from espnet2_taste.slm.layouts.parallel import ParallelLayout
-from espnet2_taste.slm.layouts.streams import END, IdSet, Inventory, TextVocabulary
+from espnet2_taste.slm.layouts.streams import (
+    END,
+    PAD,
+    START,
+    UNIT,
+    Inventory,
+    TextVocabulary,
+)
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.limits import Limits
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 
 TEXT = TextVocabulary(
-    starts=np.arange(40) % 2 == 0, special=np.arange(40) < 2, end_id=1
+    starts=np.arange(40) % 2 == 0,
+    special=np.arange(40) < 2,
+    end_id=1,
+    banned=np.isin(np.arange(40), (0, 1, 6, 9, 22)),
 )
 BOOKS = {"parallel": 2, "frame_aligned": 2}
 LAYOUTS = {
@@ -82,15 +88,56 @@ def prompts_of(name, layout):
     ]
 
 
-SAMPLING = GridSampling(IdSampling(0.9), IdSampling(0.9, 0.9, 5), speech_only=False)
+SAMPLING = GenerationOptions(
+    text_top_p=0.9,
+    repetition_penalty=1.3,
+    speech_top_p=0.9,
+    speech_temperature=0.9,
+    speech_top_k=5,
+    speech_only=False,
+)
+LIMITS = [Limits(0, 3, 0.0, 0.2), Limits(2, 4, 0.28, 0.4)]
 
 
-def slow_continuation(model, prompt, limit, streams, least=0):
+def generated(layout, prompt, rows):
+    """Words and seconds in what was not given."""
+    words = frames = 0
+    for number, row in enumerate(rows):
+        for index, stream in enumerate(layout.streams):
+            if number < len(prompt) and prompt[number][index] != HOLE:
+                continue
+            words += bool(stream.kinds.get(START, np.zeros(99))[row[index]])
+            first = UNIT in stream.kinds and index == (layout.streams[0].text_size > 0)
+            only = len(layout.streams) == 1 and UNIT in stream.kinds
+            frames += (first or only) and bool(stream.kinds[UNIT][row[index]])
+    return words, frames / 25 + 1e-9
+
+
+def choosable(layout, stream, state, row, amount, limits):
+    """Ids a cell may be, by the rules one after the other."""
+    (words, seconds), allowed = amount, layout.allowed(state, row)
+    texts = [s.group for s in layout.streams].count("text")
+    early = bool(texts) and words < limits.min_words
+    if stream.group != "text":
+        early = early or seconds < limits.min_seconds
+        early = early and seconds < limits.max_seconds
+    banned = {END} if early else set()
+    if seconds >= limits.max_seconds:
+        banned.add(UNIT)
+    kinds = (allowed.kinds - banned) or allowed.kinds
+    ids = [i for k in kinds for i in np.flatnonzero(stream.kinds[k]).tolist()]
+    ids = [i for i in ids if i not in allowed.without]
+    spoken = [i for i in ids if i >= stream.text_size or i == 1 or not TEXT.banned[i]]
+    return spoken or ids, allowed.kinds
+
+
+def slow_continuation(model, prompt, limits, streams):
     """Without cache and batch: the whole model again for every cell."""
     grid_lm = model.grid_lm
     layout, rows, state = grid_lm.layout, [], grid_lm.layout.start()
     count, resumed = len(layout.streams), False
-    while not layout.final(state) and len(rows) < limit:
+    most = len(prompt) + limits.max_rows(25)
+    while not layout.final(state) and len(rows) < most:
         known = (
             prompt[len(rows)].tolist() if len(rows) < len(prompt) else [HOLE] * count
         )
@@ -104,71 +151,122 @@ def slow_continuation(model, prompt, limit, streams, least=0):
             filler = [0] * (count - index)
             grid = torch.tensor([[*rows, row + filler]])
             logits = grid_lm(grid)[0][index][:, -1]
-            allowed = layout.allowed(state, row)
-            if len(rows) < least and allowed.kinds != {END}:
-                allowed = IdSet(allowed.kinds - {END}, allowed.without)
-            mask = torch.from_numpy(stream.mask(allowed))
-            rule = SAMPLING.text if stream.group == "text" else SAMPLING.speech
-            uniform = streams.take(torch.tensor([True]), 1)[:, 0]
-            row.append(int(rule(logits.masked_fill(~mask, -torch.inf), uniform)))
+            amount = generated(layout, prompt, rows)
+            ids, kinds = choosable(layout, stream, state, row, amount, limits)
+            others = [i for i in range(stream.size) if i not in ids]
+            logits[:, others] = -torch.inf
+            active = torch.tensor([True])
+            if stream.group == "text":
+                seen = torch.zeros(1, stream.size, dtype=torch.bool)
+                used = [r[index] for r in rows if 1 < r[index] < stream.text_size]
+                seen[0, used] = True
+                sampler = SAMPLING.text_sampler()
+                cell = int(sampler(logits, seen, streams, active))
+            else:
+                sampler = SAMPLING.speech_sampler()
+                cell = int(sampler(logits[:, None], streams, active))
+            begins = any(stream.is_kind(kind, cell) for kind in layout.word_kinds)
+            if begins and amount[0] >= limits.max_words and kinds & {END, PAD}:
+                kind = END if END in kinds else PAD
+                cell = int(np.flatnonzero(stream.kinds[kind])[0])
+            row.append(cell)
         state = layout.advance(state, row)
         rows.append(row)
-    return np.array(rows), layout.final(state)
+    words, seconds = generated(layout, prompt, rows)
+    full = words >= limits.max_words or seconds >= limits.max_seconds
+    return np.array(rows), layout.final(state) and not full
 
 
 @every_layout
-@pytest.mark.parametrize("more", [0, 4])
-def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, more):
+@pytest.mark.parametrize("limits", LIMITS)
+def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, limits):
     model = model_of(name)
     prompts = prompts_of(name, model.grid_lm.layout)
-    limits = [len(prompt) + 6 for prompt in prompts]
-    least = [len(prompt) + more for prompt in prompts]
     names = [f"utt{i}" for i in range(len(prompts))]
-    generate = GridGenerator(model.grid_lm, SAMPLING)
-    fast = generate(prompts, limits, UniformStreams.from_ids(names, 3), least)
+    generate = GridGenerator(model.grid_lm, SAMPLING, limits)
+    fast = generate(prompts, UniformStreams.from_ids(names, 3))
     with torch.no_grad():
-        for item, prompt, limit, utt in zip(fast, prompts, limits, names):
+        for item, prompt, utt in zip(fast, prompts, names):
             streams = UniformStreams.from_ids([utt], 3)
-            ids, ended = slow_continuation(
-                model, prompt, limit, streams, len(prompt) + more
-            )
+            ids, ended = slow_continuation(model, prompt, limits, streams)
             assert np.array_equal(item.ids, ids) and item.ended == ended
             known = prompt != HOLE
             assert np.array_equal(item.ids[: len(prompt)][known], prompt[known])
 
 
 @every_layout
+@pytest.mark.parametrize("seed", range(3))
+def test_limits_hold_for_what_was_generated(model_of, name, seed):
+    layout = model_of(name).grid_lm.layout
+    prompts, limits = prompts_of(name, layout), Limits(2, 4, 0.28, 0.4)
+    options = GenerationOptions(text_top_p=1.0, speech_top_p=1.0)
+    generate = GridGenerator(model_of(name).grid_lm, options, limits)
+    streams = UniformStreams.from_ids(["a", "b", "c"], seed)
+    for item, prompt in zip(generate(prompts, streams), prompts):
+        words, seconds = generated(layout, prompt, item.ids)
+        assert words <= limits.max_words
+        assert seconds <= limits.max_seconds + 1e-6
+        if layout.final(run_grammar(layout, item.ids)):
+            if layout.streams[0].group == "text" and seconds < limits.max_seconds:
+                assert words >= limits.min_words
+            if any(UNIT in stream.kinds for stream in layout.streams):
+                assert seconds >= limits.min_seconds - 1e-6
+        cells = [
+            cell
+            for number, row in enumerate(item.ids)
+            for cell in row[:1]
+            if number >= len(prompt) or prompt[number][0] == HOLE
+        ]
+        if layout.streams[0].text_size:
+            text = [c for c in cells if 1 < c < 40]
+            assert not TEXT.banned[text].any()
+
+
+def test_units_count_by_how_long_each_lasts(model_of):
+    layout = model_of("unit").grid_lm.layout
+    prompts, limits = prompts_of("unit", layout), Limits(0, 1, 2.0, 3.0)
+    lasting = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    options = GenerationOptions(speech_top_p=1.0)
+    generate = GridGenerator(model_of("unit").grid_lm, options, limits, lasting)
+    streams = UniformStreams.from_ids(["a", "b", "c"], 0)
+    for item, prompt in zip(generate(prompts, streams), prompts):
+        added = [cell for (cell,) in item.ids[len(prompt) :].tolist() if cell < 6]
+        seconds = [sum(lasting[c] for c in added[:n]) for n in range(len(added) + 1)]
+        assert seconds[-1] >= 2.0 and (len(added) < 2 or seconds[-2] < 3.0)
+
+
+@every_layout
 def test_sampling_without_a_prompt_follows_the_grammar(model_of, name):
     layout = model_of(name).grid_lm.layout
     empty = np.zeros((0, len(layout.streams)), dtype=np.int64)
-    generate = GridGenerator(model_of(name).grid_lm, SAMPLING)
+    generate = GridGenerator(model_of(name).grid_lm, SAMPLING, LIMITS[0])
     streams = UniformStreams.from_ids([str(i) for i in range(4)], 0)
-    for item in generate([empty] * 4, [12] * 4, streams):
-        assert item.ended == layout.final(run_grammar(layout, item.ids))
+    for item in generate([empty] * 4, streams):
+        run_grammar(layout, item.ids)
         layout.decode(item.ids)
 
 
 def test_speech_goes_on_as_speech(model_of):
     grid_lm = model_of("interleave").grid_lm
     prompts = prompts_of("interleave", grid_lm.layout)
-    generate = GridGenerator(grid_lm, GridSampling(speech=IdSampling(1.0)))
+    generate = GridGenerator(grid_lm, GenerationOptions(speech_top_p=1.0))
     for seed in range(3):
         streams = UniformStreams.from_ids(["a", "b", "c"], seed)
-        for item in generate(prompts, [40] * 3, streams):
+        for item in generate(prompts, streams):
             assert not grid_lm.layout.decode(item.ids).words
 
 
-def test_text_that_wants_to_end_goes_on_for_the_least_rows(model_of, monkeypatch):
+def test_text_that_wants_to_end_goes_on_for_the_fewest_words(model_of, monkeypatch):
     grid_lm = model_of("text").grid_lm
-    wish = torch.nn.functional.one_hot(torch.tensor(TEXT.end_id), 40).float()
+    wish = torch.nn.functional.one_hot(torch.tensor([1, 8]), 40).sum(dim=0) * 1.0
+    wish[8] = 0.5  # a word of one token
     monkeypatch.setattr(grid_lm, "next_logits", lambda h, c: wish.expand(len(h), 40))
     prompts = prompts_of("text", grid_lm.layout)
-    likeliest = GridGenerator(grid_lm, GridSampling())
-    for more in (0, 3):
-        least = [len(prompt) + more for prompt in prompts]
+    for words in (0, 3):
+        likeliest = GridGenerator(grid_lm, GenerationOptions(), Limits(words, 5))
         streams = UniformStreams.from_ids(["a", "b", "c"], 0)
-        for item, prompt in zip(likeliest(prompts, [30] * 3, streams, least), prompts):
-            assert item.ended and len(item.ids) - len(prompt) == more + 1
+        for item, prompt in zip(likeliest(prompts, streams), prompts):
+            assert item.ended and len(item.ids) - len(prompt) == words + 1
 
 
 def test_rows_before_the_first_hole_are_counted():
@@ -290,9 +388,11 @@ def test_marked_rows_are_gathered_in_order():
     assert exists.tolist() == [[True, True], [True, True], [False, False]]
 
 
-def test_sampling_options_are_checked():
-    with pytest.raises(ValueError, match="0 <= top_p <= 1"):
-        IdSampling(top_p=2.0)
+def test_limits_that_contradict_are_refused():
+    with pytest.raises(ValueError, match="0 <= min_words <= max_words"):
+        Limits(min_words=5, max_words=4)
+    with pytest.raises(ValueError, match="0 <= min_seconds <= max_seconds"):
+        Limits(min_seconds=2.0, max_seconds=1.0)
 
 
 def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):

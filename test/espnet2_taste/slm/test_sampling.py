@@ -11,9 +11,9 @@ from espnet2_taste.slm import sampling
 from espnet2_taste.slm.sampling import (
     NEVER,
     GreedyTextSampler,
-    NucleusCodeSampler,
     NucleusTextSampler,
     ReferenceTextSampler,
+    SpeechSampler,
     UniformStreams,
     choose,
     nucleus,
@@ -118,11 +118,25 @@ def test_the_published_order_differs_from_ours():
 def test_greedy_draws_nothing_and_bad_values_are_refused():
     streams = UniformStreams.from_ids(["a"], 0)
     before = streams.used.clone()
-    assert int(GreedyTextSampler()(torch.tensor([[0.0, 3.0]]), None, streams)) == 1
+    everyone, row = torch.tensor([True]), torch.tensor([[0.0, 3.0]])
+    assert int(GreedyTextSampler()(row, None, streams, everyone)) == 1
+    assert int(SpeechSampler()(row[None], streams, everyone)) == 1
     assert torch.equal(streams.used, before)
     with pytest.raises(ValueError, match="text_top_p must be above 0"):
         NucleusTextSampler(top_p=1.2)
     with pytest.raises(ValueError, match="text_temperature"):
         NucleusTextSampler(temperature=0.0)
-    with pytest.raises(ValueError, match="taste_top_p"):
-        NucleusCodeSampler(0.0)
+    for wrong in ({"top_p": 1.2}, {"temperature": 0.0}, {"top_k": -1}):
+        with pytest.raises(ValueError, match="speech needs 0 <= speech_top_p"):
+            SpeechSampler(**wrong)
+
+
+def test_only_utterances_that_need_an_id_draw():
+    streams = UniformStreams.from_ids(["a", "b"], 0)
+    before = streams.used.clone()
+    sampler = SpeechSampler(0.9, 0.8, 2)
+    logits = torch.tensor([[3.0, 2.9, 2.8, -9.0]]).expand(2, 3, 4)
+    for _ in range(20):
+        found = sampler(logits, streams, torch.tensor([True, False]))
+        assert found.shape == (2, 3) and int(found[0].max()) < 2  # of two candidates
+    assert bool(streams.used[0] != before[0]) and bool(streams.used[1] == before[1])

@@ -47,40 +47,54 @@ stage_11_taslm() {
     side_by_side train_taslm taslm_embed taslm_token
 }
 
-continue_speech() {  # <name> <after>: spoken continuations of prompts
-    local name=$1
-    in_sets "${design_dir}/${name}/continuation" wav.scp "${prompts[@]}"
-    begin "${tag}continuation_${name}" --after "$2" unit_vocoder \
+continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's or others'
+    local name=$1 exp=${model_dir:-${design_dir}}/$1
+    local -a after=("$2" unit_vocoder) options=(--taste_exp "${taste_exp}")
+    case ${name} in
+        taslm_*) ;;
+        cascade)
+            exp=${systems_dir}/cascade.yaml
+            after=("$(basename "${text_only_exp}")" unit_vocoder)
+            options=(--lm "${llm}" --taste_exp "${text_only_exp}")
+            ;;
+        *)
+            after+=(unit_durations)
+            options=(--durations "${expdir}/unit_durations")
+            ;;
+    esac
+    in_sets "${design_dir}/${name}/continuation" speed.tsv "${prompts[@]}"
+    begin "${tag}continuation_${name}" --after "${after[@]}" \
         --files "${inference_config}" --values "${seed}" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taslm_inference --config "${inference_config}" \
-        --taslm_exp "${design_dir}/${name}" --taste_exp "${taste_exp}" \
-        --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${prompts[*]}" --output_dir "${design_dir}/${name}/continuation" \
+    "${python}" -m espnet2_taste.bin.slm_inference --config "${inference_config}" \
+        --exp "${exp}" "${options[@]}" --dump_dir "${raw}" --sets "${prompts[*]}" \
+        --ctm "${systems_ctm}" --unit_vocoder_exp "${expdir}/unit_vocoder" \
+        --output_dir "${design_dir}/${name}/continuation" \
         --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
-score_speech() {  # <name>: likelihoods of the utterances of the test and pair sets
+score_design() {  # <name>: likelihoods of the utterances of the test and pair sets
     local name=$1
     local -a scored
     read -r -a scored <<<"${test_sets} ${pair_sets}"
     in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
     begin "${tag}likelihood_${name}" --after "${tag}${name}" --scope "${scored[@]}" \
         --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taslm_score --taslm_exp "${design_dir}/${name}" \
-        --codes_dir "${taste_exp}/codes" --sets "${scored[*]}" \
-        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
+    "${python}" -m espnet2_taste.bin.slm_score --exp "${design_dir}/${name}" \
+        --codes_dir "${taste_exp}/codes" --dump_dir "${raw}" --ctm "${systems_ctm}" \
+        --sets "${scored[*]}" --output_dir "${design_dir}/${name}/likelihood" \
+        --ngpu "${infer_gpu}"
     finish
 }
 
-use_taslm() {  # <name>
-    continue_speech "$1" "${tag}$1"
-    score_speech "$1"
+use_design() {  # <name>
+    continue_design "$1" "${tag}$1"
+    score_design "$1"
 }
 
 stage_12_inference() {
-    side_by_side use_taslm taslm_embed taslm_token
+    side_by_side use_design taslm_embed taslm_token
 }
 
 stage_13_results() {

@@ -79,53 +79,9 @@ budget_of() {  # <name> <column>: of a training as costly as TASLM's
             "whose corners are steps (piecewiselinearwarmuplr)"
 }
 
-continue_system() {  # <name> <after> <options>: spoken continuations of prompts
-    local name=$1 after=$2
-    shift 2
-    in_sets "${design_dir}/${name}/continuation" speed.tsv "${prompts[@]}"
-    begin "${tag}continuation_${name}" --after "${after}" unit_durations unit_vocoder \
-        --values "${seed}" "${systems_min_seconds}" --scope "${prompts[@]}" \
-        --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.grid_lm_inference "$@" --dump_dir "${raw}" \
-        --sets "${prompts[*]}" --ctm "${systems_ctm}" --seed "${seed}" \
-        --min_seconds "${systems_min_seconds}" \
-        --unit_vocoder_exp "${expdir}/unit_vocoder" --ngpu "${infer_gpu}" \
-        --output_dir "${design_dir}/${name}/continuation"
-    finish
-}
-
-score_system() {  # <name>: likelihoods of the utterances of the test and pair sets
-    local name=$1
-    local -a scored
-    read -r -a scored <<<"${test_sets} ${pair_sets}"
-    in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
-    begin "${tag}likelihood_${name}" --after "${tag}${name}" --scope "${scored[@]}" \
-        --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.grid_lm_score --exp "${design_dir}/${name}" \
-        --dump_dir "${raw}" --sets "${scored[*]}" --ctm "${systems_ctm}" \
-        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
-    finish
-}
-
-continue_design() {  # <name> <after>
-    case $1 in
-        taslm_*) continue_speech "$1" "$2" ;;
-        cascade)
-            continue_system cascade "$(basename "${text_only_exp}")" --lm "${llm}" \
-                --exp "${systems_dir}/cascade.yaml" --taste_exp "${text_only_exp}" \
-                "${resynthesis_options[@]}"
-            ;;
-        *)
-            continue_system "$1" "$2" --exp "${design_dir}/$1" \
-                --durations "${expdir}/unit_durations"
-            ;;
-    esac
-}
-
 run_system() {  # <name>
     train_system "$1"
-    continue_design "$1" "${tag}$1"
-    score_system "$1"
+    use_design "$1"
 }
 
 import_recordings() {  # <name>: of a system that was made elsewhere, or of the sets
@@ -148,7 +104,7 @@ run_further_seeds() {  # the designs and TASLM again, below a folder for each se
         design_dir=${expdir}/seed_${seed} tag=seed_${seed}_
         seed_dirs+=("${design_dir}")
         side_by_side train_taslm taslm_embed taslm_token
-        side_by_side use_taslm taslm_embed taslm_token
+        side_by_side use_design taslm_embed taslm_token
         side_by_side run_system "${trained[@]}"
         ask_questions taslm_embed taslm_token "${trained[@]}"
     done
@@ -163,6 +119,17 @@ run_at_equal_flops() {  # the designs again; TASLM's first training sets the bud
     write_budgets "${design_dir}" "${names}"
     score_systems "${design_dir}" "${names}" --expdirs "${design_dir}" \
         --study systems_equal_flops
+}
+
+run_other_decodings() {  # the same models continue by other rules, in a folder of each
+    local model_dir=${expdir} inference_config tag design_dir name
+    local -a names=(taslm_embed taslm_token "${untrained[@]}" "${trained[@]}")
+    for inference_config in ${other_decodings}; do
+        tag=$(basename "${inference_config}" .yaml)_ design_dir=${expdir}/${tag%_}
+        for name in "${names[@]}"; do continue_design "${name}" "${name}"; done
+        score_systems "${design_dir}" "${names[*]}" --expdirs "${design_dir}" \
+            --study "systems_${tag%_}"
+    done
 }
 
 prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
@@ -218,6 +185,7 @@ stage_16_systems() {
     ask_questions taslm_embed taslm_token "${untrained[@]}" "${trained[@]}"
     run_further_seeds
     [ "${equal_flops}" = false ] || run_at_equal_flops
+    run_other_decodings
     make_listening_pages
     compare_systems
 }
@@ -258,11 +226,13 @@ write_budgets() {  # <parent> <names>
 
 score_systems() {  # <parent> <names> <options>
     local parent=$1 names=$2
+    local -a budgets=()
     shift 2
+    [ ! -s "${parent}/budgets.tsv" ] || budgets=(--budgets "${parent}/budgets.tsv")
     "${python}" -m espnet2_taste.bin.systems_evaluate --names "${names}" "$@" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
-        --asr_exp "${asr_exp}" --budgets "${parent}/budgets.tsv" \
+        --asr_exp "${asr_exp}" "${budgets[@]}" \
         --output_dir "${parent}/systems_scores" --ngpu "${infer_gpu}"
 }
 

@@ -12,10 +12,10 @@ from helper_modules import load_tests
 from espnet2_taste.bin import (
     external,
     fit_durations,
-    grid_lm_inference,
-    grid_lm_score,
     padding_table,
     prepare_grids,
+    slm_inference,
+    slm_score,
 )
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
 from espnet2_taste.data.kaldi_dir import read_table
@@ -99,8 +99,8 @@ def run(recipe, design, output, *options):
     command += ["--dump_dir", str(recipe / "dump"), "--prompt_words", "2"]
     command += ["--unit_vocoder_exp", str(recipe / "unit_vocoder")]
     command += ["--durations", str(recipe / "durations"), "--max_seconds", "0.5"]
-    command += ["--output_dir", str(recipe / output)]
-    grid_lm_inference.main([*command, *options])
+    command += ["--output_dir", str(recipe / output), "--speech_top_p", "0.95"]
+    slm_inference.main([*command, *options])
     return recipe / output / "test"
 
 
@@ -126,7 +126,7 @@ def test_designs_continue_and_score(recipe, design):
     check_parts(recipe, folder)
     command = ["--exp", str(recipe / design), "--dump_dir", str(recipe / "dump")]
     command += ["--sets", "test", "--output_dir", str(recipe / f"{design}_scores")]
-    grid_lm_score.main(command)
+    slm_score.main(command)
     rows = read_rows(recipe / f"{design}_scores" / "test" / "scores.tsv")
     assert len(rows) == 3
     for row in rows:
@@ -144,6 +144,27 @@ def test_batch_size_changes_nothing_and_the_seed_does(recipe):
     assert together != units("other", "--seed", "5")
 
 
+def test_only_taslm_continues_what_nobody_spoke(recipe):
+    with pytest.raises(SystemExit, match="--prompt_kind text: only TASLM"):
+        run(recipe, "moshi", "nothing", "--prompt_kind", "text")
+
+
+def test_every_decoding_suits_every_design(recipe):
+    configs = sorted(SYSTEMS.parent.glob("decode_slm*.yaml"))
+    given = [
+        slm_inference.get_parser().parse_args(
+            ["--config", str(path), "--exp", "e", "--unit_vocoder_exp", "v"]
+            + ["--sets", "s", "--output_dir", "o"]
+        )
+        for path in configs
+    ]
+    assert len(given) == 3 and all(args.max_words > 1 for args in given)
+    options = ["--config", str(SYSTEMS.parent / "decode_slm.yaml")]
+    options += ["--max_seconds", "2"]
+    for design in ("moshi", "llama_omni", "spiritlm_expr"):
+        check_parts(recipe, run(recipe, design, f"{design}_sampled", *options))
+
+
 def test_the_cascade_needs_no_training(recipe, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["a.py", "--lm", "a directory"])  # not for the task
     command = ["--exp", str(SYSTEMS / "cascade.yaml"), "--lm", str(recipe / "llm")]
@@ -152,12 +173,12 @@ def test_the_cascade_needs_no_training(recipe, capsys, monkeypatch):
     command += ["--prompt_words", "2", "--max_seconds", "0.5"]
     command += ["--output_dir", str(recipe / "cascade_run")]
     with pytest.raises(SystemExit, match="give --taste_exp"):
-        grid_lm_inference.main(command)
-    grid_lm_inference.main([*command, "--taste_exp", str(recipe / "taste_text_only")])
+        slm_inference.main(command)
+    slm_inference.main([*command, "--taste_exp", str(recipe / "taste_text_only")])
     folder = recipe / "cascade_run" / "test"
     check_parts(recipe, folder)
     assert any(read_table(folder / "text").values())
-    grid_lm_inference.main(command)
+    slm_inference.main(command)
     assert "all sets are done" in capsys.readouterr().out
 
 
@@ -167,7 +188,7 @@ def test_what_is_missing_is_named(recipe):
     with pytest.raises(SystemExit, match="trains its layout 'unit'"):
         options = ["--exp", str(SYSTEMS / "gslm.yaml"), "--lm", str(recipe / "llm")]
         run(recipe, "gslm", "nothing", *options)
-    with pytest.raises(SystemExit, match="grid_lm_inference: .* has no word_ctm"):
+    with pytest.raises(SystemExit, match="slm_inference: .* has no word_ctm"):
         other = recipe / "bare" / "test"
         other.mkdir(parents=True)
         (other / "text").write_text("utt1 the dog\n")

@@ -1,4 +1,4 @@
-"""taslm_inference and taslm_score: batches, seeds, resuming, errors."""
+"""slm_inference and slm_score with TASLM: batches, seeds, resuming, errors."""
 
 import kaldiio
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from helper_modules import load_tests
 
-from espnet2_taste.bin import taslm_inference, taslm_score, taste_tokenize
+from espnet2_taste.bin import slm_inference, slm_score, taste_tokenize
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -39,11 +39,11 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
 
 
 def run(root, output, *options):
-    command = ["--taslm_exp", str(root / "taslm_embed"), "--sets", "test"]
+    command = ["--exp", str(root / "taslm_embed"), "--sets", "test"]
     command += ["--taste_exp", str(root / "taste_vq"), "--prompt_words", "2"]
     command += ["--unit_vocoder_exp", str(root / "unit_vocoder")]
     command += ["--dump_dir", str(root / "dump"), "--output_dir", str(root / output)]
-    taslm_inference.main([*command, *SAMPLING, *options])
+    slm_inference.main([*command, *SAMPLING, *options])
     return root / output / "test"
 
 
@@ -154,8 +154,8 @@ def test_finished_sets_are_kept(recipe, capsys):
 
 
 def test_missing_parts_are_named(recipe, tmp_path):
-    with pytest.raises(SystemExit, match="taslm_inference: .*config.yaml not found"):
-        run(recipe, "error", "--taslm_exp", str(tmp_path))
+    with pytest.raises(SystemExit, match="slm_inference: .*config.yaml not found"):
+        run(recipe, "error", "--exp", str(tmp_path))
     with pytest.raises(SystemExit, match="codes.scp not found: run stage 9"):
         run(recipe, "error", "--codes_dir", str(tmp_path))
     with pytest.raises(SystemExit, match="text_top_p must be"):
@@ -163,9 +163,9 @@ def test_missing_parts_are_named(recipe, tmp_path):
 
 
 def score(root, output, *options):
-    command = ["--taslm_exp", str(root / "taslm_embed"), "--sets", "test"]
+    command = ["--exp", str(root / "taslm_embed"), "--sets", "test"]
     command += ["--codes_dir", str(root / "taste_vq" / "codes")]
-    taslm_score.main([*command, "--output_dir", str(root / output), *options])
+    slm_score.main([*command, "--output_dir", str(root / output), *options])
     return read_rows(root / output / "test" / "scores.tsv")
 
 

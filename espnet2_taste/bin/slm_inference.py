@@ -1,0 +1,360 @@
+"""Continue prompts with a spoken language model of any design (stages 12 and 16).
+
+Enters: an experiment, a unit vocoder, what makes units of its output, and sets with
+``spembs.scp``:
+
+- TASLM: the TASTE experiment whose codes it writes, and the sets' codes (stage 9);
+- designs that write units: ``--durations`` if they leave repetitions out, and sets with
+  ``text``, ``units`` and word times;
+- the cascade: its YAML in place of an experiment, ``--lm`` and a text-only TASTE
+  experiment.
+
+What a prompt is, ``--prompt_kind`` says; designs other than TASLM know the first:
+
+- audio: the first words of an utterance, as many as the set's ``prompt_words``
+  (``utt``, ``n_words``) says;
+- text: a line of the set's ``text``, in writing only;
+- unconditional: nothing, ``--num_samples`` times; the set only lends its speakers;
+- instruct: an utterance with its codes as a turn of a dialogue, between the texts of
+  ``--turn_frame`` or of the tokenizer's chat template; the answer is spoken.
+
+Sampling and limits are the same for every design. Leaves <output_dir>/<set>: ``text``,
+``units``, ``empty.tsv`` and ``wav.scp`` of the continuations alone; for audio the same
+of the prompts and of both together in ``prompt/`` and ``full/``; and, last,
+``speed.tsv``. Finished sets are kept.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import run_command
+from espnet2_taste.slm.prompt_sets import PROMPT_KINDS
+from espnet2_taste.speech_decoder.sampling_options import (
+    UnitSampling,
+    add_unit_sampling_arguments,
+)
+
+_EXAMPLE = """examples:
+  python -m espnet2_taste.bin.slm_inference --config conf/decode_slm.yaml \\
+      --exp exp/taslm_embed --taste_exp exp/taste_vq \\
+      --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets prompts \\
+      --output_dir exp/taslm_embed/continuation
+  another design:
+    ... --exp exp/gslm --durations exp/unit_durations \\
+      --output_dir exp/gslm/continuation
+  the cascade:
+    ... --exp conf/systems/cascade.yaml --lm exp/llm_base \\
+      --taste_exp exp/taste_text_only --output_dir exp/cascade/continuation
+  twenty utterances of the model's own, in the voices of the set:
+    ... --prompt_kind unconditional --num_samples 20 --text_top_p 0.9 \\
+      --output_dir exp/taslm_embed/samples
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = ArgumentParser(
+        description="Continue prompts with a spoken language model of any design",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--exp", required=True, help="Experiment, or the YAML of the cascade")
+    add("--model_file", help="Checkpoint, default: the best one")
+    add("--lm", help="Text LM of the cascade")
+    add("--taste_exp", help="TASTE experiment: of TASLM's codes, or the cascade's")
+    add("--taste_model_file", help="TASTE checkpoint, default: the best one")
+    add("--durations", help="Folder of fit_durations, for deduplicated units")
+    add("--unit_vocoder_exp", required=True, help="Its experiment directory")
+    add("--dump_dir", default="dump/raw", help="Where the sets are")
+    add("--codes_dir", help="Parent of <set>/codes.scp, default: <taste_exp>/codes")
+    add("--ctm", default="ctm", help="File with word times in the sets")
+    add("--sets", required=True, help="Names of sets, one string")
+    add("--output_dir", required=True, help="Parent of the results")
+    add("--batch_size", type=int, default=16, help="Prompts at once")
+    add("--seed", type=int, default=0, help="Of text, codes and units")
+    add("--ngpu", type=int, default=0, help="0 for the CPU")
+    add("--log_level", default="INFO", help="Level of messages")
+    add_prompt_arguments(parser)
+    add_sampling_arguments(parser)
+    return parser
+
+
+def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is continued."""
+    add = parser.add_argument
+    add(
+        "--prompt_kind",
+        choices=list(PROMPT_KINDS),
+        default="audio",
+        help="audio: first words as spoken; text: lines of the set's text; "
+        "unconditional: nothing; instruct: utterances as turns that are answered",
+    )
+    add(
+        "--prompt_words",
+        type=int,
+        help="Words of a prompt without a prompt_words table, 0 for all; default: 4 of "
+        "audio, all of other kinds",
+    )
+    add("--num_samples", type=int, default=8, help="Of the kind unconditional")
+    add(
+        "--turn_frame",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="Text around an utterance of the kind instruct; default: the chat "
+        "template of the text LM's tokenizer",
+    )
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how text, codes and units are drawn and when speech ends."""
+    add = parser.add_argument
+    add("--max_words", type=int, default=16, help="Most words of a continuation")
+    add("--min_words", type=int, default=1, help="Fewest words")
+    add("--max_seconds", type=float, default=6.0, help="Most speech of written units")
+    add("--min_seconds", type=float, default=0.0, help="Least speech of written units")
+    add("--sentence_end_after", type=int, help="Words after which '.' ends speech too")
+    add("--stop_token", help="Text token that ends speech; default: as trained")
+    add("--text_top_p", type=float, default=0.0, help="0 takes the likeliest token")
+    add("--text_temperature", type=float, default=1.0, help="Of the text")
+    add("--repetition_penalty", type=float, default=1.0, help="1 for none")
+    add("--speech_top_p", type=float, default=0.0, help="0: likeliest codes or units")
+    add("--speech_temperature", type=float, default=1.0, help="Of codes and units")
+    add("--speech_top_k", type=int, default=0, help="Candidates of one, 0 for all")
+    add("--speech_only", type=str2bool, default=True, help="Ban changing to text")
+    add(
+        "--reference_compat",
+        type=str2bool,
+        default=False,
+        help="Published rules of sampling, vocabulary, latent head and end of speech "
+        "(test/README.md); the end follows from --sentence_end_after alone",
+    )
+    add_unit_sampling_arguments(parser)
+
+
+def stop_rules(args: argparse.Namespace, tokenizer, eos_id: int):
+    """When TASLM's speech ends.
+
+    Args:
+        args: Options.
+        tokenizer: The text LM's, of ``transformers``.
+        eos_id: Text token that ends speech in training.
+
+    Returns:
+        ``StopRules``.
+
+    Raises:
+        ValueError: The stop token does not exist, or the published rules lack the one
+            number they need.
+    """
+    from espnet2_taste.slm.stepper import StopRules
+
+    stop_id = None
+    if args.stop_token is not None:
+        stop_id = tokenizer.get_vocab().get(args.stop_token)
+        if stop_id is None:
+            raise ValueError(
+                f"--stop_token {args.stop_token}: expected a token of the text LM; its "
+                f"special ones are {tokenizer.all_special_tokens}"
+            )
+    if not args.reference_compat:
+        return StopRules(
+            end_id=eos_id if stop_id is None else stop_id,
+            max_words=args.max_words,
+            min_words=args.min_words,
+            sentence_end_after=args.sentence_end_after,
+        )
+    if args.sentence_end_after is None:
+        raise ValueError(
+            "with reference_compat a full stop ends speech after some words, three "
+            "times as many end it anyway; say how many (--sentence_end_after 8)"
+        )
+    return StopRules.published(args.sentence_end_after, stop_id)
+
+
+def generation_options(args: argparse.Namespace):
+    """How text and speech are drawn: ``GenerationOptions``."""
+    from dataclasses import fields
+
+    from espnet2_taste.slm.sampling import GenerationOptions
+
+    names = [field.name for field in fields(GenerationOptions)]
+    return GenerationOptions(**{name: getattr(args, name) for name in names})
+
+
+def build_unit_generator(args: argparse.Namespace, device: str):
+    """Load the unit decoder of ``--taste_exp``.
+
+    Raises:
+        ValueError: It was not given.
+    """
+    from espnet2_taste.tokenizer.inference import TasteEncoder
+
+    if not args.taste_exp:
+        raise ValueError(
+            f"{args.exp} writes no units: give --taste_exp, the experiment whose codes "
+            "it writes, for the cascade a text-only one"
+        )
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.taste_model_file, device)
+    return UnitSampling.from_options(vars(args)).generator(encoder)
+
+
+def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
+    """TASLM with the decoder of its codes: ``TaslmDesign``."""
+    from espnet2_taste.inference.designs import TaslmDesign
+    from espnet2_taste.slm.inference import TaslmContinuer
+    from espnet2_taste.speech_decoder.speakers import CodeSpeaker
+    from espnet2_taste.tasks.fitting import check_speakable
+
+    rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.taslm.eos_id)
+    options = generation_options(args)
+    continuer = TaslmContinuer(model, preprocessor, rules, options, args.seed)
+    generator = build_unit_generator(args, device)
+    unit_decoder = generator.encoder.model.unit_decoder
+    check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
+    frame = tuple(args.turn_frame) if args.turn_frame else None
+    kind = PROMPT_KINDS[args.prompt_kind]
+    prompt_set = kind(args.prompt_words, args.num_samples, frame)
+    codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
+    return TaslmDesign(
+        continuer, CodeSpeaker(vocoder, generator), prompt_set, codes_dir
+    )
+
+
+def build_writer(args: argparse.Namespace, layout, device: str):
+    """Load what makes units of what a design writes: an ``AbsUnitWriter``.
+
+    Raises:
+        ValueError: Something that the design needs was not given.
+    """
+    from espnet2_taste.inference import designs
+    from espnet2_taste.units.durations import UnitDurationPredictor
+
+    if args.lm:
+        return designs.UnitsFromText(build_unit_generator(args, device))
+    if not layout.deduplicates:
+        return designs.OwnUnits()
+    if not args.durations:
+        raise ValueError(
+            f"{args.exp} leaves repeated units out: give --durations (fit_durations)"
+        )
+    durations = UnitDurationPredictor.load(args.durations)
+    return designs.LengthenedUnits(durations, layout.inventory.unit_rate)
+
+
+def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
+    """A design that writes a grid: ``GridDesign``.
+
+    Raises:
+        ValueError: Prompts of a kind that only TASLM knows.
+    """
+    from espnet2_taste.inference.designs import GridDesign
+    from espnet2_taste.slm.grid_inference import GridContinuer
+    from espnet2_taste.slm.limits import Limits
+    from espnet2_taste.slm.prompt_sets import AudioPrompts
+    from espnet2_taste.speech_decoder.speakers import UnitSpeaker
+
+    if args.prompt_kind != "audio":
+        raise ValueError(f"--prompt_kind {args.prompt_kind}: only TASLM continues it")
+    words = (args.min_words, args.max_words)
+    limits = Limits(*words, args.min_seconds, args.max_seconds)
+    writer = build_writer(args, preprocessor.layout, device)
+    options = generation_options(args)
+    continuer = GridContinuer(
+        model, preprocessor, options, limits, writer.unit_seconds, args.seed
+    )
+    count = AudioPrompts(args.prompt_words).words
+    return GridDesign(continuer, UnitSpeaker(vocoder), writer, args.ctm, count)
+
+
+def build_design(args: argparse.Namespace, device: str):
+    """Load what the options describe: an ``AbsDesign``."""
+    from espnet2_taste.tasks.load_spoken_lm import build_untrained, load_spoken_lm
+    from espnet2_taste.text.preprocessor import TaslmPreprocessor
+    from espnet2_taste.vocoder.loading import load_unit_vocoder
+
+    if args.lm:
+        model, preprocessor = build_untrained(args.exp, args.lm, device)
+    else:
+        model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
+    build = build_taslm if isinstance(preprocessor, TaslmPreprocessor) else build_grid
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    return build(args, model, preprocessor, vocoder, device)
+
+
+def write_speed(path: Path, found: list, seconds: float) -> None:
+    """Write how much was generated in how many seconds; it marks a set as done."""
+    from espnet2_taste.data.ctm import write_rows
+
+    rows = sum(item.rows for item in found)
+    ended = 100 * sum(item.ended for item in found) / max(len(found), 1)
+    header = ("utterances", "rows", "seconds", "rows_per_second", "ended_percent")
+    speed = f"{rows / max(seconds, 1e-9):.1f}"
+    line = (len(found), rows, f"{seconds:.2f}", speed, f"{ended:.1f}")
+    write_rows(path, header, [line])
+
+
+def continue_set(design, folder: Path, output: Path, batch_size: int) -> int:
+    """Continue and speak one set.
+
+    Args:
+        design: ``AbsDesign``.
+        folder: The set.
+        output: Where the files go; made when absent.
+        batch_size: Prompts at once.
+
+    Returns:
+        Number of continuations.
+    """
+    import tqdm
+
+    from espnet2_taste.slm.inference import length_batches
+
+    prompts = design.read(folder)
+    spembs = design.voices(folder, list(prompts))
+    results: dict[str, dict] = {part: {} for part in design.folders}
+    everything, seconds = [], 0.0
+    for names in tqdm.tqdm(length_batches(prompts, batch_size), desc=output.name):
+        given = [prompts[name] for name in names]
+        begin = time.perf_counter()
+        found = design.generate(names, given)
+        seconds += time.perf_counter() - begin
+        everything += found
+        parts = design.parts(names, given, found, spembs)
+        for part, items in zip(design.folders, parts, strict=True):
+            results[part] |= design.speaker(output / part, names, items, spembs)
+    for part, result in results.items():
+        design.speaker.write_tables(output / part, result)
+    write_speed(output / "speed.tsv", everything, seconds)
+    return len(prompts)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Continue the sets that are not done, with one model."""
+    from espnet2_taste.data.set_loop import finish_sets
+
+    def work(design, output: Path) -> str:
+        folder = Path(args.dump_dir) / output.name
+        count = continue_set(design, folder, output, args.batch_size)
+        return f"{count} continuations"
+
+    finish_sets(
+        "slm_inference",
+        [Path(args.output_dir) / name for name in args.sets.split()],
+        lambda output: (output / "speed.tsv").is_file(),
+        lambda: build_design(args, "cuda" if args.ngpu else "cpu"),
+        work,
+    )
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
+
+
+if __name__ == "__main__":
+    main()

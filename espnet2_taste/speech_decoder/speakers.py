@@ -1,0 +1,151 @@
+"""What was generated to speech on disk, with the tables that describe it.
+
+Enters: the text of some utterances with their units, or with word-level codes, and
+their speakers. Leaves ``audio/``, ``text``, ``units``, ``empty.tsv``, for codes
+``codes.scp`` and, last, ``wav.scp``. An utterance without units becomes a short silence
+and is listed.
+
+Legend: B utterances, W words, Q codebooks, U units, E speaker features.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet2_taste.data.arks import write_ark
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.checks import audio_file
+from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.kaldi_dir import sort_keys, write_table
+from espnet2_taste.speech_decoder.resynthesis import (
+    UnitBatch,
+    UnitGenerator,
+    look_up,
+    speak,
+)
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+
+SILENCE = 0.1
+"""Seconds of an utterance without units."""
+
+
+@dataclass(frozen=True)
+class SpokenUnits:
+    """Text and units of an utterance.
+
+    Attributes:
+        text: Words joined by spaces.
+        units: (U,) int64.
+    """
+
+    text: str
+    units: torch.Tensor
+
+
+class AbsSpeaker(ABC):
+    """Speaks what was generated.
+
+    Args:
+        vocoder: In evaluation mode.
+    """
+
+    def __init__(self, vocoder: AbsUnitVocoder):
+        self.vocoder = vocoder
+
+    @abstractmethod
+    def units(
+        self, names: Sequence[str], items: Sequence, spembs: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Give the units of each item, (U,).
+
+        Args:
+            names: B utterance ids.
+            items: Of each.
+            spembs: (B, E).
+        """
+
+    def __call__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        items: Sequence,
+        spembs: Mapping[str, np.ndarray],
+    ) -> dict[str, tuple]:
+        """Speak a batch and write ``audio/<name>.wav``.
+
+        Args:
+            folder: Where the audio goes; made when absent.
+            names: B utterance ids.
+            items: Of each, with ``text``.
+            spembs: Speaker embeddings (E,) by utterance id.
+
+        Returns:
+            Item and units by utterance id.
+        """
+        (folder / "audio").mkdir(parents=True, exist_ok=True)
+        speakers = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
+        units = self.units(names, items, speakers)
+        rate = self.vocoder.sample_rate
+        waves = {name: np.zeros(int(SILENCE * rate), np.float32) for name in names}
+        filled = [index for index, row in enumerate(units) if len(row)]
+        if filled:
+            chosen = [names[index] for index in filled]
+            rows = [units[index] for index in filled]
+            batch = UnitBatch(chosen, rows, speakers[filled])
+            waves.update(zip(chosen, speak(self.vocoder, batch)))
+        for name, wave in waves.items():
+            write_audio(audio_file(folder, name), wave, rate)
+        return dict(zip(names, zip(items, units)))
+
+    def write_tables(self, folder: Path, results: Mapping[str, tuple]) -> None:
+        """Describe what was spoken.
+
+        Args:
+            folder: Where :meth:`__call__` wrote.
+            results: Item and units by utterance id.
+        """
+        texts = {name: item.text for name, (item, _) in results.items()}
+        write_table(folder / "text", texts)
+        units = {n: " ".join(map(str, u.tolist())) for n, (_, u) in results.items()}
+        write_table(folder / "units", units)
+        empty = [(n, "no units") for n in sort_keys(units) if not units[n]]
+        write_rows(folder / "empty.tsv", ("utt", "reason"), empty)
+        wavs = {name: str(audio_file(folder, name)) for name in results}
+        write_table(folder / "wav.scp", wavs)
+
+
+class UnitSpeaker(AbsSpeaker):
+    """Speaks :class:`SpokenUnits`."""
+
+    def units(self, names, items, spembs):
+        """See :meth:`AbsSpeaker.units`: their own."""
+        return [item.units for item in items]
+
+
+class CodeSpeaker(AbsSpeaker):
+    """Speaks words with codes, which have ``text`` and ``codes`` (W, Q).
+
+    Args:
+        vocoder: In evaluation mode.
+        generator: The unit decoder.
+    """
+
+    def __init__(self, vocoder: AbsUnitVocoder, generator: UnitGenerator):
+        super().__init__(vocoder)
+        self.generator = generator
+
+    def units(self, names, items, spembs):
+        """See :meth:`AbsSpeaker.units`: of the unit decoder."""
+        ids = self.generator.encoder.texts(names, [item.text for item in items])
+        codes = [item.codes for item in items]
+        taste = self.generator.taste_from_codes(names, ids, codes)
+        return self.generator(names, ids, taste, spembs)
+
+    def write_tables(self, folder, results):
+        """See :meth:`AbsSpeaker.write_tables`; the codes as well."""
+        write_ark(folder, "codes", {n: item.codes for n, (item, _) in results.items()})
+        super().write_tables(folder, results)
