@@ -6,7 +6,8 @@ codebooks, K codes, C latent features, D features.
 
 Each codebook holds Euclidean means of the residuals it has seen (TASTE.md, section
 3). Codebooks start by k-means on the first training batch, never in evaluation.
-Under distributed training all ranks use the sums of all ranks.
+Under distributed training codebooks start, move and are revived by the vectors of all
+ranks, as they would by those of the joint batch.
 """
 
 import torch
@@ -19,6 +20,7 @@ from espnet2_taste.tokenizer.quantizers.abs_quantizer import share_and_perplexit
 from espnet2_taste.tokenizer.quantizers.codebooks import (
     CodebookQuantizer,
     nearest,
+    of_all_ranks,
     same_on_ranks,
 )
 
@@ -94,7 +96,8 @@ class EmaCodebook(nn.Module):
 
     @torch.no_grad()
     def start(self, samples: torch.Tensor):
-        """K-means on the first batch's valid residuals, (M, C)."""
+        """K-means on the first batch's valid residuals, (M, C), of all ranks."""
+        samples = of_all_ranks(samples)
         means, sizes = kmeans(samples, len(self.counts), self.kmeans_iterations)
         self.vectors.copy_(same_on_ranks(means))
         self.counts.copy_(same_on_ranks(sizes))
@@ -116,6 +119,9 @@ class EmaCodebook(nn.Module):
 
     def _revive(self, samples: torch.Tensor):
         dead = self.counts < self.revive_below
+        if not dead.any():
+            return
+        samples = of_all_ranks(samples)
         drawn = torch.randint(len(samples), (len(dead),), device=samples.device)
         fresh = same_on_ranks(samples[drawn])  # (K, C)
         self.vectors.copy_(torch.where(dead.unsqueeze(-1), fresh, self.vectors))

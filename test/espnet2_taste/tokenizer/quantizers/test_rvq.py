@@ -3,7 +3,9 @@
 import copy
 
 import pytest
+import quantizer_ranks
 import torch
+from two_processes import run_in_two
 
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer, kmeans, nearest
@@ -147,3 +149,12 @@ def test_codes_of_latents_follow_every_change_of_the_tables():
     for found, table in zip(sums, twin.tables()):
         assert torch.equal(found, table.square().sum(-1))
     assert torch.equal(quantizer.codes_from_latent(latent), wanted)
+
+
+def test_two_ranks_learn_the_codebooks_of_the_joint_batch(tmp_path):
+    run_in_two(tmp_path, quantizer_ranks.train_rank, str(tmp_path))
+    joint = quantizer_ranks.trained(slice(4)).state_dict()
+    first, second = (torch.load(tmp_path / f"rank{rank}.pth") for rank in range(2))
+    for name, tensor in joint.items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-5)
