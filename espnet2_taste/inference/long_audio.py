@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from espnet2_taste.align.ctc_aligner import CtcAligner
-from espnet2_taste.inference.results import SpeechTokens
 from espnet2_taste.structures import WordCodes, WordTiming
 
 HOP_SECONDS = 0.01
@@ -125,22 +124,17 @@ def cut_at_words(
     return pieces
 
 
-def join_pieces(
-    parts: Sequence[WordCodes], timings: Sequence[WordTiming] = (), model: str = ""
-) -> SpeechTokens:
+def join_pieces(parts: Sequence[WordCodes]) -> tuple[tuple[str, ...], np.ndarray]:
     """Put the tokenized pieces of an utterance together again.
 
     Args:
         parts: Words with codes (W', Q) of each piece, in order.
-        timings: Of all words.
-        model: Which model's codes they are.
 
     Returns:
-        The utterance.
+        All words and their codes (W, Q).
     """
     words = tuple(word for part in parts for word in part.words)
-    codes = np.concatenate([part.codes for part in parts])
-    return SpeechTokens(words, codes, tuple(timings), model)
+    return words, np.concatenate([part.codes for part in parts])
 
 
 class LongCtcAligner(CtcAligner):
