@@ -128,18 +128,37 @@ class AbsBackbone(nn.Module, ABC):
         )
         return BackboneOutput(states, last, outputs.past_key_values)
 
+    @property
+    def base_changes(self) -> bool:
+        """Whether training changes what the base LM says."""
+        return False
+
     @torch.no_grad()
-    def base_logits(self, text: torch.Tensor) -> torch.Tensor:
-        """Return what the frozen base LM predicts after each text id.
+    def base_states(self, text: torch.Tensor) -> torch.Tensor:
+        """Return the frozen base LM's hidden state after each text id.
 
         Args:
             text: Text ids that begin with BOS, (B, N).
 
         Returns:
-            (B, N, V), without gradient.
+            After the final norm, (B, N, H), without gradient.
         """
         with self.base() as base:
-            return base(input_ids=text, use_cache=False).logits
+            output = base.base_model(input_ids=text, use_cache=False)
+            return output.last_hidden_state
+
+    @torch.no_grad()
+    def base_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what the frozen base LM predicts.
+
+        Args:
+            states: Of :meth:`base_states`, (..., H).
+
+        Returns:
+            (..., V), without gradient.
+        """
+        with self.base() as base:
+            return text_logits(base, states)
 
 
 def rest(module: nn.Module) -> None:
@@ -223,6 +242,11 @@ class FullBackbone(AbsBackbone):
     def causal_lm(self):
         """See :attr:`AbsBackbone.causal_lm`."""
         return self.lm
+
+    @property
+    def base_changes(self) -> bool:
+        """See :attr:`AbsBackbone.base_changes`."""
+        return self.frozen_base is None
 
     @contextmanager
     def base(self) -> Iterator[nn.Module]:

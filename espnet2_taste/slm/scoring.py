@@ -103,9 +103,10 @@ def score_utterances(
     """
     output = taslm(text, text_lengths, word_ids, codes)
     labels = output.text_labels
+    logits = taslm.backbone.logits(output.text_states)
     speech = taslm.head.log_likelihood(output.prediction, output.codes, taslm.quantizer)
     return UtteranceScores(
-        text=-losses.text_cross_entropy(output.text_logits, labels, IGNORE),
+        text=-losses.text_cross_entropy(logits, labels, IGNORE),
         text_mask=labels != IGNORE,
         speech=torch.where(output.word_mask, speech, torch.zeros_like(speech)),
         speech_mask=output.word_mask,
@@ -154,4 +155,5 @@ def score_base_text(
     """
     grid = taslm.layout.encode(text, text_lengths, word_ids, taslm.eos_id)
     labels = grid.text_labels[:, : text.size(1) + 1]
-    return -losses.text_cross_entropy(taslm.base_logits(text), labels, IGNORE)
+    logits = taslm.backbone.base_logits(taslm.base_states(text))
+    return -losses.text_cross_entropy(logits, labels, IGNORE)

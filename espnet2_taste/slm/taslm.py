@@ -33,7 +33,8 @@ class TaslmOutput:
 
     Attributes:
         grid: What each row hears and predicts.
-        text_logits: Of rows 0 .. N, (B, N + 1, V).
+        text_states: Hidden states that say the text, of rows 0 .. N, (B, N + 1, H);
+            ``backbone.logits`` turns them into logits.
         text_labels: Of the same rows, (B, N + 1), ``IGNORE`` without a target.
         prediction: Of the TASTE head, one entry a word, (B, W, ...).
         codes: Codes of the words, (B, W, Q).
@@ -41,7 +42,7 @@ class TaslmOutput:
     """
 
     grid: TextAlignedGrid
-    text_logits: torch.Tensor
+    text_states: torch.Tensor
     text_labels: torch.Tensor
     prediction: Any
     codes: torch.Tensor
@@ -109,7 +110,7 @@ class Taslm(nn.Module):
             noise: Standard normal (B, W, C) for a latent head; drawn when absent.
 
         Returns:
-            Logits, predictions and their targets.
+            Hidden states, predictions and their targets.
 
         Raises:
             ValueError: Fewer codes than words.
@@ -128,7 +129,7 @@ class Taslm(nn.Module):
         rows = text.size(1) + 1  # the delay rows after the text predict no text
         return TaslmOutput(
             grid=grid,
-            text_logits=self.backbone.logits(hidden.last[:, :rows]),
+            text_states=hidden.last[:, :rows],
             text_labels=grid.text_labels[:, :rows],
             prediction=self.head(states, noise),
             codes=torch.where(word_mask[..., None], spoken, IGNORE),
@@ -180,17 +181,18 @@ class Taslm(nn.Module):
         bos = torch.full((batch, 1), self.bos_id, device=self.pad_text.device)
         return self.backbone.embed(bos)
 
-    def base_logits(self, text: torch.Tensor) -> torch.Tensor:
-        """Return the base LM's prediction of the same text.
+    def base_states(self, text: torch.Tensor) -> torch.Tensor:
+        """Return the base LM's hidden states on the same text.
 
         Args:
             text: Text ids, (B, N); any value after the end.
 
         Returns:
-            Logits of rows 0 .. N, (B, N + 1, V), without gradient.
+            Of rows 0 .. N, (B, N + 1, H), without gradient; ``backbone.base_logits``
+            turns them into logits.
         """
         bos = torch.full_like(text[:, :1], self.bos_id)
-        return self.backbone.base_logits(torch.cat([bos, text.clamp(min=0)], dim=1))
+        return self.backbone.base_states(torch.cat([bos, text.clamp(min=0)], dim=1))
 
 
 def rows_at(state: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -228,15 +228,16 @@ def check_rows(golden, golden_check, taslm, spoken):
 
 
 def text_terms(golden, golden_check, taslm, batch, output):
-    ce = losses.text_cross_entropy(output.text_logits, output.text_labels, -1)
+    logits = taslm.backbone.logits(output.text_states)
+    ce = losses.text_cross_entropy(logits, output.text_labels, -1)
     ce = losses.masked_mean(ce, output.text_labels != -1)
     golden_check(ce, golden["loss.text_ce"], "loss.text_ce")
     if "loss.text_kl" not in golden.tensors:
         return ce
-    base = taslm.base_logits(batch["text"])
+    base = taslm.backbone.base_logits(taslm.base_states(batch["text"]))
     golden_check(base, golden["ref_logits"], "ref_logits")
     rows = output.grid.base_rows[:, : base.size(1)]
-    kl = losses.masked_mean(losses.kl_to_base(output.text_logits, base), rows)
+    kl = losses.masked_mean(losses.kl_to_base(logits, base), rows)
     golden_check(kl, golden["loss.text_kl"], "loss.text_kl")
     return 0.9 * kl + 0.1 * ce
 
@@ -303,12 +304,13 @@ def test_correct_labels_by_default(golden, golden_check):
     labels = grid.text_labels.masked_fill(~grid.base_rows, -1)
     golden_check(labels, golden["extra.text_labels_fixed"], "extra.text_labels_fixed")
     labels = labels[:, : output.text_labels.size(1)]
-    ce = losses.text_cross_entropy(output.text_logits, labels, -1)
+    logits = taslm.backbone.logits(output.text_states)
+    ce = losses.text_cross_entropy(logits, labels, -1)
     ce = losses.masked_mean(ce, labels != -1)
     golden_check(ce, golden["extra.text_ce_fixed"], "extra.text_ce_fixed")
     if "extra.text_kl_fixed" in golden.tensors:
-        base = taslm.base_logits(batch["text"])
-        kl = losses.kl_to_base(output.text_logits, base)
+        base = taslm.backbone.base_logits(taslm.base_states(batch["text"]))
+        kl = losses.kl_to_base(logits, base)
         kl = losses.masked_mean(kl, grid.base_rows[:, : base.size(1)])
         golden_check(kl, golden["extra.text_kl_fixed"], "extra.text_kl_fixed")
 

@@ -51,10 +51,16 @@ def alone(batch, row, tokens, words):
 
 def loss_of(model, batch):
     output = model(**batch)
-    text = losses.text_cross_entropy(output.text_logits, output.text_labels, -1)
+    logits = model.backbone.logits(output.text_states)
+    text = losses.text_cross_entropy(logits, output.text_labels, -1)
     taste = model.head.loss(output.prediction, output.codes, model.quantizer)
     taste = losses.masked_mean(taste.per_word, output.word_mask)
     return losses.masked_mean(text, output.text_labels != -1) + taste
+
+
+def base_logits(model, text):
+    """What the base LM predicts, (B, N + 1, V)."""
+    return model.backbone.base_logits(model.base_states(text))
 
 
 @pytest.mark.parametrize("delay", [1, 2])
@@ -97,17 +103,19 @@ def test_gradients_reach_what_trains_and_nothing_else(build, batch, name):
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_the_base_stays_what_it_was(build, batch, name):
     model = build(name).train()
-    before = model.base_logits(batch["text"])
+    text = batch["text"].clamp(min=0)
+    bos = torch.full_like(text[:, :1], model.bos_id)
+    before = base_logits(model, text)
     torch.testing.assert_close(
-        model.backbone.base_logits(batch["text"][:1]),
-        model.backbone.causal_lm(batch["text"][:1]).logits,
+        base_logits(model, text)[:, 1:],
+        model.backbone.causal_lm(torch.cat([bos, text], dim=1)).logits[:, 1:],
     )
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.5)
     for _ in range(2):
         loss_of(model, batch).backward()
         optimizer.step()
-    torch.testing.assert_close(model.base_logits(batch["text"]), before)
-    adapted = model.backbone.causal_lm(batch["text"].clamp(min=0)).logits
+    torch.testing.assert_close(base_logits(model, text), before)
+    adapted = model.backbone.causal_lm(text).logits
     assert not torch.allclose(adapted, before[:, 1:])
 
 
@@ -153,11 +161,59 @@ def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm)
         (count_flops(trained, batch), set(trained(**batch)[1]))
         for trained in (ESPnetTaslmModel(model, kl_weight=w) for w in (0.5, 0.0))
     )
-    layers = [m for m in tiny_lm.modules() if isinstance(m, torch.nn.Linear)]
-    weights = sum(layer.weight.numel() for layer in layers)
+    linear = {
+        n: m for n, m in tiny_lm.named_modules() if isinstance(m, torch.nn.Linear)
+    }
+    output = linear.pop("lm_head").weight.numel()
+    weights = sum(layer.weight.numel() for layer in linear.values())
     rows = batch["text"].size(1) + 1
     size = len(batch["text"]) * rows
     scores = size * rows * tiny_lm.config.hidden_size * len(tiny_lm.model.layers)
+    targets = int(batch["text_lengths"].sum()) + len(batch["text"])  # EOS too
     # two operations a product of a row and a weight, or of two rows of attention
-    assert cost - without == 2 * (weights * size + 2 * scores)
+    assert cost - without == 2 * (weights * size + output * targets + 2 * scores)
     assert stats - fewer == {"loss_text_kl", "base_text_ppl"} and fewer < stats
+
+
+def shuffled(batch):
+    """The same utterances in another order."""
+    order = torch.tensor([1, 0])
+    return {name: value[order] for name, value in batch.items()}
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 0.4, 1.0])
+def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
+    model = build(delay=2).train()
+    output = model(**batch)
+    logits, labels = model.backbone.logits(output.text_states), output.text_labels
+    rows = output.grid.base_rows[:, : labels.size(1)]
+    nll = losses.text_cross_entropy(logits, labels, -1)
+    kl = losses.kl_to_base(logits, base_logits(model, batch["text"]))
+    expected = kl_weight * losses.masked_mean(kl, rows)
+    expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
+    trained = [p for p in model.backbone.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(expected, trained, retain_graph=True)
+    given = (batch["text"], batch["text_lengths"], None, output)
+    found, stats = ESPnetTaslmModel(model, kl_weight=kl_weight).text_loss(*given)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for slope, same in zip(torch.autograd.grad(found, trained), slopes):
+        torch.testing.assert_close(slope, same, atol=1e-5, rtol=1e-5)
+    perplexity = losses.masked_mean(nll, rows).exp()
+    torch.testing.assert_close(stats["text_ppl"], perplexity.detach())
+
+
+def test_a_cached_base_says_the_same(build, batch, monkeypatch):
+    model = ESPnetTaslmModel(build(), base_cache_mb=1).eval()
+    first, again = ["a", "b"], ["b", "a"]
+    loss, stats, _ = model(**batch, utt_id=first)
+    monkeypatch.setattr(model.taslm, "base_states", None)  # must not run again
+    cached, other, _ = model(**shuffled(batch), utt_id=again)
+    torch.testing.assert_close(cached, loss)
+    torch.testing.assert_close(other["loss_text_kl"], stats["loss_text_kl"])
+
+
+def test_a_base_that_trains_is_not_cached(build):
+    taslm = build("full")
+    taslm.backbone.frozen_base = None
+    with pytest.raises(ValueError, match="base_cache_mb is 5.*keep_base to true"):
+        ESPnetTaslmModel(taslm, base_cache_mb=5)

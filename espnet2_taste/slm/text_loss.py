@@ -1,0 +1,129 @@
+"""Cross entropy and divergence from the base LM in one pass over the vocabulary.
+
+Enters: logits of the rows that have a text target, and what gives the base LM's logits
+of the same rows. Leaves: the weighted sum of both losses and the values of each row.
+One log-softmax serves losses, gradient and statistics; it runs in chunks of rows that
+stay in the processor's cache, and nothing of the vocabulary's size is kept but the
+gradient.
+
+Legend: R rows with a target, V text vocabulary.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+CHUNK = 2**18
+"""Logits of a chunk: a megabyte in float32."""
+BASE_CHUNK = 2**24
+"""Logits of the base LM that are computed at once."""
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """Losses of rows with a text target.
+
+    Attributes:
+        loss: Weighted sum over rows, a scalar; the only one with a gradient.
+        nll: Cross entropy of each row in nats, (R,).
+        hits: 1 where the target is the most likely id, (R,).
+        kl: Divergence KL(base || model) in nats, (R,), zero without a base.
+        base_nll: Cross entropy of the base LM, (R,), zero without a base.
+    """
+
+    loss: torch.Tensor
+    nll: torch.Tensor
+    hits: torch.Tensor
+    kl: torch.Tensor
+    base_nll: torch.Tensor
+
+
+def text_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    ce_weights: torch.Tensor,
+    kl_weights: torch.Tensor,
+    base: Callable[[slice], torch.Tensor] | None = None,
+) -> TextLoss:
+    """Weighted sum of cross entropy and divergence from the base LM.
+
+    Args:
+        logits: Of the trained model, (R, V).
+        labels: Text ids, (R,).
+        ce_weights: Weight of each row's cross entropy, (R,).
+        kl_weights: Weight of each row's divergence, (R,); not read without a base.
+        base: Gives the base LM's logits of some rows, (r, V); None for no base.
+
+    Returns:
+        The loss, and values of each row without gradient.
+    """
+    weights = torch.stack([ce_weights, kl_weights if base else 0 * kl_weights])
+    loss, rows = _TextLoss.apply(logits, labels, weights.float(), base)
+    return TextLoss(loss, *rows)
+
+
+class _TextLoss(torch.autograd.Function):
+    """The gradient is made beside the loss, while the probabilities are at hand."""
+
+    @staticmethod
+    def forward(ctx, logits, labels, weights, base):
+        """Return the loss and nll, hits, kl, base nll of each row, (4, R)."""
+        rows = logits.new_zeros((4, len(logits)), dtype=torch.float32)
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        vocabulary = max(logits.size(1), 1)
+        step = max(1, CHUNK // vocabulary)
+        base_step = max(step, BASE_CHUNK // vocabulary // step * step)
+        for first in range(0, len(logits), base_step):
+            outer = slice(first, min(first + base_step, len(logits)))
+            base_logits = base(outer) if base else None
+            for start in range(outer.start, outer.stop, step):
+                part = slice(start, min(start + step, outer.stop))
+                inner = slice(part.start - first, part.stop - first)
+                _chunk(
+                    logits[part].float(),
+                    labels[part],
+                    None if base is None else base_logits[inner].float(),
+                    weights[:, part],
+                    rows[:, part],
+                    None if gradient is None else gradient[part],
+                )
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(rows)
+        return (weights * rows[[0, 2]]).sum(), rows
+
+    @staticmethod
+    def backward(ctx, loss_gradient, _):
+        """Scale the gradient in place: it is used once."""
+        (gradient,) = ctx.saved_tensors
+        return gradient.mul_(loss_gradient), None, None, None
+
+
+def _chunk(x, labels, base_x, weights, rows, gradient) -> None:
+    """Fill values (4, r) and gradient (r, V) of a chunk of rows (r, V)."""
+    index = labels[:, None]
+    most, powers, total = _softmax_parts(x)  # e^x = powers e^most
+    target = x.gather(1, index)
+    rows[0] = (total.log() + most - target)[:, 0]
+    rows[1] = (target == most)[:, 0]
+    if base_x is not None:
+        base_most, base_powers, base_total = _softmax_parts(base_x)
+        gaps = torch.linalg.vecdot(base_powers, base_x - x, dim=1)[:, None] / base_total
+        base_nats = base_total.log() + base_most
+        rows[2] = (gaps + total.log() + most - base_nats)[:, 0]
+        rows[3] = (base_nats - base_x.gather(1, index))[:, 0]
+    if gradient is None:
+        return
+    ce, kl = weights[0, :, None], weights[1, :, None]
+    slope = powers.mul_((ce + kl) / total)  # (r, V)
+    if base_x is not None:
+        slope.addcmul_(base_powers, kl / base_total, value=-1)
+    gradient.copy_(slope.scatter_add_(1, index, -ce))
+
+
+def _softmax_parts(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Largest logit (r, 1), powers of e relative to it (r, V), their sum (r, 1)."""
+    most = x.amax(dim=1, keepdim=True)
+    powers = (x - most).exp_()
+    return most, powers, powers.sum(dim=1, keepdim=True)

@@ -1,0 +1,78 @@
+"""The text loss in one pass equals the terms computed one by one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_taste.slm import losses
+from espnet2_taste.slm import text_loss as one_pass
+
+
+def slow(logits, labels, ce_weights, kl_weights, base):
+    """Loss and values of each row, one log-softmax a term."""
+    nll = losses.text_cross_entropy(logits[None], labels[None], -1)[0]
+    kl = losses.kl_to_base(logits, base)
+    base_nll = losses.text_cross_entropy(base[None], labels[None], -1)[0]
+    hits = (logits.argmax(dim=-1) == labels).float()
+    return (ce_weights * nll + kl_weights * kl).sum(), (nll, hits, kl, base_nll)
+
+
+def draw(rows, size, scale, seed):
+    """Logits of both models, labels and weights."""
+    generator = torch.Generator().manual_seed(seed)
+    logits, base = scale * torch.randn(2, rows, size, generator=generator)
+    labels = torch.randint(0, size, (rows,), generator=generator)
+    weights = torch.rand(2, rows, generator=generator)
+    return logits.requires_grad_(), labels, *weights, base
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.integers(0, 9),
+    size=st.integers(1, 12),
+    scale=st.sampled_from([0.1, 3.0, 60.0]),
+    chunk=st.integers(1, 40),
+    seed=st.integers(0, 99),
+)
+def test_equals_the_terms_one_by_one(rows, size, scale, chunk, seed):
+    *given_, base = draw(rows, size, scale, seed)
+    expected, values = slow(*given_, base)
+    (slope,) = torch.autograd.grad(3.0 * expected, given_[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_pass, "CHUNK", chunk)
+        patch.setattr(one_pass, "BASE_CHUNK", 2 * chunk)
+        found = one_pass.text_loss(*given_, lambda part: base[part])
+        (found_slope,) = torch.autograd.grad(3.0 * found.loss, given_[0])
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(found.loss, expected, **close)
+    torch.testing.assert_close(found_slope, slope, **close)
+    rows_found = (found.nll, found.hits, found.kl, found.base_nll)
+    torch.testing.assert_close(rows_found, values, **close)
+
+
+def test_without_a_base_there_is_cross_entropy_alone():
+    logits, labels, ce_weights, kl_weights, _ = draw(6, 9, 2.0, 0)
+    found = one_pass.text_loss(logits, labels, ce_weights, kl_weights)
+    nll = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(found.loss, (ce_weights * nll).sum())
+    assert not found.kl.any() and not found.base_nll.any()
+
+
+def test_a_second_gradient_is_refused_rather_than_wrong():
+    logits, labels, ce_weights, kl_weights, _ = draw(4, 5, 1.0, 0)
+    loss = one_pass.text_loss(logits, labels, ce_weights, kl_weights).loss
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_half_precision_keeps_sums_in_float32():
+    logits, labels, ce_weights, kl_weights, base = draw(5, 300, 2.0, 1)
+    halves = logits.detach().bfloat16().requires_grad_()
+    given_ = (labels, ce_weights, kl_weights)
+    found = one_pass.text_loss(halves, *given_, lambda part: base[part])
+    expected, _ = slow(halves.detach().float(), *given_, base)
+    torch.testing.assert_close(found.loss, expected)
+    found.loss.backward()
+    assert halves.grad.dtype == torch.bfloat16
