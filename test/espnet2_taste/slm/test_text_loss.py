@@ -44,7 +44,7 @@ def test_equals_the_terms_one_by_one(rows, size, scale, chunk, seed):
         patch.setattr(one_pass, "BASE_CHUNK", 2 * chunk)
         found = one_pass.text_loss(*given_, lambda part: base[part])
         (found_slope,) = torch.autograd.grad(3.0 * found.loss, given_[0])
-    close = {"rtol": 1e-5, "atol": 1e-5}
+    close = {"rtol": 1e-5, "atol": 1e-5 * max(1.0, scale)}  # digits of the logits
     torch.testing.assert_close(found.loss, expected, **close)
     torch.testing.assert_close(found_slope, slope, **close)
     rows_found = (found.nll, found.hits, found.kl, found.base_nll)
