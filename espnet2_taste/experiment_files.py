@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet2_taste.data.files import read_yaml
+
 CONFIG, META = "config.yaml", "meta.yaml"
 MODEL_FILE = "valid.loss.best.pth"
 """Checkpoint of an experiment that is used unless another one is named."""
@@ -114,12 +116,9 @@ def read_config(config: str | Path) -> dict[str, Any]:
         ValueError: Not a table of options, or an option of a package names a file
             outside of it.
     """
-    import yaml
-
     config = Path(config)
-    with open(config, encoding="utf-8") as stream:
-        options = yaml.safe_load(stream)
-    if not isinstance(options, dict):
+    options = read_yaml(config)
+    if not options:
         raise ValueError(f"{config} holds no options; is it an ESPnet config.yaml?")
     root = package_root(config)
     return options if root is None else _resolved(options, root, config)
@@ -160,32 +159,59 @@ def is_inside(path: str | Path, root: str | Path) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def load_weights(path: str | Path) -> dict[str, Any]:
+def load_weights(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Read tensors and nothing that could run.
 
     Args:
-        path: A ``.pth`` or ``.pt`` file.
+        path: A ``.pth``, ``.pt`` or ``.safetensors`` file.
+        mmap: Read from the disk what is used and when it is used.
 
     Returns:
         Names -> tensors.
 
     Raises:
         ValueError: No such file.
-        RuntimeError: It holds something else than weights, or is damaged.
+        RuntimeError: It holds something else than weights, or is damaged, or values are
+            not finite.
     """
-    import pickle
-
-    import torch
-
     if not Path(path).is_file():
         raise ValueError(f"{path} not found: name another model file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        state = _read_tensors(Path(path), mmap)
+    except Exception as error:  # damaged bytes make the readers raise anything
         raise RuntimeError(
-            f"{path} is refused: it holds more than weights and could run code. Get "
-            "the model from its authors as a plain state dict"
+            f"{path} is refused: it is damaged, or it holds more than weights and "
+            f"could run code ({type(error).__name__}). Get the model again, from its "
+            "authors, as a plain state dict"
         ) from error
+    if not isinstance(state, Mapping):
+        raise RuntimeError(f"{path} holds no weights by name, found {type(state)}")
+    for name, tensor in state.items():
+        _check_finite(path, name, tensor)
+    return dict(state)
+
+
+def _read_tensors(path: Path, mmap: bool) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(str(path))
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+
+
+def _check_finite(path: str | Path, name: str, tensor: Any) -> None:
+    """Refuse NaN and infinite weights; masks of 0 and -inf are none."""
+    import torch
+
+    if not (isinstance(tensor, torch.Tensor) and tensor.is_floating_point()):
+        return
+    if not tensor.isfinite().all() and not ((tensor == 0) | tensor.isneginf()).all():
+        raise RuntimeError(
+            f"{path} is refused: '{name}' holds NaN or infinite values. Name the "
+            "checkpoint of another epoch, or train again with a lower learning rate"
+        )
 
 
 def load_model(

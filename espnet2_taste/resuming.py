@@ -15,6 +15,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from espnet2_taste.experiment_files import load_weights
+
 CHECKPOINT, FORMER = "checkpoint.pth", "checkpoint.former.pth"
 
 
@@ -102,11 +104,9 @@ def _last_states(experiment: Path) -> dict | None:
 
 
 def _read(checkpoint: Path) -> dict | None:
-    import torch
-
     if not zipfile.is_zipfile(checkpoint):  # its directory is written last
         return None
-    return torch.load(checkpoint, "cpu", weights_only=True)
+    return load_weights(checkpoint)
 
 
 def _points_to(link: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.align.abs_aligner import AbsAligner
-from espnet2_taste.data.audio import load_speech
+from espnet2_taste.data.audio import load_speech, read_header
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.metrics.wer import WordErrors, total_errors
@@ -86,7 +86,8 @@ def read_aligned_set(folder: Path, ctm_name: str, text_name: str) -> AlignedSet 
     files = (folder / ctm_name, folder / text_name, folder / PROBLEMS)
     if not all(path.is_file() for path in files):
         return None
-    problems = {row["utt"]: row["reason"] for row in read_rows(files[2])}
+    rows = read_rows(files[2], {"utt": str, "reason": str})
+    problems = {row["utt"]: row["reason"] for row in rows}
     return AlignedSet(read_ctm(files[0]), read_table(files[1]), problems)
 
 
@@ -136,13 +137,11 @@ def align_set(
 
 def _longest_first(names: Iterable[str], wavs: Mapping[str, str]) -> list[str]:
     """Sort utterances by their samples; those that cannot be read come last."""
-    import soundfile
-
     samples = {}
     for name in names:
         try:
-            samples[name] = soundfile.info(wavs.get(name, "")).frames
-        except (OSError, RuntimeError):
+            samples[name] = read_header(wavs.get(name, "")).frames
+        except ValueError:
             samples[name] = 0
     return sorted(samples, key=lambda name: (-samples[name], name))
 

@@ -55,17 +55,17 @@ def get_parser() -> argparse.ArgumentParser:
 
 def rows_per_second(folder: Path) -> str:
     """Rows that generation wrote in a second, over all sets that were continued."""
-    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.data.ctm import finite, read_rows
 
     found = [
         row
         for path in sorted(folder.glob("continuation/*/speed.tsv"))
-        for row in read_rows(path)
+        for row in read_rows(path, {"seconds": finite, "rows": int})
     ]
-    seconds = sum(float(row["seconds"]) for row in found)
+    seconds = sum(row["seconds"] for row in found)
     if not seconds:
         return MISSING
-    return f"{sum(int(row['rows']) for row in found) / seconds:.1f}"
+    return f"{sum(row['rows'] for row in found) / seconds:.1f}"
 
 
 def padding_of(name: str, padding: dict) -> dict:

@@ -8,8 +8,6 @@ import argparse
 import logging
 from pathlib import Path
 
-import yaml
-
 from espnet2_taste.bin.command import run_command
 
 logger = logging.getLogger("export_text_lm")
@@ -60,15 +58,15 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
     Raises:
         ValueError: The checkpoint is of another model.
     """
-    import torch
-
+    from espnet2_taste.data.files import read_yaml
+    from espnet2_taste.experiment_files import load_weights
     from espnet2_taste.slm.causal_lm import load_tokenizer
     from espnet2_taste.tasks.build_text_lm import build_text_lm
     from espnet2_taste.text.training import write_directory
 
-    config = yaml.safe_load(train_config.read_text(encoding="utf-8"))
+    config = read_yaml(train_config)
     model = build_text_lm(argparse.Namespace(**config))
-    state = torch.load(model_file, map_location="cpu", weights_only=True)
+    state = load_weights(model_file)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

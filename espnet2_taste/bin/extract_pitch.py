@@ -14,6 +14,8 @@ import multiprocessing
 import os
 from pathlib import Path
 
+from espnet2_taste.data.kaldi_dir import read_table
+
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
@@ -33,7 +35,7 @@ def read_ids(path: Path) -> list[str]:
     """First fields of a Kaldi file, [] when it does not exist."""
     if not path.is_file():
         return []
-    return [line.split()[0] for line in path.read_text("utf-8").splitlines() if line]
+    return list(read_table(path))
 
 
 def measure(job: tuple[str, str, float, float]) -> tuple:
@@ -46,18 +48,17 @@ def measure(job: tuple[str, str, float, float]) -> tuple:
         The id and F0 in Hz every 10 ms, (P,) float32.
 
     Raises:
-        RuntimeError: The audio cannot be read.
+        ValueError: The audio cannot be read.
     """
-    import soundfile
-
+    from espnet2_taste.data.audio import read_audio
     from espnet2_taste.metrics.pitch import track_pitch
 
     utterance, path, fmin, fmax = job
     try:
-        speech, rate = soundfile.read(path)
-    except (OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"utterance {utterance}: cannot read {path} ({error}); run stage 2 again"
+        speech, rate = read_audio(path)
+    except ValueError as error:
+        raise ValueError(
+            f"utterance {utterance}: {error}; run stage 2 again"
         ) from error
     return utterance, track_pitch(speech, rate, fmin=fmin, fmax=fmax).astype("float32")
 
@@ -82,8 +83,7 @@ def extract(data_dir: Path, fmin: float, fmax: float, pool) -> int:
 
     if not (data_dir / "wav.scp").is_file():
         raise RuntimeError(f"{data_dir / 'wav.scp'} is missing; run stage 2 first")
-    wav_scp = (data_dir / "wav.scp").read_text("utf-8").splitlines()
-    entries = [line.split(maxsplit=1) for line in wav_scp if line.strip()]
+    entries = list(read_table(data_dir / "wav.scp").items())
     done = data_dir / "pitch.scp"
     if read_ids(done) == [utterance for utterance, _ in entries]:
         return 0

@@ -14,6 +14,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.files import read_yaml
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.fit_units --asr_exp exp/asr --layer 4 \\
@@ -92,12 +93,10 @@ def drawn(
 
 def is_done(output_dir: Path, config: dict) -> bool:
     """Whether the directory was finished with these options."""
-    import yaml
-
     path = output_dir / "config.yaml"
     if not path.is_file():
         return False
-    return config.items() <= yaml.safe_load(path.read_text("utf-8")).items()
+    return config.items() <= read_yaml(path).items()
 
 
 def main(cmd=None) -> None:

@@ -52,15 +52,13 @@ def main(cmd=None) -> None:
     """
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
-    import yaml
-
+    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.reference.importing import ImportOptions, import_folder
 
     try:
         changes = {}
         if args.vocoder_config:
-            text = Path(args.vocoder_config).read_text(encoding="utf-8")
-            changes = yaml.safe_load(text) or {}
+            changes = read_yaml(args.vocoder_config)
         options = ImportOptions(
             Path(args.whisper), Path(args.llm), args.reference_compat, changes
         )

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.files import read_text
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.judge_continuations --sets prompts --dump_dir dump/raw \\
@@ -61,7 +62,7 @@ def build_rules(args: argparse.Namespace):
     if args.prompt_file:
         if not args.prompt_file.is_file():
             raise ValueError(f"--prompt_file: no such file: '{args.prompt_file}'")
-        prompt = args.prompt_file.read_text(encoding="utf-8")
+        prompt = read_text(args.prompt_file)
     return JudgeRules(args.model, prompt, args.max_tokens)
 
 

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.files import read_text
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.listening_pages --test mos --utterances 20 \\
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     if args.instructions:
         if not args.instructions.is_file():
             raise ValueError(f"--instructions: no such file: '{args.instructions}'")
-        lines = args.instructions.read_text(encoding="utf-8").splitlines()
+        lines = read_text(args.instructions).splitlines()
         test = replace(test, instructions=tuple(line for line in lines if line.strip()))
     options = PageOptions(
         title=args.title,

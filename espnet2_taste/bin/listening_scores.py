@@ -61,8 +61,9 @@ def show(result: dict) -> None:
 def run(args: argparse.Namespace, cmd=None) -> None:
     """Analyze a study and write the results."""
     from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.data.files import read_json
     from espnet2_taste.evaluation.listening import results
-    from espnet2_taste.metrics.tables import provenance, read_json, write_json
+    from espnet2_taste.metrics.tables import provenance, write_json
 
     ratings = results.read_ratings(args.study_dir, sorted(args.ratings.glob("*.json")))
     below = args.reference_below

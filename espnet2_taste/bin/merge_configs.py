@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.files import read_yaml
 
 _EXAMPLE = """example: the three steps of TASTE with another quantizer
   ./run.sh --stage 7 --stop_stage 10 --taste_configs "$(python -m \\
@@ -93,10 +94,8 @@ def write(configs: list[Path], changes: Path, output_dir: Path) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
+    content = read_yaml(path)
+    if not content:
         raise ValueError(f"{path} holds no options: give a YAML table")
     return content
 

@@ -34,9 +34,10 @@ def get_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, cmd) -> None:
     """Collect, write and print."""
     from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.data.files import read_json
     from espnet2_taste.evaluation.audio_report import noise_tables
     from espnet2_taste.evaluation.noise_table import collect_noise
-    from espnet2_taste.metrics.tables import provenance, read_json, write_json
+    from espnet2_taste.metrics.tables import provenance, write_json
 
     studies = [read_json(path) for path in args.scores.split()]
     groups = collect_noise(studies, Path(args.dump_dir))

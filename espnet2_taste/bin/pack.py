@@ -189,6 +189,7 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
     Raises:
         ValueError: --option names something that is not there.
     """
+    from espnet2_taste.data.files import read_text
     from espnet2_taste.evaluation.pictures import with_links
     from espnet2_taste.inference.card_facts import collect_facts
     from espnet2_taste.inference.model_card import model_card
@@ -204,7 +205,7 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
         link = os.path.relpath(path, args.expdir)
         places |= {f"{link}/{p.name}": f"{target}/{p.name}" for p in path.iterdir()}
     results = Path(args.expdir) / "RESULTS.md"
-    page = results.read_text(encoding="utf-8") if results.is_file() else ""
+    page = read_text(results) if results.is_file() else ""
     page = with_links(page, places)
     facts = collect_facts(
         experiments, args.loader, args.lang.split(), args.license, page

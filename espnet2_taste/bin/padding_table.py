@@ -93,8 +93,7 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     Returns:
         Layouts by design.
     """
-    import yaml
-
+    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.slm.grid_data import text_vocabulary
     from espnet2_taste.slm.layouts.streams import Inventory
     from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
@@ -103,7 +102,7 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     inventory = Inventory(text_vocabulary(tokenizer), 1, codes=1, code_codebooks=4)
     result = {TASLM: WordCodesLayout(inventory, args.taslm_delay)}
     for path in map(Path, args.systems):
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = read_yaml(path)
         if "layout" not in given:
             continue
         sizes = {"num_units": args.num_units, "unit_rate": args.unit_rate}

@@ -69,14 +69,14 @@ def write_tokens(folder: Path, tables) -> None:
         folder: The set.
         tables: ``ExpressionTables``.
     """
-    import soundfile
     import tqdm
 
+    from espnet2_taste.data.audio import read_audio
     from espnet2_taste.data.kaldi_dir import read_table, write_table
 
     found: dict[str, dict[str, str]] = {"pitch_tokens": {}, "style_tokens": {}}
     for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):
-        speech, rate = soundfile.read(path, dtype="float32")
+        speech, rate = read_audio(path)
         pitch, style = tables.tokens(speech, rate)
         found["pitch_tokens"][name] = " ".join(map(str, pitch))
         found["style_tokens"][name] = " ".join(map(str, style))

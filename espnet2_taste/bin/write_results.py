@@ -47,9 +47,9 @@ def read_studies(expdir: Path, taste_exp: Path | None = None) -> dict[str, dict]
     Raises:
         ValueError: There are none, or two files hold the same study.
     """
+    from espnet2_taste.data.files import read_json
     from espnet2_taste.evaluation.report import EXTRA_STUDIES, STUDIES
     from espnet2_taste.experiment_files import current
-    from espnet2_taste.metrics.tables import read_json
 
     known = [*STUDIES, *EXTRA_STUDIES]
     found: dict[str, tuple[Path, dict]] = {}

@@ -58,12 +58,11 @@ def token_counter(
     Returns:
         From transcript to the number of its tokens.
     """
-    import yaml
-
+    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.text.tokenizers import build_text_tokenizer
     from espnet2_taste.text.words import tokenize_words
 
-    content = yaml.safe_load(config.read_text("utf-8")) if config else {}
+    content = read_yaml(config) if config else {}
     names = ("first_word_space", "word_space")
     options = {name: content[name] for name in names if name in content}
     if word_space is not None:

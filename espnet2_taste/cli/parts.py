@@ -297,5 +297,5 @@ def read_dropped(output: Path) -> dict[str, str]:
     from espnet2_taste.data.ctm import read_rows
 
     table = output / "dropped.tsv"
-    rows = read_rows(table) if table.is_file() else []
+    rows = read_rows(table, {"utt": str, "reason": str}) if table.is_file() else []
     return {row["utt"]: row["reason"] for row in rows}

@@ -6,6 +6,7 @@ with the recording.
 """
 
 import os
+import re
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -15,7 +16,13 @@ import numpy as np
 import soundfile
 
 LOWEST_RATE = 8000
+HIGHEST_RATE = 384_000  # a filter between odd rates takes 20 values a Hz
 SILENCE_PEAK = 1e-4
+LOUDEST = 8.0  # floats may leave [-1, 1] a little; what is louder was never scaled
+BLOCK = 2**20  # samples that are read at once
+CUT_OFF = 1.05  # more samples promised than found; lengths of mp3 are estimates
+PIPED = 0x7F000000  # bytes; a wav that was written to a pipe promises this much or more
+_DATA_SIZE = re.compile(r"^data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 def resample(speech: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
@@ -67,6 +74,20 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     return read_audio_stream(str(path))
 
 
+def read_header(path: str | os.PathLike):
+    """What the header of a recording says: ``frames``, ``samplerate``, ``duration``.
+
+    Raises:
+        ValueError: The file is missing or unreadable.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"the audio file is missing: {path}")
+    try:
+        return soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise ValueError(f"the audio cannot be read ({error})") from error
+
+
 def read_audio_stream(source: str | BinaryIO) -> tuple[np.ndarray, int]:
     """Read audio of any format from a file or an open stream.
 
@@ -81,14 +102,39 @@ def read_audio_stream(source: str | BinaryIO) -> tuple[np.ndarray, int]:
             numbers.
     """
     try:
-        speech, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+        with soundfile.SoundFile(source) as file:
+            speech, rate = _read_blocks(file), file.samplerate
+            promised = _promised_frames(file)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise ValueError(f"the audio cannot be read ({error})") from error
+    if len(speech) and promised > CUT_OFF * len(speech):
+        raise ValueError(
+            f"the audio is cut off: its header promises {promised / rate:.2f} s, the "
+            f"file holds {len(speech) / rate:.2f} s; copy it again"
+        )
     return as_mono(speech), rate
 
 
+def _read_blocks(file: soundfile.SoundFile) -> np.ndarray:
+    """All samples (S, channels); memory follows what is there, not what is promised."""
+    size = max(1, BLOCK // file.channels)
+    blocks = [file.read(size, dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == size:
+        blocks.append(file.read(size, dtype="float32", always_2d=True))
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _promised_frames(file: soundfile.SoundFile) -> int:
+    """Samples a channel that the header speaks of; written to a pipe, it knows none."""
+    sizes = _DATA_SIZE.search(file.extra_info)
+    if sizes is None:
+        return file.frames
+    promised, found = map(int, sizes.groups())
+    return file.frames * promised // max(1, found) if promised < PIPED else 0
+
+
 def as_mono(speech: np.ndarray) -> np.ndarray:
-    """Check samples and mix their channels down.
+    """Check samples and mix those channels down that hold a sound.
 
     Args:
         speech: Samples (S,) or (S, channels).
@@ -97,13 +143,22 @@ def as_mono(speech: np.ndarray) -> np.ndarray:
         Samples (S,) float32.
 
     Raises:
-        ValueError: There are none, or values that are no numbers.
+        ValueError: There are none, or values that are no numbers or were never scaled.
     """
     if len(speech) == 0:
         raise ValueError("the audio is empty (0 samples)")
     if not np.isfinite(speech).all():
         raise ValueError("the audio holds NaN or infinite samples")
-    return speech.reshape(len(speech), -1).mean(axis=1).astype(np.float32)
+    channels = speech.reshape(len(speech), -1)
+    peaks = np.abs(channels).max(axis=0)
+    if peaks.max() > LOUDEST:
+        raise ValueError(
+            f"the samples reach {peaks.max():g}, expected values in [-1, 1]; divide "
+            "them, 16 bit integers by 32768"
+        )
+    heard = channels[:, peaks >= SILENCE_PEAK]
+    chosen = heard if heard.size else channels
+    return chosen.mean(axis=1).astype(np.float32)
 
 
 def load_speech(
@@ -126,8 +181,8 @@ def load_speech(
         Samples (S,) float32.
 
     Raises:
-        ValueError: The recording is unreadable, too short, too long, silent, or its
-            rate is so low that the speech has lost its upper half.
+        ValueError: The recording is unreadable, cut off, too short, too long, silent,
+            or its rate is so low that the speech has lost its upper half.
     """
     speech, rate = read_audio(path)
     return conform(speech, rate, sample_rate, min_duration, max_duration, keep_silence)
@@ -143,9 +198,9 @@ def conform(
 ) -> np.ndarray:
     """Do for samples (S,) of a given rate what :func:`load_speech` does for a file."""
     seconds = len(speech) / rate
-    if rate < min(LOWEST_RATE, sample_rate):
+    if not min(LOWEST_RATE, sample_rate) <= rate <= HIGHEST_RATE:
         raise ValueError(
-            f"the sample rate is {rate} Hz, expected at least {LOWEST_RATE} Hz"
+            f"the sample rate is {rate} Hz, expected {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         )
     if not min_duration <= seconds <= max_duration:
         raise ValueError(
@@ -164,8 +219,13 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
         path: The file to write; a temporary file beside it is renamed at the end.
         speech: Samples (S,); values beyond [-1, 1) are clipped.
         sample_rate: Samples a second.
+
+    Raises:
+        ValueError: A sample is no number.
     """
     path = Path(path)
+    if not np.isfinite(speech).all():
+        raise ValueError(f"{path.name}: the speech made holds NaN or infinite samples")
     temporary = path.with_name("." + path.name)
     scaled = np.clip(np.rint(np.asarray(speech) * 32768), -32768, 32767)
     soundfile.write(

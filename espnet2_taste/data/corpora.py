@@ -10,6 +10,7 @@ utterances are held out.
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import KaldiDir, read_table, sort_keys
 
 Rows = Iterator[tuple[str, Path, str]]
@@ -30,7 +31,7 @@ def libritts_rows(chapter: Path) -> Rows:
     """Utterance id, audio and transcript of each utterance of a LibriTTS chapter."""
     for transcript in sorted(chapter.glob("*.normalized.txt")):
         utterance = transcript.name.removesuffix(".normalized.txt")
-        text = " ".join(transcript.read_text(encoding="utf-8").split())
+        text = " ".join(read_text(transcript).split())
         yield utterance, chapter / f"{utterance}.wav", text
 
 

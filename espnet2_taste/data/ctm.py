@@ -4,10 +4,14 @@ Enters and leaves: per utterance a list of ``WordTiming`` in the order of the te
 disk one line ``utterance channel start duration word`` per word, times in seconds.
 """
 
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
 from espnet2_taste.structures import WordTiming
 
@@ -31,8 +35,7 @@ def read_ctm(path: str | os.PathLike) -> dict[str, list[WordTiming]]:
     if not path.is_file():
         raise ValueError(f"{path}: expected word times (ctm), found no such file")
     timings: dict[str, list[WordTiming]] = {}
-    content = path.read_bytes().decode("utf-8-sig")
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         columns = line.split()
         if not columns or line.startswith(";;"):
             continue
@@ -49,7 +52,7 @@ def _parse(columns: list[str], path: Path, number: int) -> WordTiming:
             f"{path}, line {number}: expected 'utterance channel start duration word', "
             f"found '{' '.join(columns)}'"
         ) from error
-    if not (start >= 0 and duration >= 0):
+    if not (0 <= start < math.inf and 0 <= duration < math.inf):
         raise ValueError(
             f"{path}, line {number}: utterance '{columns[0]}' has a word at {start} s "
             f"of {duration} s; expected times of at least 0"
@@ -71,29 +74,65 @@ def write_ctm(
     )
 
 
-def read_rows(path: str | os.PathLike) -> list[dict[str, str]]:
+def read_rows(
+    path: str | os.PathLike,
+    columns: Mapping[str, Callable[[str], Any]] = MappingProxyType({}),
+    others: Callable[[str], Any] = str,
+) -> list[dict[str, Any]]:
     """Read a table with a header and tab-separated columns.
+
+    Args:
+        path: The table.
+        columns: Those it must have, with the function that reads their values (``str``,
+            ``int``, ``finite``).
+        others: Function that reads the values of all others.
 
     Returns:
         One dictionary per row, by column name.
 
     Raises:
-        ValueError: The file is missing or a row has another number of columns.
+        ValueError: The file is missing, a row has another number of columns, a column
+            is missing, or a value cannot be read.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: expected a tab-separated table, found no such file")
-    lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     header, rows = lines[0].split("\t") if lines else [], []
+    if set(columns) - set(header):
+        raise ValueError(
+            f"{path}: expected the columns {', '.join(columns)}, found "
+            f"{', '.join(header)}. Make the table again"
+        )
     for number, line in enumerate(lines[1:], start=2):
-        columns = line.split("\t")
-        if len(columns) != len(header):
+        values = line.split("\t")
+        if len(values) != len(header):
             raise ValueError(
                 f"{path}, line {number}: expected {len(header)} columns "
-                f"({', '.join(header)}), found {len(columns)}"
+                f"({', '.join(header)}), found {len(values)}"
             )
-        rows.append(dict(zip(header, columns)))
+        row = {}
+        for name, value in zip(header, values):
+            try:
+                row[name] = columns.get(name, others)(value)
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}, line {number}: column '{name}' holds '{value}' ({error})"
+                ) from error
+        rows.append(row)
     return rows
+
+
+def finite(value: str) -> float:
+    """A number that is neither NaN nor infinite.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("expected a finite number")
+    return number
 
 
 def write_rows(

@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet2_taste.data.files import read_json
+
 
 def digest(paths: Iterable[str | os.PathLike], contents: bool) -> str:
     """Fingerprint of files, by their contents or by their size and time of change.
@@ -39,7 +41,7 @@ def digest(paths: Iterable[str | os.PathLike], contents: bool) -> str:
 def is_finished(folder: Path, name: str, record: dict) -> bool:
     """Whether ``folder`` holds the record, so was made from the same things."""
     file = folder / name
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == record
+    return file.is_file() and read_json(file) == record
 
 
 def start_folder(folder: Path, name: str, record: dict) -> Path:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
-from espnet2_taste.data.audio import conform, write_audio
+from espnet2_taste.data.audio import conform, read_header, write_audio
 from espnet2_taste.data.checks import find_utterances
+from espnet2_taste.data.files import read_text
 from espnet2_taste.data.finished import (
     digest,
     finish_folder,
@@ -137,7 +137,7 @@ def _format_audio(
     for name, entry in tqdm(tables.wav.items(), desc=title, disable=None):
         file = folder / f"{name}.wav"
         if file.is_file():
-            samples[name] = soundfile.info(str(file)).frames
+            samples[name] = read_header(file).frames
             continue
         try:
             speech = format_utterance(entry, form, segments.times.get(name))
@@ -181,7 +181,7 @@ def copy_study_tables(source: Path, target: Path, dropped: set[str]) -> None:
         file = source / name
         if not file.is_file():
             continue
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
+        lines = read_text(file).splitlines()
         separator = "\t" if name in HEADED_TABLES else None
         kept = [ln for ln in lines if not dropped.intersection(ln.split(separator))]
         write_lines(target / name, kept)

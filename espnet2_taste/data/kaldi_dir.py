@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from espnet2_taste.data.files import read_text
 
 TABLES = ("wav.scp", "text", "utt2spk")
@@ -55,6 +57,30 @@ def read_table(path: str | os.PathLike) -> dict[str, str]:
                 "Rename or remove one of them"
             )
         table[key] = value.strip()
+    return table
+
+
+def read_integers(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read ``key integer integer ...`` lines.
+
+    Args:
+        path: A text file in UTF-8.
+
+    Returns:
+        (U,) int64 by key, in the order of the file.
+
+    Raises:
+        ValueError: See :func:`read_table`; or a value is no integer.
+    """
+    table = {}
+    for key, value in read_table(path).items():
+        try:
+            table[key] = np.array(value.split(), dtype=np.int64)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{path}: '{key}' holds '{value[:40]}', expected integers. Make the "
+                "table again"
+            ) from error
     return table
 
 

@@ -22,4 +22,5 @@ def read_prompt_words(folder: Path) -> dict[str, int] | None:
     """
     if not (folder / TABLE).is_file():
         return None
-    return {row["utt"]: int(row["n_words"]) for row in read_rows(folder / TABLE)}
+    rows = read_rows(folder / TABLE, {"utt": str, "n_words": int})
+    return {row["utt"]: row["n_words"] for row in rows}

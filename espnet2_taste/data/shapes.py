@@ -98,9 +98,9 @@ def _samples(wav_scp: Path, wavs: dict[str, str]) -> dict[str, int]:
     known = read_table(table) if table.is_file() else {}
     if known.keys() == wavs.keys():
         return {name: int(known[name]) for name in wavs}
-    import soundfile
+    from espnet2_taste.data.audio import read_header
 
     try:
-        return {name: soundfile.info(path).frames for name, path in wavs.items()}
-    except (OSError, RuntimeError) as error:
+        return {name: read_header(path).frames for name, path in wavs.items()}
+    except ValueError as error:
         raise ValueError(f"{wav_scp}: {error}; run stage 2 again") from error

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.noisy_sets import clean_recordings
 from espnet2_taste.metrics.audio.abs_metric import AbsAudioMetric, SetScores
 from espnet2_taste.metrics.statistics import bootstrap_interval
-from espnet2_taste.metrics.tables import format_number, read_json, write_json
+from espnet2_taste.metrics.tables import format_number, write_json
 
 ORIGINAL = "original"
 VALUES = "values"

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import write_lines
 from espnet2_taste.evaluation.chat import Completion
 from espnet2_taste.metrics.statistics import bootstrap_interval
@@ -159,7 +160,7 @@ class AnswerFile:
         self.path = path
         self.lock = threading.Lock()
         self.answers: dict[tuple[str, str], dict] = {}
-        content = path.read_text(encoding="utf-8") if path.is_file() else ""
+        content = read_text(path) if path.is_file() else ""
         lines = content.split("\n")
         if lines.pop():
             write_lines(path, lines)

@@ -9,8 +9,8 @@ the clean recordings.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from espnet2_taste.data.files import read_json
 from espnet2_taste.evaluation.noisy_sets import RECORD
-from espnet2_taste.metrics.tables import read_json
 
 CLEAN = "clean"
 TOKENIZER_COLUMNS = {

@@ -15,6 +15,7 @@ import numpy as np
 
 from espnet2_taste.data.audio import read_audio, resample, write_audio
 from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.files import read_text
 from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 
@@ -66,7 +67,7 @@ def candidate(*audio: Path) -> Candidate:
     texts = [path.with_suffix(".txt") for path in audio]
     if not all(path.is_file() for path in texts):
         return Candidate(audio, None)
-    words = " ".join(path.read_text(encoding="utf-8-sig") for path in texts).split()
+    words = " ".join(read_text(path) for path in texts).split()
     return Candidate(audio, " ".join(words))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from espnet2_taste.data.ctm import read_ctm, read_rows, write_rows
+from espnet2_taste.data.ctm import finite, read_ctm, read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys
 from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.evaluation.taste import align_rendition
@@ -35,10 +35,7 @@ def read_scores(path: Path) -> Scores:
     Raises:
         ValueError: The file is missing or malformed.
     """
-    return {
-        row["utt"]: {name: float(v) for name, v in row.items() if name != "utt"}
-        for row in read_rows(path)
-    }
+    return {row.pop("utt"): row for row in read_rows(path, {"utt": str}, others=finite)}
 
 
 def write_scores(path: Path, scores: Scores):

@@ -16,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.data.audio import read_header
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.questions import read_answers, score_answers
 from espnet2_taste.evaluation.slm import prompt_rates, score_pair_set
@@ -130,7 +130,7 @@ def score_continuations(
     words = {name: len(heard[name].split()) for name in names}
     losses = [reader([before[name]], [heard[name]])[0] for name in names]
     total = sum(words.values())
-    tempo = {n: words[n] / soundfile.info(wavs[n]).duration for n in names}
+    tempo = {n: words[n] / read_header(wavs[n]).duration for n in names}
     first = prompt_rates(prompts)
     rates = follow_rates(
         [first[name] for name in sorted(first)],

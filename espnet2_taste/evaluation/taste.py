@@ -8,7 +8,6 @@ Legend: W words, Q codebooks.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ import numpy as np
 from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
 from espnet2_taste.data.arks import ArkTable
+from espnet2_taste.data.audio import read_header
+from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.attention import draw_attention
 from espnet2_taste.evaluation.rendition import (
@@ -168,8 +169,6 @@ def _score_units(
 
 def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
     """Bit rate of the codes of one set."""
-    import soundfile
-    import yaml
 
     from espnet2_taste.text.tokenizers import build_text_tokenizer
     from espnet2_taste.text.words import tokenize_words
@@ -178,7 +177,7 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
     if not summary.is_file():
         raise ValueError(f"{summary} not found: run stage 9 first")
     codes = ArkTable(codes_scp)
-    config = yaml.safe_load((taste_exp / "config.yaml").read_text("utf-8"))
+    config = read_yaml(taste_exp / "config.yaml")
     tokenizer = build_text_tokenizer(
         config["token_type"],
         config["token_list"],
@@ -189,8 +188,8 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
     tokens = sum(len(tokenize_words(words, tokenizer).ids) for words in texts)
     rate = measure_bitrate(
         [codes[name].astype(np.int64) for name in codes],
-        sum(soundfile.info(original.wavs[name]).duration for name in codes),
-        json.loads(summary.read_text("utf-8"))["codebook_size"],
+        sum(read_header(original.wavs[name]).duration for name in codes),
+        read_json(summary)["codebook_size"],
         tokens,
         tokenizer.vocab_size,
     )

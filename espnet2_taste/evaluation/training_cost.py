@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from espnet2_taste.data.files import read_json
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.resuming import CHECKPOINT
 
@@ -144,7 +145,7 @@ def step_cost(experiment: Path, task_of: Callable[[Mapping], type]) -> StepCost:
     """
     config, kept = experiment / "config.yaml", experiment / STEP_COST
     if kept.is_file() and kept.stat().st_mtime >= config.stat().st_mtime:
-        return StepCost(**json.loads(kept.read_text(encoding="utf-8")))
+        return StepCost(**read_json(kept))
     cost = measure_step(task_of(read_config(config)), config)
     kept.write_text(json.dumps(asdict(cost)), encoding="utf-8")
     return cost

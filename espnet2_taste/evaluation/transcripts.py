@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
+from espnet2_taste.data.files import read_json
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.prompt_words import read_prompt_words
-from espnet2_taste.metrics.tables import read_json, write_json
+from espnet2_taste.metrics.tables import write_json
 
 HEARD = "text_heard"
 """Table of ``bin/recognize``; ``text_heard.json`` beside it names the recognizer."""

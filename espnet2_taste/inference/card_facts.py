@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.inference.model_card import CardFacts, count_part, training_sets
 
 TASTE_SWITCHES = (
@@ -62,9 +61,7 @@ def collect_facts(
         The facts.
     """
     parts, frozen, switches = [], {}, {}
-    configs = [
-        yaml.safe_load(item.config.read_text(encoding="utf-8")) for item in experiments
-    ]
+    configs = [read_yaml(item.config) for item in experiments]
     for item, config in zip(experiments, configs):
         kind = str(config.get(item.choice) or "default")
         parts.append(count_part(item.name, kind, item.weights))

@@ -129,6 +129,7 @@ def count_set(folder: Path) -> TrainingSet:
     Returns:
         What is known.
     """
+    from espnet2_taste.data.audio import read_header
     from espnet2_taste.data.kaldi_dir import read_table
 
     found: dict = {}
@@ -136,12 +137,10 @@ def count_set(folder: Path) -> TrainingSet:
         speakers = read_table(folder / "utt2spk")
         found |= {"utterances": len(speakers), "speakers": len(set(speakers.values()))}
     if (folder / "utt2num_samples").is_file() and (folder / "wav.scp").is_file():
-        import soundfile
-
         wav = next(iter(read_table(folder / "wav.scp").values()))
         if Path(wav).is_file():
             samples = map(int, read_table(folder / "utt2num_samples").values())
-            found["hours"] = sum(samples) / soundfile.info(wav).samplerate / 3600
+            found["hours"] = sum(samples) / read_header(wav).samplerate / 3600
     return TrainingSet(folder.name, **found)
 
 

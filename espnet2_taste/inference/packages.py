@@ -7,15 +7,26 @@ target directory, and links, are refused.
 
 import inspect
 import stat
+import struct
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import yaml
-
+from espnet2_taste.data.files import parse_yaml, read_yaml
 from espnet2_taste.experiment_files import META, is_inside
+
+DAMAGED_ARCHIVE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError),
+    *(
+        NotImplementedError,
+        RuntimeError,
+        UnicodeDecodeError,
+    ),  # methods, passwords, names
+)
 
 
 def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> dict:
@@ -43,7 +54,9 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
     if fetched.is_dir():
         return directory_files(fetched)
     check_archive(fetched)
-    with warnings.catch_warnings():  # an archive of this machine is meant to be used
+    with warnings.catch_warnings(), damaged_archives(
+        fetched
+    ):  # an archive of this machine is meant to be used
         warnings.filterwarnings("ignore", "Expanding a local model", UserWarning)
         return downloader.download_and_unpack(str(model))
 
@@ -85,7 +98,7 @@ def directory_files(root: Path) -> dict[str, str]:
             f"{root} has no {META}: give a packed model (bin/pack.py), its archive or "
             "the name of a published one"
         )
-    meta = yaml.safe_load((root / META).read_text(encoding="utf-8"))
+    meta = read_yaml(root / META)
     result = {}
     for key, name in _named_files(meta, root).items():
         if not is_inside(root / name, root):
@@ -108,17 +121,38 @@ def check_archive(path: Path) -> None:
         ValueError: It is no archive, has no ``meta.yaml``, or a member is a link or
             lies outside of the archive.
     """
-    members = list(_members(path))
+    with damaged_archives(path):
+        members = list(_members(path))
+        meta = _read_member(path, META) if META in dict(members) else None
     for name, is_plain in members:
         if not is_plain:
             raise ValueError(_refusal(path, name, "it is a link or a device"))
         if _leaves(name):
             raise ValueError(_refusal(path, name, "it lies outside of the package"))
-    if META not in [name for name, _ in members]:
+    if meta is None:
         raise ValueError(f"{path} is no packed model: it has no {META}")
-    for name in _named_files(yaml.safe_load(_read_member(path, META)), path).values():
+    for name in _named_files(parse_yaml(meta, f"{path}/{META}"), path).values():
         if _leaves(name):
             raise ValueError(_refusal(path, name, "it lies outside of the package"))
+
+
+@contextmanager
+def damaged_archives(path: Path) -> Iterator[None]:
+    """Turn what the archive readers raise for damaged bytes into one error.
+
+    Args:
+        path: The archive.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        yield
+    except (*DAMAGED_ARCHIVE, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be unpacked, it is damaged ({error}): download or pack it "
+            "again"
+        ) from error
 
 
 def constructor_arguments(cls: type, files: Mapping[str, str], source: str) -> dict:

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import CONFIG
 
 FILE_OPTIONS = ("bpemodel", "token_list")
@@ -143,7 +144,7 @@ class Package:
             raise ValueError(f"{source} not found: nothing to pack; train it first")
         name = self._place(source, folder, CONFIG)
         if not (self.root / name).exists():
-            options = yaml.safe_load(source.read_text(encoding="utf-8"))
+            options = read_yaml(source)
             emptied = {key: EMPTIED[key] for key in EMPTIED if key in options}
             packed = self._follow({**options, **emptied}, folder, source, nested=False)
             text = yaml.safe_dump(packed, sort_keys=False, allow_unicode=True)

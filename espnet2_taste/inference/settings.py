@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.text.preparation import TextRules, read_rules
@@ -64,8 +65,8 @@ class InferenceSettings:
         if path is None:
             return cls()
         sections = {item.name: item.default_factory for item in fields(cls)}
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or set(content) - set(sections):
+        content = read_yaml(path)
+        if set(content) - set(sections):
             raise ValueError(
                 f"{path} holds no settings: expected the sections {sorted(sections)}"
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.structures import WordTiming
 
 MOVED = 0.25
@@ -298,11 +299,9 @@ def read_losses(
     Raises:
         ValueError: The file is missing.
     """
-    import torch
-
     if not Path(checkpoint).is_file():
         raise ValueError(f"{checkpoint}: expected a checkpoint; train the model first")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    state = load_weights(checkpoint, mmap=True)
     curves: dict[str, dict[str, dict[int, float]]] = {"train": {}, "valid": {}}
     for epoch, phases in sorted(state["reporter"]["stats"].items()):
         for phase, found in curves.items():

@@ -70,20 +70,6 @@ def write_json(path: str | os.PathLike, content) -> None:
     os.replace(temporary, path)
 
 
-def read_json(path: str | os.PathLike):
-    """Read JSON.
-
-    Raises:
-        ValueError: The file is missing or damaged.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path}: expected a JSON file ({error}); run its stage again"
-        ) from error
-
-
 def provenance(module: str, cmd: Sequence[str] | None, switches: Mapping) -> dict:
     """Say how a result came to be.
 

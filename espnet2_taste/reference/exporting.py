@@ -6,7 +6,6 @@ in the published layout, after an import shard by shard as it was. Weights that 
 trained since the import come back bit for bit.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.reference import (
     configs,
     importing,
@@ -52,7 +51,7 @@ class Experiment:
                 f"no such file: '{path}'; give a directory that import_reference "
                 "wrote, or an experiment trained from it"
             )
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_yaml(path)
 
     def weights(self) -> State:
         """Weights by our names."""
@@ -161,9 +160,9 @@ def kept_record(root: Path) -> ExportRecord:
                 f"{importing.RECORD}/{name} is missing; leave --imported_dir out and "
                 "name the experiments to export models trained here"
             )
-    files = _json(record / importing.FILES_FILE)
+    files = read_json(record / importing.FILES_FILE)
     return ExportRecord(
-        _json(record / layout.CONFIG),
+        read_json(record / layout.CONFIG),
         layout.read_tensors(record / importing.UNUSED_FILE),
         files["places"],
         files["voice_file"],
@@ -185,7 +184,7 @@ def new_record(sources: ExportSources) -> ExportRecord:
     taste, taslm = sources.taste.options(), sources.taslm.options()
     publishing.check_parts(taste, taslm)
     weights = names.taste_to_published(sources.taste.weights())
-    text_config = _json(_directory(taslm["init_lm"]) / layout.CONFIG)
+    text_config = read_json(_directory(taslm["init_lm"]) / layout.CONFIG)
     config = publishing.published_config(taste, weights, taslm, text_config)
     options = _taslm_options(config)
     unused = skeleton.unused_weights(options, text_config["hidden_size"])
@@ -202,10 +201,6 @@ def _taslm_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return configs.taslm_options(config, False, quantizer)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _directory(place: str) -> Path:
     """Directory of a part; configurations may name its ``config.json`` instead."""
     return Path(place).parent if Path(place).is_file() else Path(place)
@@ -216,7 +211,7 @@ def _taste(experiment: Experiment, config: Mapping[str, Any]) -> State:
     state = names.taste_to_published(experiment.weights())
     frozen = layout.read_tensors(whisper / layout.WEIGHTS)
     state |= names.under(names.below(frozen, "encoder."), names.ENCODER)
-    sizes = _json(whisper / layout.CONFIG)
+    sizes = read_json(whisper / layout.CONFIG)
     options = configs.taste_options(config, sizes, state)
     wanted = skeleton.taste_weights(options, sizes)
     layout.compare(state, wanted, f"'{experiment.directory}'")

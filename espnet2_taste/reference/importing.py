@@ -12,7 +12,6 @@ text LM it names (configuration and tokenizer). Leaves, below one directory:
 Weights keep the dtypes of the files, so an export gives back the same bits.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from espnet2_taste.data.files import read_json
 from espnet2_taste.reference import configs, layout, names, skeleton
 from espnet2_taste.reference.layout import PublishedFolder
 from espnet2_taste.reference.names import State
@@ -138,7 +138,7 @@ def _whisper_config(directory: Path) -> dict[str, Any]:
             f"'{directory}' has no {layout.CONFIG}: give a local copy of the Whisper "
             "model that the published config.json names (weights are not needed)"
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _copy(files: list[Path], directory: Path):

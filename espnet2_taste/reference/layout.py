@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.data.files import read_json
+from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.reference.names import State
 
 CONFIG = "config.json"
@@ -62,7 +64,7 @@ def read_folder(folder: Path) -> PublishedFolder:
         raise ValueError(
             f"'{folder}' has no {CONFIG}: give a local copy of the published model"
         )
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = read_json(folder / CONFIG)
     absent = [name for name in SECTIONS if name not in config]
     if absent:
         raise ValueError(f"'{folder / CONFIG}' has no section {shown(absent)}")
@@ -88,7 +90,7 @@ def _listed_places(folder: Path) -> dict[str, str]:
     index = folder / INDEX
     if not index.is_file():
         return {}
-    return json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    return read_json(index)["weight_map"]
 
 
 def read_tensors(path: Path) -> State:
@@ -106,19 +108,12 @@ def read_tensors(path: Path) -> State:
     if not path.is_file():
         raise ValueError(f"no such file: '{path}'; the folder is incomplete")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(str(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format raises its own kind
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"'{path}' cannot be read as weights: {first}") from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(tensor, torch.Tensor) for tensor in state.values()
-    ):
+        state = load_weights(path)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise ValueError(f"'{path}' does not hold named tensors only")
-    return dict(state)
+    return state
 
 
 def write_tensors(path: Path, state: Mapping[str, torch.Tensor]):

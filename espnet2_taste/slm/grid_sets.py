@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from espnet2_taste.data.ctm import read_ctm
-from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.kaldi_dir import read_integers, read_table
 from espnet2_taste.slm.grid_data import UtteranceReader
 from espnet2_taste.slm.layouts.utterance import Utterance
 
@@ -45,9 +45,9 @@ def read_fields(
     table = {name: {"text": row} for name, row in read_table(folder / text).items()}
     for field, file in TOKENS.items():
         if (folder / file).is_file():
-            for name, value in read_table(folder / file).items():
+            for name, values in read_integers(folder / file).items():
                 if name in table:
-                    table[name][field] = np.array(value.split(), dtype=np.int64)
+                    table[name][field] = values
     for name, times in read_word_times(folder, ctm).items():
         if name in table:
             table[name]["word_times"] = times

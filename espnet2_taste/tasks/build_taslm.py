@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import yaml
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import word_options
@@ -137,9 +138,9 @@ def read_quantizer(
                 f"taste_exp '{taste_exp}' has no {path.name}: give the directory of a "
                 "trained TASTE tokenizer (stage 7)"
             )
-    options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    options = read_yaml(config)
     _check_codes_exist(options, config)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
+    state = load_weights(weights)
     own = {
         name[len(QUANTIZER_PREFIX) :]: tensor
         for name, tensor in state.items()

@@ -5,10 +5,10 @@ option to change.
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from espnet2_taste.data.files import read_json
 from espnet2_taste.experiment_files import config_of, read_config
 
 
@@ -208,7 +208,7 @@ def check_codes(data: Sequence[Sequence[str]], quantizer) -> None:
         summary = Path(path).with_name("codes.json")
         if name != "codes" or not summary.is_file():
             continue
-        found = json.loads(summary.read_text(encoding="utf-8"))
+        found = read_json(summary)
         made = (len(found["used"]), found["codebook_size"])
         read = (quantizer.num_codebooks, quantizer.codebook_size)
         if made != read:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from espnet2_taste.data import ctm, kaldi_dir
+from espnet2_taste.data.files import read_json, read_text
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import looks_unsegmented, segmenter_choices
 from espnet2_taste.text.words import NormalizedText, normalize_text
@@ -55,7 +56,7 @@ def read_symbols(path: str | Path) -> tuple[str, ...]:
     """
     if not Path(path).is_file():
         raise ValueError(f"--non_linguistic_symbols: no such file: '{path}'")
-    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    lines = read_text(path).split("\n")
     return tuple(filter(None, map(str.strip, lines)))
 
 
@@ -174,7 +175,7 @@ def read_sentences(path: str | Path, rules: TextRules) -> list[str]:
     if not path.is_file():
         raise ValueError(f"--extra_text: no such file: '{path}'")
     normalize = rules.function()
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     return [" ".join(words) for words in (normalize(x).words for x in lines) if words]
 
 
@@ -211,7 +212,7 @@ def _record(rules: TextRules, text: Mapping[str, str]) -> dict[str, str]:
 
 def _read_record(directory: Path) -> dict[str, str]:
     path = directory / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _digest(text: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste.data.files import read_text
 from espnet2_taste.text.normalizers import written_forms
 
 _CACHE_LIMIT = 100_000
@@ -32,7 +33,7 @@ def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
         ValueError: The list is empty, names a token twice or misses ``<unk>``.
     """
     if isinstance(token_list, (str, Path)):
-        lines = Path(token_list).read_text(encoding="utf-8").splitlines()
+        lines = read_text(token_list).splitlines()
         tokens = [line.rstrip("\r\n") for line in lines]
     else:
         tokens = list(token_list)
@@ -390,6 +391,6 @@ def load_token_dir(directory: str | Path) -> AbsTextTokenizer:
         The tokenizer.
     """
     directory = Path(directory)
-    token_type = (directory / "token_type").read_text(encoding="utf-8").strip()
+    token_type = read_text(directory / "token_type").strip()
     tokens, bpemodel = directory / "tokens.txt", directory / "bpe.model"
     return build_text_tokenizer(token_type, str(tokens), str(bpemodel))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from espnet2_taste.data.audio import load_speech
+from espnet2_taste.data.audio import load_speech, read_header
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,10 @@ def speech_batches(
 
 
 def _frames(name: str, path: str) -> int:
-    import soundfile
-
     try:
-        return soundfile.info(path).frames
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"utterance {name}: cannot read {path} ({error}); run stage 2 again"
-        ) from error
+        return read_header(path).frames
+    except ValueError as error:
+        raise ValueError(f"utterance {name}: {error}; run stage 2 again") from error
 
 
 def _load(name: str, path: str, sample_rate: int) -> np.ndarray:

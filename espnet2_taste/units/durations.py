@@ -15,6 +15,7 @@ import yaml
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.slm.layouts.utterance import deduplicate, run_lengths
 
@@ -115,7 +116,7 @@ class UnitDurationPredictor(nn.Module):
         path = Path(folder) / CONFIG
         if not path.is_file():
             raise ValueError(f"{path} not found: run fit_durations first")
-        model = cls(**yaml.safe_load(path.read_text(encoding="utf-8")))
+        model = cls(**read_yaml(path))
         model.load_state_dict(load_weights(Path(folder) / WEIGHTS))
         return model.eval()
 

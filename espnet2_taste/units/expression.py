@@ -11,9 +11,9 @@ Legend: S samples, F hops of 10 ms, P pitch tokens, Y style tokens, M mel bands.
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.metrics.pitch import track_pitch
@@ -110,7 +110,7 @@ class ExpressionTables:
             )
         pitch, style = [], []
         for path in read_table(wav_scp).values():
-            speech, rate = soundfile.read(path, dtype="float32")
+            speech, rate = read_audio(path)
             f0 = track_pitch(speech, rate)
             pitch.append(relative_pitch(f0))
             style.append(style_features(speech, rate, f0))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
@@ -177,4 +177,4 @@ def read_statistics(path: Path, n_mels: int) -> tuple[torch.Tensor, torch.Tensor
 def _read(path: Path) -> dict:
     if not path.is_file():
         raise ValueError(f"{path} not found: name it in renderer_conf.config_file")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path)

@@ -11,8 +11,8 @@ Legend: F frames, M mel bands.
 from pathlib import Path
 
 import torch
-import yaml
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
@@ -49,7 +49,7 @@ class Vocos(SingleRenderer):
         path = Path(config_file or Path(model_file).parent / "config.yaml")
         if not path.is_file():
             raise ValueError(f"{path} not found: name it in renderer_conf.config_file")
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = read_yaml(path)
         parts = {name: _build(name, config[name], path) for name in PARTS}
         features = parts.pop("feature_extractor")
         self.head, self.backbone = parts["head"], parts["backbone"]

@@ -23,13 +23,13 @@ import pytest
 from espnet2_taste.align.ctc_aligner import CtcAligner
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import read_ctm, read_rows
+from espnet2_taste.data.files import read_json
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
     read_kaldi_dir,
     read_table,
     write_kaldi_dir,
 )
-from espnet2_taste.metrics.tables import read_json
 from espnet2_taste.metrics.wer import total_errors
 
 ROOT = Path(__file__).resolve().parents[2]

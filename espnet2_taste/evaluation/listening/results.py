@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.files import read_json
 from espnet2_taste.evaluation.listening.design import REFERENCE
+from espnet2_taste.evaluation.listening.pages import KEY_HEADER
 from espnet2_taste.metrics.ratings import (
     crossed_interval,
     krippendorff_alpha,
     mean_pairwise_correlation,
 )
-from espnet2_taste.metrics.tables import read_json
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def read_ratings(study_dir: Path, files: Sequence[Path]) -> list[Rating]:
             "no ratings: put the files that listeners sent back into the folder of "
             "--ratings (ratings_<study>_<listener>.json)"
         )
-    study = read_json(study_dir / "study.json")
-    key = {row["stimulus"]: row for row in read_rows(study_dir / "key.tsv")}
+    study = _read_study(study_dir / "study.json")
+    rows = read_rows(study_dir / "key.tsv", dict.fromkeys(KEY_HEADER, str))
+    key = {row["stimulus"]: row for row in rows}
     ratings: list[Rating] = []
     came_from: dict[str, Path] = {}
     for path in files:
@@ -78,6 +80,19 @@ def read_ratings(study_dir: Path, files: Sequence[Path]) -> list[Rating]:
             row = key[name]
             ratings.append(Rating(listener, name, row["system"], row["utt"], score))
     return ratings
+
+
+def _read_study(path: Path) -> dict:
+    study = read_json(path)
+    try:
+        low, high = study["scale"]["low"], study["scale"]["high"]
+        if low < high and study["id"]:
+            return study
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path}: {error!r} is missing; make the study again"
+        ) from error
+    raise ValueError(f"{path}: no id, or no scale from low to high; make it again")
 
 
 def _read_listener(

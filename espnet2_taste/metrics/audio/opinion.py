@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.metrics.audio.abs_metric import RecordingMetric, package_version
 from espnet2_taste.optional import require
 
@@ -88,13 +89,11 @@ class Utmos(RecordingMetric):
 
 def _load_utmos(weights: Path):
     """Network with every one of its weights taken from the file."""
-    import torch
-
     package = require("utmos_pytorch", feature="UTMOS", extra="utmos")
     if not weights.is_file():
         raise ValueError(f"UTMOS: expected weights in {weights}, found no such file")
     expected = package.utmos_torch.UTMOSModel().state_dict().keys()
-    found = torch.load(weights, map_location="cpu", weights_only=True).keys()
+    found = load_weights(weights).keys()
     missing = sorted(expected - found)
     if missing:
         raise ValueError(

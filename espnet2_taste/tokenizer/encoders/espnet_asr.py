@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import config_of, load_weights, read_config
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_espnet
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
@@ -101,7 +102,6 @@ def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
 
 
 def _published(tag: str, model_file: str | None) -> Recognizer:
-    import yaml
     from espnet2.utils.pretrained import download_pretrained
 
     try:
@@ -116,7 +116,7 @@ def _published(tag: str, model_file: str | None) -> Recognizer:
         if f"{name}_train_config" in files:
             config = Path(files[f"{name}_train_config"])
             weights = Path(model_file or files[f"{name}_model_file"])
-            options = yaml.safe_load(config.read_text(encoding="utf-8"))
+            options = read_yaml(config)
             return Recognizer(config, options, weights)
     raise ValueError(
         f"'{tag}' is no recognizer: it holds {', '.join(sorted(files))}, expected a "

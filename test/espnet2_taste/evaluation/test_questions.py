@@ -66,7 +66,7 @@ def test_answers_are_read_with_their_alternatives(tmp_path):
     with pytest.raises(ValueError, match="line 2: question 'q1'.*in words"):
         read_answers(path)
     write_rows(path, ("utt", "text"), [("q1", "a")])
-    with pytest.raises(ValueError, match="columns utt and answer"):
+    with pytest.raises(ValueError, match="columns utt, answer"):
         read_answers(path)
 
 

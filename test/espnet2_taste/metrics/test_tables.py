@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from espnet2_taste.data.files import read_json
 from espnet2_taste.metrics.pairs import PairAccuracy
 from espnet2_taste.metrics.tables import (
     Target,
     format_number,
     markdown_table,
     provenance,
-    read_json,
     write_json,
 )
 
@@ -26,7 +26,7 @@ def test_results_survive_the_disk(tmp_path):
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
-    with pytest.raises(ValueError, match="run its stage again"):
+    with pytest.raises(ValueError, match="x.json: expected JSON"):
         read_json(tmp_path / "x.json")
 
 
