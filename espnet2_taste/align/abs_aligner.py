@@ -9,7 +9,7 @@ Legend: B utterances, S samples, W words.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,18 +24,15 @@ class AlignedUtterance:
         words: Timing of each word of the transcript; empty if ``problem`` is set.
         heard: Words recognised without knowing the transcript.
         problem: Why no alignment exists, else an empty string.
-        score: How well text and recording belong together, 0 to 1; nan without an
-            alignment, or if the aligner gives none.
     """
 
     words: tuple[WordTiming, ...]
-    heard: tuple[str, ...]
+    heard: tuple[str, ...] = ()
     problem: str = ""
-    score: float = float("nan")
 
 
 class AbsAligner(ABC):
-    """Places given words in time."""
+    """Places given words in time, and writes down words that are not given."""
 
     @property
     @abstractmethod
@@ -43,16 +40,35 @@ class AbsAligner(ABC):
         """Samples a second the aligner expects."""
 
     @abstractmethod
-    def align(
+    def transcribe(self, speech: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
+        """Recognize recordings of any length.
+
+        Args:
+            speech: Mono waveforms at ``sample_rate``, B arrays of (S,).
+
+        Returns:
+            Words of each, none where nothing is recognized.
+        """
+
+    @abstractmethod
+    def time_words(
         self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
     ) -> list[AlignedUtterance]:
-        """Align a batch.
+        """Place words in recordings of any length.
 
         Args:
             speech: Mono waveforms at ``sample_rate``, B arrays of (S,).
             words: Transcripts, B lists of W words.
 
         Returns:
-            One result an utterance; an utterance that cannot be aligned carries its
-            ``problem`` instead of times.
+            One result an utterance, without a transcript; an utterance that cannot be
+            aligned carries its ``problem`` instead of times.
         """
+
+    def align(
+        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    ) -> list[AlignedUtterance]:
+        """Place words and recognize; see :meth:`time_words` and :meth:`transcribe`."""
+        timed = self.time_words(speech, words)
+        heard = self.transcribe(speech)
+        return [replace(item, heard=text) for item, text in zip(timed, heard)]

@@ -1,55 +1,51 @@
-"""Word times from the CTC head of an ESPnet ASR model.
+"""Word times and transcripts from a CTC head.
 
-Enters: waveforms, words, and the model of an ASR experiment directory. Leaves:
-``AlignedUtterance``: word times by ``ctc`` and ``words``, and the greedy transcript.
-Encoder and lattice run for the whole batch: ``EspnetStack`` keeps the padding of other
-utterances out, so that an alignment does not depend on its neighbours.
+Enters: waveforms, words, and an encoder with a CTC head. Leaves: ``AlignedUtterance``:
+word times by ``ctc`` and ``words``, and the greedy transcript. Encoder and lattice run
+for the whole batch: the encoders keep the padding of other utterances out, so that an
+alignment does not depend on its neighbours. Audio longer than the window is cut where
+it is quiet; all its words are aligned to the joined frames at once.
 
 Legend: B utterances, S samples, F frames, V token list size, N tokens, W words.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
-from espnet2_taste.align.ctc import (
-    align_tokens,
-    greedy_tokens,
-    required_frames,
-    token_confidence,
-)
+from espnet2_taste.align.ctc import align_tokens, greedy_tokens, required_frames
+from espnet2_taste.align.windows import cut_at_silences, fit_frames
 from espnet2_taste.align.words import (
     BoundaryRule,
     find_sound,
     place_words,
     word_cores,
 )
-from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
+from espnet2_taste.text.tokenizers import AbsTextTokenizer
 from espnet2_taste.text.words import TokenizedWords, tokenize_words
-from espnet2_taste.tokenizer.encoders.espnet_asr import load_asr_model, sample_rate_of
-from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
+from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 
 DEFAULT_RULE = BoundaryRule()
 FEWEST_FRAMES = 4  # a recording of fewer may leave nothing after subsampling
 
 
 class CtcScorer(torch.nn.Module):
-    """Encoder and CTC head of an ESPnet ASR model.
+    """Encoder and CTC head of a recognizer.
 
     Args:
-        stack: Frontend, normalization and encoder of the model.
-        ctc: Its CTC head.
+        encoder: The encoder.
+        head: Its final states (B, F, D) -> scores of the tokens (B, F, V).
     """
 
-    def __init__(self, stack: EspnetStack, ctc: torch.nn.Module) -> None:
+    def __init__(self, encoder: AbsSpeechEncoder, head: torch.nn.Module) -> None:
         super().__init__()
-        self.stack = stack
-        self.ctc = ctc
-        self.sample_rate = stack.sample_rate
-        self.frame_rate = stack.frame_rate
+        self.encoder = encoder
+        self.head = head
+        self.sample_rate = encoder.sample_rate
+        self.frame_rate = encoder.frame_rate
 
     def forward(
         self, speech: torch.Tensor, lengths: torch.Tensor
@@ -63,8 +59,8 @@ class CtcScorer(torch.nn.Module):
         Returns:
             (B, F, V), and the valid frames (B,).
         """
-        _, encoded, frames = self.stack.layer_states(speech, lengths, [])
-        return self.ctc.log_softmax(encoded), frames
+        _, encoded, frames = self.encoder.layer_states(speech, lengths, [])
+        return self.head(encoded).log_softmax(dim=-1), frames
 
 
 class CtcAligner(AbsAligner):
@@ -77,6 +73,7 @@ class CtcAligner(AbsAligner):
         rule: BoundaryRule = DEFAULT_RULE,
         blank_penalty: float = 0.0,
         sharpness: float = 1.0,
+        window: float = 30.0,
     ) -> None:
         """Hold the parts.
 
@@ -86,58 +83,21 @@ class CtcAligner(AbsAligner):
             rule: How token times become word times.
             blank_penalty: See ``ctc.align_tokens``.
             sharpness: See ``ctc.align_tokens``.
+            window: Longest audio, in seconds, that is encoded at once.
         """
         self.scorer = scorer.eval()
         self.tokenizer = tokenizer
         self.rule = rule
         self.blank_penalty = blank_penalty
         self.sharpness = sharpness
+        self.window = window
         self.blank = tokenizer.special_id("blank")
-
-    @classmethod
-    def from_exp(
-        cls,
-        asr_exp: str | Path,
-        model_file: str | None = None,
-        device: str = "cpu",
-        **options,
-    ) -> "CtcAligner":
-        """Build from an ASR experiment directory.
-
-        Args:
-            asr_exp: Directory with ``config.yaml`` and the model.
-            model_file: Checkpoint; the usual one of the directory by default.
-            device: Torch device.
-            options: Further arguments of the constructor.
-
-        Returns:
-            The aligner.
-
-        Raises:
-            ValueError: The directory lacks a file, or the model has no CTC head or a
-                part that ``EspnetStack`` does not know.
-        """
-        model, args = load_asr_model(asr_exp, model_file)
-        if getattr(model, "ctc", None) is None:
-            raise ValueError(f"--asr_exp {asr_exp}: no CTC head (ctc_weight is 0)")
-        tokenizer = build_text_tokenizer(
-            args.token_type, args.token_list, args.bpemodel
-        )
-        stack = EspnetStack(
-            model.frontend,
-            model.normalize,
-            model.encoder,
-            sample_rate_of(args),
-            preencoder=getattr(model, "preencoder", None),
-        )
-        return cls(CtcScorer(stack, model.ctc).to(device), tokenizer, **options)
 
     @property
     def sample_rate(self) -> int:
         """See :attr:`AbsAligner.sample_rate`."""
         return self.scorer.sample_rate
 
-    @torch.no_grad()
     def log_probs(self, speech: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Log-probabilities of the tokens in every frame.
 
@@ -146,7 +106,26 @@ class CtcAligner(AbsAligner):
 
         Returns:
             B tensors of (F, V) on the CPU; F is 0 for what is too short to be encoded.
+            Frames of the pieces of long audio follow each other.
         """
+        cuts = [cut_at_silences(w, self.sample_rate, self.window) for w in speech]
+        pieces = [w[a:b] for w, rows in zip(speech, cuts) for a, b in rows]
+        size, scores = len(speech), []  # as many at once as the caller has chosen
+        for start in range(0, len(pieces), size):
+            scores += self._piece_log_probs(pieces[start : start + size])
+        rate = self.scorer.frame_rate / self.sample_rate
+        rows, result = iter(scores), []
+        for spans in cuts:
+            found = [next(rows) for _ in spans]
+            if len(found) > 1:  # a piece must fill its time, or later words move
+                frames = np.diff([round(rate * end) for _, end in spans], prepend=0)
+                found = [fit_frames(f, int(n)) for f, n in zip(found, frames)]
+            result.append(torch.cat(found))
+        return result
+
+    @torch.no_grad()
+    def _piece_log_probs(self, speech: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """The same of pieces that fit the window."""
         device = next(self.scorer.parameters()).device
         shortest = FEWEST_FRAMES * self.sample_rate / self.scorer.frame_rate
         waves = [torch.as_tensor(wave, dtype=torch.float32) for wave in speech]
@@ -160,12 +139,34 @@ class CtcAligner(AbsAligner):
         empty = torch.zeros(0, scores.size(2))
         return [next(found) if len(wave) >= shortest else empty for wave in waves]
 
+    def transcribe(self, speech: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
+        """See :meth:`AbsAligner.transcribe`; the best token of every frame."""
+        return [self._greedy(scores) for scores in self.log_probs(speech)]
+
+    def time_words(
+        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    ) -> list[AlignedUtterance]:
+        """See :meth:`AbsAligner.time_words`."""
+        return self._timed(speech, words, self.log_probs(speech))
+
     def align(
         self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
     ) -> list[AlignedUtterance]:
-        """See :meth:`AbsAligner.align`."""
-        tokens = [tokenize_words(w, self.tokenizer) for w in words]
+        """See :meth:`AbsAligner.align`; the encoder runs once."""
         scores = self.log_probs(speech)
+        timed = self._timed(speech, words, scores)
+        return [
+            replace(item, heard=self._greedy(row)) for item, row in zip(timed, scores)
+        ]
+
+    def _timed(
+        self,
+        speech: Sequence[np.ndarray],
+        words: Sequence[Sequence[str]],
+        scores: list[torch.Tensor],
+    ) -> list[AlignedUtterance]:
+        """Word times from the scores of the frames."""
+        tokens = [tokenize_words(w, self.tokenizer) for w in words]
         problems = [_problem(s, t) for s, t in zip(scores, tokens, strict=True)]
         fitting = [row for row, problem in enumerate(problems) if not problem]
         spans = iter(
@@ -173,16 +174,12 @@ class CtcAligner(AbsAligner):
         )
         results = []
         for row, problem in enumerate(problems):
-            heard = tuple(self._hear(scores[row])) if len(scores[row]) else ()
-            timed, fit = (), float("nan")
+            timed = ()
             if not problem:
-                placed = next(spans)
-                cores = word_cores(placed, tokens[row].word_ids)
+                cores = word_cores(next(spans), tokens[row].word_ids)
                 sound = find_sound(speech[row], self.sample_rate, self.rule.silence_db)
                 timed = tuple(place_words(list(words[row]), cores, sound, self.rule))
-                frames = placed * self.scorer.frame_rate
-                fit = token_confidence(scores[row], tokens[row].ids, frames)
-            results.append(AlignedUtterance(timed, heard, problem, fit))
+            results.append(AlignedUtterance(timed, problem=problem))
         return results
 
     def _spans(
@@ -204,10 +201,12 @@ class CtcAligner(AbsAligner):
         seconds = spans.numpy() / self.scorer.frame_rate
         return [row[: len(t)] for row, t in zip(seconds, targets)]
 
-    def _hear(self, scores: torch.Tensor) -> list[str]:
-        """Greedy transcript of one utterance."""
+    def _greedy(self, scores: torch.Tensor) -> tuple[str, ...]:
+        """Words of the best tokens of one utterance."""
+        if not len(scores):
+            return ()
         ids = greedy_tokens(scores[None], torch.tensor([len(scores)]), self.blank)[0]
-        return self.tokenizer.decode(ids).split()
+        return tuple(self.tokenizer.decode(ids).split())
 
 
 def _problem(scores: torch.Tensor, tokens: TokenizedWords) -> str:

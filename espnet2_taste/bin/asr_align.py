@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Time the words of sets with the recipe's own encoder (end of stage 4).
+"""Time the words of sets with a recognizer (end of stage 4).
 
-Enters: an ASR experiment and sets with ``wav.scp`` and ``text``. Leaves in each set:
+Enters: a recognizer and sets with ``wav.scp`` and ``text``. Leaves in each set:
 ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row, for
-trainings), ``text_asr`` (greedy CTC transcript), ``asr_align.json``
+trainings), ``text_asr`` (the recognizer's transcript), ``asr_align.json``
 (word errors, and the distance to the true times where the set has a ``ctm``) and
 ``not_aligned.tsv`` (what was left out and why). Finished sets are kept.
 """
@@ -12,9 +12,10 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
-  python -m espnet2_taste.bin.asr_align --asr_exp exp/asr --dump_dir dump/raw \\
+  python -m espnet2_taste.bin.asr_align --recognizer exp/asr --dump_dir dump/raw \\
       --sets "train dev test"
 """
 
@@ -22,12 +23,11 @@ _EXAMPLE = """example:
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = argparse.ArgumentParser(
-        description="Time the words of sets with an ESPnet ASR model",
+        description="Time the words of sets with a recognizer",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
-    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    add_recognizer_arguments(parser, required=True)
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="Names of sets, one string")
     parser.add_argument("--output", default="ctm_aligned", help="Name of the result")
@@ -113,12 +113,6 @@ def run(args: argparse.Namespace) -> None:
     """Align every set with one aligner, loaded only if a set needs it."""
     from espnet2_taste.data.set_loop import finish_sets
 
-    def load():
-        from espnet2_taste.align.ctc_aligner import CtcAligner
-
-        device = "cuda" if args.ngpu else "cpu"
-        return CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
-
     def work(aligner, folder: Path) -> str:
         summary = align_folder(aligner, folder, args.output, args.batch_size)
         return f"WER {100 * summary['wer']:.1f} %"
@@ -127,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
         "asr_align",
         [Path(args.dump_dir) / name for name in args.sets.split()],
         lambda folder: is_done(folder, args.output),
-        load,
+        LazyAligner.from_args(args),
         work,
     )
 

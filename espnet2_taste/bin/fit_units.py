@@ -1,6 +1,6 @@
 """Learn speech units and the speaker average from a training set (stage 5).
 
-Enters: an ASR experiment and a set with ``wav.scp``. Leaves: a unit directory
+Enters: a recognizer and a set with ``wav.scp``. Leaves: a unit directory
 (``config.yaml``, ``kmeans.pt``, ``spembs.pt``). A finished directory that was made with
 the same options is kept.
 """
@@ -15,9 +15,10 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.recognizers.options import add_recognizer_arguments
 
 _EXAMPLE = """example:
-  python -m espnet2_taste.bin.fit_units --asr_exp exp/asr --layer 4 \\
+  python -m espnet2_taste.bin.fit_units --recognizer exp/asr --layer 4 \\
       --num_units 200 --data_dir dump/raw/train --output_dir exp/units
 """
 
@@ -38,8 +39,10 @@ def get_parser() -> argparse.ArgumentParser:
         default={},
         help="Options of the units",
     )
-    parser.add_argument("--asr_exp", help="Short for unit_extractor_conf asr_exp=...")
-    parser.add_argument("--layer", type=int, help="Short for its layer=...")
+    add_recognizer_arguments(parser)
+    parser.add_argument(
+        "--layer", type=int, help="Short for unit_extractor_conf layer=..."
+    )
     parser.add_argument("--num_units", type=int, help="Short for its num_units=...")
     parser.add_argument(
         "--speaker_embedder", default="mel_statistics", help="Kind of embeddings"
@@ -64,17 +67,32 @@ def get_parser() -> argparse.ArgumentParser:
 
 def unit_config(args: argparse.Namespace) -> dict:
     """Choices and options that define the units, as ``config.yaml`` keeps them."""
-    short = {name: getattr(args, name) for name in ("asr_exp", "layer", "num_units")}
+    short = {name: getattr(args, name) for name in ("layer", "num_units")}
     given = {name: value for name, value in short.items() if value is not None}
+    conf = {**_recognizer_options(args), **args.unit_extractor_conf, **given}
     return {
         "unit_extractor": args.unit_extractor,
-        "unit_extractor_conf": {**args.unit_extractor_conf, **given},
+        "unit_extractor_conf": conf,
         "speaker_embedder": args.speaker_embedder,
         "speaker_embedder_conf": dict(args.speaker_embedder_conf),
         "data_dir": args.data_dir,
         "max_utterances": args.max_utterances,
         "seed": args.seed,
     }
+
+
+def _recognizer_options(args: argparse.Namespace) -> dict:
+    """The recognizer, for units that are made of its frames."""
+    import inspect
+
+    from espnet2_taste.recognizers.choices import find_recognizer
+    from espnet2_taste.units.unit_exp import unit_extractor_choices
+
+    units = unit_extractor_choices.get_class(args.unit_extractor)
+    if not args.recognizer or "recognizer" not in inspect.signature(units).parameters:
+        return {}
+    kind, conf = find_recognizer(args.recognizer, args.recognizer_conf)
+    return {"recognizer": kind, "recognizer_conf": conf}
 
 
 def drawn(

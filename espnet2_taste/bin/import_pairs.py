@@ -13,10 +13,11 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.import_pairs --layout salmon --source /corpora/salmon \\
-      --asr_exp exp/asr --output_dir data
+      --recognizer exp/asr --output_dir data
   ./run.sh --pair_sets "salmon_gender_consistency salmon_speaker_consistency"
 """
 
@@ -36,20 +37,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--parts", default="", help="Parts to take, one string; default: all")
     add("--set_name", help="Prefix of the sets, default: the layout's name")
     add("--text", type=Path, help="Table of transcripts: folder/file text")
-    add("--asr_exp", help="ESPnet ASR experiment that writes missing transcripts")
-    add("--asr_model_file", help="Its checkpoint, default: the usual one")
+    add_recognizer_arguments(parser)
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--output_dir", type=Path, default=Path("data"), help="Parent of the sets")
     add("--log_level", default="INFO", help="Level of messages")
     return parser
-
-
-def recognizer(args: argparse.Namespace):
-    """Function that gives the aligner; importing what it needs takes seconds."""
-    from espnet2_taste.evaluation.taste import LazyAligner
-
-    device = "cuda" if args.ngpu else "cpu"
-    return LazyAligner(args.asr_exp, args.asr_model_file, device)
 
 
 def recognize(pairs: list, aligner) -> dict[str, str]:
@@ -100,7 +92,7 @@ def made_from(args: argparse.Namespace, pairs: list) -> dict:
         "audio": digest(files, contents=False),
         "texts": digest([f.with_suffix(".txt") for f in files], contents=True),
         "text": digest([args.text or ""], contents=True),
-        "asr_exp": args.asr_exp,
+        "recognizer": args.recognizer,
     }
 
 
@@ -111,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
 
     parts = pair_folders.LAYOUTS[args.layout](args.source)
     table = read_table(args.text) if args.text else {}
-    aligner = recognizer(args) if args.asr_exp and not args.text else None
+    aligner = LazyAligner.from_args(args) if args.recognizer and not args.text else None
     for part, name in set_names(args, parts).items():
         pairs, target = parts[part], args.output_dir / name
         record = made_from(args, pairs)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import segmenter_choices
 
@@ -37,7 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--token_dir", required=True, help="Receives tokens.txt, token_type, bpe.model")
     add("--lm_tokenizer_dir", required=True, help="Receives the LM's tokenizer")
     add("--lm_text_dir", help="Receives the LM's text (default: DUMP_DIR/lm_train)")
-    add("--asr_exp", help="Recognizer whose vocabulary is taken; none: train one")
+    add_recognizer_arguments(parser)  # none: train a vocabulary
     add("--nbpe", type=int, default=120, help="Pieces of the speech side's vocabulary")
     add("--bpemode", default="unigram", choices=["unigram", "bpe"], help="Its kind")
     add("--lm_vocab_size", type=int, default=640, help="Tokens of the LM")
@@ -122,15 +123,17 @@ def _report(name: str, report) -> None:
 
 def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
     """Take or train the vocabulary of the speech side, unless it is there."""
-    from espnet2_taste.text.given_tokens import copy_tokens
-    from espnet2_taste.text.training import train_sentencepiece
+    from espnet2_taste.text.training import train_sentencepiece, write_directory
 
     token_dir = Path(args.token_dir)
-    if (token_dir / "tokens.txt").is_file():
+    if (token_dir / "token_type").is_file():
         return
-    if args.asr_exp:
-        kind = copy_tokens(args.asr_exp, token_dir)
-        logger.info("%s: the %s tokens of %s", token_dir, kind, args.asr_exp)
+    if args.recognizer:
+        from espnet2_taste.recognizers.choices import load_recognizer
+
+        recognizer = load_recognizer(args.recognizer, args.recognizer_conf)
+        write_directory(token_dir, recognizer.write_vocabulary)
+        logger.info("%s: the tokens of %s", token_dir, args.recognizer)
         return
     train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
     logger.info("%s: trained on %d sentences", token_dir, len(sentences))

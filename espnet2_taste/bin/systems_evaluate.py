@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.systems_evaluate --expdirs "exp exp_seed1" \\
-      --names "taslm_embed gslm moshi cascade" --lm exp/llm_base --asr_exp exp/asr \\
+      --names "taslm_embed gslm moshi cascade" --lm exp/llm_base --recognizer exp/asr \\
       --prompt_set prompts --pair_sets "pairs_style pairs_voice pairs_coherent" \\
       --output_dir exp/systems_scores
 """
@@ -38,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
     add("--question_set", default="", help="Set with answers.tsv that was continued")
     add("--lm", required=True, help="Text LM that reads what is heard")
-    add("--asr_exp", required=True, help="ASR experiment that hears")
+    add_recognizer_arguments(parser, required=True)
     add("--budgets", help="Table of budget_table, shown beside the scores")
     add("--output_dir", required=True, help="Receives scores.json")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
@@ -58,10 +59,9 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
         ValueError: None of the designs was found.
     """
     from espnet2_taste.evaluation import systems
-    from espnet2_taste.evaluation.taste import LazyAligner
 
     dump = Path(args.dump_dir)
-    aligner = LazyAligner(args.asr_exp, None, "cuda" if args.ngpu else "cpu")
+    aligner = LazyAligner.from_args(args)
     reader = systems.ContinuationReader.from_dir(args.lm)
     found: dict[str, list[dict]] = {}
     for name in args.names.split():
@@ -72,14 +72,14 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
                 continue
             prompts = dump / args.prompt_set
             scores = systems.score_continuations(
-                continued, prompts, aligner, args.asr_exp, reader
+                continued, prompts, aligner, args.recognizer, reader
             )
             scores["pairs"] = systems.score_pair_sets(
                 exp / "likelihood", dump, args.pair_sets.split()
             )
             asked = exp / "continuation" / args.question_set
             if args.question_set and (asked / "wav.scp").is_file():
-                heard = systems.hear(asked, aligner, args.asr_exp)
+                heard = systems.hear(asked, aligner, args.recognizer)
                 scores["answers"] = systems.answer_questions(
                     heard, dump / args.question_set
                 )
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     from espnet2_taste.metrics.tables import provenance, write_json
 
     switches = {
-        "asr": f"greedy CTC, {args.asr_exp}",
+        "asr": args.recognizer,
         "text_lm": args.lm,
         "pair_score": "both_mean",
         "seeds": len(args.expdirs.split()),

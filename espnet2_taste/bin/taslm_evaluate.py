@@ -10,11 +10,12 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taslm_evaluate --expdir exp --dump_dir dump/raw \\
       --test_sets test --pair_sets "pairs_style pairs_voice pairs_coherent" \\
-      --prompt_sets prompts --asr_exp exp/asr
+      --prompt_sets prompts --recognizer exp/asr
 """
 MODULE = "espnet2_taste.bin.taslm_evaluate"
 
@@ -33,8 +34,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prompt_sets", default="", help="Sets that were continued, default: test_sets"
     )
-    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
-    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    add_recognizer_arguments(parser, required=True)
     parser.add_argument(
         "--pair_score",
         default="both_mean",
@@ -80,7 +80,6 @@ def evaluate(exp: Path, args: argparse.Namespace, aligner) -> dict:
 
 def run(args: argparse.Namespace, cmd=None) -> None:
     """Score every model of the recipe."""
-    from espnet2_taste.evaluation.taste import LazyAligner
     from espnet2_taste.experiment_files import current
     from espnet2_taste.metrics.tables import provenance, write_json
 
@@ -88,10 +87,9 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     exps = [p.parent for p in current(expdir.glob("taslm_*/likelihood"), expdir)]
     if not exps:
         raise ValueError(f"no taslm_*/likelihood below {expdir}: run stage 12 first")
-    device = "cuda" if args.ngpu else "cpu"
-    aligner = LazyAligner(args.asr_exp, args.asr_model_file, device)
+    aligner = LazyAligner.from_args(args)
     models = {exp.name: evaluate(exp, args, aligner) for exp in exps}
-    switches = {"pair_score": args.pair_score, "aligner": args.asr_exp}
+    switches = {"pair_score": args.pair_score, "aligner": args.recognizer}
     result = {"study": "slm", **provenance(MODULE, cmd, switches), "models": models}
     output = expdir / "taslm_scores" / "scores.json"
     write_json(output, result)

@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import add_recognizer_arguments
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq --expdir exp \\
-      --asr_exp exp/asr --dump_dir dump/raw --sets "test" \\
+      --recognizer exp/asr --dump_dir dump/raw --sets "test" \\
       --output_dir exp/taste_vq/scores
 """
 MODULE = "espnet2_taste.bin.taste_score"
@@ -30,8 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--taste_exp", required=True, help="TASTE with codes")
     parser.add_argument("--expdir", default="exp", help="Where the experiments are")
-    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
-    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    add_recognizer_arguments(parser, required=True)
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="Names of sets, one string")
     parser.add_argument("--output_dir", required=True, help="Directory of the scores")
@@ -59,8 +59,8 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
     switches = {
         "tolerance_seconds": args.tolerance,
-        "aligner": f"expected CTC times, {args.asr_exp}",
-        "asr": f"greedy CTC, {args.asr_exp}",
+        "aligner": args.recognizer,
+        "asr": args.recognizer,
         "inference_model": args.inference_model,
     }
     scores = score_tokenizer(args)

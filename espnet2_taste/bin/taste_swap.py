@@ -14,6 +14,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
@@ -22,7 +23,7 @@ from espnet2_taste.speech_decoder.sampling_options import (
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
-      --unit_vocoder_exp exp/unit_vocoder --asr_exp exp/asr --dump_dir dump/raw \\
+      --unit_vocoder_exp exp/unit_vocoder --recognizer exp/asr --dump_dir dump/raw \\
       --sets "swap_slow swap_fast" --output_dir exp/taste_vq/swap
   two voices:
   python -m espnet2_taste.bin.taste_swap ... --sets "swap_woman swap_man" \\
@@ -42,8 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_file", help="TASTE checkpoint, default: the best one")
     parser.add_argument("--codes_dir", help="Default: codes in the experiment")
     parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
-    parser.add_argument("--asr_exp", required=True, help="ASR experiment directory")
-    parser.add_argument("--asr_model_file", help="Checkpoint, default: the usual one")
+    add_recognizer_arguments(parser, required=True)
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="The two sets, one string")
     parser.add_argument("--output_dir", required=True, help="Directory of the study")
@@ -128,7 +128,6 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     if (output / "scores.json").is_file():
         print("taste_swap: done")
         return
-    from espnet2_taste.align.ctc_aligner import CtcAligner
     from espnet2_taste.evaluation import swap
     from espnet2_taste.metrics.swap import score_pitch_swaps, score_swaps
     from espnet2_taste.metrics.tables import provenance, write_json
@@ -143,13 +142,12 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         )
         for name in ("own", "swapped")
     }
-    aligner = CtcAligner.from_exp(args.asr_exp, args.asr_model_file, device)
-    aligned = swap.align_conditions(plans, wavs, aligner)
+    aligned = swap.align_conditions(plans, wavs, LazyAligner.from_args(args)())
     readings, left_out = swap.read_swaps(plans, aligned["own"], aligned["swapped"])
     readings = swap.add_pitch(readings, plans, wavs)
     swap.write_words(output / swap.WORDS, readings)
     swap.draw_swaps(output / "images", readings)
-    switches = {"share": args.share, "seed": args.seed, "aligner": args.asr_exp}
+    switches = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
     switches |= unit_sampling_switches(args)
     result = {"study": args.study, **provenance(MODULE, cmd, switches)}
     result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}

@@ -245,7 +245,7 @@ def set_texts(
         if text is None:
             raise ValueError(
                 f"{member.audio[-1]}: it has no transcript; put a .txt beside it, give "
-                "a table with --text, or --asr_exp to recognize it"
+                "a table with --text, or --recognizer to recognize it"
             )
         return replace(member, text=text)
 

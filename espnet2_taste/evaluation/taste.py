@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.audio import read_header
@@ -41,6 +40,7 @@ from espnet2_taste.metrics.plots import (
     plot_pitch,
     plot_scatter,
 )
+from espnet2_taste.recognizers.options import LazyAligner
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
 
@@ -59,7 +59,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
     """
     variants = find_variants(Path(args.expdir), Path(args.taste_exp))
     device = "cuda" if args.ngpu else "cpu"
-    aligner = LazyAligner(args.asr_exp, args.asr_model_file, device)
+    aligner = LazyAligner.from_args(args)
     images = Path(args.output_dir) / "images"
     scores = {"sets": {}, "units": {}, "bitrate": {}}
     for name in args.sets.split():
@@ -78,21 +78,6 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
         codes = Path(args.taste_exp) / "codes" / name / "codes.scp"
         scores["bitrate"][name] = _score_codes(codes, Path(args.taste_exp), original)
     return scores
-
-
-class LazyAligner:
-    """Builds the aligner when the first set needs it."""
-
-    def __init__(self, asr_exp: str, model_file: str | None, device: str) -> None:
-        self.options = (asr_exp, model_file, device)
-        self.aligner: AbsAligner | None = None
-
-    def __call__(self) -> AbsAligner:
-        if self.aligner is None:
-            from espnet2_taste.align.ctc_aligner import CtcAligner
-
-            self.aligner = CtcAligner.from_exp(*self.options)
-        return self.aligner
 
 
 def align_rendition(

@@ -19,7 +19,7 @@ HEARD = "text_heard"
 """Table of ``bin/recognize``; ``text_heard.json`` beside it names the recognizer."""
 SOURCES = {
     "text": "the model's own words, not recognized",
-    "text_asr": "greedy CTC of the recipe's encoder",
+    "text_asr": "transcripts of the recipe's recognizer",
 }
 
 
@@ -60,7 +60,7 @@ def read_transcripts(folder: Path, name: str, source: str | None = None) -> Tran
         raise ValueError(f"{path}: expected transcripts, found no such file; {remedy}")
     record = path.with_name(name + ".json")
     if source is None and record.is_file():
-        source = f"greedy CTC of {read_json(record)['recognizer']}"
+        source = f"recognized by {read_json(record)['recognizer']}"
     source = source or SOURCES.get(name)
     if source is None:
         raise ValueError(

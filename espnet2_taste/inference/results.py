@@ -3,7 +3,6 @@
 Legend: W words, Q codebooks, S samples, U units. Arrays are on the CPU.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +21,10 @@ class SpeechTokens(WordCodes):
         timings: Start and duration of each word in seconds, W of them, or none if they
             were not asked for, or the words were not spoken yet.
         model: Which model's codes they are (``inputs.model_digest``); "" if unknown.
-        alignment: How well text and speech belong together, 0 to 1
-            (``align.ctc.token_confidence``); nan without times.
     """
 
     timings: tuple[WordTiming, ...] = ()
     model: str = ""
-    alignment: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class SpokenLM:
         unit_vocoder_config: See ``TasteTokenizer``.
         unit_vocoder_file: See ``TasteTokenizer``.
         units_config: See ``TasteTokenizer``.
-        asr_exp: See ``TasteTokenizer``.
+        recognizer: See ``TasteTokenizer``.
         inference_config: See ``TasteTokenizer``.
         device: Where the networks run.
         sampling: See ``TasteTokenizer``.
@@ -79,7 +79,7 @@ class SpokenLM:
         unit_vocoder_config: str | Path | None = None,
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
-        asr_exp: str | Path | None = None,
+        recognizer: str | Path | None = None,
         inference_config: str | Path | None = None,
         device: str = "cpu",
         sampling: UnitSampling | Mapping[str, Any] | None = None,
@@ -103,7 +103,7 @@ class SpokenLM:
                 unit_vocoder_config,
                 unit_vocoder_file,
                 units_config,
-                asr_exp,
+                recognizer,
                 inference_config,
                 device,
                 sampling,

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from espnet2_taste.align.abs_aligner import AlignedUtterance
+from espnet2_taste.align.abs_aligner import AbsAligner
 from espnet2_taste.experiment_files import config_of, read_config
 from espnet2_taste.inference import editing
 from espnet2_taste.inference.inputs import (
     Speech,
-    check_alignment,
     check_codes,
     check_speakers,
     model_digest,
@@ -33,12 +32,7 @@ from espnet2_taste.inference.inputs import (
     warn_of_unknown,
     waveform,
 )
-from espnet2_taste.inference.long_audio import (
-    LongCtcAligner,
-    WordPiece,
-    cut_at_words,
-    join_pieces,
-)
+from espnet2_taste.inference.long_audio import WordPiece, cut_at_words, join_pieces
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
@@ -46,6 +40,7 @@ from espnet2_taste.inference.results import (
     utterance_names,
 )
 from espnet2_taste.inference.settings import InferenceSettings, changed
+from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.structures import WordCodes, WordTiming
@@ -67,15 +62,14 @@ class TasteTokenizer:
         unit_vocoder_file: Its weights; beside it by default.
         units_config: ``config.yaml`` of the unit directory; without it speakers must
             be given as embeddings.
-        asr_exp: ESPnet ASR experiment with a CTC head, which times words and
-            recognises what comes without text; that of the TASTE encoder by default.
+        recognizer: Times words and recognises what comes without text, see
+            ``recognizers.choices``; that of the TASTE encoder by default.
         inference_config: Settings of a package; the published ones without.
         device: Where the networks run.
         sampling: How units are drawn, or single values that differ from the settings,
             by their name in ``UnitSampling``.
         window: Longest audio, in seconds, that is encoded at once; longer audio is cut
             between words.
-        min_alignment: Utterances whose ``SpeechTokens.alignment`` is lower are refused.
     """
 
     def __init__(
@@ -85,16 +79,14 @@ class TasteTokenizer:
         unit_vocoder_config: str | Path | None = None,
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
-        asr_exp: str | Path | None = None,
+        recognizer: str | Path | None = None,
         inference_config: str | Path | None = None,
         device: str = "cpu",
         sampling: UnitSampling | Mapping[str, Any] | None = None,
         window: float = 30.0,
-        min_alignment: float = 0.0,
     ):
-        self._place = (taste_train_config, asr_exp, device)
+        self._place = (taste_train_config, recognizer, device)
         self.window = window
-        self.min_alignment = min_alignment
         self.encoder = TasteEncoder.from_exp(
             taste_train_config, taste_model_file, device
         )
@@ -147,24 +139,26 @@ class TasteTokenizer:
         return self.encoder.sample_rate
 
     @cached_property
-    def aligner(self) -> LongCtcAligner:
+    def aligner(self) -> AbsAligner:
         """Times words and recognises speech.
 
         Raises:
-            RuntimeError: The TASTE encoder is no ESPnet ASR model with a CTC head.
+            RuntimeError: No recognizer is given and the TASTE encoder belongs to none.
         """
-        config, asr_exp, device = self._place
-        if asr_exp is None:
-            options = read_config(config_of(config)).get("speech_encoder_conf") or {}
-            asr_exp = options.get("asr_exp")
-        if asr_exp is None:
+        config, place, device = self._place
+        conf = {}
+        if place is None:
+            options = read_config(config_of(config))
+            place, conf = options.get("recognizer"), options.get("recognizer_conf")
+            encoder = options.get("speech_encoder_conf") or {}
+            place = place or encoder.get("asr_exp", encoder.get("model"))
+        if place is None:
             raise RuntimeError(
-                "no ASR model with a CTC head is known, which word times and speech "
-                "without text need: give asr_exp, or give texts and timings=False"
+                "no recognizer is known, which word times and speech without text "
+                "need: give recognizer, or give texts and timings=False"
             )
-        aligner = LongCtcAligner.from_exp(asr_exp, device=device)
-        aligner.window = self.window
-        return aligner
+        recognizer = load_recognizer(str(place), conf)
+        return recognizer.aligner(device, self.window)
 
     def __call__(
         self, speech: Speech, text: str | None = None, name: str = "0"
@@ -185,7 +179,7 @@ class TasteTokenizer:
             speech: B waveforms (S,) at ``sample_rate``, audio files, or pairs of
                 samples and their rate.
             texts: Their transcripts, normalised as those of the training were;
-                recognised by the ASR model when None.
+                recognised when None.
             names: Utterance ids for errors; "0", "1", ... by default.
             timings: Whether word times are wanted; audio longer than the window is
                 timed in any case.
@@ -195,7 +189,7 @@ class TasteTokenizer:
 
         Raises:
             ValueError: A waveform or text cannot be used.
-            RuntimeError: An ASR model is needed and there is none.
+            RuntimeError: A recognizer is needed and there is none.
         """
         names = utterance_names(names, len(speech))
         rate = self.sample_rate
@@ -204,10 +198,9 @@ class TasteTokenizer:
             texts = self.transcribe(waves, names)
         texts = [self.normalize(text, name) for name, text in zip(names, texts)]
         seconds = [len(wave) / rate for wave in waves]
-        aligned = [AlignedUtterance((), ())] * len(waves)
+        timed: list[tuple[WordTiming, ...]] = [()] * len(waves)
         if timings or max(seconds) > self.window:
-            aligned = self._align(waves, texts, names)
-        timed = [tuple(item.words) for item in aligned]
+            timed = self.time_words(waves, texts, names)
         pieces = [
             (
                 cut_at_words(times, length, self.window)
@@ -218,10 +211,7 @@ class TasteTokenizer:
         ]
         parts = self._encode_pieces(names, waves, texts, pieces)
         return [
-            SpeechTokens(words, codes, times, self.digest, item.score)
-            for (words, codes), times, item in zip(
-                map(join_pieces, parts), timed, aligned
-            )
+            join_pieces(part, times, self.digest) for part, times in zip(parts, timed)
         ]
 
     def normalize(self, text: str, name: str = "0") -> str:
@@ -254,7 +244,7 @@ class TasteTokenizer:
     def transcribe(
         self, speech: Sequence[np.ndarray], names: Sequence[str] | None = None
     ) -> list[str]:
-        """Recognise speech with the CTC head of the ASR model.
+        """Recognise speech.
 
         Args:
             speech: B waveforms (S,) at ``sample_rate``.
@@ -267,14 +257,13 @@ class TasteTokenizer:
             ValueError: Nothing was recognised.
         """
         names = utterance_names(names, len(speech))
-        heard = self.aligner.align(speech, [[] for _ in speech])
-        for name, item in zip(names, heard):
-            if not item.heard:
+        found = self.aligner.transcribe(speech)
+        for name, words in zip(names, found):
+            if not words:
                 raise ValueError(
-                    f"utterance '{name}': the ASR model recognised no word; give its "
-                    "text"
+                    f"utterance '{name}': the recognizer found no word; give its text"
                 )
-        return [" ".join(item.heard) for item in heard]
+        return [" ".join(words) for words in found]
 
     def time_words(
         self,
@@ -296,16 +285,14 @@ class TasteTokenizer:
             ValueError: Words do not fit their audio.
         """
         names = utterance_names(names, len(speech))
-        return [tuple(item.words) for item in self._align(speech, texts, names)]
-
-    def _align(
-        self, speech: Sequence[np.ndarray], texts: Sequence[str], names: Sequence[str]
-    ) -> list[AlignedUtterance]:
-        """Words of transcripts in the audio; what does not belong to it is logged."""
-        aligned = self.aligner.align(speech, [text.split() for text in texts])
+        aligned = self.aligner.time_words(speech, [text.split() for text in texts])
         for name, item in zip(names, aligned):
-            check_alignment(name, item, self.min_alignment)
-        return aligned
+            if item.problem:
+                raise ValueError(
+                    f"utterance '{name}': {item.problem}; correct its text, or give "
+                    "timings=False if the audio is short"
+                )
+        return [tuple(item.words) for item in aligned]
 
     @torch.no_grad()
     def embed_speaker(self, speech: Speech) -> np.ndarray:

@@ -22,9 +22,14 @@ from espnet2_taste.tasks.choices import (
     states_source_choices,
     unit_decoder_choices,
 )
+from espnet2_taste.tasks.given_recognizer import fill_decoder_sizes, fill_recognizer
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.text.preprocessor import TastePreprocessor
-from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
+from espnet2_taste.text.tokenizers import (
+    AbsTextTokenizer,
+    build_text_tokenizer,
+    read_token_list,
+)
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
@@ -43,10 +48,12 @@ def build_taste(args: argparse.Namespace) -> ESPnetTasteModel:
         ValueError: Parts do not fit each other or the data.
     """
     if isinstance(args.token_list, str):  # config.yaml then needs no file
-        args.token_list = _read_token_list(args.token_list)
+        args.token_list = read_token_list(args.token_list)
     names = ("token_type", "token_list", "bpemodel", "tokenizer_path")
     text = build_text_tokenizer(**{name: getattr(args, name) for name in names})
+    fill_recognizer(args)
     encoder = build_part(speech_encoder_choices, args)
+    fill_decoder_sizes(args, text, encoder)
     fitting.check_rate("speech encoder", encoder.sample_rate, args.fs)
     fitting.check_cache(args.model_conf, encoder)
     aggregator = _aggregator(args, text, encoder)
@@ -72,11 +79,6 @@ def build_taste_preprocessor(args: argparse.Namespace) -> TastePreprocessor:
     """
     num_units = args.unit_decoder_conf.get("num_units")
     return TastePreprocessor(**text_tokenizer_options(args), num_units=num_units)
-
-
-def _read_token_list(path: str) -> list[str]:
-    with open(path, encoding="utf-8") as stream:
-        return [line.rstrip("\n") for line in stream]
 
 
 def _aggregator(

@@ -15,6 +15,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.espnet_taste_model import IGNORE, ESPnetTasteModel
+from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.tasks.arguments import (
     add_text_tokenizer_arguments,
     add_units_dir_argument,
@@ -50,6 +51,7 @@ class TasteTask(AbsTask):
         """Add the options of this task."""
         group = parser.add_argument_group("Task related")
         add_text_tokenizer_arguments(group)
+        add_recognizer_arguments(group)
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
         add_units_dir_argument(group)

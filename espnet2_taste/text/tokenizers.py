@@ -7,6 +7,7 @@ of the same four members, so that no caller asks which kind it holds. Chosen by 
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -33,11 +34,14 @@ def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
         ValueError: The list is empty, names a token twice or misses ``<unk>``.
     """
     if isinstance(token_list, (str, Path)):
-        lines = read_text(token_list).splitlines()
-        tokens = [line.rstrip("\r\n") for line in lines]
+        # only "\n" ends a line: a token may be U+2028 or another separator
+        lines = read_text(token_list).split("\n")
+        tokens = [line.rstrip("\r") for line in lines]
+        if tokens[-1] == "":
+            tokens.pop()
     else:
         tokens = list(token_list)
-    twice = sorted({token for token in tokens if tokens.count(token) > 1})
+    twice = sorted(token for token, times in Counter(tokens).items() if times > 1)
     if not tokens or twice or "<unk>" not in tokens:
         raise ValueError(
             f"--token_list must hold distinct tokens, among them <unk>: found "
@@ -46,11 +50,12 @@ def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
     return tokens
 
 
-def load_tokenizer(path: str | Path):
+def load_tokenizer(path: str | Path, **options):
     """Load a Hugging Face tokenizer without running code from its repository.
 
     Args:
         path: Directory, any file in the directory, or name on the hub.
+        options: Options of the tokenizer that differ from those it was saved with.
 
     Returns:
         A ``transformers`` tokenizer.
@@ -66,7 +71,7 @@ def load_tokenizer(path: str | Path):
     local = place.is_dir()
     try:
         return AutoTokenizer.from_pretrained(
-            str(place), local_files_only=local, trust_remote_code=False
+            str(place), local_files_only=local, trust_remote_code=False, **options
         )
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -330,10 +335,61 @@ class HuggingFaceTokenizer(AbsTextTokenizer):
 
 
 class WhisperTextTokenizer(HuggingFaceTokenizer):
-    """Whisper's vocabulary, with the prefix its decoder expects."""
+    """Whisper's vocabulary, with the prefix its decoder expects.
 
-    def decoder_prefix(self) -> None:
-        """See :meth:`AbsTextTokenizer.decoder_prefix`."""
+    Args:
+        tokenizer_path: Directory (of the model, or written by :meth:`save`), file in
+            it, or hub name.
+        language: Language of a multilingual model; that of the directory, or English.
+        task: "transcribe" or "translate"; that of the directory, or "transcribe".
+    """
+
+    def __init__(
+        self,
+        tokenizer_path: str | Path,
+        language: str | None = None,
+        task: str | None = None,
+    ) -> None:
+        super().__init__(tokenizer_path)
+        self.generation = _generation_config(tokenizer_path)
+        self.multilingual = getattr(self.generation, "is_multilingual", True)
+        if self.multilingual:
+            saved = self.tokenizer
+            self.tokenizer = load_tokenizer(
+                tokenizer_path,
+                language=language or saved.language or "en",
+                task=task or saved.task or "transcribe",
+                predict_timestamps=False,
+            )
+
+    def decoder_prefix(self) -> list[int]:
+        """Start, language and task of a multilingual model, no timestamps."""
+        return list(self.tokenizer.prefix_tokens)
+
+    def generation_options(self) -> dict[str, str]:
+        """Language and task for the model's ``generate``; none in English-only ones."""
+        if not self.multilingual:
+            return {}
+        return {"language": self.tokenizer.language, "task": self.tokenizer.task}
+
+    def save(self, directory: str | Path) -> None:
+        """Write what this class is built from, language and task included."""
+        self.tokenizer.save_pretrained(directory)
+        if self.generation is not None:
+            self.generation.save_pretrained(directory)
+
+
+def _generation_config(tokenizer_path: str | Path):
+    """What a model's folder says of generation, None if nothing."""
+    from transformers import GenerationConfig
+
+    place = Path(tokenizer_path)
+    place = place.parent if place.is_file() else place
+    try:
+        return GenerationConfig.from_pretrained(
+            str(place), local_files_only=place.is_dir()
+        )
+    except OSError:
         return None
 
 
@@ -385,7 +441,8 @@ def load_token_dir(directory: str | Path) -> AbsTextTokenizer:
     """Load the vocabulary that stage 3 wrote.
 
     Args:
-        directory: Holds ``token_type``, ``tokens.txt`` and, for "bpe", ``bpe.model``.
+        directory: Holds ``token_type`` and ``tokens.txt`` with, for "bpe",
+            ``bpe.model``, or a Hugging Face tokenizer.
 
     Returns:
         The tokenizer.
@@ -393,4 +450,4 @@ def load_token_dir(directory: str | Path) -> AbsTextTokenizer:
     directory = Path(directory)
     token_type = read_text(directory / "token_type").strip()
     tokens, bpemodel = directory / "tokens.txt", directory / "bpe.model"
-    return build_text_tokenizer(token_type, str(tokens), str(bpemodel))
+    return build_text_tokenizer(token_type, str(tokens), str(bpemodel), str(directory))

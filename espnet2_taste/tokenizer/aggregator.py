@@ -20,8 +20,6 @@ from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.transformer import DecoderBlock
 from espnet2_taste.tokenizer.word_pooling import word_means
 
-WHISPER_PREFIX = (50258, 50259, 50360, 50364)
-
 
 class AbsAggregator(nn.Module, ABC):
     """Common interface of the aggregators.
@@ -284,11 +282,6 @@ class WhisperAggregator(DecoderAggregator):
 
     key_bias = False
     norm_eps = 1e-5
-
-    @classmethod
-    def default_prefix(cls, vocab_size: int) -> tuple[int, ...]:
-        """Start, English, transcribe, no timestamps, as the published system."""
-        return WHISPER_PREFIX
 
     def __init__(
         self,

@@ -28,6 +28,30 @@ _ESPNET_MODULE = {
 _ESPNET_IGNORED = ("output_layer.", "embed.1.")
 
 
+def decoder_sizes(state: Mapping[str, torch.Tensor], num_heads: int) -> dict[str, int]:
+    """Options of an aggregator that a decoder's weights fit.
+
+    Args:
+        state: In the aggregator's names.
+        num_heads: Attention heads, which the weights do not show.
+
+    Returns:
+        Keyword arguments of ``DecoderAggregator``.
+    """
+    rows, size = state["embed.weight"].shape
+    blocks = {name.split(".")[1] for name in state if name.startswith("blocks.")}
+    sizes = {
+        "vocab_size": rows,
+        "size": size,
+        "num_heads": num_heads,
+        "num_layers": len(blocks),
+        "linear_units": len(state["blocks.0.feed_forward.fc1.weight"]),
+    }
+    if "positions.weight" in state:
+        sizes["max_positions"] = len(state["positions.weight"])
+    return sizes
+
+
 def decoder_state_from_whisper(
     state: Mapping[str, torch.Tensor],
 ) -> dict[str, torch.Tensor]:

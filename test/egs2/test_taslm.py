@@ -138,24 +138,25 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
 
 
 def test_a_given_recognizer_brings_its_tokens(recipe):
-    calls = run(recipe, "--asr_exp", "/models/asr")
+    calls = run(recipe, "--recognizer", "/models/asr")
     assert not named(calls, "espnet2_taste.bin.asr_train")
     (text,) = named(calls, "prepare_text")
     assert (
-        "--asr_exp /models/asr" in text and "--token_dir data/token_list/given" in text
+        "--recognizer /models/asr" in text
+        and "--token_dir data/token_list/given" in text
     )
     trainings = named(calls, "espnet2_taste.bin.taste_train")
     assert len(trainings) == 3
     for training in trainings:
         assert "--token_type char --token_list data/token_list/given/tokens" in training
         assert "--bpemodel" not in training
-        assert "--speech_encoder_conf asr_exp=/models/asr" in training
+        assert "--recognizer /models/asr" in training
 
 
 def test_another_recognizer_renews_what_is_made_with_it(recipe):
-    run(recipe, "--asr_exp", "/models/asr")
-    assert run(recipe, "--asr_exp", "/models/asr", "--stop_stage", "5") == []
-    calls = run(recipe, "--asr_exp", "/models/other", "--stop_stage", "3")
+    run(recipe, "--recognizer", "/models/asr")
+    assert run(recipe, "--recognizer", "/models/asr", "--stop_stage", "5") == []
+    calls = run(recipe, "--recognizer", "/models/other", "--stop_stage", "3")
     assert [call.split()[0] for call in calls] == ["prepare_text"]
     assert (recipe / "data/token_list/given.old").is_dir()
 

@@ -134,6 +134,26 @@ def s2t_exp(tmp_path_factory, bpe_dir):
 
 
 @pytest.fixture(scope="session")
+def whisper_dirs(tmp_path_factory):
+    """Folders of tiny Whispers, by whether the model knows several languages."""
+    from tiny_recognizers import write_whisper
+
+    root = tmp_path_factory.mktemp("whisper")
+    return {
+        multilingual: write_whisper(root / str(multilingual), SENTENCES, multilingual)
+        for multilingual in (False, True)
+    }
+
+
+@pytest.fixture(scope="session")
+def ctc_dir(tmp_path_factory):
+    """Folder of a tiny CTC model of Hugging Face."""
+    from tiny_recognizers import write_ctc
+
+    return write_ctc(tmp_path_factory.mktemp("ctc"))
+
+
+@pytest.fixture(scope="session")
 def packed_models(tmp_path_factory, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     """Folder of ``taste.zip`` and ``taslm.zip``, their results, and how to repeat."""
     import importlib.util

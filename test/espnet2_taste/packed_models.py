@@ -22,7 +22,12 @@ TEXTS = ["the red dog", "a small bird runs home"]
 def write_units(folder, asr_exp):
     from espnet2_taste.units import unit_exp
 
-    extractor = {"asr_exp": asr_exp, "layer": 1, "num_units": 7}
+    extractor = {
+        "recognizer": "espnet",
+        "recognizer_conf": {"model": asr_exp},
+        "layer": 1,
+        "num_units": 7,
+    }
     config = UNITS | {"unit_extractor_conf": extractor}
     config |= {"speaker_embedder_conf": {"n_mels": 4}, "data_dir": "dump/raw/train"}
     fitted = unit_exp.build_unit_extractor(config)

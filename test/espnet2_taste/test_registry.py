@@ -185,6 +185,10 @@ ROWS = {
             *("visqol", "pesq", "stoi", "versa"),
         )
     },
+    "AbsRecognizer": {
+        name: Elsewhere(f"recognizers/test_{name}.py")
+        for name in ("espnet", "whisper", "hf_ctc")
+    },
     "AbsNoise": {
         name: Elsewhere("evaluation/test_noise.py")
         for name in ("white", "speech_shaped", "recorded")

@@ -141,7 +141,7 @@ class Units:
 
         config = dict(
             unit_extractor=self.names[0],
-            unit_extractor_conf=dict(asr_exp=tools.places["asr"], num_units=4),
+            unit_extractor_conf=dict(recognizer=tools.places["asr"], num_units=4),
             speaker_embedder=self.names[1],
             speaker_embedder_conf=dict(n_mels=20),
         )

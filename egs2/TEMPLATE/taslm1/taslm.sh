@@ -50,7 +50,8 @@ normalizer=basic        # basic: lower case without punctuation; nfkc: and one w
 segmenter=whitespace    # character: scripts that are written without spaces
 word_space=true         # false: words are not marked by a space in the vocabularies
 non_linguistic_symbols=""  # file of words that are not spoken, beside <tags> and [tags]
-asr_exp=""              # experiment directory of an ESPnet ASR model; its tokens are used
+recognizer=""           # ESPnet experiment, Hugging Face directory or hub name (Whisper,
+                        # wav2vec 2.0 with CTC), or a YAML file that names one with options
 lm=""                   # HF directory or hub name of a causal language model
 
 # Publishing
@@ -86,7 +87,8 @@ help_message="Usage: $0 [options]     (see the top of $0 for all options)
   --stage N --stop_stage N --skip_stages \"N N\"   which stages to run, default 1 to 13
   --train_set X --valid_set X --test_sets \"X Y\"  names of the sets
   --data_dir DIR      Kaldi-style data instead of local/data.sh
-  --asr_exp DIR       speech encoder: a trained ESPnet ASR model
+  --recognizer DIR    speech encoder, vocabulary, word times and transcripts: an ESPnet
+                      experiment, or Whisper or a CTC model of Hugging Face (or hub name)
   --lm DIR            text language model: an HF directory or hub name
   --ngpu N --nj N --python PYTHON --cmd_backend local|slurm --expdir DIR --dumpdir DIR
 Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
@@ -122,11 +124,11 @@ for part in training data tokenizer slm systems audio; do
 done
 
 raw=${dumpdir}/raw
-given_asr=${asr_exp}
-asr_exp=${asr_exp:-${expdir}/asr}
+given_recognizer=${recognizer}
+recognizer=${recognizer:-${expdir}/asr}
 llm=${lm:-${expdir}/llm_base}
 token_dir=data/token_list/bpe
-[ -z "${given_asr}" ] || token_dir=data/token_list/given
+[ -z "${given_recognizer}" ] || token_dir=data/token_list/given
 read -r -a eval_sets <<<"${test_sets} ${swap_sets}"
 read -r -a prompts <<<"${prompt_sets:-${test_sets}}"
 sets=()                 # all of them, each once

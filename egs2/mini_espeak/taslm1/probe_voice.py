@@ -5,7 +5,7 @@ for each encoder block: how often a ridge classifier names the speaker of a dev
 utterance from the mean of its states, and from the histogram of 200 k-means units.
 
 Example:
-    python probe_voice.py --asr_exp exp/asr --dump_dir dump/raw
+    python probe_voice.py --recognizer exp/asr --dump_dir dump/raw
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.tokenizer.encoders.espnet_asr import EspnetAsrEncoder
+from espnet2_taste.recognizers.choices import load_recognizer
 
 NUM_UNITS = 200
 
@@ -29,7 +29,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--asr_exp", default="exp/asr")
+    parser.add_argument("--recognizer", default="exp/asr")
     parser.add_argument("--dump_dir", type=Path, default=Path("dump/raw"))
     parser.add_argument("--blocks", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--utterances", type=int, default=240, help="of train")
@@ -94,7 +94,7 @@ def main(cmd: list[str] | None = None) -> None:
     names, train = read_set(args.dump_dir / "train", args.utterances)
     truth, dev = read_set(args.dump_dir / "dev", args.utterances)
     for block in args.blocks:
-        encoder = EspnetAsrEncoder(args.asr_exp, value_layer=block)
+        encoder = load_recognizer(args.recognizer).frame_encoder(block)
         first, second = list(states(encoder, train)), list(states(encoder, dev))
         centres = centroids(torch.cat(first))
         means = (

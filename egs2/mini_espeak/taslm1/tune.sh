@@ -65,7 +65,7 @@ try_vocoder() {  # <name>: conf/tuning/train_unit_vocoder_<name>.yaml
 
 score() {
     "${python}" -m espnet2_taste.bin.taste_score --taste_exp exp/taste_vq \
-        --expdir "${variants}" --asr_exp exp/asr --dump_dir dump/raw \
+        --expdir "${variants}" --recognizer exp/asr --dump_dir dump/raw \
         --sets "${set_name}" --output_dir "${variants}/scores"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${variants}" \
         --output "${variants}/RESULTS.md"

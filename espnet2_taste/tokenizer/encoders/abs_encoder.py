@@ -70,6 +70,10 @@ class AbsSpeechEncoder(nn.Module, ABC):
         """
         return {}
 
+    def decoder_sizes(self) -> Mapping[str, int]:
+        """Options of an aggregator that those weights fit; empty without a decoder."""
+        return {}
+
     def token_list(self) -> list[str]:
         """Text tokens of that decoder in order; empty when unknown."""
         return []

@@ -20,7 +20,10 @@ from torch import nn
 
 from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import config_of, load_weights, read_config
-from espnet2_taste.tokenizer.decoder_init import decoder_state_from_espnet
+from espnet2_taste.tokenizer.decoder_init import (
+    decoder_sizes,
+    decoder_state_from_espnet,
+)
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.best.pth")
@@ -208,11 +211,19 @@ class EspnetAsrEncoder(EspnetStack):
         )
         self._token_list = list(model.token_list)
         self._decoder_state = _transformer_decoder_state(model.decoder)
+        self._decoder_sizes: dict[str, int] = {}
+        if self._decoder_state:
+            heads = model.decoder.decoders[0].src_attn.h
+            self._decoder_sizes = decoder_sizes(self._decoder_state, heads)
         self.freeze()
 
     def decoder_state(self) -> Mapping[str, torch.Tensor]:
         """See ``AbsSpeechEncoder.decoder_state``."""
         return self._decoder_state
+
+    def decoder_sizes(self) -> Mapping[str, int]:
+        """See ``AbsSpeechEncoder.decoder_sizes``."""
+        return self._decoder_sizes
 
     def token_list(self) -> list[str]:
         """See ``AbsSpeechEncoder.token_list``."""

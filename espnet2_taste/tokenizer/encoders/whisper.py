@@ -14,7 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.optional import require
-from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
+from espnet2_taste.tokenizer.decoder_init import (
+    decoder_sizes,
+    decoder_state_from_whisper,
+)
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 from espnet2_taste.tokenizer.logmel import (
@@ -224,7 +227,12 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
         backbone.load_whisper_state(whisper.encoder.state_dict())
         super().__init__(backbone, value_layer, full_window, key_layer)
         self._decoder_state = decoder_state_from_whisper(whisper.decoder.state_dict())
+        self._decoder_heads = whisper.config.decoder_attention_heads
 
     def decoder_state(self) -> Mapping[str, torch.Tensor]:
         """See ``AbsSpeechEncoder.decoder_state``."""
         return self._decoder_state
+
+    def decoder_sizes(self) -> Mapping[str, int]:
+        """See ``AbsSpeechEncoder.decoder_sizes``."""
+        return decoder_sizes(self._decoder_state, self._decoder_heads)

@@ -74,8 +74,3 @@ def test_what_is_too_short_for_the_encoder_does_not_disturb_the_others(aligner):
     assert "0 frames are too few" in short.problem and short.heard == ()
     assert same == alone
     assert "0 frames" in aligner.align([good[:0]], [["a"]])[0].problem
-
-
-def test_a_missing_experiment_is_named(tmp_path):
-    with pytest.raises(ValueError, match="ESPnet experiment directory"):
-        CtcAligner.from_exp(tmp_path)

@@ -45,7 +45,7 @@ def dump(tmp_path):
 
 def run(asr_exp, dump, *more):
     asr_align.main(
-        ["--asr_exp", str(asr_exp), "--dump_dir", str(dump), "--sets", "test", *more]
+        ["--recognizer", str(asr_exp), "--dump_dir", str(dump), "--sets", "test", *more]
     )
 
 
@@ -97,7 +97,7 @@ def test_a_batch_scores_as_espnet_scores_each_utterance(asr_exp_builder, encoder
     lengths = torch.tensor([len(wave) for wave in waves])
     padded = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True)
     with torch.no_grad():
-        scores, frames = CtcScorer(stack, model.ctc)(padded, lengths)
+        scores, frames = CtcScorer(stack, model.ctc.ctc_lo)(padded, lengths)
         fresh, _ = load_asr_model(exp)  # without the shield's hooks
         for row, wave in enumerate(waves):
             alone = fresh.encode(wave[None], lengths[row : row + 1])[0]

@@ -28,7 +28,7 @@ def recipe(tmp_path_factory, tiny_asr_exp):
     (folder / "wav.scp").write_text("".join(lines))
     config = root / "units.yaml"
     config.write_text("unit_extractor_conf: {layer: 1}\nbatch_size: 2\n")
-    command = ["--config", str(config), "--asr_exp", str(tiny_asr_exp)]
+    command = ["--config", str(config), "--recognizer", str(tiny_asr_exp)]
     command += ["--num_units", "6", "--data_dir", str(folder)]
     command += ["--output_dir", str(root / "units")]
     fit_units.main(command)

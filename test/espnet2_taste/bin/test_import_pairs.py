@@ -66,14 +66,16 @@ def test_sets_are_made_and_scored(salmon, capsys):
 
 def test_a_recognizer_writes_missing_transcripts(salmon, asr_exp_builder, bpe_dir):
     asr_exp = asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
-    run("--asr_exp", str(asr_exp), "--parts", "rir_consistency")
+    run("--recognizer", str(asr_exp), "--parts", "rir_consistency")
     assert [path.name for path in (salmon / "data").glob("*")] == [
         "salmon_rir_consistency"
     ]
 
 
 def test_errors_name_the_remedy(salmon, capsys):
-    with pytest.raises(SystemExit, match="sample_0_0.wav: it has no transcript.*--asr"):
+    with pytest.raises(
+        SystemExit, match="sample_0_0.wav: it has no transcript.*--recognizer"
+    ):
         run()
     with pytest.raises(SystemExit, match="--parts x: salmon has gender_consistency"):
         run("--parts", "x")

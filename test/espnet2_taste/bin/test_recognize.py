@@ -17,7 +17,7 @@ def test_a_folder_without_texts_is_recognized(
     write_audio(tmp_path / "b.wav", noise[:160], 16000)
     wavs = {name: str(tmp_path / f"{name}.wav") for name in "ab"}
     write_table(tmp_path / "wav.scp", wavs)
-    options = ["--asr_exp", str(asr_exp), "--folders", str(tmp_path)]
+    options = ["--recognizer", str(asr_exp), "--folders", str(tmp_path)]
     main(options)
     assert set(read_table(tmp_path / "text_heard")) == {"a", "b"}
     main(options)
@@ -26,7 +26,7 @@ def test_a_folder_without_texts_is_recognized(
 
 def test_errors_and_help(tmp_path, capsys):
     with pytest.raises(SystemExit, match="recognize: .*wav.scp"):
-        main(["--asr_exp", "none", "--folders", str(tmp_path / "none")])
+        main(["--recognizer", "none", "--folders", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     assert "example:" in capsys.readouterr().out

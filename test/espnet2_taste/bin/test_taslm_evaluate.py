@@ -60,7 +60,7 @@ def recipe(tmp_path):
 
 def run(root, *more):
     command = ["--expdir", str(root / "exp"), "--dump_dir", str(root / "dump")]
-    command += ["--asr_exp", "unused", "--pair_sets", "pairs_style"]
+    command += ["--recognizer", "unused", "--pair_sets", "pairs_style"]
     taslm_evaluate.main([*command, *more])
     return json.loads((root / "exp" / "taslm_scores" / "scores.json").read_text())
 

@@ -91,7 +91,7 @@ def recipe(tmp_path_factory, asr_exp_builder, bpe_dir):
     write_exp(TasteTask, root / "exp" / "taste_text_only", text_only)
     write_exp(UnitVocoderTask, root / "exp" / "unit_vocoder", VOCODER)
     sets = ["--dump_dir", str(root / "dump"), "--sets", "swap_slow swap_fast"]
-    asr_align.main(["--asr_exp", asr, *sets])
+    asr_align.main(["--recognizer", asr, *sets])
     codes = ["--output_dir", str(root / "exp" / "taste_vq" / "codes")]
     taste = ["--taste_exp", str(root / "exp" / "taste_vq")]
     taste_tokenize.main([*taste, *sets, *codes])
@@ -101,7 +101,7 @@ def recipe(tmp_path_factory, asr_exp_builder, bpe_dir):
         options += ["--unit_vocoder_exp", str(root / "exp" / "unit_vocoder")]
         options += ["--output_dir", str(exp / "resynthesis")]
         taste_resynthesize.main(options)
-    return root, ["--asr_exp", asr, *taste, *sets]
+    return root, ["--recognizer", asr, *taste, *sets]
 
 
 def test_scores_of_every_variant_and_set(recipe):

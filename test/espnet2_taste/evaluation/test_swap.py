@@ -40,12 +40,15 @@ class RulerAligner(AbsAligner):
 
     sample_rate = RATE
 
-    def align(self, speech, words):
+    def transcribe(self, speech):
+        return [() for _ in speech]
+
+    def time_words(self, speech, words):
         results = []
         for wave, spoken in zip(speech, words):
             step = len(wave) / RATE / len(spoken)
             timed = [WordTiming(w, i * step, step) for i, w in enumerate(spoken)]
-            results.append(AlignedUtterance(tuple(timed), tuple(spoken)))
+            results.append(AlignedUtterance(tuple(timed)))
         return results
 
 

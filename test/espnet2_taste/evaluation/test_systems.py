@@ -63,7 +63,7 @@ def make_design(exp, scores):
 
 def run(root, llm, names="both speech_only absent"):
     command = ["--expdirs", f"{root / 'exp'} {root / 'exp' / 'seed_1'}"]
-    command += ["--names", names, "--dump_dir", str(root / "dump"), "--asr_exp", ASR]
+    command += ["--names", names, "--dump_dir", str(root / "dump"), "--recognizer", ASR]
     command += ["--pair_sets", "pairs", "--lm", str(llm)]
     command += ["--question_set", "questions"]
     systems_evaluate.main([*command, "--output_dir", str(root / "scores")])
@@ -89,7 +89,14 @@ def test_designs_with_and_without_text_are_scored_alike(recipe, tiny_llm):
 
 def test_a_design_may_lie_elsewhere(recipe, tiny_llm):
     command = ["--expdirs", str(recipe / "exp" / "seed_1"), "--study", "again"]
-    command += ["--names", "../both ../absent", "--asr_exp", ASR, "--lm", str(tiny_llm)]
+    command += [
+        "--names",
+        "../both ../absent",
+        "--recognizer",
+        ASR,
+        "--lm",
+        str(tiny_llm),
+    ]
     command += ["--dump_dir", str(recipe / "dump"), "--output_dir", str(recipe / "x")]
     systems_evaluate.main(command)
     study = json.loads((recipe / "x" / "scores.json").read_text())

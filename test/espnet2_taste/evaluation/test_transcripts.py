@@ -20,12 +20,12 @@ class Ear(AbsAligner):
 
     sample_rate = 16000
 
-    def align(self, speech, words):
+    def transcribe(self, speech):
+        return [("la",) * (len(wave) // 1600) for wave in speech]
+
+    def time_words(self, speech, words):
         assert all(list(row) == [] for row in words)
-        return [
-            AlignedUtterance((), ("la",) * (len(wave) // 1600), "no words")
-            for wave in speech
-        ]
+        return [AlignedUtterance((), problem="no words") for _ in speech]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_every_recording_gets_a_line(folder):
     assert read_table(folder / "text_heard") == {"a": "la la", "b": "", "c": ""}
     assert [row["utt"] for row in read_rows(folder / "not_heard.tsv")] == ["c"]
     said = read_transcripts(folder, "text_heard")
-    assert said.source == "greedy CTC of ear" and said.texts["a"] == "la la"
+    assert said.source == "recognized by ear" and said.texts["a"] == "la la"
     assert is_recognized(folder, "ear") and not is_recognized(folder, "another ear")
 
 

@@ -6,14 +6,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.align.ctc_aligner import CtcAligner
-from espnet2_taste.inference.long_audio import (
-    LongCtcAligner,
-    cut_at_silences,
-    cut_at_words,
-    fit_frames,
-    join_pieces,
-)
+from espnet2_taste.align.windows import cut_at_silences, fit_frames
+from espnet2_taste.inference.long_audio import cut_at_words, join_pieces
+from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.structures import WordCodes, WordTiming
 
 PATIENT = settings(
@@ -60,9 +55,9 @@ def test_joined_pieces_are_the_utterance(case, window):
         WordCodes(names[p.first : p.last], codes[p.first : p.last])
         for p in cut_at_words(words, duration, window)
     ]
-    joined, joined_codes = join_pieces(parts)
-    assert joined == names
-    np.testing.assert_array_equal(joined_codes, codes)
+    joined = join_pieces(parts, words)
+    assert joined.words == names and joined.timings == tuple(words)
+    np.testing.assert_array_equal(joined.codes, codes)
 
 
 def test_the_widest_gap_of_the_second_half_is_cut():
@@ -110,11 +105,11 @@ def test_frames_fill_the_time_of_their_piece():
 
 def test_long_audio_is_scored_in_pieces_of_the_same_frames(asr_exp_builder, bpe_dir):
     exp = asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
-    plain, long = (cls.from_exp(exp) for cls in (CtcAligner, LongCtcAligner))
+    plain = load_recognizer(str(exp)).aligner()
+    long = load_recognizer(str(exp)).aligner(window=2.0)
     noise = np.random.default_rng(0).standard_normal(16000 * 5).astype("float32")
     short = noise[:24000]
     torch.testing.assert_close(long.log_probs([short])[0], plain.log_probs([short])[0])
-    long.window = 2.0
     pieces, whole = long.log_probs([noise, short]), plain.log_probs([noise, short])
     torch.testing.assert_close(pieces[1], whole[1], atol=1e-4, rtol=1e-4)
     frames = round(len(noise) / 16000 * long.scorer.frame_rate)

@@ -103,8 +103,8 @@ WRONG = {
         "unit_decoder_conf.vocab_size is 30, but the text side has 37 tokens: leave",
     ),
     "prefix": (
-        {"aggregator": "whisper", "init_aggregator": False},
-        r"begins with the ids \[50258, .* knows 37 tokens: set aggregator_conf.prefix",
+        {"aggregator_conf": {"prefix": [50258]}, "init_aggregator": False},
+        r"begins with the ids \[50258\], but knows 37 tokens: set aggregator_conf.pref",
     ),
     "random embeddings": (
         {"init_embeddings": False},

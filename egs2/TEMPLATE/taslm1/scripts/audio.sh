@@ -16,7 +16,7 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
         --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.add_noise --dump_dir "${raw}" \
         --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
-    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
+    "${python}" -m espnet2_taste.bin.asr_align --recognizer "${recognizer}" \
         --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
         --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
@@ -29,7 +29,7 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
 score_noisy() {
     local noise=${taste_exp}/noise
     "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
-        --expdir "${expdir}" --asr_exp "${asr_exp}" --dump_dir "${raw}" \
+        --expdir "${expdir}" --recognizer "${recognizer}" --dump_dir "${raw}" \
         --sets "${spoken_sets[*]}" --output_dir "${noise}/tokenizer" \
         --study tokenizer_in_noise --ngpu "${infer_gpu}"
     score_audio "${spoken_sets[*]}" "${noise}/audio" --study audio_in_noise

@@ -37,15 +37,20 @@ stage_2_format() {
 
 encoder_made_from() {  # fills the array encoder: how `begin` knows the speech encoder
     encoder=(--after asr)
-    [ -n "${given_asr}" ] || return 0
-    encoder=(--values "${given_asr}")
-    [ ! -f "${given_asr}/config.yaml" ] || encoder+=(--files "${given_asr}/config.yaml")
+    local file
+    [ -n "${given_recognizer}" ] || return 0
+    encoder=(--values "${given_recognizer}" --files)
+    for file in "${given_recognizer}" "${given_recognizer}"/config.{yaml,json}; do
+        [ ! -f "${file}" ] || encoder+=("${file}")
+    done
 }
 
 token_options() {  # adds the tokens of the speech encoder to options
-    options+=(--token_type "$(cat "${token_dir}/token_type")"
-        --token_list "${token_dir}/tokens.txt")
+    local file=${token_dir}/tokens.txt
+    options+=(--token_type "$(cat "${token_dir}/token_type")")
+    [ ! -f "${file}" ] || options+=(--token_list "${file}")
     [ ! -f "${token_dir}/bpe.model" ] || options+=(--bpemodel "${token_dir}/bpe.model")
+    [ ! -f "${token_dir}/tokenizer.json" ] || options+=(--tokenizer_path "${token_dir}")
 }
 
 stage_3_text() {
@@ -55,8 +60,8 @@ stage_3_text() {
         --word_space "${word_space}")
     [ -z "${non_linguistic_symbols}" ] ||
         rules+=(--non_linguistic_symbols "${non_linguistic_symbols}")
-    if [ -n "${given_asr}" ]; then
-        options+=(--asr_exp "${given_asr}")
+    if [ -n "${given_recognizer}" ]; then
+        options+=(--recognizer "${given_recognizer}")
         encoder_made_from
     fi
     begin text --after format "${encoder[@]}" --values "${nbpe}" "${lm_vocab_size}" \
@@ -71,7 +76,7 @@ stage_3_text() {
         --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" \
         "${rules[@]}" "${options[@]}"
     in_sets "${raw}" text_raw "${sets[@]}"
-    need "${token_dir}/tokens.txt" "${in_sets[@]}"
+    need "${token_dir}/token_type" "${in_sets[@]}"
     finish
 }
 
@@ -83,21 +88,21 @@ train_encoder() {  # ESPnet's own ASR task
     token_options
     begin asr --after text --files "${asr_config}" --values "${seed}" \
         --check espnet2_taste.bin.asr_train "${options[@]}" "${data[@]}" \
-        --models "${asr_exp}" "${stats}" || return 0
+        --models "${recognizer}" "${stats}" || return 0
     write_shapes "${stats}" speech
-    train_model espnet2_taste.bin.asr_train "${asr_exp}" "${options[@]}" "${data[@]}"
-    need "${asr_exp}/valid.acc.best.pth"
+    train_model espnet2_taste.bin.asr_train "${recognizer}" "${options[@]}" "${data[@]}"
+    need "${recognizer}/valid.acc.best.pth"
     finish
 }
 
 align() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.asr_align --asr_exp "${asr_exp}" \
+    "${python}" -m espnet2_taste.bin.asr_align --recognizer "${recognizer}" \
         --dump_dir "${raw}" --sets "$1" --ngpu "${infer_gpu}"
 }
 
 stage_4_encoder() {
     local -a encoder parts
-    [ -n "${given_asr}" ] || train_encoder
+    [ -n "${given_recognizer}" ] || train_encoder
     encoder_made_from
     in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
@@ -122,7 +127,7 @@ stage_5_units() {
     begin units --after text "${encoder[@]}" --files "${units_config}" \
         --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" || return 0
     "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
-        --asr_exp "${asr_exp}" --data_dir "${raw}/${train_set}" \
+        --recognizer "${recognizer}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
     split_sets "${train_set}" "${unit_sets[@]}"
     side_by_side extract_units "${parts[@]}"

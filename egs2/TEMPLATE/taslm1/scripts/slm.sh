@@ -104,7 +104,7 @@ stage_13_results() {
     "${python}" -m espnet2_taste.bin.taslm_evaluate --expdir "${expdir}" \
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
         --prompt_sets "${prompts[*]}" \
-        --asr_exp "${asr_exp}" --ngpu "${infer_gpu}"
+        --recognizer "${recognizer}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
         --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
     finish

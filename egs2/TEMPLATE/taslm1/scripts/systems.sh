@@ -198,7 +198,7 @@ write_padding() {
 }
 
 judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates continuations
-    "${python}" -m espnet2_taste.bin.recognize --asr_exp "${asr_exp}" \
+    "${python}" -m espnet2_taste.bin.recognize --recognizer "${recognizer}" \
         --folders "${prompts[@]/#/${expdir}/$1/continuation/}" --ngpu "${infer_gpu}"
     "${python}" -m espnet2_taste.bin.judge_continuations --sets "${prompts[*]}" \
         --dump_dir "${raw}" --continuation_dir "${expdir}/$1/continuation" \
@@ -232,7 +232,7 @@ score_systems() {  # <parent> <names> <options>
     "${python}" -m espnet2_taste.bin.systems_evaluate --names "${names}" "$@" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
-        --asr_exp "${asr_exp}" "${budgets[@]}" \
+        --recognizer "${recognizer}" "${budgets[@]}" \
         --output_dir "${parent}/systems_scores" --ngpu "${infer_gpu}"
 }
 

@@ -19,23 +19,16 @@ stage_6_taste_stats() {
     finish
 }
 
-encoder_options() {  # <configuration>: fills the array encoder; other encoders name theirs
-    encoder=()
-    if ! grep "^speech_encoder:" "$1" | grep -qv espnet_asr; then
-        encoder=(--speech_encoder_conf asr_exp="${asr_exp}")
-    fi
-}
-
 stage_7_taste_train() {  # the steps, each after the one before it
-    local -a data encoder options init=()
+    local -a data options init=()
     local step name before=taste_stats
     taste_data
     set_shapes "${expdir}/taste_stats" speech
     for step in "${!steps[@]}"; do
         name=${step_names[step]}
-        encoder_options "${steps[step]}"
         options=(--config "${steps[step]}" --seed "${seed}" --units_dir "${expdir}/units"
-            "${data[@]}" "${word_options[@]}" "${encoder[@]}" "${init[@]}")
+            --recognizer "${recognizer}"
+            "${data[@]}" "${word_options[@]}" "${init[@]}")
         token_options
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --check espnet2_taste.bin.taste_train "${options[@]}" \
@@ -119,14 +112,14 @@ stage_9_tokenize() {
 
 score_taste() {
     "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
-        --expdir "${expdir}" --asr_exp "${asr_exp}" --dump_dir "${raw}" \
+        --expdir "${expdir}" --recognizer "${recognizer}" --dump_dir "${raw}" \
         --sets "${eval_sets[*]}" --output_dir "${taste_exp}/scores" --ngpu "${infer_gpu}"
 }
 
 study_swap() {  # <name> <sets>: words of two readings change places
     [ -n "$2" ] || return 0
     "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
-        --unit_vocoder_exp "${expdir}/unit_vocoder" --asr_exp "${asr_exp}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --recognizer "${recognizer}" \
         --dump_dir "${raw}" --sets "$2" --seed "${seed}" --study "$1" \
         --output_dir "${taste_exp}/$1" "${resynthesis_options[@]}" \
         --ngpu "${infer_gpu}"

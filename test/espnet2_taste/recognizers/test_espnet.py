@@ -5,8 +5,15 @@ import shutil
 import pytest
 import yaml
 
-from espnet2_taste.text.given_tokens import copy_tokens, find_beside
+from espnet2_taste.recognizers.choices import load_recognizer
+from espnet2_taste.recognizers.espnet import find_beside
 from espnet2_taste.text.tokenizers import build_text_tokenizer
+from espnet2_taste.text.training import write_directory
+
+
+def copy_tokens(exp, directory):
+    write_directory(directory, load_recognizer(str(exp)).write_vocabulary)
+    return (directory / "token_type").read_text().strip()
 
 
 @pytest.fixture

@@ -1,0 +1,223 @@
+"""Word times and transcripts from a Whisper model of Hugging Face.
+
+Enters: 16 kHz waveforms of any length, and words. Leaves: ``AlignedUtterance``.
+
+Transcripts are the model's own greedy ones, with its letter case and punctuation. Audio
+beyond the window is cut where it is quiet.
+
+Word times come from the cross-attention of the model's alignment heads while its
+decoder is given the words, by dynamic time warping (Radford et al., 2022, and the code
+published with it). Of each token the row that *predicts* it is read, that is the row of
+the token before it: rows of the tokens themselves come 0.38 s late and scatter twice as
+much. Begins of words read so are late by a constant, which ``offset`` takes away.
+The words of longer audio go to its pieces by comparing them with the transcripts of
+the pieces.
+
+Legend: B utterances, S samples, F frames (50 a second), N tokens, W words, A alignment
+heads.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
+from espnet2_taste.align.windows import cut_at_silences
+from espnet2_taste.align.words import (
+    BoundaryRule,
+    find_sound,
+    place_words,
+    word_cores,
+)
+from espnet2_taste.text.normalizers import BasicNormalizer
+from espnet2_taste.text.tokenizers import WhisperTextTokenizer
+from espnet2_taste.text.words import tokenize_words
+
+FRAME_RATE = 50.0
+FILTER_WIDTH = 7
+WORD_RULE = BoundaryRule(offset=-0.1, silence_db=20.0, min_pause=0.2)
+"""Chosen with whisper-tiny.en on 1882 words of real speech (86 utterances) with forced
+alignments: begins were late by 0.1 s in the median; with that taken away 50 % were
+within 0.05 s, 77 % within 0.1 s and 95 % within 0.2 s (49, 75 and 90 % if only what is
+40 dB below the loud part counts as silent)."""
+
+
+def token_begins(attention: np.ndarray) -> np.ndarray:
+    """First frame of each token on the cheapest monotonic path.
+
+    Args:
+        attention: How much each token looks at each frame, (A, N, F).
+
+    Returns:
+        Frames, (N,), ascending.
+    """
+    from librosa.sequence import dtw
+    from scipy.ndimage import median_filter
+
+    deviation = attention.std(axis=1, keepdims=True) + 1e-9
+    scaled = (attention - attention.mean(axis=1, keepdims=True)) / deviation
+    smooth = median_filter(scaled, size=(1, 1, FILTER_WIDTH)).mean(axis=0)  # (N, F)
+    _, path = dtw(C=-smooth)
+    tokens, frames = path[::-1].T
+    return frames[np.searchsorted(tokens, np.arange(attention.shape[1]))]
+
+
+def share_words(
+    words: Sequence[str], transcripts: Sequence[Sequence[str]]
+) -> list[range]:
+    """Give each piece of a recording its part of the recording's words.
+
+    Args:
+        words: Of the whole recording, W of them.
+        transcripts: What was recognized in each piece.
+
+    Returns:
+        Indices of words of each piece: every word once and in order.
+    """
+    plain = BasicNormalizer()
+    found = [plain(word) for piece in transcripts for word in piece]
+    given = [plain(word) for word in words]
+    matcher = difflib.SequenceMatcher(None, found, given, autojunk=False)
+    cuts, position = [0], 0
+    for piece in transcripts[:-1]:
+        position += len(piece)
+        cut = cuts[-1]
+        for _, low, high, first, last in matcher.get_opcodes():
+            if low < position:  # words of this stretch that lie before the cut
+                share = min(1.0, (position - low) / max(high - low, 1))
+                cut = max(cut, first + round(share * (last - first)))
+        cuts.append(cut)
+    return [range(a, b) for a, b in zip(cuts, [*cuts[1:], len(words)])]
+
+
+class WhisperAligner(AbsAligner):
+    """Recognizes and places words with one Whisper model.
+
+    Args:
+        model: ``WhisperForConditionalGeneration`` with attention that can be read
+            (``attn_implementation="eager"``).
+        extractor: Its feature extractor.
+        tokenizer: Its vocabulary; language and task are those of its prefix.
+        rule: How token times become word times.
+        window: Longest audio, in seconds, that is encoded at once, at most 30.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        extractor,
+        tokenizer: WhisperTextTokenizer,
+        rule: BoundaryRule = WORD_RULE,
+        window: float = 30.0,
+    ) -> None:
+        self.model = model.eval()
+        self.extractor = extractor
+        self.tokenizer = tokenizer
+        self.rule = rule
+        self.window = min(window, float(extractor.chunk_length))
+        heads = getattr(model.generation_config, "alignment_heads", None)
+        if heads is None:  # OpenAI's rule: all heads of the later half of the layers
+            layers = range(model.config.decoder_layers)[
+                model.config.decoder_layers // 2 :
+            ]
+            count = model.config.decoder_attention_heads
+            heads = [(layer, head) for layer in layers for head in range(count)]
+        self.heads = [(int(layer), int(head)) for layer, head in heads]
+
+    @property
+    def sample_rate(self) -> int:
+        """See :attr:`AbsAligner.sample_rate`."""
+        return self.extractor.sampling_rate
+
+    def transcribe(self, speech: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
+        """See :meth:`AbsAligner.transcribe`."""
+        cuts = [cut_at_silences(w, self.sample_rate, self.window) for w in speech]
+        pieces = [w[a:b] for w, rows in zip(speech, cuts) for a, b in rows if b > a]
+        size, found = len(speech), []  # as many at once as the caller has chosen
+        for start in range(0, len(pieces), size):
+            found += self._transcribe_pieces(pieces[start : start + size])
+        words = iter(found)
+        return [
+            tuple(word for a, b in rows if b > a for word in next(words))
+            for rows in cuts
+        ]
+
+    @torch.no_grad()
+    def _transcribe_pieces(self, speech: Sequence[np.ndarray]) -> list[list[str]]:
+        """Words of recordings that fit the window."""
+        options = self.tokenizer.generation_options()
+        ids = self.model.generate(**self._features(speech), **options)
+        texts = self.tokenizer.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [text.split() for text in texts]
+
+    def _features(self, speech: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """Input of the model, filled up to its window."""
+        given = self.extractor(
+            list(speech),
+            sampling_rate=self.sample_rate,
+            return_tensors="pt",
+            return_attention_mask=True,
+        )
+        return dict(given.to(self.model.device))
+
+    def time_words(
+        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    ) -> list[AlignedUtterance]:
+        """See :meth:`AbsAligner.time_words`."""
+        return [self._timed(wave, list(text)) for wave, text in zip(speech, words)]
+
+    def _timed(self, speech: np.ndarray, words: list[str]) -> AlignedUtterance:
+        """Word times of one utterance."""
+        if not words or not len(speech):
+            what = "transcript has no words" if not words else "recording is empty"
+            return AlignedUtterance((), problem=f"the {what}")
+        cuts = cut_at_silences(speech, self.sample_rate, self.window)
+        parts = [range(len(words))]
+        if len(cuts) > 1:
+            pieces = self._transcribe_pieces([speech[a:b] for a, b in cuts])
+            parts = share_words(words, pieces)
+        cores = []
+        for (begin, end), part in zip(cuts, parts):
+            said = [words[index] for index in part]
+            found, problem = self._cores(speech[begin:end], said)
+            if problem:
+                return AlignedUtterance((), problem=problem)
+            cores.append(found + begin / self.sample_rate)
+        sound = find_sound(speech, self.sample_rate, self.rule.silence_db)
+        times = np.concatenate(cores)
+        # the path begins at frame 0: where the first word begins, the sound must say
+        times[0, 0] = min(sound.edges()[0] - self.rule.offset, times[0, 1])
+        timed = place_words(words, times, sound, self.rule)
+        return AlignedUtterance(tuple(timed))
+
+    @torch.no_grad()
+    def _cores(self, speech: np.ndarray, words: list[str]) -> tuple[np.ndarray, str]:
+        """Begin and end of the words of a piece, (W, 2), or why there are none."""
+        if not words:
+            return np.zeros((0, 2)), ""
+        tokens = tokenize_words(words, self.tokenizer)
+        prefix = self.tokenizer.decoder_prefix()
+        ids = [*prefix, *tokens.ids.tolist(), self.tokenizer.special_id("eos")]
+        limit = self.model.config.max_target_positions
+        frames = int(len(speech) / self.sample_rate * FRAME_RATE)
+        if len(ids) > limit or frames < len(tokens.ids):
+            return np.zeros((0, 2)), (
+                f"{len(tokens.ids)} tokens do not fit: there are {frames} frames and "
+                f"the decoder has {limit} positions"
+            )
+        output = self.model(
+            input_features=self._features([speech])["input_features"],
+            decoder_input_ids=torch.tensor([ids], device=self.model.device),
+            output_attentions=True,
+            use_cache=False,
+        )
+        rows = slice(len(prefix) - 1, len(ids) - 1)  # those that predict text and end
+        maps = [
+            output.cross_attentions[layer][0, head, rows, :frames]
+            for layer, head in self.heads
+        ]
+        begins = token_begins(torch.stack(maps).float().cpu().numpy()) / FRAME_RATE
+        times = np.stack([begins[:-1], begins[1:]], axis=1)  # (N, 2)
+        return word_cores(times, tokens.word_ids), ""

@@ -1,0 +1,1 @@
+"""Trained recognizers: one option gives vocabulary, transcripts, times and encoder."""
