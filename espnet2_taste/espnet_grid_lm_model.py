@@ -17,10 +17,11 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.espnet_taslm_model import frozen_names
+from espnet2_taste.ranks import joint_weight
 from espnet2_taste.slm.grid_lm import GridLM
-from espnet2_taste.slm.grid_losses import base_divergence, cell_nats, weighted_mean
+from espnet2_taste.slm.grid_losses import base_divergence, cell_nats
 from espnet2_taste.slm.layouts.streams import MIXED, SPEECH, TEXT
-from espnet2_taste.slm.losses import masked_mean
+from espnet2_taste.slm.losses import masked_mean, weighted_mean
 from espnet2_taste.trainable_state import TrainableState
 
 
@@ -83,7 +84,8 @@ class ESPnetGridLMModel(TrainableState, AbsESPnetModel):
             **kwargs: Lengths of the other fields and ``utt_id``, not used.
 
         Returns:
-            Loss, statistics by name, weight (the batch size).
+            Loss, statistics by name, weight (the batch size; with
+            several ranks that of all, divided by their number).
         """
         logits, hidden = self.grid_lm(grid)
         nats = cell_nats(logits, grid)
@@ -98,7 +100,7 @@ class ESPnetGridLMModel(TrainableState, AbsESPnetModel):
             stats["loss_text_kl"] = divergence.detach()
         tail_loss = self.grid_lm.tail_loss(hidden, grid_lengths, tail, tail_lengths)
         a_unit = tail_loss.per_utterance / tail_lengths.clamp(min=1)
-        mean_tail = masked_mean(a_unit, tail_loss.feasible)
+        mean_tail = weighted_mean(a_unit, tail_loss.feasible)
         loss = loss + self.tail_weight * mean_tail
         stats.update(
             loss=loss.detach(),
@@ -106,7 +108,8 @@ class ESPnetGridLMModel(TrainableState, AbsESPnetModel):
             infeasible=1.0 - tail_loss.feasible.float().mean(),
             rows=grid_lengths.float().mean(),
         )
-        return force_gatherable((loss, stats, len(grid)), loss.device)
+        weight = joint_weight(len(grid), loss.device)
+        return force_gatherable((loss, stats, weight), loss.device)
 
     def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
         """Cells that count as text, (B, T, S) bool."""

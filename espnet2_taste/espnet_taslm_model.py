@@ -18,6 +18,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.ranks import joint_mean, joint_weight
 from espnet2_taste.slm import losses
 from espnet2_taste.slm.heads import HeadLoss
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
@@ -90,7 +91,8 @@ class ESPnetTaslmModel(TrainableState, AbsESPnetModel):
                 other fields, not used.
 
         Returns:
-            Loss, statistics by name, weight (the batch size).
+            Loss, statistics by name, weight (the batch size; with
+            several ranks that of all, divided by their number).
         """
         output = self.taslm(text, text_lengths, word_ids, codes)
         names = kwargs.get("utt_id")
@@ -98,11 +100,12 @@ class ESPnetTaslmModel(TrainableState, AbsESPnetModel):
         head = self.taslm.head.loss(
             output.prediction, output.codes, self.taslm.quantizer
         )
-        loss_taste = losses.masked_mean(head.per_word, output.word_mask)
+        loss_taste = losses.weighted_mean(head.per_word, output.word_mask)
         loss = self.text_weight * loss_text + self.taste_weight * loss_taste
         stats.update(self.taste_stats(output, head))
         stats.update(loss=loss.detach(), loss_taste=loss_taste.detach())
-        return force_gatherable((loss, stats, len(text)), loss.device)
+        weight = joint_weight(len(text), loss.device)
+        return force_gatherable((loss, stats, weight), loss.device)
 
     def text_loss(
         self,
@@ -133,8 +136,8 @@ class ESPnetTaslmModel(TrainableState, AbsESPnetModel):
         found = text_loss(
             backbone.logits(output.text_states[has_target]),
             output.text_labels[has_target],
-            (1.0 - self.kl_weight) * _shares(torch.ones_like(rows)),
-            self.kl_weight * _shares(rows),
+            (1.0 - self.kl_weight) * joint_mean(torch.ones_like(rows), len(rows)),
+            self.kl_weight * joint_mean(rows, rows.sum()),
             base,
         )
         stats = {

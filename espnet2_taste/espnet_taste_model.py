@@ -19,6 +19,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
+from espnet2_taste.ranks import joint_mean, joint_weight
 from espnet2_taste.speech_decoder.unit_decoder import GUIDED_HEAD, UnitDecoder
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
@@ -59,7 +60,7 @@ def unit_cross_entropy(
         logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
     )
     weights = (targets != IGNORE) + (change_weight - 1.0) * unit_changes(targets)
-    return (losses * weights).sum() / weights.sum()
+    return joint_mean((losses * weights).sum(), weights.sum())
 
 
 @torch.no_grad()
@@ -211,7 +212,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             **kwargs: Further data, unused.
 
         Returns:
-            Loss, statistics and the number of utterances as weight.
+            Loss, statistics and the number of utterances as weight (with several
+            ranks that of all, divided by their number).
         """
         text = text.clamp(min=0)
         taste, states, frame_maps = None, None, ()
@@ -249,7 +251,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         stats |= unit_accuracies(logits, targets)
         used, perplexity = self.tokenizer.quantizer.usage()
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
-        return force_gatherable((loss, stats, text.size(0)), loss.device)
+        weight = joint_weight(text.size(0), loss.device)
+        return force_gatherable((loss, stats, weight), loss.device)
 
     def _rewards(
         self,

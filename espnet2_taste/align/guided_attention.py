@@ -15,6 +15,8 @@ Legend: B utterances, N text tokens, W words, T steps (encoder frames or units).
 
 import torch
 
+from espnet2_taste.ranks import joint_mean
+
 SMALLEST = 1e-6  # attention below it pulls no harder
 
 
@@ -63,4 +65,4 @@ def guided_attention_loss(
     inside = (attention * wide).sum(-1).clamp(min=SMALLEST)  # (B, ..., Q)
     losses = -inside.log().flatten(1, -2).mean(1) if between else -inside.log()
     known = targets.any(-1)  # (B, Q)
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return joint_mean((losses * known).sum(), known.sum())

@@ -36,19 +36,6 @@ def cell_nats(logits: Sequence[torch.Tensor], grid: torch.Tensor) -> torch.Tenso
     return torch.stack(streams, dim=-1)
 
 
-def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Average with weights; zero where they are all zero.
-
-    Args:
-        values: (...).
-        weights: (...).
-
-    Returns:
-        Scalar.
-    """
-    return (values * weights).sum() / weights.sum().clamp(min=1e-8)
-
-
 def compact(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the marked rows of each utterance, in order.
 
@@ -86,7 +73,7 @@ def base_divergence(
         bos_id: Begins the base LM's text.
 
     Returns:
-        Mean over the cells, a scalar.
+        Mean over the cells, a scalar; see ``losses.weighted_mean``.
     """
     rows, exists = compact(is_text)
     text = ids.gather(1, rows)  # (B, N)
@@ -97,4 +84,4 @@ def base_divergence(
     index = rows[..., None].expand(-1, -1, size)
     model = logits[..., :size].gather(1, index)  # (B, N, V)
     nats = losses.kl_to_base(model, base[..., :size])
-    return losses.masked_mean(nats, exists)
+    return losses.weighted_mean(nats, exists)

@@ -10,6 +10,8 @@ Legend: B utterances, L rows, V text vocabulary, Q codebooks, K codes, C latent 
 import torch
 import torch.nn.functional as F
 
+from espnet2_taste.ranks import joint_mean
+
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Average over the entries of a mask.
@@ -23,6 +25,20 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     count = mask.sum().clamp(min=1)
     return torch.where(mask, values, torch.zeros_like(values)).sum() / count
+
+
+def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Average with weights over the joint batch of all ranks, for what is trained.
+
+    Args:
+        values: (...); any value, infinity too, where the weight is zero.
+        weights: (...) bool or float.
+
+    Returns:
+        Scalar, this rank's share (see ``ranks.joint_mean``); zero without weights.
+    """
+    total = (torch.where(weights > 0, values, 0.0) * weights).sum()
+    return joint_mean(total, weights.sum())
 
 
 def text_cross_entropy(

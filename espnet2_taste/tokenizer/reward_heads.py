@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.ranks import joint_mean
+
 
 class SpeakerHead(nn.Module):
     """Predicts the speaker from every single TASTE vector.
@@ -40,7 +42,8 @@ class SpeakerHead(nn.Module):
             Mean over the tokens, scalar.
         """
         cosine = F.cosine_similarity(self.linear(taste), spembs.unsqueeze(1), dim=-1)
-        return 1.0 - cosine[word_ids >= 0].mean()  # of (B, N)
+        distances = 1.0 - cosine[word_ids >= 0]  # of (B, N)
+        return joint_mean(distances.sum(), len(distances))
 
 
 class DurationHead(nn.Module):
@@ -96,4 +99,4 @@ class DurationHead(nn.Module):
         known = (word_ids >= 0) & (seconds > 0)
         targets = torch.where(known, seconds, 1.0).log()
         errors = torch.where(known, self.predict(taste, text) - targets, 0.0)
-        return errors.square().sum() / known.sum().clamp(min=1)
+        return joint_mean(errors.square().sum(), known.sum())

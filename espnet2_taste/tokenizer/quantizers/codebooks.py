@@ -8,34 +8,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
+from espnet2_taste.ranks import same_on_ranks
 from espnet2_taste.row_arithmetic import row_arithmetic
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
-
-
-def same_on_ranks(x: torch.Tensor) -> torch.Tensor:
-    """The first rank's tensor on all ranks."""
-    if dist.is_available() and dist.is_initialized():
-        dist.broadcast(x, src=0)
-    return x
-
-
-def of_all_ranks(x: torch.Tensor) -> torch.Tensor:
-    """The rows (M, C) of all ranks, in their order; M may differ from rank to rank."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return x
-    counts = [torch.zeros(1, dtype=torch.int64, device=x.device) for _ in _ranks()]
-    dist.all_gather(counts, torch.full_like(counts[0], len(x)))
-    longest = int(max(counts))
-    parts = [x.new_empty(longest, x.size(1)) for _ in _ranks()]
-    dist.all_gather(parts, nn.functional.pad(x, (0, 0, 0, longest - len(x))))
-    return torch.cat([part[:count] for part, count in zip(parts, counts)])
-
-
-def _ranks() -> range:
-    return range(dist.get_world_size())
 
 
 class RowSquares:

@@ -11,27 +11,23 @@ ranks, as they would by those of the joint batch.
 """
 
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.nn import functional as F
 
+from espnet2_taste.ranks import (
+    joint_mean,
+    of_all_ranks,
+    same_on_ranks,
+    sum_over_ranks,
+)
 from espnet2_taste.structures import QuantizerOutput
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import share_and_perplexity
 from espnet2_taste.tokenizer.quantizers.codebooks import (
     CodebookQuantizer,
     nearest,
-    of_all_ranks,
-    same_on_ranks,
 )
 
 EPSILON = 1e-5
 USED_COUNT = 1e-2
-
-
-def _sum_over_ranks(x: torch.Tensor) -> torch.Tensor:
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(x)
-    return x
 
 
 def kmeans(samples: torch.Tensor, num_codes: int, iterations: int) -> tuple:
@@ -109,8 +105,8 @@ class EmaCodebook(nn.Module):
         """Move the vectors towards the samples (M, C) with codes (M,)."""
         num_codes = len(self.counts)
         sums, counts = _assigned(samples, codes, num_codes)
-        self.counts.lerp_(_sum_over_ranks(counts), 1.0 - self.decay)
-        self.sums.lerp_(_sum_over_ranks(sums), 1.0 - self.decay)
+        self.counts.lerp_(sum_over_ranks(counts), 1.0 - self.decay)
+        self.sums.lerp_(sum_over_ranks(sums), 1.0 - self.decay)
         total = self.counts.sum()
         smoothed = (self.counts + EPSILON) / (total + num_codes * EPSILON) * total
         self.vectors.copy_(self.sums / smoothed.unsqueeze(-1))
@@ -199,7 +195,8 @@ class ResidualQuantizer(CodebookQuantizer):
         loss = residual.new_zeros(())
         if self.training:
             codebook.update(samples, codes[mask])
-            loss = F.mse_loss(residual[mask], vectors[mask])
+            squares = (residual[mask] - vectors[mask]).square().mean(-1)  # (M,)
+            loss = joint_mean(squares.sum(), len(squares))
             vectors = residual + (vectors - residual).detach()
         quantized = vectors * mask.unsqueeze(-1)
         return QuantizerOutput(quantized, codes.masked_fill(~mask, -1), loss)
