@@ -1,4 +1,4 @@
-"""``espnet2-taste score``: log-likelihoods of utterances."""
+"""``espnet2-taste score``: how likely utterances are."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,15 +8,16 @@ from pathlib import Path
 from espnet2_taste.cli import arguments, results, sources
 from espnet2_taste.cli.parts import Job, Outcome, run_job
 
-SUMMARY = "utterances -> log-likelihoods of their text and of their codes"
+SUMMARY = "utterances -> how likely their text and their codes are"
 EXAMPLE = """examples:
   espnet2-taste score --model taslm.zip --codes tokens --output scores
   espnet2-taste score --model taslm.zip --wav_scp wav.scp --text_file text \\
       --output scores
 
---output receives scores.tsv: one row an utterance with natural log-likelihoods of the
-text, of the codes (speech) and of both, summed and as means, and of the text by the
-text LM that the model began from (base_text).
+--output receives scores.tsv, one row an utterance; higher is likelier. text, base_text
+(by the text LM that the model began from) are natural log-likelihoods; speech, of the
+codes, is in the unit that speech_unit names and compares utterances of one model, as do
+both and the means; speech_nats and both_nats are natural log-likelihoods or densities.
 """
 
 

@@ -57,16 +57,24 @@ class StreamedWord:
 
 @dataclass(frozen=True)
 class SpeechScore:
-    """Natural log-likelihoods of one utterance.
+    """How likely one utterance is; higher is likelier.
+
+    ``text``, ``base_text`` and ``speech_nats`` are natural log-likelihoods. ``speech``
+    is what the consistency tests compare, in the unit that ``speech_unit`` names; it
+    compares utterances of one model, and so do the sums and means with it.
 
     Attributes:
-        text: Of the text tokens, the end included, summed.
-        speech: Of the codes, summed.
-        both: Of both, summed.
-        text_mean: A text token.
+        text: Of the text tokens, the end included, summed (nats).
+        speech: Of the codes, summed, in ``speech_unit``.
+        both: Sum of the two.
+        text_mean: A text token (nats).
         speech_mean: A word.
-        both_mean: Mean of the two means, as the consistency tests compare them.
-        base_text: Of the text by the text LM that the model began from, summed.
+        both_mean: Mean of the two means.
+        base_text: Of the text by the text LM that the model began from, summed (nats).
+        speech_nats: Log-likelihood of the codes, summed; a log-density where the head
+            predicts vectors.
+        both_nats: ``text`` and ``speech_nats`` together.
+        speech_unit: "nats", or "minus training loss" of heads that predict vectors.
     """
 
     text: float
@@ -76,6 +84,9 @@ class SpeechScore:
     speech_mean: float
     both_mean: float
     base_text: float
+    speech_nats: float
+    both_nats: float
+    speech_unit: str
 
 
 def utterance_names(names: Sequence[str] | None, count: int) -> list[str]:

@@ -216,7 +216,7 @@ class SpokenLM:
     def score_batch(
         self, items: Sequence[WordCodes], names: Sequence[str] | None = None
     ) -> list[SpeechScore]:
-        """Log-likelihoods of utterances; padding changes no score.
+        """How likely utterances are; padding changes no score.
 
         Args:
             items: B utterances as words (W,) with codes (W, Q).
@@ -231,6 +231,7 @@ class SpokenLM:
         names = utterance_names(names, len(items))
         for name, item in zip(names, items):
             check_codes(name, item, self.scorer.model.taslm.quantizer)
+        unit = self.scorer.model.taslm.head.score_unit
         return [
             SpeechScore(
                 text=row["text_sum"],
@@ -240,6 +241,9 @@ class SpokenLM:
                 speech_mean=row["speech_mean"],
                 both_mean=row["both_mean"],
                 base_text=row["base_text_sum"],
+                speech_nats=row["speech_nats_sum"],
+                both_nats=row["text_sum"] + row["speech_nats_sum"],
+                speech_unit=unit,
             )
             for row in self.scorer(names, items)
         ]

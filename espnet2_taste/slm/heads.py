@@ -60,6 +60,8 @@ class AbsTasteHead(nn.Module, ABC):
 
     reference_compat = False
     """Whether published rules hold where the head's own differ from them."""
+    score_unit = "minus training loss"
+    """Unit of :meth:`log_likelihood`, which is not that of a text's."""
 
     def __init__(self, hidden_size: int, num_layers: int, quantizer: nn.Module):
         super().__init__()
@@ -116,6 +118,22 @@ class AbsTasteHead(nn.Module, ABC):
         """
         return -self.loss(prediction, codes, quantizer).per_word
 
+    def nats(
+        self, prediction: Any, codes: torch.Tensor, quantizer: nn.Module
+    ) -> torch.Tensor:
+        """Natural log-likelihood of the codes of each word, comparable with a text's.
+
+        Args:
+            prediction: Of :meth:`forward`.
+            codes: (..., Q).
+            quantizer: The frozen quantizer.
+
+        Returns:
+            (...); a log-density where the head predicts vectors.
+        """
+        logits = self.code_logits(prediction, quantizer)
+        return -losses.code_cross_entropy(logits, codes).sum(dim=-1)
+
 
 class LinearLastHead(AbsTasteHead):
     """One linear layer on the last hidden state; mean cross entropy of the codebooks.
@@ -157,22 +175,15 @@ class LinearLastHead(AbsTasteHead):
         layers = losses.code_cross_entropy(prediction, codes)  # (..., Q)
         return HeadLoss((layers * self.shares).sum(dim=-1), {"code_ce": layers})
 
+    score_unit = "nats"
+
     def code_logits(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.code_logits`."""
         return prediction
 
     def log_likelihood(self, prediction, codes, quantizer):
-        """Log probability of all codebooks of a word together.
-
-        Args:
-            prediction: Logits, (..., Q, K).
-            codes: (..., Q).
-            quantizer: Not used.
-
-        Returns:
-            (...).
-        """
-        return -losses.code_cross_entropy(prediction, codes).sum(dim=-1)
+        """Log probability of all codebooks of a word together, (...)."""
+        return self.nats(prediction, codes, quantizer)
 
 
 class WeightedLayerHead(LinearLastHead):
@@ -339,6 +350,13 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
         kl = losses.latent_kl(prediction.mu, prediction.logvar, c)
         per_word = self.reg_weight * reg + (1.0 - self.reg_weight) * kl
         return HeadLoss(per_word, {"latent_reg": reg, "latent_kl": kl})
+
+    def nats(self, prediction, codes, quantizer):
+        """Log-density of the latent under the predicted Gaussian, (...)."""
+        c = quantizer.latent(codes) / self.scale  # (..., Q) -> (..., C)
+        sigma = (0.5 * prediction.logvar).exp()
+        normal = torch.distributions.Normal(prediction.mu, sigma)
+        return (normal.log_prob(c) - self.scale.log()).sum(dim=-1)
 
     def codes(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.codes`."""

@@ -136,8 +136,9 @@ class TaslmScorer:
             items: Their words and codes.
 
         Returns:
-            For each utterance the reductions of ``UtteranceScores.table`` and, under
-            ``tokens_*`` and ``base_*``, of the text without EOS and by the base LM.
+            For each utterance the reductions of ``UtteranceScores.table``, under
+            ``tokens_*`` and ``base_*`` of the text without EOS and by the base LM, and
+            ``speech_nats_sum``.
         """
         batch = self._batch(names, items)
         scores = score_utterances(self.model.taslm, **batch)
@@ -151,6 +152,7 @@ class TaslmScorer:
             total = (values * inner).sum(dim=1)
             table[f"{prefix}tokens_sum"] = total
             table[f"{prefix}tokens_mean"] = total / lengths
+        table["speech_nats_sum"] = scores.speech_nats.sum(dim=1)
         table["base_text_sum"] = base.sum(dim=1)
         table["base_text_mean"] = table["base_text_sum"] / count
         columns = {name: values.tolist() for name, values in table.items()}

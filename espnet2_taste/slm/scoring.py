@@ -7,6 +7,7 @@ Legend: B utterances, N text tokens, W words, P pairs.
 """
 
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 
@@ -23,12 +24,14 @@ class UtteranceScores:
         text_mask: (B, N + 1) bool.
         speech: Of each word's code, (B, W).
         speech_mask: (B, W) bool.
+        speech_nats: Natural log-likelihood (or density) of each word's code, (B, W).
     """
 
     text: torch.Tensor
     text_mask: torch.Tensor
     speech: torch.Tensor
     speech_mask: torch.Tensor
+    speech_nats: Optional[torch.Tensor] = None
 
     @property
     def text_sum(self) -> torch.Tensor:
@@ -104,12 +107,14 @@ def score_utterances(
     output = taslm(text, text_lengths, word_ids, codes)
     labels = output.text_labels
     logits = taslm.backbone.logits(output.text_states)
-    speech = taslm.head.log_likelihood(output.prediction, output.codes, taslm.quantizer)
+    given = (output.prediction, output.codes, taslm.quantizer)
+    speech, nats = taslm.head.log_likelihood(*given), taslm.head.nats(*given)
     return UtteranceScores(
         text=-losses.text_cross_entropy(logits, labels, IGNORE),
         text_mask=labels != IGNORE,
         speech=torch.where(output.word_mask, speech, torch.zeros_like(speech)),
         speech_mask=output.word_mask,
+        speech_nats=torch.where(output.word_mask, nats, torch.zeros_like(nats)),
     )
 
 

@@ -123,6 +123,9 @@ def test_scores_are_those_of_the_batch(lm):
     both = lm.score_batch(items)
     assert both[1].both == pytest.approx(lm.score(items[1]).both, rel=1e-5)
     assert both[0].both == pytest.approx(both[0].text + both[0].speech, rel=1e-5)
+    assert both[0].speech_unit == "minus training loss"
+    nats = both[0].text + both[0].speech_nats
+    assert both[0].both_nats == pytest.approx(nats) and nats != both[0].both
 
 
 def test_words_and_codes_must_agree(lm):

@@ -29,6 +29,7 @@ def test_every_head_serves_one_interface(head_class, quantizer):
     best = head.code_logits(prediction, quantizer).argmax(-1)
     assert torch.equal(predicted, best)
     assert head.log_likelihood(prediction, codes, quantizer).shape == (2, 4)
+    assert head.nats(prediction, codes, quantizer).shape == (2, 4)
     loss.per_word.sum().backward()
     assert all(p.grad is not None for p in head.parameters())
 
@@ -88,3 +89,29 @@ def test_standardized_latents_have_unit_size_and_keep_their_codes(quantizer):
     want = quantizer.codes_from_latent(latents)
     assert torch.equal(head.codes(sure, quantizer), want)
     assert "scale" in head.state_dict()
+
+
+def test_nats_of_codes_are_log_probabilities(quantizer):
+    head = heads.LinearLastHead(8, 3, quantizer)
+    prediction = head(states_for(head, 1))
+    every = torch.cartesian_prod(*[torch.arange(7)] * 3)
+    logits = prediction.expand(len(every), -1, -1)
+    total = head.nats(logits, every, quantizer).exp().sum()
+    torch.testing.assert_close(total, torch.tensor(1.0))
+    assert head.score_unit == "nats"
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_nats_of_latents_are_a_gaussian_density(quantizer, standardize):
+    kind = heads.ContinueLatentLinearLastHead
+    head = kind(8, 3, quantizer, standardize=standardize).eval()
+    head.logvar.data.uniform_(-1, 1)
+    prediction = head(states_for(head, 5))
+    codes = torch.randint(0, 7, (5, 3))
+    size = quantizer.latent_size
+    scale = head.scale.expand(size) * torch.ones(size)
+    covariance = torch.diag(scale**2 * head.logvar.exp())
+    normal = torch.distributions.MultivariateNormal(scale * prediction.mu, covariance)
+    expected = normal.log_prob(quantizer.latent(codes))
+    torch.testing.assert_close(head.nats(prediction, codes, quantizer), expected)
+    assert head.score_unit == "minus training loss"
