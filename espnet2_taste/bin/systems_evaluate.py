@@ -13,6 +13,7 @@ from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
+from espnet2_taste.tasks.arguments import add_word_arguments, word_options
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.systems_evaluate --expdirs "exp exp_seed1" \\
@@ -43,6 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--budgets", help="Table of budget_table, shown beside the scores")
     add("--output_dir", required=True, help="Receives scores.json")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
+    add_word_arguments(parser)
     return parser
 
 
@@ -62,7 +64,7 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
 
     dump = Path(args.dump_dir)
     aligner = LazyAligner.from_args(args)
-    reader = systems.ContinuationReader.from_dir(args.lm)
+    reader = systems.ContinuationReader.from_dir(args.lm, **word_options(args))
     found: dict[str, list[dict]] = {}
     for name in args.names.split():
         for parent in args.expdirs.split():

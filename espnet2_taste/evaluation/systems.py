@@ -4,8 +4,9 @@ Enters, for each design: ``likelihood/<set>/scores.tsv`` of the pair sets, if it
 likelihoods, and ``continuation/<set>`` with the audio of continued prompts. Leaves: a
 dictionary a design. Designs that write no text are treated as those that do: what a
 continuation says is what one recognizer hears in it, how well it goes on is the
-perplexity of these words for one text LM given the prompt's text, and its tempo is
-words heard a second of audio.
+perplexity of these words and of their end for one text LM given the prompt's text, and
+its tempo is recognized words a second of audio. A continuation in which nothing is
+recognized is an end right after the prompt: it counts in the perplexity.
 
 Legend: B utterances, N text tokens.
 """
@@ -40,15 +41,17 @@ class ContinuationReader:
     Args:
         model: Has ``token_losses``, as ``ESPnetTextLmModel``.
         tokenizer: Of the language model.
+        words: How words become tokens, keyword arguments of ``tokenize_words``.
     """
 
-    def __init__(self, model: torch.nn.Module, tokenizer):
+    def __init__(self, model: torch.nn.Module, tokenizer, **words: bool):
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.words = words
 
     @classmethod
-    def from_dir(cls, lm: str | Path) -> "ContinuationReader":
-        """Load a directory or hub name."""
+    def from_dir(cls, lm: str | Path, **words: bool) -> "ContinuationReader":
+        """Load a directory or hub name; ``words`` as in training."""
         from transformers import AutoModelForCausalLM
 
         from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
@@ -57,7 +60,7 @@ class ContinuationReader:
         tokenizer = HuggingFaceTokenizer(lm)
         ends = (tokenizer.special_id("bos"), tokenizer.special_id("eos"))
         backbone = AutoModelForCausalLM.from_pretrained(lm)
-        return cls(ESPnetTextLmModel(backbone, *ends), tokenizer)
+        return cls(ESPnetTextLmModel(backbone, *ends), tokenizer, **words)
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str], added: Sequence[str]) -> np.ndarray:
@@ -71,7 +74,7 @@ class ContinuationReader:
             In nats, (B,).
         """
         whole = [f"{first} {second}".split() for first, second in zip(prompts, added)]
-        tokens = [tokenize_words(words, self.tokenizer) for words in whole]
+        tokens = [tokenize_words(row, self.tokenizer, **self.words) for row in whole]
         ids = [torch.from_numpy(item.ids) for item in tokens]
         lengths = torch.tensor([len(row) for row in ids])
         padded = pad_sequence(ids, batch_first=True, padding_value=-1)  # (B, N)
@@ -120,16 +123,17 @@ def score_continuations(
         reader: Text LM.
 
     Returns:
-        ``perplexity`` a word heard, ``words`` heard, ``silent`` continuations in which
-        nothing is heard, and ``rate``, ``RateFollowing`` fields.
+        ``perplexity`` of recognized words and ends, one end a continuation, ``words``
+        recognized, ``silent`` continuations in which nothing is recognized, and
+        ``rate``, ``RateFollowing`` fields.
     """
     heard = hear(continued, aligner, recognizer)
     wavs = read_table(continued / "wav.scp")
     before = read_table(continued / "prompt" / "text")
-    names = [name for name in sorted(wavs) if heard.get(name)]
-    words = {name: len(heard[name].split()) for name in names}
-    losses = [reader([before[name]], [heard[name]])[0] for name in names]
+    words = {name: len(heard.get(name, "").split()) for name in sorted(wavs)}
+    losses = [reader([before[name]], [heard.get(name, "")])[0] for name in words]
     total = sum(words.values())
+    names = [name for name, count in words.items() if count]
     tempo = {n: words[n] / read_header(wavs[n]).duration for n in names}
     first = prompt_rates(prompts)
     rates = follow_rates(
@@ -137,7 +141,7 @@ def score_continuations(
         [tempo.get(name, math.nan) for name in sorted(first)],
     )
     return {
-        "perplexity": math.exp(sum(losses) / total) if total else None,
+        "perplexity": math.exp(sum(losses) / (total + len(words))) if words else None,
         "words": total,
         "silent": len(wavs) - len(names),
         "rate": asdict(rates),

@@ -14,11 +14,11 @@ COLUMNS = {
     "... by speech": ("pairs", "pairs_coherent", "speech_sum", "accuracy"),
     "consistent style": ("pairs", "pairs_style", "both_mean", "accuracy"),
     "consistent voice": ("pairs", "pairs_voice", "both_mean", "accuracy"),
-    "perplexity of what is heard": ("perplexity",),
+    "perplexity of words and end": ("perplexity",),
     "questions answered": ("answers", "accuracy"),
     "... by chance": ("answers", "by_chance"),
     "rate follows, r": ("rate", "pearson"),
-    "nothing heard": ("silent",),
+    "nothing recognized": ("silent",),
 }
 DRAWN = (
     "coherent ending",
@@ -53,7 +53,9 @@ def systems_tables(study: Mapping) -> list[str]:
     note = (
         "Mean over the seeds, in brackets least and most. Pairs: both_mean, the "
         "length-normalised likelihood of text and speech; designs without text have "
-        "that of their units. A dash: the design gives no such number."
+        "that of their units. Perplexity: of the words recognized in the continuations "
+        "and of their ends, silent continuations included. A dash: the design gives no "
+        "such number."
     )
     parts = [markdown_table(("design", *COLUMNS), rows), note]
     budgets = study.get("budgets", {})

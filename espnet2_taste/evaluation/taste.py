@@ -76,7 +76,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
         )
         scores["units"][name] = _score_units(folder, variants, args, device)
         codes = Path(args.taste_exp) / "codes" / name / "codes.scp"
-        scores["bitrate"][name] = _score_codes(codes, Path(args.taste_exp), original)
+        scores["bitrate"][name] = score_codes(codes, Path(args.taste_exp), original)
     return scores
 
 
@@ -152,7 +152,7 @@ def _score_units(
     return scores
 
 
-def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
+def score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
     """Bit rate of the codes of one set."""
 
     from espnet2_taste.text.tokenizers import build_text_tokenizer
@@ -170,7 +170,8 @@ def _score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dic
         config.get("tokenizer_path"),
     )
     texts = [original.texts[name].split() for name in codes]
-    tokens = sum(len(tokenize_words(words, tokenizer).ids) for words in texts)
+    marks = {key: config.get(key, True) for key in ("first_word_space", "word_space")}
+    tokens = sum(len(tokenize_words(row, tokenizer, **marks).ids) for row in texts)
     rate = measure_bitrate(
         [codes[name].astype(np.int64) for name in codes],
         sum(read_header(original.wavs[name]).duration for name in codes),

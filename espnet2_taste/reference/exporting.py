@@ -187,7 +187,7 @@ def new_record(sources: ExportSources) -> ExportRecord:
     text_config = read_json(_directory(taslm["init_lm"]) / layout.CONFIG)
     config = publishing.published_config(taste, weights, taslm, text_config)
     options = _taslm_options(config)
-    unused = skeleton.unused_weights(options, text_config["hidden_size"])
+    unused = skeleton.unused_weights(options)
     zeros = {name: torch.zeros(tensor.shape) for name, tensor in unused.items()}
     voice_file = layout.VOICES[0] if sources.vocoder else None
     return ExportRecord(config, zeros, None, voice_file)

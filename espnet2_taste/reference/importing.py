@@ -76,7 +76,7 @@ def import_folder(source: Path, output_dir: Path, options: ImportOptions) -> lis
     text_config = content.config["text_config"]
     wanted = skeleton.taste_weights(taste, _whisper_config(options.whisper))
     wanted |= skeleton.taslm_weights(taslm, text_config)
-    unused = skeleton.unused_weights(taslm, text_config["hidden_size"])
+    unused = skeleton.unused_weights(taslm)
     layout.compare(content.state, wanted | unused, f"'{source}'")
     used = {name: content.state[name] for name in wanted}
     plan = {

@@ -67,15 +67,15 @@ def taste_weights(options: Mapping[str, Any], whisper: Mapping[str, Any]) -> Sta
     return names.taste_to_published(own)
 
 
-def unused_weights(options: Mapping[str, Any], hidden_size: int) -> State:
+def unused_weights(options: Mapping[str, Any]) -> State:
     """Weights that the published code makes, saves and never uses.
 
     These are the networks of the quantizer's library for codebooks that are computed,
-    and a variance in the head ``multi_linear_last``.
+    and a variance in the head ``multi_linear_last``, one for each feature of the speech
+    encoder, whatever the size of the text LM.
 
     Args:
         options: Of ``configs.taslm_options``.
-        hidden_size: Features of the text LM.
 
     Returns:
         Published names -> empty tensors.
@@ -92,7 +92,8 @@ def unused_weights(options: Mapping[str, Any], hidden_size: int) -> State:
             weights[place + "weight"] = torch.empty(shape, device="meta")
             weights[place + "bias"] = torch.empty(shape[:1], device="meta")
     if options["head"] in UNUSED_VARIANCE_HEADS:
-        weights[names.VARIANCE] = torch.empty(hidden_size, device="meta")
+        size = options["quantizer_conf"]["dim"]
+        weights[names.VARIANCE] = torch.empty(size, device="meta")
     return weights
 
 

@@ -26,7 +26,7 @@ from espnet2_taste.slm.row_readers import AbsRowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import Step, Stepper, StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
-from espnet2_taste.slm.vocabulary import VocabularyMasks
+from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class DecodingBatch:
         heard: Of what the last row heard, (B, P).
         spoken: Whether any word was heard, (B,) bool.
         pending: Codes still under way, (B, d, Q).
+        unfinished: States of ``PieceRules``.
         streams: Random streams.
     """
 
@@ -80,6 +81,7 @@ class DecodingBatch:
     heard: torch.Tensor
     spoken: torch.Tensor
     pending: torch.Tensor
+    unfinished: list[int]
     streams: UniformStreams
 
     def select(self, kept: torch.Tensor) -> None:
@@ -87,6 +89,7 @@ class DecodingBatch:
         order = kept.tolist()
         self.rows = [self.rows[row] for row in order]
         self.states = [self.states[row] for row in order]
+        self.unfinished = [self.unfinished[row] for row in order]
         self.reader.select(kept)
         for name in ("seen", "vectors", "heard", "spoken", "pending"):
             setattr(self, name, getattr(self, name)[kept])
@@ -119,11 +122,12 @@ class TaslmGenerator:
         rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
         masks = masks.resized(rows)
         self.stepper = Stepper(taslm.layout, rules, masks)
-        banned = masks.banned.clone()
-        if rules.end_id is not None and not rules.reference_compat:
-            banned[rules.end_id] = False
         device = taslm.pad_text.device
-        self.banned = banned.to(device)
+        self.pieces = PieceRules(masks)
+        self.forbidden = {s: m.to(device) for s, m in self.pieces.forbidden.items()}
+        self.banned = self.forbidden[0].clone()
+        if rules.end_id is not None and not rules.reference_compat:
+            self.banned[rules.end_id] = False
         self.inside_word = ~masks.word_start.to(device)
         if rules.end_id is not None:
             self.inside_word[rules.end_id] = False
@@ -221,6 +225,7 @@ class TaslmGenerator:
             heard=vectors,
             spoken=(current != IGNORE).any(dim=-1),
             pending=torch.stack([row.pending for row in rows]),
+            unfinished=[0] * len(rows),
             streams=streams,
         )
 
@@ -240,9 +245,14 @@ class TaslmGenerator:
         *states, last = batch.last
         logits = batch.reader.logits(last)  # (B, V)
         allowed = self._hold_back(logits.masked_fill(banned, NEVER), batch.states)
+        for row, state in enumerate(batch.unfinished):
+            if state:
+                allowed[row] = logits[row].masked_fill(self.forbidden[state], NEVER)
         everyone = torch.ones(len(logits), dtype=torch.bool)
         text = self.text_sampler(allowed, batch.seen, batch.streams, everyone)
         tokens = text.tolist()
+        follow = self.pieces.follow
+        batch.unfinished = [follow(*pair) for pair in zip(batch.unfinished, tokens)]
         steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]
         prediction = taslm.head(states)
         codes = self._sample_codes(batch, prediction, [step.due for step in steps])

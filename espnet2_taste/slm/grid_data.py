@@ -15,7 +15,7 @@ import numpy as np
 from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
-from espnet2_taste.slm.vocabulary import vocabulary_masks
+from espnet2_taste.slm.vocabulary import PieceRules, vocabulary_masks
 from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
@@ -46,7 +46,7 @@ def text_vocabulary(
         special=special,
         end_id=tokenizer.special_id("eos"),
         plain_first=not first_word_space,
-        banned=masks.banned.numpy(),
+        rules=PieceRules(masks),
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.slm.grid_lm import GridLM
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, run_grammar
+from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.streams import TEXT, TEXT_KINDS, IdSet, Stream
 from espnet2_taste.slm.limits import Amount, LimitKeeper, Limits
 from espnet2_taste.slm.llama_reader import reader_maker
@@ -51,6 +51,7 @@ class GridItem:
         rows: Written so far.
         resumed: The prompt's text is over.
         amount: What was generated.
+        unfinished: State of ``PieceRules``.
     """
 
     prompt: np.ndarray
@@ -58,6 +59,7 @@ class GridItem:
     rows: list[list[int]] = field(default_factory=list)
     resumed: bool = False
     amount: Amount = field(default_factory=Amount)
+    unfinished: int = 0
 
     def known(self, num_streams: int) -> list[int]:
         """Cells of the next row, ``HOLE`` where it is to be chosen."""
@@ -96,9 +98,6 @@ class GridGenerator:
         self.speech_sampler = options.speech_sampler()
         self.keeper = LimitKeeper(self.layout, limits, unit_seconds)
         self.max_rows = limits.max_rows(self.layout.inventory.unit_rate)
-        self.usable = [
-            usable_ids(stream, self.layout) for stream in self.layout.streams
-        ]
         self.device = grid_lm.embedding.start.device
         self.new_reader = reader_maker(grid_lm.backbone, ())
 
@@ -188,7 +187,16 @@ class GridGenerator:
             item.state = self.layout.advance(item.state, row)
             item.rows.append(row)
             self.keeper.add(item.amount, cells, row)
+            if cells[0] == HOLE:
+                item.unfinished = self._follow(item.unfinished, row[0])
         return torch.stack(columns, dim=1)
+
+    def _follow(self, unfinished: int, cell: int) -> int:
+        """State of ``PieceRules`` after a cell of the first stream."""
+        rules = self.layout.inventory.text.rules
+        if rules is None or not cell < self.layout.streams[0].text_size:
+            return unfinished
+        return rules.follow(unfinished, cell)
 
     def _choose(
         self, stream, items, rows, given, hidden, columns, streams
@@ -234,8 +242,21 @@ class GridGenerator:
         allowed = self.layout.allowed(item.state, row)
         banned = self.banned | self.keeper.banned(item.amount, column)
         mask = column.mask(allowed.banning(banned))
-        usable = mask & self.usable[stream]
+        usable = self._usable(column, mask, item.unfinished)
         return usable if usable.any() else mask
+
+    def _usable(self, stream: Stream, mask: np.ndarray, unfinished: int) -> np.ndarray:
+        """Ids of a mask (X,) that leave no word and no character unfinished."""
+        text = self.layout.inventory.text
+        if not stream.text_size or text.rules is None:
+            return mask
+        usable = mask.copy()
+        usable[: stream.text_size] &= ~text.rules.forbidden[unfinished].numpy()
+        if unfinished:
+            usable[stream.text_size :] = False
+        else:
+            usable[text.end_id] = mask[text.end_id]
+        return usable
 
     def _seen(self, stream: int, items: Sequence[GridItem]) -> torch.Tensor:
         """Text ids of a stream that occurred, (B, X), or (B, 0) if nobody asks."""
@@ -248,18 +269,3 @@ class GridGenerator:
                 mask[[row[stream] for row in item.rows]] = True
             seen &= self.layout.streams[stream].mask(IdSet(TEXT_KINDS))
         return torch.from_numpy(seen).to(self.device)
-
-
-def usable_ids(stream: Stream, layout: AbsLayout) -> np.ndarray:
-    """Ids that may be generated in a stream at all, (X,) bool.
-
-    Args:
-        stream: Of the layout.
-        layout: Knows the text that must not be generated.
-    """
-    usable = np.ones(stream.size, dtype=bool)
-    text = layout.inventory.text
-    if stream.text_size and text.banned is not None:
-        usable[: stream.text_size] = ~text.banned
-        usable[text.end_id] = True
-    return usable

@@ -13,6 +13,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from espnet2_taste.slm.vocabulary import PieceRules
+
 START, INSIDE, END = "start", "inside", "end"
 UNIT, PAD = "unit", "pad"
 TEXT_KINDS = frozenset((START, INSIDE))
@@ -28,14 +30,14 @@ class TextVocabulary:
         special: Tokens that are no text, (V,) bool; the end is among them.
         end_id: The token that ends text.
         plain_first: The first word of an utterance has no mark of its beginning.
-        banned: Tokens that must not be generated, (V,) bool, besides the special ones.
+        rules: Which tokens must not be generated; None for no rules.
     """
 
     starts: np.ndarray
     special: np.ndarray
     end_id: int
     plain_first: bool = False
-    banned: np.ndarray | None = None
+    rules: PieceRules | None = None
 
     @property
     def first(self) -> frozenset[str]:

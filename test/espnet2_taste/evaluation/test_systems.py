@@ -122,6 +122,29 @@ def test_only_what_was_added_is_read(tiny_llm):
     assert begin == pytest.approx(float(losses[:-1].sum()), rel=1e-4)
 
 
+def test_an_end_and_a_silence_count_above_the_line_and_below(recipe, tiny_llm):
+    study = run(recipe, tiny_llm)
+    reader = ContinuationReader.from_dir(tiny_llm)
+    nats = [reader([PROMPTS[n]], [ADDED[n]])[0] for n in PROMPTS]
+    assert nats[2] > 0  # the end right after the prompt
+    found = study["designs"]["both"]
+    wanted = math.exp(sum(nats) / (4 + 3))  # words and ends
+    assert found["perplexity"]["mean"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_words_are_read_as_the_language_model_was_trained(tiny_llm):
+    marked = ContinuationReader.from_dir(tiny_llm)
+    bare = ContinuationReader.from_dir(tiny_llm, word_space=False)
+    ids = tokenize_words(["the", "dog", "runs"], bare.tokenizer, word_space=False).ids
+    losses = bare.model.token_losses(
+        torch.from_numpy(ids)[None], torch.tensor([len(ids)])
+    )[0]
+    begin = len(tokenize_words(["the"], bare.tokenizer, word_space=False).ids)
+    found = bare(["the"], ["dog runs"])[0]
+    assert found == pytest.approx(float(losses[0, begin:].sum()), rel=1e-4)
+    assert found != pytest.approx(marked(["the"], ["dog runs"])[0], rel=1e-4)
+
+
 def test_seeds_are_merged():
     runs = [{"a": 1.0, "b": {"c": math.nan}}, {"a": 3.0, "b": {"c": 2.0}, "d": None}]
     merged = merge_seeds(runs)

@@ -242,3 +242,21 @@ def test_the_text_around_a_turn_is_read_as_text_is_in_training(make_taslm, bos):
     bare = InstructPrompt(prefix, spoken, after, reference_compat=True)
     embedded = taslm.backbone.embed(after)
     torch.testing.assert_close(bare.rows(taslm).inputs[-2:], embedded)
+
+
+@torch.no_grad()
+def test_letters_of_several_tokens_are_written_whole(make_taslm):
+    taslm, letter = make_taslm(WordDelayLayout(1)), {11: b"\xe8", 13: b"\xaa\x9e"}
+    index = torch.arange(VOCABULARY)
+    banned = (index < 3) | (index == 17)
+    masks = VocabularyMasks(
+        index % 2 == 0, index < 0, banned, letter, spaces=frozenset([20])
+    )
+    generator = TaslmGenerator(taslm, masks, RULES, SAMPLED)
+    found = generator([audio(n, 2) for n in range(24)], streams(range(24)))
+    texts = [item.text.tolist() for item in found]
+    pairs = [pair for text in texts for pair in zip(text, [*text[1:], EOS])]
+    assert {11, 13, 20} <= {first for first, _ in pairs}
+    for first, second in pairs:
+        assert (first == 11) == (second == 13)  # the one completes the other
+        assert first != 20 or (second % 2 == 1 and second not in (EOS, 13))

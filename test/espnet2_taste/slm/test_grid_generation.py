@@ -30,12 +30,16 @@ from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
+from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 
+INDEX = torch.arange(40)
+BANNED = torch.isin(INDEX, torch.tensor([0, 1, 6, 9, 22])).numpy()
+MASKS = VocabularyMasks(INDEX % 2 == 0, INDEX < 0, torch.from_numpy(BANNED))
 TEXT = TextVocabulary(
     starts=np.arange(40) % 2 == 0,
     special=np.arange(40) < 2,
     end_id=1,
-    banned=np.isin(np.arange(40), (0, 1, 6, 9, 22)),
+    rules=PieceRules(MASKS),
 )
 BOOKS = {"parallel": 2, "frame_aligned": 2}
 LAYOUTS = {
@@ -127,7 +131,7 @@ def choosable(layout, stream, state, row, amount, limits):
     kinds = (allowed.kinds - banned) or allowed.kinds
     ids = [i for k in kinds for i in np.flatnonzero(stream.kinds[k]).tolist()]
     ids = [i for i in ids if i not in allowed.without]
-    spoken = [i for i in ids if i >= stream.text_size or i == 1 or not TEXT.banned[i]]
+    spoken = [i for i in ids if i >= stream.text_size or i == 1 or not BANNED[i]]
     return spoken or ids, allowed.kinds
 
 
@@ -219,7 +223,7 @@ def test_limits_hold_for_what_was_generated(model_of, name, seed):
         ]
         if layout.streams[0].text_size:
             text = [c for c in cells if 1 < c < 40]
-            assert not TEXT.banned[text].any()
+            assert not BANNED[text].any()
 
 
 def test_units_count_by_how_long_each_lasts(model_of):

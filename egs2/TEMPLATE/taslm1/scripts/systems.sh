@@ -232,7 +232,7 @@ score_systems() {  # <parent> <names> <options>
     "${python}" -m espnet2_taste.bin.systems_evaluate --names "${names}" "$@" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
-        --recognizer "${recognizer}" "${budgets[@]}" \
+        --recognizer "${recognizer}" "${budgets[@]}" "${word_options[@]}" \
         --output_dir "${parent}/systems_scores" --ngpu "${infer_gpu}"
 }
 
