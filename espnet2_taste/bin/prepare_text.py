@@ -49,6 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--non_linguistic_symbols", help="File of words that are not spoken, one a line"
     )
+    add("--transcripts", default="text", help="Table of each set with its transcripts")
     add("--word_space", type=str2bool, default=True, help="Mark words by a space")
     add("--log_level", default="INFO", help="Level of messages")
     return parser
@@ -91,7 +92,7 @@ def _text_rules(args: argparse.Namespace):
     symbols = ()
     if args.non_linguistic_symbols:
         symbols = read_symbols(args.non_linguistic_symbols)
-    return TextRules(args.normalizer, args.segmenter, symbols)
+    return TextRules(args.normalizer, args.segmenter, symbols, args.transcripts)
 
 
 def _report_unknown(args: argparse.Namespace, sets: list[str]) -> None:

@@ -23,6 +23,7 @@ from espnet2_taste.metrics.durations import WordPairs, pair_words, score_duratio
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.metrics.word_pitch import score_pitch, word_mean_f0
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.text.preparation import corpus_text
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class OriginalSet:
         name: The set.
         wavs: Audio of each utterance.
         texts: Words of each utterance.
+        spoken: What word errors are counted against: the same, unless the words are
+            those of a recognizer.
         speakers: Speaker of each utterance.
         timings: Word times by the aligner.
         truth: True word times; empty if unknown.
@@ -43,6 +46,7 @@ class OriginalSet:
     name: str
     wavs: dict[str, str]
     texts: dict[str, str]
+    spoken: Mapping[str, str]
     speakers: dict[str, str]
     timings: dict[str, list[WordTiming]]
     truth: dict[str, list[WordTiming]]
@@ -115,6 +119,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         name=folder.name,
         wavs=tables.wav,
         texts=tables.text,
+        spoken=corpus_text(folder, tables.text),
         speakers=tables.utt2spk,
         timings=timings,
         truth=truth,
@@ -169,7 +174,7 @@ def score_rendition(
 
 
 def _errors(aligned: AlignedSet, original: OriginalSet) -> dict:
-    errors = aligned.errors(original.texts)
+    errors = aligned.errors(original.spoken)
     return {"rate": errors.rate, **asdict(errors)}
 
 

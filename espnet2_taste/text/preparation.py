@@ -35,11 +35,14 @@ class TextRules:
         normalizer: Name in ``normalizer_choices``.
         segmenter: Name in ``segmenter_choices``.
         symbols: Words of the transcripts that are not spoken, beside tags.
+        transcripts: Table of the set with the transcripts; another one than ``text``
+            leaves that of the corpus to the scores.
     """
 
     normalizer: str = "basic"
     segmenter: str = "whitespace"
     symbols: tuple[str, ...] = ()
+    transcripts: str = "text"
 
     def function(self) -> Callable[[str], NormalizedText]:
         """Build the function from raw text to words."""
@@ -90,7 +93,26 @@ def read_rules(directory: Path) -> TextRules | None:
     if not record:
         return None
     symbols = tuple(record.get("symbols", "").split())
-    return TextRules(record["normalizer"], record["segmenter"], symbols)
+    transcripts = record.get("transcripts", "text")
+    return TextRules(record["normalizer"], record["segmenter"], symbols, transcripts)
+
+
+def corpus_text(directory: Path, text: Mapping[str, str]) -> Mapping[str, str]:
+    """What the corpus says was spoken, where the text is that of a recognizer.
+
+    Args:
+        directory: After stage 3.
+        text: Its text.
+
+    Returns:
+        Normalised words of the corpus by utterance; else ``text``.
+    """
+    rules = read_rules(directory)
+    if rules is None or rules.transcripts == "text":
+        return text
+    normalize = rules.function()
+    raw = kaldi_dir.read_table(directory / "text_raw")
+    return {utt: " ".join(normalize(line).words) for utt, line in raw.items()}
 
 
 def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
@@ -115,14 +137,18 @@ def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
         return None
     if ours:
         raw = kaldi_dir.read_table(raw_text)
+    said = raw
+    if rules.transcripts != "text":
+        table = kaldi_dir.read_table(directory / rules.transcripts)
+        said = {utt: table.get(utt, "") for utt in raw}
     normalize = rules.function()
-    normalized = {utt: normalize(line) for utt, line in raw.items()}
+    normalized = {utt: normalize(line) for utt, line in said.items()}
     words = {utt: item.words for utt, item in normalized.items() if item.words}
     if not words:
         raise ValueError(f"{text}: none of {len(raw)} utterances has a word")
     _check_segmented(text, words, rules)
     dropped = {
-        utt: f"no word with a letter or digit in '{raw[utt]}'"
+        utt: f"no word with a letter or digit in '{said[utt]}'"
         for utt in raw
         if utt not in words
     }
@@ -206,6 +232,7 @@ def _record(rules: TextRules, text: Mapping[str, str]) -> dict[str, str]:
         "normalizer": rules.normalizer,
         "segmenter": rules.segmenter,
         "symbols": " ".join(rules.symbols),
+        "transcripts": rules.transcripts,
         "sha256": _digest(text),
     }
 

@@ -177,6 +177,16 @@ def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
     assert "--normalizer basic --segmenter whitespace --word_space true" in again
 
 
+def test_the_recognizers_words_may_become_the_text(recipe):
+    given = ["--recognizer", "/models/asr", "--transcripts", "recognizer"]
+    calls = run(recipe, *given, "--stop_stage", "3")
+    recognize, text = calls[-2:]
+    assert recognize.startswith("recognize --recognizer /models/asr --folders dump/raw")
+    assert "--transcripts text_heard" in text
+    with pytest.raises(AssertionError, match="--transcripts recognizer needs a"):
+        run(recipe, *given[2:])
+
+
 def test_a_given_language_model_is_not_trained(recipe):
     calls = run(recipe, "--lm", "/models/llm")
     assert not named(calls, "espnet2_taste.bin.text_lm_train")

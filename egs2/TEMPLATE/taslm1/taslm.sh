@@ -49,6 +49,8 @@ normalizer=basic        # basic: lower case without punctuation; nfkc: and one w
                         # character; keep: as written (vocabularies take what they know)
 segmenter=whitespace    # character: scripts that are written without spaces
 word_space=true         # false: words are not marked by a space in the vocabularies
+transcripts=corpus      # recognizer: the words are what --recognizer hears, as written there
+                        # (with --normalizer keep in its case and punctuation)
 non_linguistic_symbols=""  # file of words that are not spoken, beside <tags> and [tags]
 recognizer=""           # ESPnet experiment, Hugging Face directory or hub name (Whisper,
                         # wav2vec 2.0 with CTC), or a YAML file that names one with options
@@ -125,6 +127,8 @@ done
 
 raw=${dumpdir}/raw
 given_recognizer=${recognizer}
+[ "${transcripts}" = corpus ] || [ -n "${recognizer}" ] ||
+    die "--transcripts ${transcripts} needs a --recognizer, whose words are taken"
 recognizer=${recognizer:-${expdir}/asr}
 llm=${lm:-${expdir}/llm_base}
 token_dir=data/token_list/bpe

@@ -7,7 +7,12 @@ import pytest
 from espnet2_taste.bin import prepare_text
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.text.preparation import TextRules, prepare_set
+from espnet2_taste.text.preparation import (
+    TextRules,
+    corpus_text,
+    prepare_set,
+    read_rules,
+)
 
 TEXT = {
     "b1": "The “red” dog — doesn’t run!\r",
@@ -218,3 +223,18 @@ def test_a_set_that_the_vocabulary_cannot_write_is_refused(train, tmp_path):
     (dev / "text").write_text("a1 щука ёж\nb1 the dog\n", encoding="utf-8")
     with pytest.raises(SystemExit, match="raw/dev: .*<unk>.*'щука'.*at most 5 %"):
         prepare_text.main(_options(tmp_path))
+
+
+def test_a_recognizers_transcripts_become_the_text_and_the_corpus_judges(train):
+    heard = {"a1": "A small bird sings; twenty-one songs!", "b1": "", "c1": "Oh."}
+    (train / "text_heard").write_text("".join(f"{u} {t}\n" for u, t in heard.items()))
+    rules = TextRules(normalizer="keep", transcripts="text_heard")
+    prepare_set(train, rules)
+    words = read_table(train / "text")
+    assert words == {"a1": heard["a1"], "c1": "Oh."}
+    assert read_rules(train) == rules
+    assert corpus_text(train, words) == {"a1": TEXT["a1"], "c1": ""}
+    assert prepare_set(train, rules) is None
+    prepare_set(train, TextRules())
+    assert read_table(train / "text")["a1"].endswith("twenty one songs")
+    assert corpus_text(train, words) is words

@@ -53,11 +53,18 @@ token_options() {  # adds the tokens of the speech encoder to options
     [ ! -f "${token_dir}/tokenizer.json" ] || options+=(--tokenizer_path "${token_dir}")
 }
 
+recognize_sets() {  # what the recognizer hears, as text_heard of each set
+    [ "${transcripts}" = recognizer ] || return 0
+    "${python}" -m espnet2_taste.bin.recognize --recognizer "${recognizer}" \
+        --folders "${sets[@]/#/${raw}/}" --ngpu "${infer_gpu}"
+}
+
 stage_3_text() {
     local -a options=() encoder=()
     [ -z "${extra_text}" ] || options=(--extra_text "${extra_text}")
     local -a rules=(--normalizer "${normalizer}" --segmenter "${segmenter}"
         --word_space "${word_space}")
+    [ "${transcripts}" = corpus ] || rules+=(--transcripts text_heard)
     [ -z "${non_linguistic_symbols}" ] ||
         rules+=(--non_linguistic_symbols "${non_linguistic_symbols}")
     if [ -n "${given_recognizer}" ]; then
@@ -70,6 +77,7 @@ stage_3_text() {
         --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
+    recognize_sets
     "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
         --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
