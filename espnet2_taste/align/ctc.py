@@ -14,7 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.align.ctc_cuts import cut_pieces
+
 IMPOSSIBLE = -1.0e30
+WINDOW = 1500
+"""Most frames that are aligned at once: a minute at 25 a second."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class CtcLattice:
             self.state_lengths,
         )
 
+    def both_ways(self) -> "CtcLattice":
+        """Return these paths and, as further rows, the same read backwards."""
+        ways = vars(self), vars(self.reversed())
+        return CtcLattice(**{n: torch.cat([way[n] for way in ways]) for n in ways[0]})
+
 
 def _reversed_index(size: int, lengths: torch.Tensor) -> torch.Tensor:
     """Positions that read the valid part of a row backwards, (B, size)."""
@@ -71,9 +80,33 @@ def required_frames(
 ) -> torch.Tensor:
     """Fewest frames a transcript fits into: one a token, one more at a repeat, (B,)."""
     repeats = targets[:, 1:] == targets[:, :-1]
-    positions = torch.arange(1, targets.size(1), device=targets.device)
+    positions = torch.arange(targets.size(1), device=targets.device)[1:]
     repeats = repeats & (positions < target_lengths[:, None])
     return target_lengths + repeats.sum(1)
+
+
+def check_frames(
+    frame_lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor
+) -> None:
+    """Refuse transcripts that need more frames than their recordings have.
+
+    Args:
+        frame_lengths: Valid frames, (B,).
+        targets: Token ids, (B, N).
+        target_lengths: Valid tokens, (B,).
+
+    Raises:
+        ValueError: One does; its row and both numbers are named.
+    """
+    short = frame_lengths < required_frames(targets, target_lengths)
+    if short.any():
+        row = int(short.nonzero()[0])
+        raise ValueError(
+            f"row {row} of the batch has {int(frame_lengths[row])} frames, its "
+            f"{int(target_lengths[row])} tokens need at least "
+            f"{int(required_frames(targets, target_lengths)[row])}: "
+            "leave the utterance out, or check that text and audio belong together"
+        )
 
 
 def build_lattice(
@@ -98,15 +131,7 @@ def build_lattice(
     Raises:
         ValueError: A transcript needs more frames than its recording has.
     """
-    short = frame_lengths < required_frames(targets, target_lengths)
-    if short.any():
-        row = int(short.nonzero()[0])
-        raise ValueError(
-            f"row {row} of the batch has {int(frame_lengths[row])} frames, its "
-            f"{int(target_lengths[row])} tokens need at least "
-            f"{int(required_frames(targets, target_lengths)[row])}: "
-            "leave the utterance out, or check that text and audio belong together"
-        )
+    check_frames(frame_lengths, targets, target_lengths)
     batch, num_frames, _ = log_probs.shape
     states = targets.new_full((batch, 2 * targets.size(1) + 1), blank)
     positions = torch.arange(targets.size(1), device=targets.device)
@@ -143,10 +168,9 @@ def state_posteriors(lattice: CtcLattice) -> torch.Tensor:
 
     Rows of padded frames are zero; every other row sums to one.
     """
-    forward = forward_scores(lattice)
-    backward = reverse_valid(
-        forward_scores(lattice.reversed()), lattice.frame_lengths, lattice.state_lengths
-    )
+    forward, reverse = forward_scores(lattice.both_ways()).chunk(2)
+    lengths = lattice.frame_lengths, lattice.state_lengths
+    backward = reverse_valid(reverse, *lengths)
     joint = forward + backward - lattice.emissions
     posteriors = torch.softmax(joint, dim=2)
     frames = torch.arange(joint.size(1), device=joint.device)
@@ -181,6 +205,9 @@ def align_tokens(
 ) -> torch.Tensor:
     """Expected begin and end of every token.
 
+    Recordings longer than ``WINDOW`` are cut first (``ctc_cuts``), so that time and
+    memory are linear in their length.
+
     Args:
         log_probs: Log-probabilities, (B, F, V).
         frame_lengths: Valid frames, (B,) int64.
@@ -197,6 +224,49 @@ def align_tokens(
     Raises:
         ValueError: A transcript needs more frames than its recording has.
     """
+    options = {"blank": blank, "blank_penalty": blank_penalty, "sharpness": sharpness}
+    if log_probs.size(1) <= WINDOW:
+        lengths = frame_lengths, targets, target_lengths
+        return _align_whole(log_probs, *lengths, **options)
+    check_frames(frame_lengths, targets, target_lengths)
+    spans = log_probs.new_zeros((*targets.shape, 2), dtype=torch.float64)
+    sizes = zip(frame_lengths.tolist(), target_lengths.tolist())
+    for row, (frames, tokens) in enumerate(sizes):
+        spans[row, :tokens] = _align_pieces(
+            log_probs[row, :frames], targets[row, :tokens], **options
+        )
+    return spans
+
+
+def _align_pieces(
+    log_probs: torch.Tensor, target: torch.Tensor, blank: int, **options: float
+) -> torch.Tensor:
+    """Align one recording (F, V) with its tokens (N,) piece by piece, to (N, 2)."""
+    weights = log_probs.cpu().numpy()
+    if options["blank_penalty"]:
+        weights = weights.copy()
+        weights[:, blank] -= options["blank_penalty"]
+    spans = []
+    for piece in cut_pieces(weights, target.cpu().numpy(), blank, WINDOW):
+        scores = log_probs[None, slice(*piece.frames)]
+        tokens = target[None, slice(*piece.tokens)]
+        lengths = (torch.tensor([x.size(1)]).to(target) for x in (scores, tokens))
+        frames, count = lengths
+        found = _align_whole(scores, frames, tokens, count, blank, **options)[0]
+        spans.append(found + piece.frames[0])
+    return torch.cat(spans)
+
+
+def _align_whole(
+    log_probs: torch.Tensor,
+    frame_lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    blank_penalty: float,
+    sharpness: float,
+) -> torch.Tensor:
+    """See ``align_tokens``; the whole lattice is in memory."""
     weights = log_probs.double()
     if blank_penalty:
         penalty = torch.zeros(weights.size(2), dtype=weights.dtype)

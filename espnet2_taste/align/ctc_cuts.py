@@ -1,0 +1,122 @@
+"""Where a long recording and its transcript can be cut before they are aligned.
+
+Enters: log-probabilities of a CTC head and the token ids of the transcript. Leaves:
+pieces of both, whose memory and time do not grow with the recording. A window of the
+recording is aligned with as many of the next tokens as suit it best (Viterbi, with the
+end left free). The cut comes to the middle of its longest blank stretch, far enough
+from the window's end that what comes after it cannot change the path there.
+
+Legend: F frames, V token list size, N tokens, S = 2 N + 1 states (blank, token 1,
+blank, ..., token N, blank).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STAY, STEP, SKIP = range(3)
+IMPOSSIBLE = np.float32(-1.0e30)
+
+
+@dataclass(frozen=True)
+class CtcPiece:
+    """Part of a recording and of its transcript.
+
+    Attributes:
+        frames: Begin and end.
+        tokens: First, and one past the last.
+    """
+
+    frames: tuple[int, int]
+    tokens: tuple[int, int]
+
+
+def cut_pieces(
+    log_probs: np.ndarray, target: np.ndarray, blank: int, window: int
+) -> list[CtcPiece]:
+    """Cut a recording with its transcript.
+
+    Args:
+        log_probs: Log-probabilities, (F, V).
+        target: Token ids without blanks, (N,).
+        blank: Id of the blank.
+        window: Most frames of a piece.
+
+    Returns:
+        Pieces that follow each other; longer than the window only where no cut leaves
+        the rest of the transcript enough frames.
+    """
+    frame, token, pieces = 0, 0, []
+    while len(log_probs) - frame > window:
+        scores, rest = log_probs[frame : frame + window], target[token:]
+        states = best_prefix(scores, rest[:window], blank)
+        cut = _find_cut(states, len(log_probs) - frame, rest)
+        if cut is None:
+            break
+        ends = frame + cut, token + tokens_before(states, cut)
+        pieces.append(CtcPiece((frame, ends[0]), (token, ends[1])))
+        frame, token = ends
+    pieces.append(CtcPiece((frame, len(log_probs)), (token, len(target))))
+    return pieces
+
+
+def best_prefix(log_probs: np.ndarray, target: np.ndarray, blank: int) -> np.ndarray:
+    """States of the best path that reads as many of the tokens as suit it.
+
+    Args:
+        log_probs: (F, V), at least one frame.
+        target: Token ids that may be read, in order, (N,).
+        blank: Id of the blank.
+
+    Returns:
+        State at each frame, (F,).
+    """
+    ids = np.full(2 * len(target) + 1, blank)
+    ids[1::2] = target
+    barred = np.ones(len(ids), dtype=bool)  # entered from two states before
+    barred[2:] = (ids[2:] == blank) | (ids[2:] == ids[:-2])
+    scores = np.full(len(ids) + 2, IMPOSSIBLE, dtype=np.float32)
+    stay, step, skip = scores[2:], scores[1:-1], scores[:-2]
+    stay[:2] = log_probs[0, ids[:2]]
+    pointers = np.zeros((len(log_probs), len(ids)), dtype=np.uint8)
+    for frame in range(1, len(log_probs)):
+        skipped = np.where(barred, IMPOSSIBLE, skip)
+        best = np.maximum(stay, step)
+        pointers[frame] = np.where(skipped > best, SKIP, step > stay)
+        stay[:] = np.maximum(best, skipped) + log_probs[frame, ids]
+    states = np.empty(len(log_probs), dtype=np.int64)
+    states[-1] = stay.argmax()
+    for frame in range(len(log_probs) - 1, 0, -1):
+        states[frame - 1] = states[frame] - pointers[frame, states[frame]]
+    return states
+
+
+def tokens_before(states: np.ndarray, cut: int) -> int:
+    """Tokens that a path has begun before a frame, which cuts none of them."""
+    return (int(states[cut - 1]) + 1) // 2
+
+
+def _find_cut(states: np.ndarray, num_frames: int, target: np.ndarray) -> int | None:
+    """Frame to cut at, in the middle half of a window.
+
+    Args:
+        states: Path through the window.
+        num_frames: Of the rest of the recording, the window included.
+        target: Rest of the transcript.
+
+    Returns:
+        The middle of the longest blank stretch, or the end of a token where there is
+        none; None if the transcript would not fit any more.
+    """
+    repeats = np.append(target[1:] == target[:-1], False)
+    needed = np.append(np.cumsum((1 + repeats)[::-1])[::-1], 0)  # by the first token
+    best, place = -1, None
+    starts = np.flatnonzero(np.diff(states, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(states)]):
+        is_blank = states[start] % 2 == 0
+        cut, size = ((start + end) // 2, end - start) if is_blank else (end, 0)
+        if not len(states) // 4 <= cut <= 3 * len(states) // 4 or size < best:
+            continue
+        if needed[tokens_before(states, cut)] <= num_frames - cut:
+            best, place = size, int(cut)
+    return place
