@@ -10,17 +10,17 @@ The three training steps of the paper (section 3.3) are one model: text only
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
-from espnet2_taste.align.guided_attention import guided_attention_loss, token_steps
+from espnet2_taste.align.guided_attention import WordSteps, guided_attention_loss
 from espnet2_taste.ranks import joint_mean, joint_weight
-from espnet2_taste.speech_decoder.unit_decoder import GUIDED_HEAD, UnitDecoder
+from espnet2_taste.speech_decoder.abs_unit_decoder import AbsUnitDecoder, UnitInputs
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
@@ -86,30 +86,6 @@ def unit_accuracies(
     }
 
 
-@dataclass(frozen=True)
-class _WordSteps:
-    """Times of the words of a batch, asked for in the steps of any sequence.
-
-    Attributes:
-        word_times: Begin and end in seconds, (B, W, 2).
-        word_ids: (B, N), -1 at padding.
-        seconds: Length of each utterance, (B,).
-    """
-
-    word_times: torch.Tensor
-    word_ids: torch.Tensor
-    seconds: torch.Tensor
-
-    def of_tokens(
-        self, lengths: torch.Tensor, size: int, margin: float = 0.0
-    ) -> torch.Tensor:
-        """Steps (B, N, size) of each token's word in sequences of lengths (B,)."""
-        rates = lengths / self.seconds
-        steps = token_steps(self.word_times, self.word_ids, rates, size, margin)
-        inside = torch.arange(size, device=rates.device) < lengths.unsqueeze(1)
-        return steps & inside.unsqueeze(1)
-
-
 class ESPnetTasteModel(TrainableState, AbsESPnetModel):
     """TASTE tokenizer with the unit decoder that trains it.
 
@@ -138,7 +114,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
     def __init__(
         self,
         tokenizer: TasteTokenizer,
-        unit_decoder: UnitDecoder,
+        unit_decoder: AbsUnitDecoder,
         use_taste: bool = True,
         quantize: bool = True,
         commit_weight: float = 1.0,
@@ -162,11 +138,9 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         size = tokenizer.quantizer.dim
         self.speaker_head, self.duration_head = None, None
         if speaker_weight > 0:
-            spembs_size = unit_decoder.spk_embed_affine_layer.in_features
-            self.speaker_head = SpeakerHead(size, spembs_size)
+            self.speaker_head = SpeakerHead(size, unit_decoder.spembs_size)
         if duration_weight > 0:
-            vocab_size = unit_decoder.text_embedding.num_embeddings
-            self.duration_head = DurationHead(size, vocab_size)
+            self.duration_head = DurationHead(size, unit_decoder.vocab_size)
         self.cache = EncoderStateCache(encoder_cache_mb) if encoder_cache_mb else None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self._freeze_unused()
@@ -207,7 +181,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             units_lengths: (B,).
             spembs: (B, E).
             word_times: Begin and end of each word in seconds, (B, W, 2), read when
-                ``alignment_weight`` or ``duration_weight`` is above zero.
+                ``alignment_weight`` or ``duration_weight`` is above zero, and by unit
+                decoders that are aligned with the words.
             utt_id: Utterance ids, which ESPnet's trainer adds.
             **kwargs: Further data, unused.
 
@@ -215,60 +190,52 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             Loss, statistics and the number of utterances as weight (with several
             ranks that of all, divided by their number).
         """
-        text = text.clamp(min=0)
-        taste, states, frame_maps = None, None, ()
-        loss_commit = text.new_zeros((), dtype=torch.float)
+        inputs = UnitInputs(
+            text=text.clamp(min=0),
+            text_lengths=text_lengths,
+            word_ids=word_ids,
+            taste=None,
+            spembs=spembs,
+            word_times=word_times,
+            seconds=speech_lengths / self.tokenizer.encoder.sample_rate,
+        )
+        guided = self.alignment_weight > 0
+        if guided:
+            self._needed(word_times, "alignment_weight")
+        loss_commit = loss_frames = spembs.new_zeros(())
         if self.use_taste:
             states = self._encoder_states(speech, speech_lengths, utt_id)
-            with self._watched(self.tokenizer.aggregator.watched()) as frame_maps:
-                output = self.tokenizer.from_states(
-                    states, text, text_lengths, word_ids, self.quantize
-                )
-            taste, loss_commit = output.quantized, output.loss
-        with self._watched(self.unit_decoder.llm.watched(GUIDED_HEAD)) as unit_maps:
-            logits = self.unit_decoder(
-                text, text_lengths, taste, units, units_lengths, spembs
-            )
-        loss_align = logits.new_zeros(())
-        if self.alignment_weight > 0:
-            steps = self._word_steps(word_times, word_ids, speech_lengths)
-            loss_align = self._units_alignment(
-                steps, unit_maps, text_lengths, units_lengths
-            )
-            if states is not None:
-                loss_align += self._frames_alignment(steps, frame_maps, states.lengths)
-        targets = self.unit_decoder.targets(units, units_lengths, IGNORE)
-        loss_ce = unit_cross_entropy(logits, targets, self.unit_change_weight)
+            output, loss_frames = self._tokenize(states, inputs, guided)
+            inputs, loss_commit = replace(inputs, taste=output.quantized), output.loss
+        scores = self.unit_decoder.score(inputs, units, units_lengths, guided)
+        loss_ce = unit_cross_entropy(
+            scores.logits, scores.targets, self.unit_change_weight
+        )
         losses = {
             "loss_ce": (1.0, loss_ce),
             "loss_commit": (self.commit_weight, loss_commit),
-            "loss_align": (self.alignment_weight, loss_align),
-            **self._rewards(taste, text, word_ids, spembs, word_times),
+            "loss_align": (self.alignment_weight, scores.alignment + loss_frames),
+            "loss_times": (1.0, scores.durations),
+            **self._rewards(inputs),
         }
         loss = sum(weight * value for weight, value in losses.values())
         stats = {name: value.detach() for name, (_, value) in losses.items()}
         stats["loss"] = loss.detach()
-        stats |= unit_accuracies(logits, targets)
+        stats |= unit_accuracies(scores.logits, scores.targets)
         used, perplexity = self.tokenizer.quantizer.usage()
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         weight = joint_weight(text.size(0), loss.device)
         return force_gatherable((loss, stats, weight), loss.device)
 
-    def _rewards(
-        self,
-        taste: torch.Tensor | None,
-        text: torch.Tensor,
-        word_ids: torch.Tensor,
-        spembs: torch.Tensor,
-        word_times: torch.Tensor | None,
-    ) -> dict[str, tuple[float, torch.Tensor]]:
+    def _rewards(self, inputs: UnitInputs) -> dict[str, tuple[float, torch.Tensor]]:
         """Weights and losses of the heads, zero for those that are not there."""
-        speaker = duration = spembs.new_zeros(())
+        taste, word_ids = inputs.taste, inputs.word_ids
+        speaker = duration = inputs.spembs.new_zeros(())
         if taste is not None and self.speaker_head is not None:
-            speaker = self.speaker_head(taste, word_ids, spembs)
+            speaker = self.speaker_head(taste, word_ids, inputs.spembs)
         if taste is not None and self.duration_head is not None:
-            times = self._needed(word_times, "duration_weight")
-            duration = self.duration_head(taste, text, word_ids, times)
+            times = self._needed(inputs.word_times, "duration_weight")
+            duration = self.duration_head(taste, inputs.text, word_ids, times)
         return {
             "loss_speaker": (self.speaker_weight, speaker),
             "loss_duration": (self.duration_weight, duration),
@@ -283,45 +250,30 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             )
         return word_times
 
-    def _word_steps(
-        self,
-        word_times: torch.Tensor | None,
-        word_ids: torch.Tensor,
-        speech_lengths: torch.Tensor,
-    ) -> _WordSteps:
-        times = self._needed(word_times, "alignment_weight")
-        seconds = speech_lengths / self.tokenizer.encoder.sample_rate
-        return _WordSteps(times, word_ids, seconds)
-
-    def _watched(self, maps: AbstractContextManager) -> AbstractContextManager:
-        """Keep attention maps only if a loss needs them."""
-        return maps if self.alignment_weight > 0 else nullcontext(())
+    def _tokenize(
+        self, states: EncoderStates, inputs: UnitInputs, guided: bool
+    ) -> tuple[QuantizerOutput, torch.Tensor]:
+        """TASTE vectors, and the alignment loss of the aggregator or zero."""
+        maps = self.tokenizer.aggregator.watched() if guided else nullcontext(())
+        with maps as kept:
+            output = self.tokenizer.from_states(
+                *(states, inputs.text, inputs.text_lengths, inputs.word_ids),
+                self.quantize,
+            )
+        if not guided:
+            return output, output.loss.new_zeros(())
+        return output, self._frames_alignment(inputs, kept, states.lengths)
 
     def _frames_alignment(
-        self,
-        steps: "_WordSteps",
-        maps: Sequence[torch.Tensor],
-        frames: torch.Tensor,
+        self, inputs: UnitInputs, maps: Sequence[torch.Tensor], frames: torch.Tensor
     ) -> torch.Tensor:
         """The aggregator's tokens should look at the frames of their word.
 
         Maps are L of (B, H, N, F); frames (B,) are the valid ones.
         """
+        steps = WordSteps(inputs.word_times, inputs.word_ids, inputs.seconds)
         targets = steps.of_tokens(frames, maps[0].size(-1), margin=1.0)  # (B, N, F)
         return guided_attention_loss(torch.stack(list(maps), dim=1), targets)
-
-    def _units_alignment(
-        self,
-        steps: "_WordSteps",
-        maps: Sequence[torch.Tensor],
-        text_lengths: torch.Tensor,
-        units_lengths: torch.Tensor,
-    ) -> torch.Tensor:
-        """The unit decoder should look at the tokens of the word it is saying."""
-        tokens = steps.word_ids.size(1)
-        attention = self.unit_decoder.text_attention(maps, text_lengths, tokens)
-        targets = steps.of_tokens(units_lengths, attention.size(2)).mT  # (B, U, N)
-        return guided_attention_loss(attention, targets)
 
     def _encoder_states(
         self,

@@ -13,6 +13,8 @@ out.
 Legend: B utterances, N text tokens, W words, T steps (encoder frames or units).
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from espnet2_taste.ranks import joint_mean
@@ -66,3 +68,27 @@ def guided_attention_loss(
     losses = -inside.log().flatten(1, -2).mean(1) if between else -inside.log()
     known = targets.any(-1)  # (B, Q)
     return joint_mean((losses * known).sum(), known.sum())
+
+
+@dataclass(frozen=True)
+class WordSteps:
+    """Times of the words of a batch, asked for in the steps of any sequence.
+
+    Attributes:
+        word_times: Begin and end in seconds, (B, W, 2).
+        word_ids: (B, N), -1 at padding.
+        seconds: Length of each utterance, (B,).
+    """
+
+    word_times: torch.Tensor
+    word_ids: torch.Tensor
+    seconds: torch.Tensor
+
+    def of_tokens(
+        self, lengths: torch.Tensor, size: int, margin: float = 0.0
+    ) -> torch.Tensor:
+        """Steps (B, N, size) of each token's word in sequences of lengths (B,)."""
+        rates = lengths / self.seconds
+        steps = token_steps(self.word_times, self.word_ids, rates, size, margin)
+        inside = torch.arange(size, device=rates.device) < lengths.unsqueeze(1)
+        return steps & inside.unsqueeze(1)

@@ -2,7 +2,8 @@
 
 Enters: a unit vocoder and, unless the true units are asked for, a TASTE experiment;
 sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
-each set, ``audio/``, ``units`` and, last, ``wav.scp``. Finished sets are kept.
+each set, ``audio/``, ``units``, ``ctm`` if the decoder knows the times of its words,
+and, last, ``wav.scp``. Finished sets are kept.
 """
 
 import argparse
@@ -49,6 +50,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="Of the unit sampling")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
     parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    parser.add_argument(
+        "--given_times",
+        help="File of each set with word times, e.g. word_times, that take the place "
+        "of predicted durations",
+    )
     add_unit_sampling_arguments(parser)
     return parser
 
@@ -75,8 +81,10 @@ def build_source(args: argparse.Namespace, device: str):
     generator = UnitSampling.from_options(vars(args)).generator(encoder)
     if args.codes_dir:
         codes_dir = Path(args.codes_dir)
-        return resynthesis.UnitsFromCodes(generator, codes_dir, args.batch_size)
-    return resynthesis.UnitsFromSpeech(generator, args.batch_size)
+        return resynthesis.UnitsFromCodes(
+            generator, codes_dir, args.batch_size, args.given_times
+        )
+    return resynthesis.UnitsFromSpeech(generator, args.batch_size, args.given_times)
 
 
 def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
@@ -93,18 +101,23 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
     """
     from espnet2_taste.data.audio import write_audio
     from espnet2_taste.data.checks import audio_file
-    from espnet2_taste.data.kaldi_dir import write_table
+    from espnet2_taste.data.ctm import write_ctm
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
     from espnet2_taste.speech_decoder.resynthesis import speak
 
     (output / "audio").mkdir(parents=True, exist_ok=True)
-    wavs, rows = {}, {}
+    wavs, rows, timings = {}, {}, {}
+    texts = read_table(folder / "text")
     for batch in source.batches(folder):
+        timings |= batch.timings(texts)
         for name, units, wave in zip(batch.names, batch.units, speak(vocoder, batch)):
             path = audio_file(output, name)
             write_audio(path, wave, vocoder.sample_rate)
             wavs[name] = str(path)
             rows[name] = " ".join(map(str, units.tolist()))
     write_table(output / "units", rows)
+    if timings:
+        write_ctm(output / "ctm", timings)
     write_table(output / "wav.scp", wavs)
     return len(wavs)
 

@@ -117,7 +117,7 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
         taste = generator.taste_from_codes(names, ids, codes)
         vectors = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
         units = generator(names, ids, taste, vectors)
-        return speak(vocoder, UnitBatch(names, units, vectors))
+        return speak(vocoder, UnitBatch.of(names, units, vectors))
 
     return render, vocoder.sample_rate
 

@@ -15,7 +15,13 @@ import torch
 
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
-from espnet2_taste.speech_decoder.resynthesis import look_up, read_spembs
+from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs
+from espnet2_taste.speech_decoder.resynthesis import (
+    look_up,
+    padded_times,
+    read_spembs,
+    read_times,
+)
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import padded_units, speech_batches
 
@@ -42,6 +48,9 @@ def count_taste_hits(
     encoder = TasteEncoder.from_exp(taste_exp, taste_exp / model_file, device)
     wavs, spembs = read_table(folder / "wav.scp"), read_spembs(folder)
     texts, units = read_table(folder / "text"), read_table(folder / "units")
+    times = None
+    if (folder / "word_times").is_file():
+        times = read_times(folder, "word_times")
     counts = UnitCounts()
     for batch in speech_batches(wavs, encoder.sample_rate, batch_size, device=device):
         names = batch.names
@@ -50,14 +59,15 @@ def count_taste_hits(
         target, lengths = padded_units([unit_ids(row) for row in rows])
         target, lengths = target.to(device), lengths.to(device)
         vectors = np.stack(look_up(spembs, names, folder / "spembs.scp"))
-        logits = encoder.model.unit_decoder(
-            ids.text,
-            ids.lengths,
-            taste,
-            target,
-            lengths,
-            torch.from_numpy(vectors).to(device),
+        inputs = UnitInputs(
+            text=ids.text,
+            text_lengths=ids.lengths,
+            word_ids=ids.word_ids,
+            taste=taste,
+            spembs=torch.from_numpy(vectors).to(device),
+            word_times=padded_times(times, names, device),
         )
+        logits = encoder.model.unit_decoder.score(inputs, target, lengths).logits
         counts += count_unit_hits(logits, target, lengths)
     return counts
 

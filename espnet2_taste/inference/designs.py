@@ -252,5 +252,5 @@ class UnitsFromText(AbsUnitWriter):
             speakers = torch.from_numpy(np.stack(vectors))
             rows = self.generator(chosen, ids, None, speakers)
             for index, row in zip(spoken, rows):
-                units[index] = row.cpu()
+                units[index] = row.units
         return units

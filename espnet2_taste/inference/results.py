@@ -35,11 +35,14 @@ class DecodedSpeech:
         wave: Samples, (S,) float32.
         sample_rate: Samples a second.
         units: Units it was made from, (U,) int64.
+        timings: Start and duration of each word in seconds, or none if the unit
+            decoder does not know them.
     """
 
     wave: np.ndarray
     sample_rate: int
     units: np.ndarray
+    timings: tuple[WordTiming, ...] = ()
 
 
 @dataclass(frozen=True)

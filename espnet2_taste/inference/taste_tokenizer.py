@@ -333,7 +333,8 @@ class TasteTokenizer:
             names: Utterance ids, on which the random numbers depend.
 
         Returns:
-            Waveform and units of each utterance.
+            Waveform and units of each utterance, and the times of its words if the
+            decoder knows them.
 
         Raises:
             RuntimeError: The model was loaded without a unit vocoder.
@@ -352,11 +353,12 @@ class TasteTokenizer:
         taste = self.generator.taste_from_codes(names, ids, codes)
         speakers = torch.from_numpy(voices)
         units = self.generator(names, ids, taste, speakers)
-        waves = speak(self.vocoder, UnitBatch(list(names), units, speakers))
-        rate = self.vocoder.sample_rate
+        batch = UnitBatch.of(names, units, speakers)
+        timings = batch.timings({n: item.text for n, item in zip(names, items)})
+        waves, rate = speak(self.vocoder, batch), self.vocoder.sample_rate
         return [
-            DecodedSpeech(wave, rate, row.cpu().numpy())
-            for wave, row in zip(waves, units)
+            DecodedSpeech(wave, rate, row.cpu().numpy(), timings.get(name, ()))
+            for name, wave, row in zip(names, waves, batch.units)
         ]
 
     swap = staticmethod(editing.swap_words)

@@ -19,13 +19,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.speech_decoder.reading_window import ReadingWindow
-from espnet2_taste.speech_decoder.unit_sampling import (
-    AbsUnitSampler,
-    LengthRule,
-    TopKSampler,
-    UtteranceNoise,
+from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    GeneratedUnits,
+    UnitInputs,
+    UnitSettings,
 )
+from espnet2_taste.structures import WordTiming
 from espnet2_taste.tokenizer.inference import TasteEncoder, TextBatch
 from espnet2_taste.tokenizer.word_pooling import token_codes
 from espnet2_taste.units.batches import speech_batches
@@ -40,11 +39,44 @@ class UnitBatch:
         names: B utterance ids.
         units: One tensor (U,) int64 an utterance.
         spembs: (B, E).
+        word_times: Begin and end of the words of each utterance in seconds, (W, 2),
+            or None where they are not known.
     """
 
     names: list[str]
     units: list[torch.Tensor]
     spembs: torch.Tensor
+    word_times: tuple[torch.Tensor | None, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        generated: Sequence[GeneratedUnits],
+        spembs: torch.Tensor,
+    ) -> "UnitBatch":
+        """A batch of generated units."""
+        units = [item.units for item in generated]
+        times = tuple(item.word_times for item in generated)
+        return cls(list(names), units, spembs, times)
+
+    def timings(self, texts: Mapping[str, str]) -> dict[str, tuple[WordTiming, ...]]:
+        """Words with their times, of the utterances where those are known.
+
+        Args:
+            texts: Transcript of each utterance.
+
+        Returns:
+            By utterance id.
+        """
+        known = {n: t for n, t in zip(self.names, self.word_times) if t is not None}
+        return {
+            name: tuple(
+                WordTiming(word, begin, end - begin)
+                for word, (begin, end) in zip(texts[name].split(), times.tolist())
+            )
+            for name, times in known.items()
+        }
 
 
 def read_spembs(folder: Path) -> Mapping[str, np.ndarray]:
@@ -54,6 +86,25 @@ def read_spembs(folder: Path) -> Mapping[str, np.ndarray]:
         ValueError: The set has none.
     """
     return ArkTable(folder / "spembs.scp", "run extract_units (stage 5) first")
+
+
+def read_times(folder: Path, name: str | None) -> dict[str, np.ndarray] | None:
+    """Begin and end of the words (W, 2) of each utterance, None without a file name."""
+    if name is None:
+        return None
+    rows = read_table(folder / name)
+    times = {utt: np.array(row.split(), dtype=np.float32) for utt, row in rows.items()}
+    return {utt: row.reshape(-1, 2) for utt, row in times.items()}
+
+
+def padded_times(
+    table: Mapping[str, np.ndarray] | None, names: Sequence[str], device: torch.device
+) -> torch.Tensor | None:
+    """Begin and end of the words of a batch, (B, W, 2), from ``read_times``."""
+    if table is None:
+        return None
+    rows = look_up(table, names, "the file of word times")
+    return pad_sequence([torch.from_numpy(row) for row in rows], True).to(device)
 
 
 def look_up(table: Mapping, names: Sequence[str], source: str | Path) -> list:
@@ -120,17 +171,13 @@ class UnitGenerator:
 
     Attributes:
         encoder: The TASTE model with its text side.
-        sampler: Chooses the next unit.
-        length_rule: Fewest and most units.
+        settings: How units are chosen.
         seed: With its name, all an utterance's randomness depends on.
-        window: Keeps the decoder near the word it says; None leaves it free.
     """
 
     encoder: TasteEncoder
-    sampler: AbsUnitSampler = field(default_factory=TopKSampler)
-    length_rule: LengthRule = field(default_factory=LengthRule)
+    settings: UnitSettings = field(default_factory=UnitSettings)
     seed: int = 0
-    window: ReadingWindow | None = None
 
     def __call__(
         self,
@@ -138,7 +185,8 @@ class UnitGenerator:
         ids: TextBatch,
         taste: torch.Tensor | None,
         spembs: torch.Tensor,
-    ) -> list[torch.Tensor]:
+        word_times: torch.Tensor | None = None,
+    ) -> list[GeneratedUnits]:
         """Generate a batch; each utterance gets what it would get alone.
 
         Args:
@@ -146,24 +194,22 @@ class UnitGenerator:
             ids: Their texts.
             taste: TASTE vectors (B, N, D), None for a text-only model.
             spembs: (B, E).
+            word_times: Begin and end of each word in seconds, (B, W, 2), that a
+                decoder which predicts durations is to keep to.
 
         Returns:
-            Units of each utterance, (U,) int64.
+            Units of each utterance.
         """
-        decoder = self.encoder.model.unit_decoder
-        place = None
-        if self.window is not None:
-            place = decoder.start_reading(self.window, ids.word_ids, ids.lengths)
-        return decoder.generate(
-            ids.text,
-            ids.lengths,
-            taste,
-            spembs.to(self.encoder.device),
-            sampler=self.sampler,
-            noise=UtteranceNoise.from_ids(names, self.seed),
-            length_rule=self.length_rule,
-            place=place,
+        inputs = UnitInputs(
+            text=ids.text,
+            text_lengths=ids.lengths,
+            word_ids=ids.word_ids,
+            taste=taste,
+            spembs=spembs.to(self.encoder.device),
+            word_times=word_times,
         )
+        decoder = self.encoder.model.unit_decoder
+        return decoder.generate_units(inputs, names, self.seed, self.settings)
 
     @torch.no_grad()
     def taste_from_codes(
@@ -204,24 +250,28 @@ class UnitsFromSpeech(AbsUnitSource):
     Attributes:
         generator: The unit decoder.
         batch_size: Utterances at once.
+        given_times: File of the set with word times that predicted ones give way to.
     """
 
     generator: UnitGenerator
     batch_size: int = 16
+    given_times: str | None = None
 
     def batches(self, folder: Path) -> Iterator[UnitBatch]:
         """See ``AbsUnitSource.batches``."""
         encoder = self.generator.encoder
         wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
-        table = read_spembs(folder)
+        table, given = read_spembs(folder), read_times(folder, self.given_times)
         for batch in speech_batches(
             wavs, encoder.sample_rate, self.batch_size, folder.name
         ):
             names = batch.names
             ids, taste = encoder.vectors(batch, look_up(texts, names, folder / "text"))
+            times = padded_times(given, names, ids.text.device)
             vectors = look_up(table, names, folder / "spembs.scp")
             spembs = torch.from_numpy(np.stack(vectors))
-            yield UnitBatch(names, self.generator(names, ids, taste, spembs), spembs)
+            units = self.generator(names, ids, taste, spembs, times)
+            yield UnitBatch.of(names, units, spembs)
 
 
 @dataclass(frozen=True)
@@ -232,18 +282,20 @@ class UnitsFromCodes(AbsUnitSource):
         generator: The unit decoder of the model that made the codes.
         codes_dir: Holds ``<set>/codes.scp``.
         batch_size: Utterances at once.
+        given_times: File of the set with word times that predicted ones give way to.
     """
 
     generator: UnitGenerator
     codes_dir: Path
     batch_size: int = 16
+    given_times: str | None = None
 
     def batches(self, folder: Path) -> Iterator[UnitBatch]:
         """See ``AbsUnitSource.batches``."""
         path = Path(self.codes_dir) / folder.name / "codes.scp"
         codes = ArkTable(path, "run taste_tokenize (stage 9) first")
         texts = read_table(folder / "text")
-        table = read_spembs(folder)
+        table, given = read_spembs(folder), read_times(folder, self.given_times)
         order = sorted(texts, key=lambda name: (-len(texts[name]), name))
         for start in range(0, len(order), self.batch_size):
             names = order[start : start + self.batch_size]
@@ -251,9 +303,11 @@ class UnitsFromCodes(AbsUnitSource):
             taste = self.generator.taste_from_codes(
                 names, ids, look_up(codes, names, path)
             )
+            times = padded_times(given, names, ids.text.device)
             vectors = look_up(table, names, folder / "spembs.scp")
             spembs = torch.from_numpy(np.stack(vectors))
-            yield UnitBatch(names, self.generator(names, ids, taste, spembs), spembs)
+            units = self.generator(names, ids, taste, spembs, times)
+            yield UnitBatch.of(names, units, spembs)
 
 
 @torch.no_grad()

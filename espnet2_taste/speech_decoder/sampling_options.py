@@ -16,6 +16,8 @@ NAMES = {
     "min_unit_ratio": "min_unit_ratio",
     "max_unit_ratio": "max_unit_ratio",
     "read_ahead": "read_ahead",
+    "duration_temperature": "duration_temperature",
+    "tempo": "tempo",
 }
 """Option of the commands -> field of ``UnitSampling``."""
 
@@ -32,6 +34,8 @@ class UnitSampling:
         seed: With the utterance's name, all the randomness.
         read_ahead: Words after the one being said that a guided head may look at, for
             models trained with ``alignment_weight``; 0 leaves it free.
+        duration_temperature: Of predicted durations of words; 0 takes their centre.
+        tempo: Factor of the speed, for models that predict durations.
     """
 
     top_k: int = 25
@@ -40,6 +44,8 @@ class UnitSampling:
     max_unit_ratio: float = 20.0
     seed: int = 0
     read_ahead: int = 0
+    duration_temperature: float = 0.0
+    tempo: float = 1.0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "UnitSampling":
@@ -64,17 +70,19 @@ class UnitSampling:
         Raises:
             ValueError: A value is out of range.
         """
+        from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
         from espnet2_taste.speech_decoder.reading_window import ReadingWindow
         from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
         from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
 
-        return UnitGenerator(
-            encoder,
-            unit_sampler(self.top_k, self.temperature),
-            LengthRule(self.min_unit_ratio, self.max_unit_ratio),
-            self.seed,
-            ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
+        settings = UnitSettings(
+            sampler=unit_sampler(self.top_k, self.temperature),
+            length_rule=LengthRule(self.min_unit_ratio, self.max_unit_ratio),
+            window=ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
+            duration_temperature=self.duration_temperature,
+            tempo=self.tempo,
         )
+        return UnitGenerator(encoder, settings, self.seed)
 
 
 def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +99,13 @@ def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         help="Words after the one being said that the guided head may look at, for "
         "models trained with alignment_weight; 0 leaves it free",
     )
+    add(
+        "--duration_temperature",
+        type=float,
+        default=0.0,
+        help="Of predicted durations of words, 0 takes their centre",
+    )
+    add("--tempo", type=float, default=1.0, help="Of predicted durations, 2 is twice")
 
 
 def unit_sampling_switches(args: argparse.Namespace) -> dict[str, Any]:

@@ -143,7 +143,8 @@ class CodeSpeaker(AbsSpeaker):
         ids = self.generator.encoder.texts(names, [item.text for item in items])
         codes = [item.codes for item in items]
         taste = self.generator.taste_from_codes(names, ids, codes)
-        return self.generator(names, ids, taste, spembs)
+        found = self.generator(names, ids, taste, spembs)
+        return [item.units for item in found]
 
     def write_tables(self, folder, results):
         """See :meth:`AbsSpeaker.write_tables`; the codes as well."""

@@ -14,12 +14,21 @@ condition (N + 3), S speaker features, D features.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.align.guided_attention import WordSteps, guided_attention_loss
+from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitDecoder,
+    GeneratedUnits,
+    UnitInputs,
+    UnitScores,
+    UnitSettings,
+)
 from espnet2_taste.speech_decoder.fusion import AbsFusion
 from espnet2_taste.speech_decoder.reading_window import ReadingPlace, ReadingWindow
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer, StackCache
@@ -53,7 +62,7 @@ def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
-class UnitDecoder(nn.Module):
+class UnitDecoder(AbsUnitDecoder):
     """Causal language model over speech units, conditioned on text and TASTE.
 
     The default sizes are the published ones.
@@ -103,7 +112,8 @@ class UnitDecoder(nn.Module):
         spembs_dropout: float = 0.0,
     ):
         super().__init__()
-        self.num_units = num_units
+        self.vocab_size, self.num_units = vocab_size, num_units
+        self.spembs_size = spembs_size
         self.hidden_size = hidden_size
         self.unit_dropout = unit_dropout
         self.unit_dropout_spread = unit_dropout_spread
@@ -175,13 +185,37 @@ class UnitDecoder(nn.Module):
         return self.llm_decoder(hidden[:, condition.embeds.size(1) - 1 :])
 
     def taste_parts(self) -> tuple[nn.Module, ...]:
-        """What computes nothing where there are no TASTE vectors."""
+        """See ``AbsUnitDecoder.taste_parts``."""
         return (
             self.audio_embed_affine_layer,
             self.audio_token_encoder,
             self.audio_token_encoder_affine_layer,
             self.fuse_encoded_audio_text_module,
         )
+
+    def score(
+        self,
+        inputs: UnitInputs,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        guided: bool = False,
+    ) -> UnitScores:
+        """See ``AbsUnitDecoder.score``; the last row of each utterance is its end."""
+        lengths = inputs.text_lengths
+        watched = self.llm.watched(GUIDED_HEAD) if guided else nullcontext(())
+        with watched as maps:
+            logits = self(
+                *(inputs.text, lengths, inputs.taste),
+                *(units, units_lengths, inputs.spembs),
+            )
+        alignment = logits.new_zeros(())
+        if guided:
+            attention = self.text_attention(maps, lengths, inputs.text.size(1))
+            steps = WordSteps(inputs.word_times, inputs.word_ids, inputs.seconds)
+            steps = steps.of_tokens(units_lengths, attention.size(2)).mT  # (B, U, N)
+            alignment = guided_attention_loss(attention, steps)
+        targets = self.targets(units, units_lengths)
+        return UnitScores(logits, targets, alignment, logits.new_zeros(()))
 
     def targets(
         self, units: torch.Tensor, units_lengths: torch.Tensor, ignore: int = -1
@@ -307,6 +341,35 @@ class UnitDecoder(nn.Module):
                     place.select(kept)
             hidden = self._read(self._embed_units(units.unsqueeze(1)), cache, place)
         return writer.utterances()
+
+    def generate_units(
+        self,
+        inputs: UnitInputs,
+        names: Sequence[str],
+        seed: int,
+        settings: UnitSettings,
+    ) -> list[GeneratedUnits]:
+        """See ``AbsUnitDecoder.generate_units``; the times of words are not known.
+
+        Raises:
+            ValueError: Word times or a tempo are given: it predicts no durations.
+        """
+        if inputs.word_times is not None or settings.tempo != 1.0:
+            raise ValueError(
+                "this unit decoder predicts no durations, so that it takes no word "
+                "times and no tempo: leave them out, or train 'unit_decoder: aligned'"
+            )
+        lengths, place = inputs.text_lengths, None
+        if settings.window is not None:
+            place = self.start_reading(settings.window, inputs.word_ids, lengths)
+        units = self.generate(
+            *(inputs.text, lengths, inputs.taste, inputs.spembs),
+            sampler=settings.sampler,
+            noise=UtteranceNoise.from_ids(names, seed),
+            length_rule=settings.length_rule,
+            place=place,
+        )
+        return [GeneratedUnits(row) for row in units]
 
     def start_reading(
         self, window: ReadingWindow, word_ids: torch.Tensor, text_lengths: torch.Tensor

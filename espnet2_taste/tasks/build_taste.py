@@ -11,7 +11,7 @@ import logging
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
-from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.speech_decoder.abs_unit_decoder import AbsUnitDecoder
 from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import text_tokenizer_options
 from espnet2_taste.tasks.choices import (
@@ -20,10 +20,12 @@ from espnet2_taste.tasks.choices import (
     quantizer_choices,
     speech_encoder_choices,
     states_source_choices,
+    text_input_choices,
     unit_decoder_choices,
+    unit_history_choices,
 )
 from espnet2_taste.tasks.given_recognizer import fill_decoder_sizes, fill_recognizer
-from espnet2_taste.tasks.parts import build_part
+from espnet2_taste.tasks.parts import build_part, keyword_names
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.text.tokenizers import (
     AbsTextTokenizer,
@@ -129,20 +131,23 @@ def _initialised(
 
 def _unit_decoder(
     args: argparse.Namespace, text: AbsTextTokenizer, taste_size: int
-) -> UnitDecoder:
-    sizes = ("num_units", "spembs_size")
+) -> AbsUnitDecoder:
+    decoder_class = unit_decoder_choices.get_class(args.unit_decoder)
+    takes = keyword_names(decoder_class)
+    sizes = [n for n in ("num_units", "spembs_size", "unit_rate") if n in takes]
     fitting.fill_unit_sizes(args, "unit_decoder_conf", sizes)
     conf = args.unit_decoder_conf
     fitting.check_present(conf, "unit_decoder_conf", sizes)
     fitting.check_given("unit_decoder_conf", conf, {"taste_size": taste_size})
     fitting.check_vocabulary("unit_decoder_conf", conf, text)
-    decoder_class = unit_decoder_choices.get_class(args.unit_decoder)
-    sizes = get_default_kwargs(decoder_class) | conf
-    fusion = build_part(fusion_choices, args, size=sizes["hidden_size"])
-    return build_part(
-        unit_decoder_choices,
-        args,
-        vocab_size=text.vocab_size,
-        taste_size=taste_size,
-        fusion=fusion,
-    )
+    size = (get_default_kwargs(decoder_class) | conf)["hidden_size"]
+    given = {"vocab_size": text.vocab_size, "taste_size": taste_size}
+    parts = {
+        fusion_choices: {},
+        text_input_choices: {"tokenizer": text},
+        unit_history_choices: {"num_units": conf["num_units"]},
+    }
+    for choices, options in parts.items():
+        if choices.name in takes:
+            given[choices.name] = build_part(choices, args, size=size, **options)
+    return build_part(unit_decoder_choices, args, **given)

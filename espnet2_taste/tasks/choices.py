@@ -6,6 +6,8 @@ at import: ``quantizer_choices.classes["mine"] = MyQuantizer``.
 
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste.speech_decoder.abs_unit_decoder import AbsUnitDecoder
+from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
 from espnet2_taste.speech_decoder.fusion import (
     AbsFusion,
     ConcatFusion,
@@ -13,7 +15,17 @@ from espnet2_taste.speech_decoder.fusion import (
     WeightedSumFusion,
 )
 from espnet2_taste.speech_decoder.small_unit_decoder import SmallUnitDecoder
+from espnet2_taste.speech_decoder.text_input import (
+    AbsTextInput,
+    LetterInput,
+    TokenInput,
+)
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+from espnet2_taste.speech_decoder.unit_history import (
+    AbsUnitHistory,
+    CausalHistory,
+    OnePass,
+)
 from espnet2_taste.tasks.parts import ChoicesWithNone
 from espnet2_taste.tokenizer.aggregator import (
     AbsAggregator,
@@ -90,7 +102,23 @@ fusion_choices = ClassChoices(
 )
 unit_decoder_choices = ClassChoices(
     "unit_decoder",
-    classes={"taste": UnitDecoder, "small": SmallUnitDecoder},
-    type_check=UnitDecoder,
+    classes={
+        "taste": UnitDecoder,
+        "small": SmallUnitDecoder,
+        "aligned": AlignedUnitDecoder,
+    },
+    type_check=AbsUnitDecoder,
     default="taste",
+)
+text_input_choices = ClassChoices(
+    "text_input",
+    classes={"letters": LetterInput, "tokens": TokenInput},
+    type_check=AbsTextInput,
+    default="letters",
+)
+unit_history_choices = ClassChoices(
+    "unit_history",
+    classes={"causal": CausalHistory, "one_pass": OnePass},
+    type_check=AbsUnitHistory,
+    default="causal",
 )

@@ -234,7 +234,7 @@ def check_speakable(unit_decoder, vocoder, taste_exp: str, vocoder_exp: str) -> 
     pairs = {
         "units": (unit_decoder.num_units, vocoder.num_units),
         "speaker features": (
-            unit_decoder.spk_embed_affine_layer.in_features,
+            unit_decoder.spembs_size,
             vocoder.spembs_size,
         ),
     }

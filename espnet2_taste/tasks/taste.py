@@ -27,7 +27,9 @@ from espnet2_taste.tasks.choices import (
     quantizer_choices,
     speech_encoder_choices,
     states_source_choices,
+    text_input_choices,
     unit_decoder_choices,
+    unit_history_choices,
 )
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
@@ -42,6 +44,8 @@ class TasteTask(AbsTask):
         aggregator_choices,
         quantizer_choices,
         fusion_choices,
+        text_input_choices,
+        unit_history_choices,
         unit_decoder_choices,
     ]
     trainer = WholeFileTrainer

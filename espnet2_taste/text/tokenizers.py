@@ -6,9 +6,11 @@ of the same four members, so that no caller asks which kind it holds. Chosen by 
 (``--token_type``).
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -152,6 +154,15 @@ class AbsTextTokenizer(ABC):
         return [word for word in words if self.count_unknown(self.encode_word(word))]
 
     @abstractmethod
+    def token_bytes(self) -> list[bytes]:
+        """What each token writes, in UTF-8 and without marks of a word's beginning.
+
+        Returns:
+            One entry an id, empty for tokens that write nothing. A token may hold a
+            part of a character.
+        """
+
+    @abstractmethod
     def _encode(self, word: str, first: bool) -> list[int]:
         """Encode one word; see :meth:`encode_word`."""
 
@@ -231,6 +242,17 @@ class _TokenListTokenizer(AbsTextTokenizer):
     def count_unknown(self, ids: Sequence[int]) -> int:
         """See :meth:`AbsTextTokenizer.count_unknown`."""
         return list(ids).count(self._ids["<unk>"])
+
+    def token_bytes(self) -> list[bytes]:
+        """See :meth:`AbsTextTokenizer.token_bytes`; ``<...>`` writes nothing."""
+
+        def written(token: str) -> bytes:
+            if byte := re.fullmatch("<0x([0-9A-F]{2})>", token):
+                return bytes.fromhex(byte[1])
+            special = re.fullmatch("<.+>", token)
+            return b"" if special else token.strip("\u2581").encode()
+
+        return [written(token) for token in self.token_list]
 
     def _lookup(self, tokens: Sequence[str]) -> list[int]:
         unknown = self._ids["<unk>"]
@@ -325,6 +347,13 @@ class HuggingFaceTokenizer(AbsTextTokenizer):
         """The language model's beginning token."""
         return [self.special_id("bos")]
 
+    def token_bytes(self) -> list[bytes]:
+        """See :meth:`AbsTextTokenizer.token_bytes`."""
+        special = set(self.tokenizer.all_special_tokens)
+        tokens = self.tokenizer.convert_ids_to_tokens(range(self.vocab_size))
+        written = [None if token in special else token for token in tokens]
+        return [_written(token) if token else b"" for token in written]
+
     def _encode(self, word: str, first: bool) -> list[int]:
         text = word if first else " " + word
         return self.tokenizer.encode(text, add_special_tokens=False)
@@ -391,6 +420,22 @@ def _generation_config(tokenizer_path: str | Path):
         )
     except OSError:
         return None
+
+
+@cache
+def _byte_letters() -> dict[str, int]:
+    """The letters by which byte-level vocabularies write bytes that cannot be read."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}
+
+
+def _written(token: str) -> bytes:
+    """Bytes of a token of a byte-level vocabulary, or of a readable one."""
+    letters = _byte_letters()
+    if all(letter in letters for letter in token):
+        return bytes(letters[letter] for letter in token).strip()
+    return token.strip("\u2581 ").encode()
 
 
 def _need(token_type: str, **options) -> None:

@@ -53,7 +53,8 @@ def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     shutil.copytree(built, "exp/asr")
     shutil.copytree(bpe_dir, "data/bpe")
     tokens = ["--token_list", "data/bpe/tokens.txt", "--bpemodel", "data/bpe/bpe.model"]
-    config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": "exp/asr"}}
+    config = speech.TASTE | speech.ALIGNED
+    config |= {"speech_encoder_conf": {"asr_exp": "exp/asr"}}
     speech.write_exp(TasteTask, Path("exp/taste_vq"), config, *tokens)
     speech.write_exp(UnitVocoderTask, Path("exp/unit_vocoder"), speech.VOCODER)
     write_units(Path("exp/units"), "exp/asr")

@@ -31,6 +31,11 @@ from espnet2_taste.text.preparation import TextRules
 from espnet2_taste.text.preprocessor import TastePreprocessor
 
 SMALL = dict(hidden_size=8, num_blocks=1, attention_heads=2, linear_units=12)
+ALIGNED = dict(
+    unit_decoder="aligned",
+    unit_decoder_conf=UNITS | dict(unit_rate=25.0, hidden_size=8, row_blocks=1),
+    unit_history_conf=dict(num_blocks=1),
+)
 FRONTEND = dict(
     frontend_conf=dict(n_fft=512, win_length=400, hop_length=160, n_mels=20),
     encoder="transformer",
@@ -103,9 +108,16 @@ ROWS = {
     "AbsFusion": {
         name: Taste(fusion=name) for name in ("weighted_sum", "sum", "concat")
     },
-    "UnitDecoder": {
+    "AbsUnitDecoder": {
         "taste": Taste(),
         "small": Taste(unit_decoder="small", unit_decoder_conf=UNITS | SMALL),
+        "aligned": Taste(**ALIGNED),
+    },
+    "AbsTextInput": {
+        name: Taste(**ALIGNED, text_input=name) for name in ("letters", "tokens")
+    },
+    "AbsUnitHistory": {
+        name: Taste(**ALIGNED, unit_history=name) for name in ("causal", "one_pass")
     },
     "AbsTextTokenizer": {
         "bpe": Taste(),

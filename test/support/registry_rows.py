@@ -94,13 +94,12 @@ class Grid:
         llm = tools.places["llm"]
         options = dict(tokenizer_path=llm, init_lm=llm) | self.sizes | self.changes
         more = dict(
-            word_times=np.array([0.0, 0.2, 0.2, 0.4], dtype=np.float32),
             codes=np.array([[0, 1], [2, 3]]),
             pitch=np.array([0, 3, 1]),
             style=np.array([2]),
         )
         rows = [
-            (uid, dict(text=data["text"], units=data["units"], **more))
+            (uid, {k: data[k] for k in ("text", "units", "word_times")} | more)
             for uid, data in tools.utterances()
         ]
         tools.round_trip(GridLMTask, options, rows)
@@ -219,6 +218,7 @@ class Tools:
                 speech=(rng.normal(size=count) * 0.1).astype(np.float32),
                 units=rng.integers(0, 7, count // 640),
                 spembs=rng.normal(size=3).astype(np.float32),
+                word_times=np.array([0.0, 0.2, 0.2, 0.4], dtype=np.float32),
             )
             rows.append((f"utt{index}", data))
         return rows

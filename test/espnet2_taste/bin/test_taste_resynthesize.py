@@ -8,6 +8,8 @@ import torch
 import yaml
 
 from espnet2_taste.bin import taste_resynthesize, taste_tokenize
+from espnet2_taste.data.ctm import read_ctm
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 
 UNITS, SPEMBS = 7, 4
 TASTE = {
@@ -32,6 +34,17 @@ TASTE = {
         "taste_linear_units": 16,
         "taste_attention_heads": 2,
     },
+}
+ALIGNED = {
+    "unit_decoder": "aligned",
+    "unit_decoder_conf": {
+        "num_units": UNITS,
+        "spembs_size": SPEMBS,
+        "unit_rate": 25.0,
+        "hidden_size": 8,
+        "row_blocks": 1,
+    },
+    "unit_history_conf": {"num_blocks": 1},
 }
 VOCODER = {
     "vocoder": "unit_to_mel_griffin_lim",
@@ -92,6 +105,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir):
     tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
     config = TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
     write_exp(TasteTask, root / "taste_vq", config, *tokens)
+    write_exp(TasteTask, root / "taste_aligned", config | ALIGNED, *tokens)
     text_only = config | {"model_conf": {"use_taste": False}}
     write_exp(TasteTask, root / "taste_text_only", text_only, *tokens)
     write_exp(UnitVocoderTask, root / "unit_vocoder", VOCODER)
@@ -155,6 +169,39 @@ def test_text_only_and_greedy(recipe):
     first = read_units(run(recipe, "greedy", *options, "--max_unit_ratio", "3"))
     options += ["--max_unit_ratio", "3", "--seed", "9"]
     assert first == read_units(run(recipe, "greedy_again", *options))
+
+
+def test_an_aligned_decoder_writes_the_times_of_its_words(recipe):
+    taste = ["--taste_exp", str(recipe / "taste_aligned"), "--unit_top_k", "3"]
+    folder = run(recipe, "aligned", *taste)
+    units, timings = read_units(folder), read_ctm(folder / "ctm")
+    assert units == read_units(run(recipe, "one", *taste, "--batch_size", "1"))
+    for name, text in read_table(recipe / "dump/test/text").items():
+        assert [timing.word for timing in timings[name]] == text.split()
+        assert timings[name][-1].end <= len(units[name]) / 25 + 1e-6
+    slow = read_units(run(recipe, "slow", *taste, "--tempo", "0.25"))
+    sampled = ["--duration_temperature", "0.5"]
+    assert units != read_units(run(recipe, "sampled", *taste, *sampled))
+    assert all(len(slow[name]) > 2 * len(units[name]) for name in units)
+
+
+def test_an_aligned_decoder_keeps_to_given_times(recipe):
+    lines = {
+        "utt1": "0 0.2 0.2 0.44 0.6 1",
+        "utt2": "0 1 1 2 2 3 3 4 4 5",
+        "utt3": "1 2",
+    }
+    write_table(recipe / "dump/test/word_times", lines)
+    taste = ["--taste_exp", str(recipe / "taste_aligned")]
+    folder = run(recipe, "given", *taste, "--given_times", "word_times")
+    timings = read_ctm(folder / "ctm")
+    assert [timing.start for timing in timings["utt1"]] == [0, 0.2, 0.6]
+    assert [len(row) for row in read_units(folder).values()] == [25, 125, 50]
+    published = ["--taste_exp", str(recipe / "taste_vq")]
+    with pytest.raises(SystemExit, match="predicts no durations"):
+        run(recipe, "none", *published, "--given_times", "word_times")
+    with pytest.raises(SystemExit, match="predicts no durations"):
+        run(recipe, "none", *published, "--tempo", "2")
 
 
 def test_finished_sets_are_kept(recipe, capsys):

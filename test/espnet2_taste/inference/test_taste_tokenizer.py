@@ -95,6 +95,21 @@ def test_without_an_asr_model_the_remedy_is_named(packed_models, tmp_path):
     assert tokenizer.encode_batch([noise(16000)], ["dog"], timings=False)[0].codes.size
 
 
+def test_speech_comes_with_the_times_of_its_words(tokenizer):
+    items = tokenizer.encode_batch([noise(16000), noise(24000, 1)], TEXTS)
+    voices = np.stack([tokenizer.embed_speaker(noise(16000))] * 2)
+    both = tokenizer.decode_batch(items, voices)
+    for item, spoken, name in zip(items, both, "01"):
+        assert tuple(timing.word for timing in spoken.timings) == item.words
+        starts = [timing.start for timing in spoken.timings]
+        assert starts == sorted(starts)
+        seconds = len(spoken.wave) / spoken.sample_rate
+        assert abs(len(spoken.units) / 25 - seconds) < 0.1
+        assert spoken.timings[-1].end <= len(spoken.units) / 25 + 1e-6
+        alone = tokenizer.decode(item, voices[0], name)
+        assert alone.timings == spoken.timings
+
+
 def test_edited_words_are_spoken(tokenizer):
     items = tokenizer.encode_batch([noise(16000), noise(16000, 3)], [TEXTS[0]] * 2)
     mixed, _ = tokenizer.swap(*items, [1])

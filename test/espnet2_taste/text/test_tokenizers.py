@@ -119,3 +119,27 @@ def test_what_a_decoder_begins_with(options):
     assert prefix("char", token_list=owsm) == [6, 2, 3, 4]
     bos = build_text_tokenizer("hf", **options["hf"]).special_id("bos")
     assert prefix("hf") == [bos]
+
+
+@pytest.mark.parametrize("token_type", sorted(token_type_choices.classes))
+def test_letters_of_the_tokens_spell_the_word(token_type, options):
+    tokenizer = build_text_tokenizer(token_type, **options[token_type])
+    letters = tokenizer.token_bytes()
+    assert len(letters) == tokenizer.vocab_size
+    for word in ("the", "red", "doesn't"):
+        spelled = b"".join(letters[index] for index in tokenizer.encode_word(word))
+        assert spelled == word.encode()
+    assert letters[tokenizer.special_id("eos")] == b""
+
+
+def test_letters_of_other_scripts_are_bytes(lm_tokenizer_dir):
+    tokenizer = build_text_tokenizer("hf", tokenizer_path=str(lm_tokenizer_dir))
+    letters = tokenizer.token_bytes()
+    spelled = b"".join(letters[index] for index in tokenizer.encode_word("\u732b"))
+    assert spelled == "\u732b".encode()
+
+
+def test_bytes_and_marks_of_sentencepiece():
+    tokens = ["<unk>", "<0xE7>", "\u2581the", "\u2581", "<sos/eos>", "e"]
+    letters = build_text_tokenizer("char", token_list=tokens).token_bytes()
+    assert letters == [b"", b"\xe7", b"the", b"", b"", b"e"]

@@ -1,0 +1,184 @@
+"""What every unit decoder offers: losses in training, units in generation.
+
+Enters: text (B, N) with the word of each token, TASTE vectors (B, N, D) or None,
+speaker embeddings (B, E), word times (B, W, 2) where they are known, and units (B, U)
+in training. Leaves: logits with their targets and further losses; or generated units,
+with the times of their words if the decoder knows them. Nothing outside of this folder
+asks which decoder it has.
+
+Legend: B utterances, N text tokens, W words, U units, K classes, E speaker features,
+D features.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from espnet2_taste.speech_decoder.reading_window import ReadingWindow
+from espnet2_taste.speech_decoder.unit_sampling import (
+    AbsUnitSampler,
+    LengthRule,
+    TopKSampler,
+)
+
+
+@dataclass(frozen=True)
+class UnitInputs:
+    """What a unit decoder reads.
+
+    Attributes:
+        text: Token ids, any value at padding, (B, N).
+        text_lengths: (B,).
+        word_ids: Word of each token, -1 at padding, (B, N).
+        taste: TASTE vectors, (B, N, D); None leaves the text alone.
+        spembs: (B, E).
+        word_times: Begin and end of each word in seconds, (B, W, 2); None where they
+            are not known.
+        seconds: Length of each utterance, (B,); None where it is not known.
+    """
+
+    text: torch.Tensor
+    text_lengths: torch.Tensor
+    word_ids: torch.Tensor
+    taste: torch.Tensor | None
+    spembs: torch.Tensor
+    word_times: torch.Tensor | None = None
+    seconds: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class UnitScores:
+    """Teacher-forced predictions of given units.
+
+    Attributes:
+        logits: Row t for unit t, and more rows if the decoder predicts an end,
+            (B, U or more, K or more).
+        targets: What the rows are to predict, -1 behind the end, (B, U or more).
+        alignment: Loss that pulls attention to the words being said, scalar; zero for
+            decoders that attend to no text.
+        durations: Loss of the durations of words and silences, scalar; zero for
+            decoders that predict none.
+    """
+
+    logits: torch.Tensor
+    targets: torch.Tensor
+    alignment: torch.Tensor
+    durations: torch.Tensor
+
+
+@dataclass(frozen=True)
+class GeneratedUnits:
+    """Units of one utterance.
+
+    Attributes:
+        units: (U,) int64, on the CPU.
+        word_times: Begin and end of each word in seconds, (W, 2), on the CPU; None
+            if the decoder does not know them.
+    """
+
+    units: torch.Tensor
+    word_times: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class UnitSettings:
+    """How units are generated; a decoder reads what concerns it.
+
+    Attributes:
+        sampler: Chooses the next unit.
+        length_rule: Fewest and most units, for decoders that predict an end.
+        window: Keeps attention near the word being said; None leaves it free.
+        duration_temperature: Factor of the deviation of predicted durations; 0 takes
+            their centre.
+        tempo: Factor of the speed of predicted durations.
+
+    Raises:
+        ValueError: A temperature below 0 or a tempo that is not above 0.
+    """
+
+    sampler: AbsUnitSampler = field(default_factory=TopKSampler)
+    length_rule: LengthRule = field(default_factory=LengthRule)
+    window: ReadingWindow | None = None
+    duration_temperature: float = 0.0
+    tempo: float = 1.0
+
+    def __post_init__(self):
+        if self.duration_temperature < 0 or self.tempo <= 0:
+            raise ValueError(
+                "expected duration_temperature >= 0 and tempo > 0, got "
+                f"{self.duration_temperature} and {self.tempo}"
+            )
+
+
+class AbsUnitDecoder(nn.Module, ABC):
+    """Text and TASTE vectors to speech units.
+
+    A constructor takes ``vocab_size`` and ``taste_size``, what it needs of ``fusion``,
+    ``text_input`` and ``unit_history``, and its options; ``num_units``, ``spembs_size``
+    and, if it takes that, ``unit_rate`` come from the unit directory.
+
+    Attributes:
+        num_units: Unit classes K.
+        spembs_size: E.
+        vocab_size: Text tokens.
+    """
+
+    num_units: int
+    spembs_size: int
+    vocab_size: int
+
+    @abstractmethod
+    def taste_parts(self) -> tuple[nn.Module, ...]:
+        """What computes nothing where there are no TASTE vectors."""
+
+    @abstractmethod
+    def score(
+        self,
+        inputs: UnitInputs,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        guided: bool = False,
+    ) -> UnitScores:
+        """Score given units, the true units before each one known.
+
+        Args:
+            inputs: Texts, vectors, speakers, times.
+            units: Any value at padding, (B, U).
+            units_lengths: (B,).
+            guided: Whether the alignment loss is wanted, for which the inputs must
+                have ``word_times`` and ``seconds``.
+
+        Returns:
+            Logits, targets, losses.
+
+        Raises:
+            ValueError: The decoder needs word times and there are none.
+        """
+
+    @abstractmethod
+    def generate_units(
+        self,
+        inputs: UnitInputs,
+        names: Sequence[str],
+        seed: int,
+        settings: UnitSettings,
+    ) -> list[GeneratedUnits]:
+        """Generate a batch; each utterance gets what it would get alone.
+
+        Args:
+            inputs: Texts, vectors, speakers; given ``word_times`` take the place of
+                predicted durations in a decoder that predicts them.
+            names: B utterance ids; with the seed, all an utterance's randomness
+                depends on.
+            seed: See ``names``.
+            settings: How to choose.
+
+        Returns:
+            Units of each utterance.
+
+        Raises:
+            ValueError: Something is given that this decoder cannot follow.
+        """

@@ -1,0 +1,272 @@
+"""Unit decoder that knows which word each unit belongs to.
+
+Enters: as ``abs_unit_decoder`` says, with word times in training. Leaves: units, one
+row each at the rate of the units, and exact word times.
+
+Words and silences first get durations, from the text, their vectors and the speaker.
+Then each unit has a row: the symbols of its word at its place in it, how long the word
+is, the word's vector, the speaker. Convolutions towards both sides look at neighbouring
+rows; then units are written. Nothing is skipped or said twice. Relatives: the variance
+adaptor of FastSpeech 2 (Ren et al. 2021) and TADA's vectors with durations.
+
+Legend: B utterances, N text tokens, W words, C symbols, S segments, U units, K unit
+classes, E speaker features, D features.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from espnet2_taste.speech_decoder import segments
+from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitDecoder,
+    GeneratedUnits,
+    UnitInputs,
+    UnitScores,
+    UnitSettings,
+)
+from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
+from espnet2_taste.speech_decoder.spelling import Symbols, spread, sum_words
+from espnet2_taste.speech_decoder.text_input import AbsTextInput
+from espnet2_taste.speech_decoder.unit_history import AbsUnitHistory
+from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise
+from espnet2_taste.speech_decoder.word_durations import (
+    WordDurationPredictor,
+    WordDurations,
+)
+
+SHAPE_FEATURES = 5  # of a row: phase, its mirror, two logarithms of duration, silence
+
+
+class AlignedUnitDecoder(AbsUnitDecoder):
+    """Durations, then units in rows that are aligned with the words.
+
+    Args:
+        vocab_size: Text tokens.
+        num_units: Unit classes K.
+        taste_size: Features of the TASTE vectors.
+        spembs_size: Features E of the speaker embeddings.
+        unit_rate: Units a second.
+        text_input: Gives symbols of a text, with ``hidden_size`` features.
+        unit_history: Writes the units, from ``hidden_size`` features.
+        hidden_size: Features D.
+        text_blocks: Convolutions over the symbols.
+        text_kernel_size: Symbols each of them sees.
+        row_blocks: Convolutions over the rows, towards both sides.
+        row_kernel_size: Rows each of them sees.
+        dropout_rate: Dropout of all of them.
+        spembs_dropout: Probability that the speaker is hidden in training.
+        shortest_silence: Shorter silences belong to the words beside them, in seconds.
+        time_blur: Deviation by which borders of words are moved in training, in
+            seconds, since alignments are not exact.
+        duration_weight: Weight of the loss of the durations.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_units: int,
+        taste_size: int,
+        spembs_size: int,
+        unit_rate: float,
+        text_input: AbsTextInput,
+        unit_history: AbsUnitHistory,
+        hidden_size: int = 192,
+        text_blocks: int = 2,
+        text_kernel_size: int = 5,
+        row_blocks: int = 4,
+        row_kernel_size: int = 9,
+        dropout_rate: float = 0.1,
+        spembs_dropout: float = 0.0,
+        shortest_silence: float = 0.06,
+        time_blur: float = 0.0,
+        duration_weight: float = 0.3,
+    ):
+        super().__init__()
+        self.vocab_size, self.num_units = vocab_size, num_units
+        self.spembs_size, self.unit_rate = spembs_size, unit_rate
+        self.spembs_dropout = spembs_dropout
+        self.shortest_silence = shortest_silence
+        self.time_blur = time_blur
+        self.duration_weight = duration_weight
+        size, rate = hidden_size, dropout_rate
+        self.text_input = text_input
+        self.text_stack = GatedConvStack(
+            size, text_blocks, text_kernel_size, dropout_rate=rate
+        )
+        self.taste_norm = nn.LayerNorm(taste_size, elementwise_affine=False)
+        self.taste_affine = nn.Linear(taste_size, size)
+        self.speaker_affine = nn.Linear(spembs_size, size)
+        self.durations = WordDurationPredictor(size, rate)
+        self.shape_affine = nn.Linear(SHAPE_FEATURES, size)
+        self.dropout = nn.Dropout(rate)
+        self.row_stack = GatedConvStack(
+            size, row_blocks, row_kernel_size, dropout_rate=rate
+        )
+        self.history = unit_history
+
+    @property
+    def reach(self) -> int:
+        """Units before and behind a word's own on which its vector acts directly."""
+        return self.row_stack.after
+
+    def taste_parts(self) -> tuple[nn.Module, ...]:
+        """See ``AbsUnitDecoder.taste_parts``."""
+        return (self.taste_affine,)
+
+    def score(
+        self,
+        inputs: UnitInputs,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        guided: bool = False,
+    ) -> UnitScores:
+        """See ``AbsUnitDecoder.score``; nothing needs guidance."""
+        if inputs.word_times is None:
+            raise ValueError(
+                "unit_decoder aligned trains with word times, but the data has no "
+                "word_times: run the recipe with --guided_attention true"
+            )
+        symbols = self.text_input.symbols(inputs.text, inputs.word_ids)
+        words = symbols.words
+        encoded = self._encode(symbols)
+        conditions = self._conditions(inputs)
+        seconds = units_lengths / self.unit_rate
+        times = segments.tidy_times(
+            self._blurred(inputs.word_times), words, seconds, self.shortest_silence
+        )
+        predicted = self.durations(encoded, symbols, conditions)
+        counts = segments.units_of_times(times, words, units_lengths, self.unit_rate)
+        hidden, valid = self._rows(encoded, symbols, conditions, counts)
+        logits = self.history(hidden, valid, units)
+        return UnitScores(
+            logits=logits,
+            targets=torch.where(valid, units.long(), -1),
+            alignment=logits.new_zeros(()),
+            durations=self.duration_weight * predicted.loss(times, words, seconds),
+        )
+
+    @torch.no_grad()
+    def generate_units(
+        self,
+        inputs: UnitInputs,
+        names: Sequence[str],
+        seed: int,
+        settings: UnitSettings,
+    ) -> list[GeneratedUnits]:
+        """See ``AbsUnitDecoder.generate_units``."""
+        symbols = self.text_input.symbols(inputs.text, inputs.word_ids)
+        words = symbols.words
+        encoded = self._encode(symbols)
+        conditions = self._conditions(inputs)
+        if inputs.word_times is None:
+            predicted = self.durations(encoded, symbols, conditions)
+            counts = self._predicted_counts(predicted, words, names, seed, settings)
+        else:
+            counts = self._given_counts(inputs, words)
+        hidden, valid = self._rows(encoded, symbols, conditions, counts)
+        noise = UtteranceNoise.from_ids(names, seed)
+        units = self.history.generate(hidden, valid, settings.sampler, noise).cpu()
+        times = segments.times_of_words(counts, self.unit_rate).cpu()
+        lengths, words = counts.sum(1).tolist(), words.tolist()
+        return [
+            GeneratedUnits(units[row, :length], times[row, :count])
+            for row, (length, count) in enumerate(zip(lengths, words))
+        ]
+
+    def _encode(self, symbols: Symbols) -> torch.Tensor:
+        """Symbols with their neighbours, (B, C, D)."""
+        embedded = self.dropout(self.text_input.embed(symbols.ids))
+        return self.text_stack(embedded, symbols.valid)
+
+    def _conditions(self, inputs: UnitInputs) -> torch.Tensor:
+        """Vector and speaker of each word, (B, W, D)."""
+        words = int(inputs.word_ids.max()) + 1
+        speaker = functional.normalize(inputs.spembs, dim=1)
+        if self.training and self.spembs_dropout > 0:
+            kept = torch.rand(len(speaker), 1, device=speaker.device)
+            speaker = speaker * (kept >= self.spembs_dropout)
+        speaker = self.speaker_affine(speaker).unsqueeze(1)  # (B, 1, D)
+        if inputs.taste is None:
+            return speaker.expand(-1, words, -1)
+        tokens = (inputs.word_ids >= 0).unsqueeze(-1).to(inputs.taste)
+        count = sum_words(tokens, inputs.word_ids, words).clamp(min=1)
+        vectors = sum_words(inputs.taste * tokens, inputs.word_ids, words) / count
+        return speaker + self.taste_affine(self.taste_norm(vectors))
+
+    def _blurred(self, word_times: torch.Tensor) -> torch.Tensor:
+        """Move the borders of words in training, (B, W, 2).
+
+        Words that meet still meet.
+        """
+        if not self.training or self.time_blur == 0:
+            return word_times
+        batch, words, _ = word_times.shape
+        noise = word_times.new_empty(batch, words + 1).normal_(0, self.time_blur)
+        return word_times + torch.stack([noise[:, :-1], noise[:, 1:]], dim=-1)
+
+    def _predicted_counts(
+        self,
+        predicted: WordDurations,
+        words: torch.Tensor,
+        names: Sequence[str],
+        seed: int,
+        settings: UnitSettings,
+    ) -> torch.Tensor:
+        """Units of each segment by predicted durations, (B, S)."""
+        normal = uniform = None
+        if settings.duration_temperature > 0:
+            streams = UtteranceNoise.from_ids([f"{n} durations" for n in names], seed)
+            count = 3 * predicted.word_mean.size(1) + 2
+            drawn = torch.stack([streams.next() for _ in range(count)], dim=1)
+            drawn = functional.pad(drawn, (0, 1)).unflatten(1, (-1, 3)).to(words.device)
+            uniform = drawn[..., 0]
+            normal = torch.special.ndtri(drawn[..., 1:].clamp(1e-4, 1 - 1e-4))
+            normal = normal.flatten(1)[:, :-1] * settings.duration_temperature
+        spoken, silent = predicted.choose(normal, uniform)
+        return segments.units_of_durations(
+            spoken / settings.tempo, silent / settings.tempo, words, self.unit_rate
+        )
+
+    def _given_counts(self, inputs: UnitInputs, words: torch.Tensor) -> torch.Tensor:
+        """Units of each segment by given times, (B, S)."""
+        seconds = inputs.seconds
+        if seconds is None:
+            last = (words - 1).unsqueeze(1)
+            seconds = inputs.word_times[..., 1].gather(1, last).squeeze(1)
+        units = (seconds * self.unit_rate).round().long()
+        units = torch.maximum(units, words)
+        times = segments.tidy_times(
+            inputs.word_times, words, units / self.unit_rate, self.shortest_silence
+        )
+        return segments.units_of_times(times, words, units, self.unit_rate)
+
+    def _rows(
+        self,
+        encoded: torch.Tensor,
+        symbols: Symbols,
+        conditions: torch.Tensor,
+        counts: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What each unit is to say (B, U, D), and which units there are (B, U)."""
+        rows = segments.unit_rows(counts)
+        word = rows.word.clamp(min=0)
+        letters = symbols.count.gather(1, word).clamp(min=1)
+        silent = rows.silent.to(encoded)
+        seconds = (rows.size / self.unit_rate).log()
+        shape = torch.stack(
+            [
+                rows.phase,
+                1 - rows.phase,
+                seconds,
+                (seconds - letters.log()) * (1 - silent),
+                silent,
+            ],
+            dim=-1,
+        )
+        index = word.unsqueeze(-1).expand(-1, -1, conditions.size(-1))
+        spoken = conditions.gather(1, index) * (1 - silent).unsqueeze(-1)
+        x = spread(encoded, symbols, rows) + self.shape_affine(shape) + spoken
+        return self.row_stack(self.dropout(x), rows.valid), rows.valid

@@ -1,0 +1,166 @@
+"""From rows at the rate of the units to units: with the units before, or in one pass.
+
+Enters: rows (B, U, D) that say what is being spoken, and in training the true units
+(B, U). Leaves: logits (B, U, K), or generated units (B, U).
+
+Legend: B utterances, U units, K classes, D features.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
+from espnet2_taste.speech_decoder.unit_sampling import AbsUnitSampler, UtteranceNoise
+
+
+class AbsUnitHistory(nn.Module, ABC):
+    """Writes units."""
+
+    @abstractmethod
+    def forward(
+        self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
+    ) -> torch.Tensor:
+        """Score given units.
+
+        Args:
+            rows: (B, U, D).
+            valid: False at padding, (B, U).
+            units: Any value at padding, (B, U).
+
+        Returns:
+            Logits, (B, U, K).
+        """
+
+    @abstractmethod
+    def generate(
+        self,
+        rows: torch.Tensor,
+        valid: torch.Tensor,
+        sampler: AbsUnitSampler,
+        noise: UtteranceNoise,
+    ) -> torch.Tensor:
+        """Generate.
+
+        Args:
+            rows: (B, U, D).
+            valid: (B, U).
+            sampler: Chooses a unit.
+            noise: Random streams of the B utterances.
+
+        Returns:
+            Units, arbitrary at padding, (B, U).
+        """
+
+
+def choose_units(
+    logits: torch.Tensor, sampler: AbsUnitSampler, noise: UtteranceNoise
+) -> torch.Tensor:
+    """Choose units where there is no end: (B, K) -> (B,)."""
+    with_end = functional.pad(logits, (0, 1), value=float("-inf"))
+    never = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    return sampler(with_end.log_softmax(-1), never, noise)
+
+
+class CausalHistory(AbsUnitHistory):
+    """Each unit knows a fixed number of units before it.
+
+    Args:
+        num_units: K.
+        size: Features D.
+        num_blocks: Causal blocks.
+        kernel_size: Positions each of them sees.
+        unit_dropout: Share of the units before that is hidden in training.
+        dropout_rate: Dropout of the blocks.
+    """
+
+    def __init__(
+        self,
+        num_units: int,
+        size: int,
+        num_blocks: int = 3,
+        kernel_size: int = 5,
+        unit_dropout: float = 0.3,
+        dropout_rate: float = 0.0,
+    ):
+        super().__init__()
+        self.unit_dropout = unit_dropout
+        self.hidden_unit = num_units  # also stands before the first one
+        self.embed = nn.Embedding(num_units + 1, size)
+        self.stack = GatedConvStack(size, num_blocks, kernel_size, True, dropout_rate)
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, num_units)
+
+    def forward(
+        self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
+    ) -> torch.Tensor:
+        """See ``AbsUnitHistory.forward``."""
+        before = functional.pad(units[:, :-1], (1, 0), value=self.hidden_unit)
+        before = before.clamp(0, self.hidden_unit)
+        if self.training and self.unit_dropout > 0:
+            dropped = torch.rand(before.shape, device=before.device)
+            before = before.masked_fill(dropped < self.unit_dropout, self.hidden_unit)
+        hidden = self.stack(rows + self.embed(before), valid)
+        return self.out(self.norm(hidden))
+
+    def generate(
+        self,
+        rows: torch.Tensor,
+        valid: torch.Tensor,
+        sampler: AbsUnitSampler,
+        noise: UtteranceNoise,
+    ) -> torch.Tensor:
+        """See ``AbsUnitHistory.generate``; time is linear in the number of units."""
+        windows = self.stack.start_windows(rows)
+        unit = torch.full_like(valid[:, 0], self.hidden_unit, dtype=torch.int64)
+        written = []
+        for row in rows.unbind(1):
+            hidden = self.stack.step(row + self.embed(unit), windows)
+            unit = choose_units(self.out(self.norm(hidden)), sampler, noise)
+            written.append(unit)
+        return torch.stack(written, dim=1)
+
+
+class OnePass(AbsUnitHistory):
+    """All units at once, none knows the others.
+
+    Args:
+        num_units: K.
+        size: Features D.
+        num_blocks: Blocks towards both sides.
+        kernel_size: Positions each of them sees.
+        dropout_rate: Dropout of the blocks.
+    """
+
+    def __init__(
+        self,
+        num_units: int,
+        size: int,
+        num_blocks: int = 3,
+        kernel_size: int = 5,
+        dropout_rate: float = 0.0,
+    ):
+        super().__init__()
+        self.stack = GatedConvStack(size, num_blocks, kernel_size, False, dropout_rate)
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, num_units)
+
+    def forward(
+        self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
+    ) -> torch.Tensor:
+        """See ``AbsUnitHistory.forward``; the units are not read."""
+        return self.out(self.norm(self.stack(rows, valid)))
+
+    def generate(
+        self,
+        rows: torch.Tensor,
+        valid: torch.Tensor,
+        sampler: AbsUnitSampler,
+        noise: UtteranceNoise,
+    ) -> torch.Tensor:
+        """See ``AbsUnitHistory.generate``."""
+        logits = self.out(self.norm(self.stack(rows, valid)))
+        chosen = [choose_units(step, sampler, noise) for step in logits.unbind(1)]
+        return torch.stack(chosen, dim=1)

@@ -1,0 +1,240 @@
+"""The aligned unit decoder: batches, what a vector reaches, durations, given times."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
+from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
+from espnet2_taste.speech_decoder.text_input import LetterInput, TokenInput
+from espnet2_taste.speech_decoder.unit_history import CausalHistory, OnePass
+from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, TopKSampler
+
+BYTES = [b"<", b"a", b"bc", b"", b"def"]
+TOKENIZER = SimpleNamespace(vocab_size=len(BYTES), token_bytes=lambda: BYTES)
+RATE, UNITS, SIZE = 25.0, 9, 8
+ARGMAX = UnitSettings(sampler=ArgmaxSampler())
+
+
+def build(text_input=LetterInput, history=CausalHistory, **options):
+    torch.manual_seed(0)
+    return AlignedUnitDecoder(
+        *(len(BYTES), UNITS, 5, 3, RATE),
+        text_input(SIZE, TOKENIZER),
+        history(UNITS, SIZE, num_blocks=1, kernel_size=3),
+        **{"hidden_size": SIZE, "text_blocks": 1, "text_kernel_size": 3},
+        **{"row_blocks": 2, "row_kernel_size": 3, "dropout_rate": 0.0} | options,
+    ).eval()
+
+
+def batch(words=(5, 3)):
+    torch.manual_seed(1)
+    size = max(words) + 1  # the first word has two tokens
+    count = torch.tensor(words)
+    word_ids = (torch.arange(size) - 1).clamp(min=0).expand(len(words), -1).clone()
+    word_ids[word_ids >= count.unsqueeze(1)] = -1
+    times = torch.rand(len(words), max(words), 2).flatten(1).cumsum(1) / 3 + 0.1
+    return UnitInputs(
+        text=torch.randint(0, len(BYTES), (len(words), size)),
+        text_lengths=count + 1,
+        word_ids=word_ids,
+        taste=torch.randn(len(words), size, 5),
+        spembs=torch.randn(len(words), 3),
+        word_times=times.view(len(words), -1, 2),
+    )
+
+
+def units_of(inputs):
+    last = (inputs.text_lengths - 2).unsqueeze(1)
+    ends = inputs.word_times[..., 1].gather(1, last).squeeze(1)
+    lengths = (ends * RATE).long() + 4
+    return torch.randint(0, UNITS, (len(lengths), int(lengths.max()))), lengths
+
+
+def only(inputs, row, **changes):
+    """One utterance without its padding."""
+    words, tokens = int(inputs.text_lengths[row]) - 1, int(inputs.text_lengths[row])
+    part = slice(row, row + 1)
+    return UnitInputs(
+        text=inputs.text[part, :tokens],
+        text_lengths=inputs.text_lengths[part],
+        word_ids=inputs.word_ids[part, :tokens],
+        taste=None if inputs.taste is None else inputs.taste[part, :tokens],
+        spembs=inputs.spembs[part],
+        word_times=changes.get("word_times", inputs.word_times[part, :words]),
+    )
+
+
+def free(inputs, **changes):
+    fields = {**vars(inputs), "word_times": None} | changes
+    return UnitInputs(**fields)
+
+
+VARIANTS = [
+    (LetterInput, CausalHistory),
+    (TokenInput, CausalHistory),
+    (LetterInput, OnePass),
+]
+
+
+@pytest.mark.parametrize("parts", VARIANTS)
+def test_a_batch_scores_what_its_utterances_do(parts):
+    decoder, inputs = build(*parts), batch()
+    units, lengths = units_of(inputs)
+    found = decoder.score(inputs, units, lengths)
+    durations = []
+    for row, length in enumerate(lengths.tolist()):
+        part = only(inputs, row)
+        alone = decoder.score(
+            part, units[row : row + 1, :length], lengths[row : row + 1]
+        )
+        assert torch.allclose(found.logits[row, :length], alone.logits[0], atol=1e-5)
+        assert found.targets[row].tolist() == alone.targets[0].tolist() + [-1] * (
+            found.targets.size(1) - length
+        )
+        durations.append(alone.durations * int(part.text_lengths - 1))
+    mean = sum(durations) / int((inputs.text_lengths - 1).sum())
+    assert torch.allclose(found.durations, mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", VARIANTS)
+@pytest.mark.parametrize(
+    "settings",
+    [ARGMAX, UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7)],
+    ids=["argmax", "sampled"],
+)
+def test_a_batch_generates_what_its_utterances_do(parts, settings):
+    decoder, inputs = build(*parts), free(batch())
+    found = decoder.generate_units(inputs, ["a", "b"], 3, settings)
+    for row, name in enumerate("ab"):
+        part = free(only(batch(), row))
+        alone = decoder.generate_units(part, [name], 3, settings)[0]
+        assert found[row].units.tolist() == alone.units.tolist()
+        assert torch.equal(found[row].word_times, alone.word_times)
+
+
+def with_known_durations(decoder, monkeypatch):
+    """Let durations depend on the first number of a vector alone."""
+    real = decoder.durations.forward
+
+    def durations(encoded, symbols, conditions):
+        found = real(encoded, symbols, conditions)
+        found.word_mean[:] = conditions[..., 0].sigmoid() - 1.5
+        found.silence_logit[:] = -9.0
+        return found
+
+    monkeypatch.setattr(decoder.durations, "forward", durations)
+
+
+def test_permuted_vectors_permute_durations(monkeypatch):
+    decoder, inputs = build(), free(batch((5,)))
+    with_known_durations(decoder, monkeypatch)
+    order = torch.tensor([3, 0, 4, 2, 1])
+    vectors = torch.randn(5, 5)
+    spread = inputs.word_ids[0]
+    both = [
+        decoder.generate_units(
+            free(inputs, taste=chosen[spread][None]), ["a"], 0, ARGMAX
+        )[0].word_times.diff(dim=1)[:, 0]
+        for chosen in (vectors, vectors[order])
+    ]
+    assert torch.allclose(both[1], both[0][order])
+    assert len(set(both[0].tolist())) > 1
+
+
+def test_a_changed_vector_reaches_no_further_than_stated():
+    decoder, inputs = build(history=OnePass), batch((30,))
+    decoder.history.stack.blocks = decoder.history.stack.blocks[:0]
+    units, lengths = units_of(inputs)
+    one = decoder.score(inputs, units, lengths).logits[0]
+    taste = inputs.taste.clone()
+    taste[0, inputs.word_ids[0] == 10] += 1.0
+    two = decoder.score(
+        UnitInputs(**{**vars(inputs), "taste": taste}), units, lengths
+    ).logits[0]
+    moved = (one != two).any(-1).nonzero().squeeze(1)
+    begin, end = inputs.word_times[0, 10] * RATE
+    assert decoder.reach == 2
+    assert moved.min() >= begin - 1 - decoder.reach
+    assert moved.max() <= end + decoder.reach
+    assert len(moved) >= end - begin
+
+
+def test_a_changed_vector_moves_no_other_duration():
+    decoder, inputs = build(), free(batch((6,)))
+    taste = inputs.taste.clone()
+    taste[0, inputs.word_ids[0] == 3] *= -3.0
+    one, two = (
+        decoder.generate_units(free(inputs, taste=each), ["a"], 0, ARGMAX)[0]
+        for each in (inputs.taste, taste)
+    )
+    lengths = [item.word_times.diff(dim=1)[:, 0] for item in (one, two)]
+    others = torch.arange(6) != 3
+    assert torch.allclose(lengths[0][others], lengths[1][others], atol=1e-6)
+
+
+def test_given_times_are_kept_and_tempo_scales_predicted_ones():
+    decoder, inputs = build(), batch((5,))
+    found = decoder.generate_units(inputs, ["a"], 0, ARGMAX)[0]
+    assert (found.word_times - inputs.word_times[0]).abs().max() < 1.6 / RATE
+    usual, slow = (
+        decoder.generate_units(
+            free(inputs), ["a"], 0, UnitSettings(sampler=ArgmaxSampler(), tempo=tempo)
+        )[0]
+        for tempo in (1.0, 0.1)
+    )
+    ratio = len(slow.units) / len(usual.units)
+    assert 8 < ratio < 12
+    assert slow.word_times[-1, 1] <= len(slow.units) / RATE + 1e-6
+
+
+def test_without_word_times_there_is_no_training():
+    inputs = batch()
+    with pytest.raises(ValueError, match="word_times.*guided_attention"):
+        build().score(free(inputs), *units_of(inputs))
+
+
+def test_blur_moves_borders_in_training_only():
+    decoder, inputs = build(time_blur=0.2), batch()
+    arguments = inputs, *units_of(inputs)
+    assert torch.equal(
+        decoder.score(*arguments).logits, decoder.score(*arguments).logits
+    )
+    decoder.train()
+    assert not torch.equal(
+        decoder.score(*arguments).logits, decoder.score(*arguments).logits
+    )
+
+
+def test_gradients_reach_vectors_through_units_and_durations():
+    decoder, inputs = build(), batch()
+    units, lengths = units_of(inputs)
+    for name in ("logits", "durations"):
+        taste = inputs.taste.clone().requires_grad_()
+        scores = decoder.score(
+            UnitInputs(**{**vars(inputs), "taste": taste}), units, lengths
+        )
+        getattr(scores, name).sum().backward()
+        touched = taste.grad.abs().sum(-1) > 0
+        assert torch.equal(touched, inputs.word_ids >= 0)
+
+
+def test_one_word_and_many_words():
+    decoder = build()
+    for words in (1, 400):
+        inputs = batch((words,))
+        item = decoder.generate_units(free(inputs), ["a"], 0, ARGMAX)[0]
+        assert item.word_times.shape == (words, 2)
+        assert (item.word_times.diff(dim=1) > 0).all()
+        score = decoder.score(inputs, *units_of(inputs))
+        assert torch.isfinite(score.durations) and torch.isfinite(score.logits).all()
+
+
+def test_rare_tokens_share_letters():
+    decoder = build(LetterInput)
+    ids = torch.tensor([[1, 2, 4]])
+    symbols = decoder.text_input.symbols(ids, torch.tensor([[0, 0, 1]]))
+    letters = [value - 1 for value in symbols.ids[0].tolist()]
+    assert letters == [-1, *b"abc", -1, *b"def", -1]
+    assert "text_input.table" not in decoder.state_dict()
