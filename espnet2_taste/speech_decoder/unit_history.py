@@ -17,7 +17,23 @@ from espnet2_taste.speech_decoder.unit_sampling import AbsUnitSampler, Utterance
 
 
 class AbsUnitHistory(nn.Module, ABC):
-    """Writes units."""
+    """Writes units.
+
+    Args:
+        num_units: K.
+        stack: Blocks over the rows.
+        size: Features D.
+    """
+
+    def __init__(self, num_units: int, stack: GatedConvStack, size: int):
+        super().__init__()
+        self.stack = stack
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, num_units)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What the blocks give, (..., D), to logits (..., K)."""
+        return self.out(self.norm(hidden))
 
     @abstractmethod
     def forward(
@@ -85,13 +101,11 @@ class CausalHistory(AbsUnitHistory):
         unit_dropout: float = 0.3,
         dropout_rate: float = 0.0,
     ):
-        super().__init__()
+        stack = GatedConvStack(size, num_blocks, kernel_size, True, dropout_rate)
+        super().__init__(num_units, stack, size)
         self.unit_dropout = unit_dropout
         self.hidden_unit = num_units  # also stands before the first one
         self.embed = nn.Embedding(num_units + 1, size)
-        self.stack = GatedConvStack(size, num_blocks, kernel_size, True, dropout_rate)
-        self.norm = nn.LayerNorm(size)
-        self.out = nn.Linear(size, num_units)
 
     def forward(
         self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
@@ -102,8 +116,7 @@ class CausalHistory(AbsUnitHistory):
         if self.training and self.unit_dropout > 0:
             dropped = torch.rand(before.shape, device=before.device)
             before = before.masked_fill(dropped < self.unit_dropout, self.hidden_unit)
-        hidden = self.stack(rows + self.embed(before), valid)
-        return self.out(self.norm(hidden))
+        return self.logits(self.stack(rows + self.embed(before), valid))
 
     def generate(
         self,
@@ -118,7 +131,7 @@ class CausalHistory(AbsUnitHistory):
         written = []
         for row in rows.unbind(1):
             hidden = self.stack.step(row + self.embed(unit), windows)
-            unit = choose_units(self.out(self.norm(hidden)), sampler, noise)
+            unit = choose_units(self.logits(hidden), sampler, noise)
             written.append(unit)
         return torch.stack(written, dim=1)
 
@@ -142,16 +155,14 @@ class OnePass(AbsUnitHistory):
         kernel_size: int = 5,
         dropout_rate: float = 0.0,
     ):
-        super().__init__()
-        self.stack = GatedConvStack(size, num_blocks, kernel_size, False, dropout_rate)
-        self.norm = nn.LayerNorm(size)
-        self.out = nn.Linear(size, num_units)
+        stack = GatedConvStack(size, num_blocks, kernel_size, False, dropout_rate)
+        super().__init__(num_units, stack, size)
 
     def forward(
         self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
     ) -> torch.Tensor:
         """See ``AbsUnitHistory.forward``; the units are not read."""
-        return self.out(self.norm(self.stack(rows, valid)))
+        return self.logits(self.stack(rows, valid))
 
     def generate(
         self,
@@ -161,6 +172,6 @@ class OnePass(AbsUnitHistory):
         noise: UtteranceNoise,
     ) -> torch.Tensor:
         """See ``AbsUnitHistory.generate``."""
-        logits = self.out(self.norm(self.stack(rows, valid)))
-        chosen = [choose_units(step, sampler, noise) for step in logits.unbind(1)]
+        steps = self.logits(self.stack(rows, valid)).unbind(1)
+        chosen = [choose_units(step, sampler, noise) for step in steps]
         return torch.stack(chosen, dim=1)
