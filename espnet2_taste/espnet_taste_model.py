@@ -57,7 +57,7 @@ def unit_cross_entropy(
         Weighted mean, scalar.
     """
     losses = F.cross_entropy(
-        logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
+        logits.float().transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
     )
     weights = (targets != IGNORE) + (change_weight - 1.0) * unit_changes(targets)
     return joint_mean((losses * weights).sum(), weights.sum())

@@ -64,7 +64,7 @@ def guided_attention_loss(
     """
     between = attention.dim() - targets.dim()
     wide = targets.reshape(len(targets), *[1] * between, *targets.shape[1:])
-    inside = (attention * wide).sum(-1).clamp(min=SMALLEST)  # (B, ..., Q)
+    inside = (attention.float() * wide).sum(-1).clamp(min=SMALLEST)  # (B, ..., Q)
     losses = -inside.log().flatten(1, -2).mean(1) if between else -inside.log()
     known = targets.any(-1)  # (B, Q)
     return joint_mean((losses * known).sum(), known.sum())

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import nn
 
+from espnet2_taste.precision import in_float32
+
 SAMPLE_RATE = 16000
 N_FFT = 400
 HOP = 160
@@ -66,6 +68,7 @@ class WhisperLogMel(nn.Module):
         window = torch.hann_window(N_FFT)
         self.register_buffer("window", window, persistent=False)
 
+    @in_float32
     def forward(self, speech: torch.Tensor) -> torch.Tensor:
         """Features of waveforms as they are, without padding.
 

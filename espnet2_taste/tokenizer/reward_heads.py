@@ -41,7 +41,9 @@ class SpeakerHead(nn.Module):
         Returns:
             Mean over the tokens, scalar.
         """
-        cosine = F.cosine_similarity(self.linear(taste), spembs.unsqueeze(1), dim=-1)
+        cosine = F.cosine_similarity(
+            self.linear(taste).float(), spembs.unsqueeze(1), dim=-1
+        )
         distances = 1.0 - cosine[word_ids >= 0]  # of (B, N)
         return joint_mean(distances.sum(), len(distances))
 

@@ -165,7 +165,7 @@ class FlowDecoder(nn.Module):
             speaker * keep[:, None],
             torch.zeros_like(mu),
         )
-        error = (velocity - wanted).square() * mask
+        error = (velocity.float() - wanted).square() * mask
         return error.sum() / (mask.sum() * mel.size(1))
 
 

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.precision import in_float32
+
 
 class WeightNormConv1d(nn.Module):
     """Convolution whose kernels are a direction ``weight_v`` times a length.
@@ -261,6 +263,7 @@ class HiFTGenerator(nn.Module):
         window = torch.hann_window(stft_size)
         self.register_buffer("window", window, persistent=False)
 
+    @in_float32
     def forward(
         self,
         mel: torch.Tensor,

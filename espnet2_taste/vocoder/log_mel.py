@@ -7,6 +7,8 @@ Speech is padded with zeros, so padding an utterance never changes its frames.
 import torch
 import torchaudio
 
+from espnet2_taste.precision import in_float32
+
 FLOOR = 1.0e-5
 
 
@@ -81,6 +83,7 @@ class LogMel(torch.nn.Module):
         """Valid frames (B,) of utterances with these many samples (B,)."""
         return speech_lengths // self.hop_length + int(self.center)
 
+    @in_float32
     def forward(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ import math
 
 import torch
 
+from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_vocoder import by_length, length_mask
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
 
@@ -132,7 +133,7 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         with torch.no_grad():
             wanted = self.discriminator(true)
         stats = dict(
-            mel=self.mel_loss(made, true),
+            mel=in_float32(self.mel_loss)(made, true),
             feature_match=self.feature_loss(judged, wanted),
             adversarial=self.adversarial_loss(judged),
         )

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.precision import in_float32
 from espnet2_taste.tokenizer.encoders.abs_encoder import (
     AbsSpeechEncoder,
     LayerTap,
@@ -125,6 +126,7 @@ class EspnetStack(AbsSpeechEncoder):
         step = frontend.hop_length * self._shield.subsampling
         self.frame_rate = sample_rate / step
 
+    @in_float32
     def _features(
         self, speech: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import grid_lm_train
@@ -140,6 +141,13 @@ def test_the_loss_of_every_design_falls(data, design):
         n for n, p in model.named_parameters() if p.requires_grad and p.grad is None
     ]
     assert not unused
+
+
+@DTYPES
+@pytest.mark.parametrize("design", DESIGNS)
+def test_half_precision_changes_little(data, design, dtype):
+    model, args = built(data, design)
+    check_half_precision(model, batch_of(data, args, 4), dtype)
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taslm_train
@@ -28,6 +29,13 @@ CONFIG = {
     "use_matplotlib": False,
     "use_tensorboard": False,
     "best_model_criterion": [["valid", "loss", "min"]],
+}
+
+BATCH = {
+    "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
+    "text_lengths": torch.tensor([3, 2]),
+    "word_ids": torch.tensor([[0, 1, 1], [0, 0, -1]]),
+    "codes": torch.tensor([[[1, 2], [3, 4]], [[5, 6], [-1, -1]]]),
 }
 
 
@@ -172,19 +180,19 @@ def built(recipe, *options):
 )
 def test_every_registered_part_trains(recipe, option, name):
     model = built(recipe, f"--{option}", name)
-    batch = {
-        "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
-        "text_lengths": torch.tensor([3, 2]),
-        "word_ids": torch.tensor([[0, 1, 1], [0, 0, -1]]),
-        "codes": torch.tensor([[[1, 2], [3, 4]], [[5, 6], [-1, -1]]]),
-    }
-    loss, stats, weight = model(**batch)
+    loss, stats, weight = model(**BATCH)
     loss.backward()
     assert torch.isfinite(loss) and weight == 2
     trained = [p for p in model.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in trained)  # what several processes wait for
     names = {"text_ppl", "base_text_ppl", "loss_taste", "code_acc_1", "code_acc_2"}
     assert names <= set(stats)
+
+
+@DTYPES
+@pytest.mark.parametrize("head", slm_choices.head_choices.classes)
+def test_half_precision_changes_little(recipe, head, dtype):
+    check_half_precision(built(recipe, "--head", head), BATCH, dtype)
 
 
 def test_a_fresh_adapter_is_the_base(recipe):

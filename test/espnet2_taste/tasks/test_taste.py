@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taste_tokenize, taste_train
@@ -225,6 +226,44 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path, change, message):
     args = parser.parse_args(["--config", str(path)])
     with pytest.raises(ValueError, match=message):
         TasteTask.build_model(args)
+
+
+def training_batch(recipe, step):
+    """A model as the trainer builds it, and all utterances as one batch."""
+    from espnet2.train.dataset import ESPnetDataset
+
+    from espnet2_taste.tasks.taste import TasteTask
+
+    model, preprocess = load_taste_exp(recipe / step)
+    folder = recipe / "dump" / "raw" / "train"
+    files = [
+        (f"{folder}/wav.scp", "speech", "sound"),
+        (f"{folder}/text", "text", "text"),
+        (f"{folder}/units", "units", "text_int"),
+        (f"{folder}/spembs.scp", "spembs", "kaldi_ark"),
+    ]
+    dataset = ESPnetDataset(files, preprocess)
+    rows = [dataset[f"utt{index}"] for index in range(NUM_UTTERANCES)]
+    return model, TasteTask.build_collate_fn(None, False)(rows)[1]
+
+
+@DTYPES
+@pytest.mark.parametrize("step", STEPS)
+def test_half_precision_changes_little(trained, step, dtype):
+    check_half_precision(*training_batch(trained, step), dtype)
+
+
+@DTYPES
+def test_codes_are_those_of_float32(trained, dtype):
+    model, batch = training_batch(trained, "vq")
+    names = ("speech", "speech_lengths", "text", "text_lengths", "word_ids")
+    inputs = [batch[name] for name in names]
+    inputs[2] = inputs[2].clamp(min=0)
+    model.cache = None
+    exact = model.taste(*inputs).codes
+    with torch.autocast("cpu", dtype):
+        found = model.taste(*inputs).codes
+    assert (found == exact)[exact >= 0].float().mean() >= 0.99
 
 
 PLAIN = ["--unit_decoder_conf", "dropout_rate=0.0", "--unit_decoder_conf"]

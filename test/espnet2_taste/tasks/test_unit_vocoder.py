@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from half_precision import DTYPES, check_half_precision
 from tiny_models import tiny_hifigan
 from two_processes import train_in_two
 
@@ -251,6 +252,31 @@ def test_two_processes_train(data_dir, tmp_path, name, conf):
         optim2="adam",
     )
     assert (tmp_path / "exp" / "1epoch.pth").is_file()
+
+
+@DTYPES
+@pytest.mark.parametrize(
+    "name, conf, tolerance",
+    [
+        (CONFIG["vocoder"], CONFIG["vocoder_conf"], 0.01),
+        ("unit_hifigan", GAN, 0.02),  # squares of what an untrained judge says
+        *((name, FLOW | conf, 0.01) for name, conf in FLOW_CHOICES.items()),
+    ],
+)
+def test_half_precision_changes_little(name, conf, tolerance, dtype):
+    torch.manual_seed(0)
+    vocoder = vocoder_choices.get_class(name)(**conf)
+    model = task_of(name).model_class(vocoder, fs=RATE)
+    batch = {
+        "speech": 0.1 * torch.randn(2, RATE),
+        "speech_lengths": torch.tensor([RATE, RATE // 2]),
+        "units": torch.randint(0, 12, (2, 25)),
+        "units_lengths": torch.tensor([25, 12]),
+        "spembs": torch.randn(2, 4),
+        "pitch": torch.full((2, 101), 150.0),
+        "pitch_lengths": torch.tensor([101, 51]),
+    }
+    check_half_precision(model, batch, dtype, tolerance)
 
 
 TUNING = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/tuning"
