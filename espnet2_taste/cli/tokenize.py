@@ -16,7 +16,7 @@ EXAMPLE = """examples:
   espnet2-taste tokenize --model taste.zip --wav_scp wav.scp --text_file text \\
       --output tokens --nj 4
 
-Texts are in the normal form of the training; without them the speech is recognised.
+Texts are normalised as in training; without them the speech is recognised.
 Audio of any length is accepted. --output receives codes.scp, words, ctm, spembs.scp,
 and dropped.tsv with the utterances that could not be used and why.
 """

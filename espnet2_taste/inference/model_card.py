@@ -24,10 +24,11 @@ CITATION = """@article{tseng2025taste,
   year      = {2018}
 }"""
 LIMITS = """
-- It has heard the data listed above and nothing else: other languages, accents, noise
-  and spontaneous speech are outside of what was measured.
-- Words must be in the normal form of the training text. Without a transcript, mistakes
-  of the speech recogniser become mistakes of the words.
+- It was trained on the data listed above and nothing else: other languages, accents,
+  noise and spontaneous speech are outside of what was measured.
+- Texts are normalised as the training's were; words that the vocabulary cannot write
+  are refused. Without a transcript, mistakes of the speech recogniser become mistakes
+  of the words.
 - Generated speech and text can be wrong, biased or offensive; nothing is filtered.
 - A voice can be imitated from a recording. Do so only with the speaker's consent."""
 

@@ -5,6 +5,7 @@ one line a command. Trainings and options are looked at, nothing is computed.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -98,6 +99,42 @@ def test_every_stage_runs_its_command_in_order(recipe):
         *("taslm_evaluate", "write_results", "pack", "pack"),
     ]
     assert run(recipe) == []
+
+
+def test_help_lists_every_option_with_its_default(recipe):
+    command = ["bash", "taslm.sh", "--help"]
+    shown = subprocess.run(command, cwd=recipe, capture_output=True, text=True).stdout
+    script = (recipe / "taslm.sh").read_text()
+    options = script[script.index("# General") : script.index("# End of the options")]
+    names = re.findall(r"^([a-z_]+)=", options, flags=re.M)
+    assert len(names) > 50
+    for name in names:
+        assert f"\n--{name} " in shown, name
+    assert "--seed 0 " in shown and "# first stage to run" in shown
+
+
+def test_other_data_brings_sets_of_its_own(recipe):
+    """--data_dir after a finished run: no set of the recipe's own corpus is asked for."""
+    script = EGS2 / "mini_espeak/taslm1/run.sh"
+    (recipe / "run.sh").write_text(script.read_text())
+    run(recipe)
+    (recipe / "calls").write_text("")
+    command = ["bash", "run.sh", "--data_dir", "/data/kaldi", "--test_sets", "test"]
+    command += ["--stop_stage", "1", "--python", "./record"]
+    env = {"PATH": os.environ["PATH"]}
+    subprocess.run(command, cwd=recipe, env=env, capture_output=True)
+    (copy,) = (recipe / "calls").read_text().splitlines()
+    assert "copy_data --source /data/kaldi --sets train dev test --output" in copy
+    assert (recipe / "data/train.old").is_dir()
+
+
+def test_the_sample_of_the_package_is_an_utterance_of_the_first_test_set(recipe):
+    put(recipe, "dump/raw/test/audio/u1.wav")
+    (recipe / "dump/raw/test/wav.scp").write_text("u1 dump/raw/test/audio/u1.wav\n")
+    (recipe / "dump/raw/test/text").write_text("u1 the red dog\n")
+    run(recipe)
+    assert (recipe / "exp/packed/sample.txt").read_text() == "the red dog\n"
+    assert (recipe / "exp/packed/sample.wav").is_file()
 
 
 def test_side_by_side_runs_the_same_commands(recipe):

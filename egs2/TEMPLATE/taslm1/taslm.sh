@@ -85,7 +85,10 @@ systems_dir=conf/systems  # their configurations (stage 16)
 systems_ctm=ctm         # word times of all sets; ctm_aligned: those of stage 4
 inference_model=valid.loss.best.pth   # epoch of a model that is used
 
-help_message="Usage: $0 [options]     (see the top of $0 for all options)
+# End of the options
+options_and_defaults=$(sed -n '/^# General$/,/^# End of the options$/{
+    /^# End of/d;s/^\([a-z][a-z_]*\)=/--\1 /;p;}' "${BASH_SOURCE[0]}")
+help_message="Usage: $0 [options]
   --stage N --stop_stage N --skip_stages \"N N\"   which stages to run, default 1 to 13
   --train_set X --valid_set X --test_sets \"X Y\"  names of the sets
   --data_dir DIR      Kaldi-style data instead of local/data.sh
@@ -99,7 +102,11 @@ Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   15 upload (--skip_upload_hf false --hf_repo user/name),
   16 other designs on the same data (--systems \"gslm moshi\"), 17 audio measures, noise,
   words exchanged between two voices
-Example: $0 --stage 4 --stop_stage 7 --ngpu 1"
+Example: $0 --stage 4 --stop_stage 7 --ngpu 1
+
+All options with their defaults; a recipe's run.sh sets some of them:
+
+${options_and_defaults}"
 
 scripts=$(dirname "${BASH_SOURCE[0]}")/scripts
 # shellcheck source-path=SCRIPTDIR source=scripts/stages.sh

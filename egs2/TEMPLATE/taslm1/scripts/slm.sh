@@ -125,7 +125,16 @@ stage_14_pack() {
         --taslm_exp "${expdir}/taslm_embed" \
         --taslm_model_file "${expdir}/taslm_embed/${inference_model}" \
         --outpath "${expdir}/packed/taslm.zip"
+    copy_sample "${raw}/${eval_sets[0]}"
     finish
+}
+
+copy_sample() {  # <set>: its first utterance and what is said in it, to be tried
+    local name wav
+    [ -s "$1/wav.scp" ] || return 0
+    read -r name wav <"$1/wav.scp"
+    cp "${wav}" "${expdir}/packed/sample.${wav##*.}"
+    sed -n "s/^${name} //p" "$1/text" >"${expdir}/packed/sample.txt"
 }
 
 stage_15_upload() {  # the token is that of `hf auth login` or of HF_TOKEN
