@@ -101,6 +101,42 @@ def test_every_stage_runs_its_command_in_order(recipe):
     assert run(recipe) == []
 
 
+MAKING = """#!/bin/bash
+printf "%s\\n" "$*" >>calls
+while [ $# -gt 1 ]; do
+    case $1 in --sets) sets=$2 ;; --output_dir) output=$2 ;; esac
+    shift
+done
+for name in ${sets}; do
+    mkdir -p ${output}/${name}
+    echo x | tee ${output}/${name}/codes.scp >${output}/${name}/wav.scp
+done
+"""
+"""Notes what it is asked, and makes the folder of each set."""
+
+
+def test_another_quantizer_is_trained_and_scored_beside_the_first(recipe):
+    """What conf/tuning/README.md says, after a finished run."""
+    names = [f"{name}_quantizer_fsq" for name in TASTE]
+    configs = [recipe / f"exp/conf/train_{name}.yaml" for name in names]
+    put(
+        recipe,
+        *(f"exp/conf/{config.name}" for config in configs),
+        *(f"exp/{name}/valid.loss.best.pth" for name in names),
+        *(f"exp/{n}/resynthesis/{s}/wav.scp" for n in names for s in SETS),
+    )
+    run(recipe)
+    (recipe / "record").write_text(MAKING)
+    options = ("--stage", "7", "--stop_stage", "10")
+    options += ("--taste_configs", " ".join(f"exp/conf/{c.name}" for c in configs))
+    calls = run(recipe, *options)
+    assert len(named(calls, "espnet2_taste.bin.taste_train")) == 3
+    (score,) = named(calls, "taste_score")
+    assert f"--taste_exp exp/{names[-1]} " in score
+    for name in (*TASTE, *names):
+        assert (recipe / "exp" / name / "valid.loss.best.pth").is_file()
+
+
 def test_help_lists_every_option_with_its_default(recipe):
     command = ["bash", "taslm.sh", "--help"]
     shown = subprocess.run(command, cwd=recipe, capture_output=True, text=True).stdout
@@ -114,7 +150,7 @@ def test_help_lists_every_option_with_its_default(recipe):
 
 
 def test_other_data_brings_sets_of_its_own(recipe):
-    """--data_dir after a finished run: no set of the recipe's own corpus is asked for."""
+    """After a finished run: no set of the recipe's own corpus is asked for."""
     script = EGS2 / "mini_espeak/taslm1/run.sh"
     (recipe / "run.sh").write_text(script.read_text())
     run(recipe)
