@@ -180,8 +180,8 @@ def load_weights(path: str | Path, mmap: bool = False) -> dict[str, Any]:
         state = _read_tensors(Path(path), mmap)
     except Exception as error:  # damaged bytes make the readers raise anything
         raise RuntimeError(
-            f"{path} is refused: it is damaged, or it holds more than weights and "
-            f"could run code ({type(error).__name__}). Get the model again, from its "
+            f"{path} is refused: it holds more than weights and could run code, or it "
+            f"is damaged ({type(error).__name__}). Get the model again, from its "
             "authors, as a plain state dict"
         ) from error
     if not isinstance(state, Mapping):

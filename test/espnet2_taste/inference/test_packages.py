@@ -251,7 +251,7 @@ class Harmful:
 def test_code_in_weights_is_refused(packed_models, tmp_path):
     files = pretrained_files(packed_models[0] / "taste.zip", tmp_path / "cache")
     torch.save({"weight": Harmful(tmp_path / "made")}, tmp_path / "bad.pth")
-    with pytest.raises(RuntimeError, match="refused: .*it holds more than weights"):
+    with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
         load_weights(tmp_path / "bad.pth")
     with pytest.raises(RuntimeError, match="refused: it holds more than weights"):
         TasteTokenizer(files["taste_train_config"], tmp_path / "bad.pth")
