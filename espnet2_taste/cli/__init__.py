@@ -10,6 +10,8 @@ read with ``--codes``:
 ``codes.scp``  Codes of each utterance, float32 matrix (words, codebooks) in Kaldi arks
                below ``parts/``; integers, cast them back: ``data.arks.ArkTable``
 ``words``      ``utt word word ...``: the rows of the codes
+``model``      Digest of the codebooks that the codes are of; those of another model
+               are refused
 ``ctm``        ``utt 1 start duration word``, seconds, where words were timed
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector
 ``wav.scp``    Speech, where some was made, below ``parts/*/audio``

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.parts import Outcome
+from espnet2_taste.cli.quiet import import_quietly
 
 SUMMARY = "one recording -> its words, spoken again from their codes"
 EXAMPLE = """examples:
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.voice:
         sources.check_recording(args.voice, "--voice")
     sampling = arguments.sampling_of(args)
+    import_quietly()
     from espnet2_taste.data.audio import write_audio
     from espnet2_taste.inference import TasteTokenizer
 

@@ -5,13 +5,11 @@ Enters: a command line. Leaves: what the sub-command writes; an error is one lin
 
 import argparse
 import importlib
-import os
 import sys
-import warnings
-from pathlib import Path
 
 from espnet2_taste.cli import again, continuation, resynthesize, score, swap, tokenize
 from espnet2_taste.cli.parts import Outcome
+from espnet2_taste.cli.quiet import quiet_libraries
 
 COMMANDS = {
     "again": again,
@@ -95,24 +93,6 @@ def main(cmd=None) -> None:
         print(f"\nespnet2-taste {args.command}: {_STOPPED}", file=sys.stderr)
         sys.exit(130)
     close(args.command, outcome)
-
-
-def quiet_libraries(args: argparse.Namespace) -> None:
-    """Keep what libraries say to developers off the terminal, unless it was asked for.
-
-    Args:
-        args: Options; ``--log_level INFO`` and ``DEBUG`` show everything.
-    """
-    import logging
-
-    logging.basicConfig(level=args.log_level, format="%(levelname)s: %(message)s")
-    if logging.getLevelNamesMapping()[args.log_level] <= logging.INFO:
-        return
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of other processes
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if Path(args.model).exists():  # nothing is downloaded, so no bar is missed
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def close(command: str, outcome: Outcome) -> None:

@@ -19,10 +19,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.cli.quiet import import_quietly
 from espnet2_taste.cli.results import write_dropped
 
 PATHS = ("codes.scp", "spembs.scp", "wav.scp")
-TABLES = (*PATHS, "words", "ctm", "units")
+TABLES = (*PATHS, "words", "model", "ctm", "units")
 ROWS = ("dropped.tsv", "scores.tsv")
 RECORD = "record.json"
 PARTS_A_PROCESS = 4  # at least, so that the bar moves
@@ -207,7 +208,7 @@ def _work(
 ) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Each part when it is finished."""
     if nj <= 1:
-        model = job.load("cuda" if ngpu else "cpu") if tasks else None
+        model = _load(job, "cuda" if ngpu else "cpu") if tasks else None
         for folder, part in tasks:
             _do_part(job, model, folder, part)
             yield folder, part
@@ -242,8 +243,13 @@ def _start(job: Job, nj: int, ngpu: int) -> None:
 def _do_shared(folder: Path, part: Mapping[str, str]) -> None:
     """A part in a worker process, which loads the model for its first one."""
     if "model" not in _shared:
-        _shared["model"] = _shared["job"].load(_shared["device"])
+        _shared["model"] = _load(_shared["job"], _shared["device"])
     _do_part(_shared["job"], _shared["model"], folder, part)
+
+
+def _load(job: Job, device: str):
+    import_quietly()
+    return job.load(device)
 
 
 def _do_part(job: Job, model, folder: Path, part: Mapping[str, str]) -> None:

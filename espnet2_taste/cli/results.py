@@ -26,11 +26,15 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
     """
     from espnet2_taste.data.arks import write_ark
     from espnet2_taste.data.ctm import write_ctm
+    from espnet2_taste.data.kaldi_dir import write_table
 
     write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, True)
     if voices:
         write_ark(folder, "spembs", voices, True)
     write_words(folder, items)
+    models = {n: i.model for n, i in items.items() if getattr(i, "model", "")}
+    if models:
+        write_table(folder / "model", models)
     timed = {n: i.timings for n, i in items.items() if getattr(i, "timings", ())}
     if timed:
         write_ctm(folder / "ctm", timed)

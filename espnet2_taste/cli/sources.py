@@ -133,6 +133,14 @@ class FolderSource(Source):
 
         return SpokenSet(Path(self.folder))
 
+    @cached_property
+    def models(self) -> Mapping[str, str]:
+        """Which model made the codes, by utterance id; empty if that is unknown."""
+        from espnet2_taste.data.kaldi_dir import read_table
+
+        path = Path(self.folder) / "model"
+        return read_table(path) if path.is_file() else {}
+
     @property
     def _spembs(self) -> Path:
         return Path(self.folder) / "spembs.scp"
@@ -146,7 +154,10 @@ class FolderSource(Source):
 
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
         """See ``Source.tokens``."""
-        return [self.spoken[name] for name in names]
+        from espnet2_taste.inference.results import SpeechTokens
+
+        items = [(self.spoken[name], self.models.get(name, "")) for name in names]
+        return [SpeechTokens(i.words, i.codes, model=model) for i, model in items]
 
     def voices(self, tokenizer, names: Sequence[str]):
         """See ``Source.voices``."""

@@ -321,3 +321,25 @@ def test_stage_functions_stay_short(name):
 def test_sets_are_split_into_the_largest_and_the_others(tmp_path, sets, parts):
     script = STAGES + f'split_sets train {sets}; printf "%s\\n" "${{parts[@]}}"'
     assert run(tmp_path, script).stdout.splitlines() == parts
+
+
+@pytest.mark.parametrize(
+    "first, last, skip, message",
+    [
+        ("nine", "13", "", "there is no stage 'nine': stages are numbers from 1 to 17"),
+        ("18", "18", "", "there is no stage '18'"),
+        ("0", "13", "", "there is no stage '0'"),
+        ("1", "13", "8 x", "there is no stage 'x'"),
+        ("14", "13", "", "comes after --stop_stage 13: give --stop_stage 14"),
+    ],
+)
+def test_a_choice_without_any_stage_is_an_error(tmp_path, first, last, skip, message):
+    choice = f"stage={first} stop_stage={last} skip_stages='{skip}'"
+    done = run(tmp_path, f"{STAGES}\n{choice}\ncheck_stages 17; echo reached")
+    assert done.returncode != 0 and "reached" not in done.stdout
+    assert message in done.stdout + done.stderr
+
+
+def test_a_choice_of_stages_passes(tmp_path):
+    choice = "stage=8 stop_stage=17 skip_stages='8 09'"
+    assert run(tmp_path, f"{STAGES}\n{choice}\ncheck_stages 17").returncode == 0

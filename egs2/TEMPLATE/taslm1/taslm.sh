@@ -115,6 +115,7 @@ log "$0 $*"
 # shellcheck source-path=SCRIPTDIR source=utils/parse_options.sh
 . "$(dirname "${BASH_SOURCE[0]}")/utils/parse_options.sh"
 [ $# -eq 0 ] || die "no positional arguments are taken, but got: $*"
+check_stages 17
 # shellcheck source-path=SCRIPTDIR source=path.sh
 . ./path.sh
 # shellcheck source-path=SCRIPTDIR source=cmd.sh

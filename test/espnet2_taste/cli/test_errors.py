@@ -1,6 +1,8 @@
 """Errors of the command: one line, an exit code, the command's own options named."""
 
 import argparse
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -193,3 +195,49 @@ def test_what_was_spoken_is_printed(run, tokens, tmp_path, capsys):
         "the red dog",
     ]
     assert all((soundfile.info(line.split()[0]).frames for line in lines))
+
+
+def test_a_flipped_byte_in_a_package_is_one_line(
+    run, packed_models, recordings, tmp_path
+):
+    content = bytearray((packed_models[0] / "taste.zip").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "model.zip").write_bytes(content)
+    options = ["--wav", recordings / "slow.wav", "--model", tmp_path / "model.zip"]
+    with pytest.raises(SystemExit, match="model.zip cannot be unpacked, it is damaged"):
+        run("tokenize", tmp_path / "out", *options)
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_the_terminal_shows_results_alone(packed_models, recordings, tmp_path):
+    command = [sys.executable, "-m", "espnet2_taste", "again", "--max_unit_ratio", "3"]
+    command += ["--model", packed_models[0] / "taste.zip", "--cache_dir", tmp_path]
+    command += ["--log_level", "ERROR"]  # the text does not belong to the noise
+    command += ["--text", "the red dog", recordings / "slow.wav", tmp_path / "a.wav"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{tmp_path / 'a.wav'}  the red dog\n"
+
+
+SPOKEN = {
+    "one word": (1.0, "dog"),
+    "the same word five times": (3.0, "dog dog dog dog dog"),
+}
+TOO_SHORT = {
+    "0.2 s": (0.2, "the red dog runs home"),
+    "400 words": (2.0, "dog " * 400),
+}
+
+
+@pytest.mark.parametrize("name", [*SPOKEN, *TOO_SHORT])
+def test_odd_texts_have_a_stated_outcome(run, tmp_path, name):
+    seconds, text = (SPOKEN | TOO_SHORT)[name]
+    wave = 0.1 * np.random.default_rng(0).standard_normal(int(16000 * seconds))
+    soundfile.write(tmp_path / "a.wav", wave, 16000)
+    options = ["--wav", tmp_path / "a.wav", "--text", text]
+    if name in SPOKEN:
+        run("tokenize", tmp_path / "out", *options)
+        assert read_table(tmp_path / "out" / "words") == {"a": text}
+    else:
+        with pytest.raises(SystemExit, match="tokenize: utterance 'a': .*frames"):
+            run("tokenize", tmp_path / "out", *options)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from espnet2_taste.data.arks import ArkTable, write_ark
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -49,6 +50,19 @@ def test_words_and_codes_that_differ_cost_one_utterance(run, sent, tmp_path):
     run("resynthesize", tmp_path / "out", "--codes", sent, *SHORT)
     (dropped,) = read_rows(tmp_path / "out" / "dropped.tsv")
     assert "4 words with 3 rows of codes" in dropped["reason"]
+
+
+def test_codes_of_another_model_or_out_of_range_are_refused(run, sent, tmp_path):
+    change(sent / "model", "fast", "fast 0123456789abcdef")
+    codes = ArkTable(sent / "codes.scp")["slow"]
+    write_ark(sent, "codes_wrong", {"slow": codes + 99}, relative=True)
+    wrong = (sent / "codes_wrong.scp").read_text().strip()
+    change(sent / "codes.scp", "slow", wrong)
+    run("resynthesize", tmp_path / "out", "--codes", sent, *SHORT)
+    rows = read_rows(tmp_path / "out" / "dropped.tsv")
+    reasons = {row["utt"]: row["reason"] for row in rows}
+    assert "made by another model" in reasons["fast"]
+    assert "expected codes of shape (3, 2), 0 to" in reasons["slow"]
 
 
 def test_commands_in_a_list_of_recordings_are_not_run(run, recordings, tmp_path):

@@ -37,6 +37,16 @@ idle_cores() {
               print (free < 1) ? 1 : ((free < most) ? free : most) }'
 }
 
+check_stages() {  # <last stage>: refuse a choice of stages of which none would run
+    local number
+    for number in "${stage}" "${stop_stage}" ${skip_stages}; do
+        [[ ${number} =~ ^[0-9]{1,4}$ ]] && [ "${number}" -ge 1 ] && [ "${number}" -le "$1" ] ||
+            die "there is no stage '${number}': stages are numbers from 1 to $1"
+    done
+    [ "${stage}" -le "${stop_stage}" ] ||
+        die "--stage ${stage} comes after --stop_stage ${stop_stage}: give --stop_stage ${stage}"
+}
+
 need() {  # <path>...: each is a directory or a file with something in it
     local path
     for path in "$@"; do
