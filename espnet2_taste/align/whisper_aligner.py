@@ -19,9 +19,11 @@ heads.
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from transformers.modeling_outputs import BaseModelOutput
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.align.windows import cut_at_silences
@@ -92,12 +94,26 @@ def share_words(
     return [range(a, b) for a, b in zip(cuts, [*cuts[1:], len(words)])]
 
 
+@dataclass(frozen=True)
+class EncodedPiece:
+    """A part of a recording that fits the window.
+
+    Attributes:
+        begin: First sample.
+        end: One past its last sample.
+        states: The encoder's output, (1500, D).
+    """
+
+    begin: int
+    end: int
+    states: torch.Tensor
+
+
 class WhisperAligner(AbsAligner):
     """Recognizes and places words with one Whisper model.
 
     Args:
-        model: ``WhisperForConditionalGeneration`` with attention that can be read
-            (``attn_implementation="eager"``).
+        model: ``WhisperForConditionalGeneration``.
         extractor: Its feature extractor.
         tokenizer: Its vocabulary; language and task are those of its prefix.
         rule: How token times become word times.
@@ -133,67 +149,98 @@ class WhisperAligner(AbsAligner):
 
     def transcribe(self, speech: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
         """See :meth:`AbsAligner.transcribe`."""
-        cuts = [cut_at_silences(w, self.sample_rate, self.window) for w in speech]
-        pieces = [w[a:b] for w, rows in zip(speech, cuts) for a, b in rows if b > a]
-        size, found = len(speech), []  # as many at once as the caller has chosen
-        for start in range(0, len(pieces), size):
-            found += self._transcribe_pieces(pieces[start : start + size])
-        words = iter(found)
-        return [
-            tuple(word for a, b in rows if b > a for word in next(words))
-            for rows in cuts
-        ]
-
-    @torch.no_grad()
-    def _transcribe_pieces(self, speech: Sequence[np.ndarray]) -> list[list[str]]:
-        """Words of recordings that fit the window."""
-        options = self.tokenizer.generation_options()
-        ids = self.model.generate(**self._features(speech), **options)
-        texts = self.tokenizer.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return [text.split() for text in texts]
-
-    def _features(self, speech: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-        """Input of the model, filled up to its window."""
-        given = self.extractor(
-            list(speech),
-            sampling_rate=self.sample_rate,
-            return_tensors="pt",
-            return_attention_mask=True,
-        )
-        return dict(given.to(self.model.device))
+        return self._transcripts(self._encode(speech))
 
     def time_words(
         self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
     ) -> list[AlignedUtterance]:
         """See :meth:`AbsAligner.time_words`."""
-        return [self._timed(wave, list(text)) for wave, text in zip(speech, words)]
+        return self._all_timed(speech, words, self._encode(speech))
 
-    def _timed(self, speech: np.ndarray, words: list[str]) -> AlignedUtterance:
-        """Word times of one utterance."""
-        if not words or not len(speech):
+    def align(
+        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    ) -> list[AlignedUtterance]:
+        """See :meth:`AbsAligner.align`; the encoder runs once."""
+        encoded = self._encode(speech)
+        timed = self._all_timed(speech, words, encoded)
+        heard = self._transcripts(encoded)
+        return [replace(item, heard=text) for item, text in zip(timed, heard)]
+
+    @torch.no_grad()
+    def _encode(self, speech: Sequence[np.ndarray]) -> list[list[EncodedPiece]]:
+        """Cut recordings where it is quiet and encode the pieces of each."""
+        self.model.set_attn_implementation("sdpa")
+        cuts = [cut_at_silences(w, self.sample_rate, self.window) for w in speech]
+        pieces = [w[a:b] for w, rows in zip(speech, cuts) for a, b in rows if b > a]
+        size, states = len(speech), []  # as many at once as the caller has chosen
+        for start in range(0, len(pieces), size):
+            given = self.extractor(
+                pieces[start : start + size],
+                sampling_rate=self.sample_rate,
+                return_tensors="pt",
+            ).to(self.model.device)
+            encoder = self.model.get_encoder()
+            states += list(encoder(given["input_features"]).last_hidden_state)
+        found = iter(states)
+        return [
+            [EncodedPiece(a, b, next(found)) for a, b in rows if b > a] for rows in cuts
+        ]
+
+    @torch.no_grad()
+    def _transcripts(
+        self, encoded: Sequence[Sequence[EncodedPiece]]
+    ) -> list[tuple[str, ...]]:
+        """Words of each recording, from its pieces."""
+        states = [piece.states for pieces in encoded for piece in pieces]
+        size, texts = max(1, len(encoded)), []
+        for start in range(0, len(states), size):
+            batch = torch.stack(states[start : start + size])
+            ids = self.model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=batch),
+                **self.tokenizer.generation_options(),
+            )
+            decode = self.tokenizer.tokenizer.batch_decode
+            texts += decode(ids, skip_special_tokens=True)
+        found = iter(texts)
+        return [
+            tuple(word for _ in pieces for word in next(found).split())
+            for pieces in encoded
+        ]
+
+    def _all_timed(
+        self,
+        speech: Sequence[np.ndarray],
+        words: Sequence[Sequence[str]],
+        encoded: Sequence[Sequence[EncodedPiece]],
+    ) -> list[AlignedUtterance]:
+        """Word times of recordings."""
+        rows = zip(speech, words, encoded, strict=True)
+        return [self._timed(wave, list(text), pieces) for wave, text, pieces in rows]
+
+    def _timed(
+        self, speech: np.ndarray, words: list[str], pieces: Sequence[EncodedPiece]
+    ) -> AlignedUtterance:
+        """Word times of one recording."""
+        if not words or not pieces:
             what = "transcript has no words" if not words else "recording is empty"
             return AlignedUtterance((), problem=f"the {what}")
-        cuts = cut_at_silences(speech, self.sample_rate, self.window)
         parts = [range(len(words))]
-        if len(cuts) > 1:
-            pieces = self._transcribe_pieces([speech[a:b] for a, b in cuts])
-            parts = share_words(words, pieces)
+        if len(pieces) > 1:
+            parts = share_words(words, self._transcripts([[p] for p in pieces]))
         cores = []
-        for (begin, end), part in zip(cuts, parts):
-            said = [words[index] for index in part]
-            found, problem = self._cores(speech[begin:end], said)
+        for piece, part in zip(pieces, parts):
+            found, problem = self._cores(piece, [words[index] for index in part])
             if problem:
                 return AlignedUtterance((), problem=problem)
-            cores.append(found + begin / self.sample_rate)
+            cores.append(found + piece.begin / self.sample_rate)
         sound = find_sound(speech, self.sample_rate, self.rule.silence_db)
         times = np.concatenate(cores)
         # the path begins at frame 0: where the first word begins, the sound must say
         times[0, 0] = min(sound.edges()[0] - self.rule.offset, times[0, 1])
-        timed = place_words(words, times, sound, self.rule)
-        return AlignedUtterance(tuple(timed))
+        return AlignedUtterance(tuple(place_words(words, times, sound, self.rule)))
 
     @torch.no_grad()
-    def _cores(self, speech: np.ndarray, words: list[str]) -> tuple[np.ndarray, str]:
+    def _cores(self, piece: EncodedPiece, words: list[str]) -> tuple[np.ndarray, str]:
         """Begin and end of the words of a piece, (W, 2), or why there are none."""
         if not words:
             return np.zeros((0, 2)), ""
@@ -201,14 +248,15 @@ class WhisperAligner(AbsAligner):
         prefix = self.tokenizer.decoder_prefix()
         ids = [*prefix, *tokens.ids.tolist(), self.tokenizer.special_id("eos")]
         limit = self.model.config.max_target_positions
-        frames = int(len(speech) / self.sample_rate * FRAME_RATE)
+        frames = int((piece.end - piece.begin) / self.sample_rate * FRAME_RATE)
         if len(ids) > limit or frames < len(tokens.ids):
             return np.zeros((0, 2)), (
                 f"{len(tokens.ids)} tokens do not fit: there are {frames} frames and "
                 f"the decoder has {limit} positions"
             )
+        self.model.set_attn_implementation("eager")  # the other kinds hide the weights
         output = self.model(
-            input_features=self._features([speech])["input_features"],
+            encoder_outputs=BaseModelOutput(last_hidden_state=piece.states[None]),
             decoder_input_ids=torch.tensor([ids], device=self.model.device),
             output_attentions=True,
             use_cache=False,

@@ -61,9 +61,7 @@ class WhisperRecognizer(AbsRecognizer):
         from espnet2_taste.align.whisper_aligner import WORD_RULE, WhisperAligner
 
         model = load_pretrained(
-            transformers.WhisperForConditionalGeneration,
-            self.model,
-            attn_implementation="eager",
+            transformers.WhisperForConditionalGeneration, self.model
         )
         extractor = transformers.WhisperFeatureExtractor.from_pretrained(
             local_place(self.model)

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from espnet2_taste.align.ctc_aligner import CtcAligner
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.files import read_json
@@ -31,6 +30,7 @@ from espnet2_taste.data.kaldi_dir import (
     write_kaldi_dir,
 )
 from espnet2_taste.metrics.wer import total_errors
+from espnet2_taste.recognizers.choices import load_recognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 REALSPEECH = Path(
@@ -227,7 +227,7 @@ def test_the_package_speaks_as_stage_9_does(finished, tmp_path, monkeypatch):
     subprocess.run(command, check=True, env=environment)
     assert read_table(again / "units") == read_table(made / "units")
     texts = {name: line.split() for name, line in read_table(test / "text").items()}
-    aligner = CtcAligner.from_exp("exp/asr")
+    aligner = load_recognizer("exp/asr").aligner()
     wavs = read_table(again / "wav.scp")
     waves = [load_speech(again / wavs[name], aligner.sample_rate) for name in texts]
     heard = aligner.align(waves, [[] for _ in waves])

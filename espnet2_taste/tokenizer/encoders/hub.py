@@ -11,13 +11,12 @@ from torch import nn
 from espnet2_taste.experiment_files import local_place
 
 
-def load_pretrained(model_class: type, model: str, **options) -> nn.Module:
+def load_pretrained(model_class: type, model: str) -> nn.Module:
     """Load a frozen model for a speech encoder or a recognizer.
 
     Args:
         model_class: A class of ``transformers`` with ``from_pretrained``.
         model: Directory, file in it, or hub name.
-        options: Further arguments of ``from_pretrained``.
 
     Returns:
         The model in evaluation mode, float32.
@@ -34,7 +33,6 @@ def load_pretrained(model_class: type, model: str, **options) -> nn.Module:
             local_files_only=Path(place).is_dir(),
             trust_remote_code=False,
             dtype=torch.float32,
-            **options,
         )
     except (OSError, ValueError) as error:
         raise ValueError(
