@@ -24,11 +24,14 @@ class AlignedUtterance:
         words: Timing of each word of the transcript; empty if ``problem`` is set.
         heard: Words recognised without knowing the transcript.
         problem: Why no alignment exists, else an empty string.
+        score: How well text and recording belong together, 0 to 1; nan without an
+            alignment, or if the aligner gives none.
     """
 
     words: tuple[WordTiming, ...]
     heard: tuple[str, ...] = ()
     problem: str = ""
+    score: float = float("nan")
 
 
 class AbsAligner(ABC):

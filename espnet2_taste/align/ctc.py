@@ -12,6 +12,7 @@ S = 2N + 1 states (blank, token 1, blank, ..., token N, blank).
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from espnet2_taste.align.ctc_cuts import cut_pieces
@@ -277,6 +278,31 @@ def _align_whole(
     )
     entries = expected_entries(state_posteriors(lattice))  # (B, S + 1)
     return torch.stack([entries[:, 1:-1:2], entries[:, 2::2]], dim=2)  # (B, N, 2)
+
+
+def token_confidence(
+    log_probs: torch.Tensor, tokens: np.ndarray, spans: np.ndarray
+) -> float:
+    """How sure the CTC head is of a transcript where it was placed.
+
+    A head that finds a token gives it a probability near one in at least one frame of
+    its span; for a text that was not spoken, for noise and for silence it does not.
+
+    Args:
+        log_probs: Log-probabilities, (F, V).
+        tokens: Token ids, (N,).
+        spans: Begin and end of each in frames, (N, 2).
+
+    Returns:
+        Mean over the tokens of the highest probability in their span, 0 to 1.
+    """
+    first = np.floor(spans[:, 0]).astype(int).clip(0, len(log_probs) - 1)
+    last = np.ceil(spans[:, 1]).astype(int).clip(first + 1, len(log_probs))
+    found = [
+        log_probs[begin:end, token].max().exp().item()
+        for token, begin, end in zip(tokens.tolist(), first, last)
+    ]
+    return float(np.mean(found))
 
 
 def greedy_tokens(

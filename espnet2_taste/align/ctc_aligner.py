@@ -16,7 +16,12 @@ import numpy as np
 import torch
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
-from espnet2_taste.align.ctc import align_tokens, greedy_tokens, required_frames
+from espnet2_taste.align.ctc import (
+    align_tokens,
+    greedy_tokens,
+    required_frames,
+    token_confidence,
+)
 from espnet2_taste.align.windows import cut_at_silences, fit_frames
 from espnet2_taste.align.words import (
     BoundaryRule,
@@ -174,12 +179,15 @@ class CtcAligner(AbsAligner):
         )
         results = []
         for row, problem in enumerate(problems):
-            timed = ()
+            timed, fit = (), float("nan")
             if not problem:
-                cores = word_cores(next(spans), tokens[row].word_ids)
+                placed = next(spans)
+                cores = word_cores(placed, tokens[row].word_ids)
                 sound = find_sound(speech[row], self.sample_rate, self.rule.silence_db)
                 timed = tuple(place_words(list(words[row]), cores, sound, self.rule))
-            results.append(AlignedUtterance(timed, problem=problem))
+                frames = placed * self.scorer.frame_rate
+                fit = token_confidence(scores[row], tokens[row].ids, frames)
+            results.append(AlignedUtterance(timed, problem=problem, score=fit))
         return results
 
     def _spans(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from espnet2_taste.align.abs_aligner import AlignedUtterance
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preparation import TextRules
 from espnet2_taste.text.tokenizers import AbsTextTokenizer
@@ -19,6 +20,10 @@ Speech = np.ndarray | str | os.PathLike | tuple[np.ndarray, int]
 """Samples at the model's rate, an audio file, or samples and their rate in Hz."""
 LOUDEST = 8.0
 """Floats may leave [-1, 1] a little; what is louder was never scaled."""
+DOUBTFUL = 0.5
+"""Alignment below which text and speech rarely belong together. On mini_espeak, 80
+utterances with their own texts have .83 to 1; with the text of another, noise, silence
+or a wrong sample rate all but one of 319 have 0 to .40."""
 
 
 def waveform(name: str, speech: Speech, sample_rate: int) -> np.ndarray:
@@ -109,6 +114,33 @@ def warn_of_unknown(
             "speaks them as unknown tokens",
             name,
             ", ".join(f"'{word}'" for word in unknown),
+        )
+
+
+def check_alignment(name: str, item: AlignedUtterance, least: float) -> None:
+    """Refuse, or log, a text that does not belong to its speech.
+
+    Args:
+        name: Utterance id, for errors.
+        item: Its alignment.
+        least: Score below which it is refused; below ``DOUBTFUL`` it is logged.
+
+    Raises:
+        ValueError: It could not be aligned, or the score is too low.
+    """
+    problem = item.problem
+    if item.score < least:
+        problem = f"its alignment of {item.score:.2f} is below {least:g}"
+    if problem:
+        raise ValueError(
+            f"utterance '{name}': {problem}; check that text and speech belong together"
+        )
+    if item.score < DOUBTFUL:
+        logging.warning(
+            "utterance '%s': its text and speech may not belong together, or its "
+            "sample rate is wrong (alignment %.2f)",
+            name,
+            item.score,
         )
 
 

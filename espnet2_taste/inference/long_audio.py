@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.inference.results import SpeechTokens
 from espnet2_taste.structures import WordCodes, WordTiming
 
 MARGIN_SECONDS = 0.5
@@ -86,19 +85,14 @@ def cut_at_words(
     return pieces
 
 
-def join_pieces(
-    parts: Sequence[WordCodes], timings: Sequence[WordTiming] = (), model: str = ""
-) -> SpeechTokens:
+def join_pieces(parts: Sequence[WordCodes]) -> tuple[tuple[str, ...], np.ndarray]:
     """Put the tokenized pieces of an utterance together again.
 
     Args:
         parts: Words with codes (W', Q) of each piece, in order.
-        timings: Of all words.
-        model: Which model's codes they are.
 
     Returns:
-        The utterance.
+        All words and their codes (W, Q).
     """
     words = tuple(word for part in parts for word in part.words)
-    codes = np.concatenate([part.codes for part in parts])
-    return SpeechTokens(words, codes, tuple(timings), model)
+    return words, np.concatenate([part.codes for part in parts])

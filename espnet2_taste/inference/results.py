@@ -3,6 +3,7 @@
 Legend: W words, Q codebooks, S samples, U units. Arrays are on the CPU.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,14 @@ class SpeechTokens(WordCodes):
         timings: Start and duration of each word in seconds, W of them, or none if they
             were not asked for, or the words were not spoken yet.
         model: Which model's codes they are (``inputs.model_digest``); "" if unknown.
+        alignment: How well text and speech belong together, 0 to 1
+            (``align.ctc.token_confidence``); nan without times, or if the recognizer
+            gives no such score.
     """
 
     timings: tuple[WordTiming, ...] = ()
     model: str = ""
+    alignment: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from espnet2_taste.align.abs_aligner import AbsAligner
+from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.experiment_files import config_of, read_config
 from espnet2_taste.inference import editing
 from espnet2_taste.inference.inputs import (
     Speech,
+    check_alignment,
     check_codes,
     check_speakers,
     model_digest,
@@ -70,6 +71,7 @@ class TasteTokenizer:
             by their name in ``UnitSampling``.
         window: Longest audio, in seconds, that is encoded at once; longer audio is cut
             between words.
+        min_alignment: Utterances whose ``SpeechTokens.alignment`` is lower are refused.
     """
 
     def __init__(
@@ -84,9 +86,11 @@ class TasteTokenizer:
         device: str = "cpu",
         sampling: UnitSampling | Mapping[str, Any] | None = None,
         window: float = 30.0,
+        min_alignment: float = 0.0,
     ):
         self._place = (taste_train_config, recognizer, device)
         self.window = window
+        self.min_alignment = min_alignment
         self.encoder = TasteEncoder.from_exp(
             taste_train_config, taste_model_file, device
         )
@@ -198,9 +202,10 @@ class TasteTokenizer:
             texts = self.transcribe(waves, names)
         texts = [self.normalize(text, name) for name, text in zip(names, texts)]
         seconds = [len(wave) / rate for wave in waves]
-        timed: list[tuple[WordTiming, ...]] = [()] * len(waves)
+        aligned = [AlignedUtterance(())] * len(waves)
         if timings or max(seconds) > self.window:
-            timed = self.time_words(waves, texts, names)
+            aligned = self._align(waves, texts, names)
+        timed = [tuple(item.words) for item in aligned]
         pieces = [
             (
                 cut_at_words(times, length, self.window)
@@ -211,7 +216,8 @@ class TasteTokenizer:
         ]
         parts = self._encode_pieces(names, waves, texts, pieces)
         return [
-            join_pieces(part, times, self.digest) for part, times in zip(parts, timed)
+            SpeechTokens(*join_pieces(part), times, self.digest, item.score)
+            for part, times, item in zip(parts, timed, aligned)
         ]
 
     def normalize(self, text: str, name: str = "0") -> str:
@@ -285,14 +291,16 @@ class TasteTokenizer:
             ValueError: Words do not fit their audio.
         """
         names = utterance_names(names, len(speech))
+        return [tuple(item.words) for item in self._align(speech, texts, names)]
+
+    def _align(
+        self, speech: Sequence[np.ndarray], texts: Sequence[str], names: Sequence[str]
+    ) -> list[AlignedUtterance]:
+        """Words of transcripts in the audio; what does not belong to it is logged."""
         aligned = self.aligner.time_words(speech, [text.split() for text in texts])
         for name, item in zip(names, aligned):
-            if item.problem:
-                raise ValueError(
-                    f"utterance '{name}': {item.problem}; correct its text, or give "
-                    "timings=False if the audio is short"
-                )
-        return [tuple(item.words) for item in aligned]
+            check_alignment(name, item, self.min_alignment)
+        return aligned
 
     @torch.no_grad()
     def embed_speaker(self, speech: Speech) -> np.ndarray:

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from espnet2_taste.align.ctc import (
     greedy_tokens,
     required_frames,
     state_posteriors,
+    token_confidence,
 )
 
 
@@ -139,3 +141,15 @@ def test_greedy_collapses_repeats_and_drops_blanks():
     log_probs = torch.nn.functional.one_hot(ids, 3).float()
     assert greedy_tokens(log_probs, torch.tensor([8])) == [[1, 1, 2]]
     assert greedy_tokens(log_probs, torch.tensor([3])) == [[1]]
+
+
+def test_confidence_is_the_best_frame_of_each_token():
+    probabilities = torch.full((6, 3), 0.05)
+    probabilities[1, 1], probabilities[4, 2] = 0.9, 0.5
+    spans = np.array([[0.4, 2.2], [3.0, 5.5]])
+    found = token_confidence(probabilities.log(), np.array([1, 2]), spans)
+    assert found == pytest.approx(0.7)
+    swapped = token_confidence(probabilities.log(), np.array([2, 1]), spans)
+    assert swapped == pytest.approx(0.05)
+    beyond = np.array([[5.9, 9.0], [-1.0, 0.0]])
+    assert token_confidence(probabilities.log(), np.array([1, 2]), beyond) < 0.06

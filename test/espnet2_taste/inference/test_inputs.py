@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 
+from espnet2_taste.align.abs_aligner import AlignedUtterance
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.inference import inputs
 from espnet2_taste.inference.results import SpeechTokens
@@ -90,6 +91,18 @@ def test_codes_of_another_model_are_refused(quantizer):
         inputs.check_codes("a", own, other)
     other.load_state_dict(quantizer.state_dict())
     inputs.check_codes("a", own, other)
+
+
+def test_texts_of_other_speech_are_logged_or_refused(caplog):
+    inputs.check_alignment("a", AlignedUtterance((), (), score=0.9), 0.8)
+    inputs.check_alignment("a", AlignedUtterance((), ()), 0.8)
+    assert not caplog.records
+    inputs.check_alignment("a", AlignedUtterance((), (), score=0.2), 0.0)
+    assert "'a': its text and speech may not belong" in caplog.records[0].getMessage()
+    with pytest.raises(ValueError, match="'a': its alignment of 0.20 is below 0.5"):
+        inputs.check_alignment("a", AlignedUtterance((), (), score=0.2), 0.5)
+    with pytest.raises(ValueError, match="'a': too short; check"):
+        inputs.check_alignment("a", AlignedUtterance((), (), "too short"), 0.0)
 
 
 def test_voices_are_checked():

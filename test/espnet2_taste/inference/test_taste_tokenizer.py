@@ -50,7 +50,9 @@ def test_speech_and_text_give_words_codes_and_times(tokenizer):
         assert [timing.word for timing in item.timings] == list(item.words)
         ends = [timing.end for timing in item.timings]
         assert ends == sorted(ends) and ends[-1] <= len(wave) / 16000 + 1e-6
+        assert 0 <= item.alignment <= 1
     alone = tokenizer(speech[1], TEXTS[1])
+    assert alone.alignment == pytest.approx(items[1].alignment, rel=1e-4)
     np.testing.assert_array_equal(alone.codes, items[1].codes)
     assert tokenizer.encode_batch(speech, TEXTS, timings=False)[0].timings == ()
 
