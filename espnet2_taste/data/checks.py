@@ -26,14 +26,14 @@ def check_name(utterance: str) -> None:
     if UNUSABLE_NAME.search(utterance):
         raise ValueError(
             f"utterance '{utterance}': the id is used as a file name, so it may hold "
-            "no slash or blank and may not begin with '.' or '-'. Rename it in "
-            "wav.scp, text and utt2spk"
+            "no slash or blank and may not begin with '.' or '-'. Rename it in all "
+            "tables that name it"
         )
     if len(utterance.encode("utf-8")) > LONGEST_NAME:
         raise ValueError(
             f"utterance '{utterance[:40]}...': the id has "
             f"{len(utterance.encode('utf-8'))} bytes, expected at most {LONGEST_NAME}. "
-            "Rename it in wav.scp, text and utt2spk"
+            "Rename it in all tables that name it"
         )
 
 
