@@ -118,28 +118,6 @@ def score_utterances(
     )
 
 
-def pair_accuracy(preferred: torch.Tensor, other: torch.Tensor) -> float:
-    """Share of pairs whose preferred member scores higher; a tie counts one half.
-
-    Args:
-        preferred: Scores of the members that should win, (P,).
-        other: Scores of their partners, (P,).
-
-    Returns:
-        Between 0 and 1.
-
-    Raises:
-        ValueError: No pairs, or numbers that differ.
-    """
-    if preferred.shape != other.shape or preferred.numel() == 0:
-        raise ValueError(
-            f"pair accuracy needs the same positive number of scores on both sides, "
-            f"found {preferred.numel()} and {other.numel()}"
-        )
-    wins = (preferred > other).double() + 0.5 * (preferred == other).double()
-    return wins.mean().item()
-
-
 @torch.no_grad()
 def score_base_text(
     taslm: torch.nn.Module,

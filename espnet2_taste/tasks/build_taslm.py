@@ -95,27 +95,6 @@ def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
     return quantizer
 
 
-def load_quantizer(
-    taste_exp: str | Path, model_file: str = "valid.loss.best.pth"
-) -> AbsQuantizer:
-    """Load the quantizer of a trained TASTE tokenizer and nothing else of it.
-
-    Args:
-        taste_exp: Experiment directory.
-        model_file: Checkpoint in it.
-
-    Returns:
-        The quantizer in evaluation mode.
-
-    Raises:
-        ValueError: Not such an experiment, or the checkpoint has no quantizer.
-    """
-    name, conf, state = read_quantizer(taste_exp, model_file)
-    quantizer = quantizer_choices.get_class(name)(**conf)
-    quantizer.load_state_dict(state)
-    return quantizer.eval()
-
-
 def read_quantizer(
     taste_exp: str | Path, model_file: str = "valid.loss.best.pth"
 ) -> tuple[str, dict, dict[str, torch.Tensor]]:

@@ -147,21 +147,3 @@ def tokenize_words(
         lengths.append(len(pieces))
     word_ids = np.repeat(np.arange(len(words), dtype=np.int64), lengths)
     return TokenizedWords(np.asarray(ids, dtype=np.int64), word_ids)  # (N,), (N,)
-
-
-def word_starts(word_ids: np.ndarray) -> np.ndarray:
-    """Mark the first token of each word.
-
-    Args:
-        word_ids: Word index of each token, (..., N); negative at padding.
-
-    Returns:
-        Boolean mask, (..., N).
-
-    Example:
-        >>> word_starts(np.array([0, 0, 1, -1])).tolist()
-        [True, False, True, False]
-    """
-    before = np.full_like(word_ids, -1)
-    before[..., 1:] = word_ids[..., :-1]
-    return (word_ids != before) & (word_ids >= 0)

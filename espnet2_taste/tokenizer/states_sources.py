@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tokenizer.word_pooling import span_means
 
 
 class AbsStatesSource(nn.Module, ABC):
@@ -154,29 +153,3 @@ class NormedSumStates(SummedStates):
         """(B, F, D) normed keys plus values serve as both."""
         both = self.norm(states.keys + states.values)
         return EncoderStates(both, both, states.lengths)
-
-
-class SpanAverage(nn.Module):
-    """Averages frames over known token times instead of attending (golden G1i).
-
-    Args:
-        value_size: Features of the encoder's values.
-        output_size: Features D of the result.
-    """
-
-    def __init__(self, value_size: int, output_size: int):
-        super().__init__()
-        self.output_size = output_size
-        self.affine = nn.Linear(value_size, output_size)
-
-    def forward(self, states: EncoderStates, spans: torch.Tensor) -> torch.Tensor:
-        """Average, then map.
-
-        Args:
-            states: Values (B, F, D_value) are used.
-            spans: Start and end of each token as a share of the length, (B, N, 2).
-
-        Returns:
-            (B, N, D).
-        """
-        return self.affine(span_means(states.values, states.lengths, spans))

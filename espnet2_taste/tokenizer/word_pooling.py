@@ -1,8 +1,7 @@
-"""Averages over words or frame spans, without loops.
+"""Averages over words, without loops.
 
-Enters: token features (B, N, D) with word ids (B, N), or frames (B, F, D) with spans
-(B, N, 2). Leaves: averages (B, N, D). Legend: B utterances, N text tokens, W words,
-F frames, D features, Q codebooks.
+Enters: token features (B, N, D) with word ids (B, N). Leaves: averages (B, N, D).
+Legend: B utterances, N text tokens, W words, D features, Q codebooks.
 
 Word ids count from 0 within an utterance, without gaps; padding is -1.
 """
@@ -80,49 +79,3 @@ def token_codes(codes: torch.Tensor, word_ids: torch.Tensor) -> torch.Tensor:
     index = word_ids.clamp(min=0).unsqueeze(-1).expand(-1, -1, codes.size(2))
     spread = codes.gather(1, index)  # (B, N, Q)
     return spread.masked_fill((word_ids < 0).unsqueeze(-1), -1)
-
-
-def span_means(
-    hidden: torch.Tensor, lengths: torch.Tensor, spans: torch.Tensor
-) -> torch.Tensor:
-    """Mean of the frames a token spans (local average pooling).
-
-    Args:
-        hidden: Frames, (B, F, D).
-        lengths: Valid frames, (B,).
-        spans: Start and end of each token as a share of the length, (B, N, 2). Both
-            end frames belong to the span.
-
-    Returns:
-        (B, N, D).
-    """
-    edges = (spans * lengths[:, None, None]).long()  # (B, N, 2)
-    frames = torch.arange(hidden.size(1), device=hidden.device)
-    inside = (frames >= edges[..., :1]) & (frames <= edges[..., 1:])  # (B, N, F)
-    inside = inside.to(hidden.dtype)
-    return inside @ hidden / inside.sum(-1, keepdim=True).clamp(min=1.0)
-
-
-def reference_word_ids(word_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Word ids as the reference implementation groups them (``reference_compat``).
-
-    The reference pads word ids with 0, so an utterance of one word merges with its
-    padding: with one padded position that row is averaged in, with more nothing is
-    averaged. These ids make ``word_means`` do the same.
-
-    Args:
-        word_ids: (B, N), padded with 0.
-        lengths: Valid tokens, (B,).
-
-    Returns:
-        (B, N) ids that group what the reference groups.
-    """
-    before = torch.nn.functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
-    runs = (word_ids != before).cumsum(dim=1) - 1  # (B, N)
-    positions = torch.arange(word_ids.size(1), device=word_ids.device)
-    positions = positions.expand_as(word_ids)
-    ends = torch.zeros_like(runs).scatter_reduce(
-        1, runs, positions + 1, "amax", include_self=False
-    )
-    kept = ends.gather(1, runs) <= lengths[:, None] + 1
-    return torch.where(kept, runs, -1)

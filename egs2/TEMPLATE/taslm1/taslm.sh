@@ -17,7 +17,7 @@ parallel=""             # trainings or inferences at once where none needs anoth
                         # default: 1 with GPUs, else 2, which share the CPU threads
 num_workers=""          # data loading processes of a training; default: 4 with GPUs,
                         # else none, as they would wait for the same cores
-num_threads=""          # CPU threads of a process; default: all cores that are idle
+num_threads=""          # CPU threads of a process; default: all cores
 python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
 cmd_backend=local       # local or slurm, see cmd.sh
 dumpdir=dump            # formatted audio, text, units
@@ -120,14 +120,9 @@ check_stages 17
 . ./path.sh
 # shellcheck source-path=SCRIPTDIR source=cmd.sh
 . ./cmd.sh
-export OMP_NUM_THREADS=${num_threads:-$(idle_cores)}
+export OMP_NUM_THREADS=${num_threads:-$(nproc)}
 parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
 num_workers=${num_workers:-$((ngpu > 0 ? 4 : 0))}
-# Large tensors are allocated anew in every step: keeping their memory saves the kernel
-# a sixth of the time of a training on the CPU.
-export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-1073741824}
-export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-4294967296}
-export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
 for part in training data tokenizer slm systems audio; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"

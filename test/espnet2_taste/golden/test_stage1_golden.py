@@ -7,6 +7,7 @@ only the log-mel front end is passed by, because the golden cases begin behind i
 import pytest
 import torch
 import yaml
+from reference_rules import load_quantizer, reference_word_ids
 
 from espnet2_taste.reference import importing, names
 from espnet2_taste.reference.importing import MODEL_FILE
@@ -14,11 +15,9 @@ from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tasks.build_taslm import load_quantizer
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tokenizer.encoders.whisper import WhisperSpeechEncoder
 from espnet2_taste.tokenizer.word_pooling import (
-    reference_word_ids,
     token_codes,
     word_codes,
 )

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from reference_rules import SpanAverage, reference_word_ids
 
 from espnet2_taste.slm.heads import soft_code_vectors
 from espnet2_taste.structures import EncoderStates
@@ -19,10 +20,8 @@ from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.states_sources import (
     LastLayerStates,
     NormedSumStates,
-    SpanAverage,
     SummedStates,
 )
-from espnet2_taste.tokenizer.word_pooling import reference_word_ids
 
 JOINT = "audio_tower.audio_joint_encoder_segmenter."
 

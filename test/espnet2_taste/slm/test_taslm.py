@@ -146,15 +146,6 @@ def test_too_few_codes_are_refused(build, batch):
         build()(**batch)
 
 
-def test_pair_accuracy_counts_ties_as_half():
-    accuracy = scoring.pair_accuracy(
-        torch.tensor([2.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 1.0])
-    )
-    assert accuracy == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="found 0 and 0"):
-        scoring.pair_accuracy(torch.empty(0), torch.empty(0))
-
-
 def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm):
     model = build("full", heads.LinearLastHead)
     (cost, stats), (without, fewer) = (

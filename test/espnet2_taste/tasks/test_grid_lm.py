@@ -10,7 +10,9 @@ from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import grid_lm_train
+from espnet2_taste.evaluation.training_cost import training_cost
 from espnet2_taste.tasks.grid_lm import GridLMTask
+from espnet2_taste.tasks.spoken_lm import task_of
 
 SYSTEMS = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/systems"
 DESIGNS = [
@@ -196,6 +198,11 @@ def test_trainer_writes_an_experiment(data, tmp_path):
         tmp_path / "e/config.yaml", tmp_path / "e/valid.loss.best.pth", "cpu"
     )
     assert model.grid_lm.layout.deduplicates
+    cost = training_cost(tmp_path / "e", task_of)
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    assert (cost.epochs, cost.step.trained) == (1, sum(trained))
+    assert cost.steps >= 1 and cost.seconds > 0
+    assert cost.flops == cost.steps * cost.step.flops > 6 * sum(trained)
 
 
 @pytest.mark.parametrize("design", ["moshi", "llama_omni"])

@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 from half_precision import DTYPES, check_half_precision
+from reference_rules import load_quantizer
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taslm_train
 from espnet2_taste.tasks import slm_choices
-from espnet2_taste.tasks.build_taslm import load_quantizer
 from espnet2_taste.tasks.taslm import TaslmTask
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 

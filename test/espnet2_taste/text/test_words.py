@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from espnet2_taste.text.normalizers import BasicNormalizer
 from espnet2_taste.text.segmenters import CharacterSegmenter, WhitespaceSegmenter
 from espnet2_taste.text.tokenizers import CharacterTokenizer, build_text_tokenizer
-from espnet2_taste.text.words import normalize_text, tokenize_words, word_starts
+from espnet2_taste.text.words import normalize_text, tokenize_words
 
 
 class _Letters:
@@ -28,7 +28,6 @@ def test_word_ids_by_slow_loop(words, first_word_space):
             word_ids.append(index)
     assert result.ids.tolist() == ids and result.word_ids.tolist() == word_ids
     assert result.ids.dtype == result.word_ids.dtype == np.int64
-    assert word_starts(result.word_ids).sum() == len(words)
 
 
 def test_both_sides_index_the_same_words(sentences, bpe_dir, lm_tokenizer_dir):
@@ -52,12 +51,6 @@ def test_no_space_language():
 def test_word_without_token_is_an_error():
     with pytest.raises(ValueError, match=r"word 1 \('\?'\) gives no token"):
         tokenize_words(["a", "?"], _Letters(), word_space=False)
-
-
-def test_word_starts_ignores_padding():
-    word_ids = np.array([[0, 0, 1, 2], [0, 1, -1, -1]])
-    expected = [[True, False, True, True], [True, True, False, False]]
-    assert word_starts(word_ids).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_rules import span_means
 
 from espnet2_taste.tokenizer.word_pooling import (
-    span_means,
     token_codes,
     word_codes,
     word_means,

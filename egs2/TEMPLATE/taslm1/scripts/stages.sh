@@ -26,17 +26,6 @@ die() {
     exit 1
 }
 
-# Waiting threads spin: more of them than free cores are slower than one. What runs with
-# low priority (nice) gives way and counts as idle.
-idle_cores() {
-    { grep '^cpu' /proc/stat; sleep 1; grep '^cpu' /proc/stat; } | awk -v most="$(nproc)" '
-        $1 == "cpu" { sign = seen++ ? 1 : -1; idle += sign * ($3 + $5 + $6)
-                      for (i = 2; i <= 9; i++) all += sign * $i; next }
-        { cores++ }
-        END { free = int(idle / all * cores / 2 + 0.75)
-              print (free < 1) ? 1 : ((free < most) ? free : most) }'
-}
-
 check_stages() {  # <last stage>: refuse a choice of stages of which none would run
     local number
     for number in "${stage}" "${stop_stage}" ${skip_stages}; do
