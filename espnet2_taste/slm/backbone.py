@@ -39,6 +39,8 @@ class BackboneOutput:
 class AbsBackbone(nn.Module, ABC):
     """A causal LM fed with embeddings; subclasses say which weights train.
 
+    The LM may be in half precision; what enters and leaves is float32.
+
     Args:
         lm: A Hugging Face causal LM, or that model wrapped by an adapter.
     """
@@ -75,7 +77,7 @@ class AbsBackbone(nn.Module, ABC):
 
     def embed(self, text: torch.Tensor) -> torch.Tensor:
         """Return the input embedding of text ids, (...) -> (..., H)."""
-        return self.causal_lm.get_input_embeddings()(text)
+        return self.causal_lm.get_input_embeddings()(text).float()
 
     def logits(self, last: torch.Tensor) -> torch.Tensor:
         """Return text logits, (..., H) -> (..., V), as the LM's class makes them."""
@@ -126,7 +128,8 @@ class AbsBackbone(nn.Module, ABC):
         states = tuple(
             last if layer == final else outputs.hidden_states[layer] for layer in layers
         )
-        return BackboneOutput(states, last, outputs.past_key_values)
+        states = tuple(state.float() for state in states)
+        return BackboneOutput(states, last.float(), outputs.past_key_values)
 
     @property
     def base_changes(self) -> bool:
@@ -145,7 +148,7 @@ class AbsBackbone(nn.Module, ABC):
         """
         with self.base() as base:
             output = base.base_model(input_ids=text, use_cache=False)
-            return output.last_hidden_state
+            return output.last_hidden_state.float()
 
     @torch.no_grad()
     def base_logits(self, states: torch.Tensor) -> torch.Tensor:

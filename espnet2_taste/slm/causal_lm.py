@@ -30,6 +30,14 @@ __all__ = [
 ]
 
 
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+"""Values of ``lm_conf.dtype``."""
+
+
 class _Outputs(tuple):
     """What a transformer returns, of which only the final states are there."""
 
@@ -64,13 +72,15 @@ def text_logits(lm: nn.Module, last: torch.Tensor) -> torch.Tensor:
         last: Hidden states after the final norm, (..., H).
 
     Returns:
-        (..., V).
+        (..., V), computed in the model's type and given in that of ``last``.
     """
     head = copy.copy(lm)  # shares every weight; only the transformer is left out
     head._modules = {**lm._modules, lm.base_model_prefix: _GivenStates()}
-    rows = last.reshape(1, -1, last.size(-1))
+    rows = last.reshape(1, -1, last.size(-1)).to(
+        lm.get_output_embeddings().weight.dtype
+    )
     logits = head(inputs_embeds=rows, use_cache=False).logits
-    return logits.view(*last.shape[:-1], -1)
+    return logits.view(*last.shape[:-1], -1).to(last.dtype)
 
 
 def check_causal_lm(lm: nn.Module) -> None:
@@ -119,7 +129,8 @@ def _equal_logits(lm: nn.Module, table: torch.Tensor) -> bool:
     output.past_key_values.get_seq_length()  # generation asks for it
     found = text_logits(lm, output.last_hidden_state)
     own = lm(input_ids=ids, use_cache=False).logits
-    return torch.allclose(own, found, rtol=1e-3, atol=1e-3)
+    near = max(1e-3, 4 * torch.finfo(table.dtype).eps)
+    return torch.allclose(own, found, rtol=near, atol=near)
 
 
 def _wrong_type(name: str, reason: str) -> ValueError:
@@ -160,19 +171,21 @@ def build_causal_lm(
         name_or_dir: Directory (or a file in it) or hub name; None for random weights.
         config: For random weights: ``model_type`` (e.g. "llama") and fields of that
             model's configuration. For a loaded model: fields that change how it runs
-            but not its weights (e.g. ``attention_dropout``); usually empty.
+            but not its weights (e.g. ``attention_dropout``); usually empty. ``dtype``,
+            for both, is that of the weights: float32 by default, bfloat16, float16.
         vocab_size: Number of token ids in use.
         tokenizer: Hugging Face tokenizer; gives the special ids.
 
     Returns:
-        A ``transformers`` causal LM in float32.
+        A ``transformers`` causal LM.
 
     Raises:
         ValueError: Unknown model type or field, a type that cannot be used, or a
             vocabulary too small.
     """
     build = _random_lm if name_or_dir is None else _loaded_lm
-    model = build(name_or_dir, dict(config), vocab_size, tokenizer)
+    fields = {name: config[name] for name in config if name != "dtype"}
+    model = build(name_or_dir, fields, vocab_size, tokenizer, lm_dtype(config))
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < vocab_size:
         raise ValueError(
@@ -183,7 +196,41 @@ def build_causal_lm(
     return model
 
 
-def _random_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
+def lm_dtype(config: Mapping[str, Any]) -> torch.dtype:
+    """Type of the weights that ``lm_conf`` asks for.
+
+    Args:
+        config: ``lm_conf``.
+
+    Returns:
+        One of ``DTYPES``.
+
+    Raises:
+        ValueError: Another type.
+    """
+    name = config.get("dtype", "float32")
+    if name not in DTYPES:
+        raise ValueError(f"lm_conf: dtype is '{name}', expected one of {list(DTYPES)}")
+    return DTYPES[name]
+
+
+def check_full_training(config: Mapping[str, Any]) -> None:
+    """Refuse to train all weights of an LM in a type too coarse for small steps.
+
+    Args:
+        config: ``lm_conf``.
+
+    Raises:
+        ValueError: ``dtype`` is not float32.
+    """
+    if lm_dtype(config) != torch.float32:
+        raise ValueError(
+            f"lm_conf: dtype {config['dtype']} is for an LM whose weights stay; to "
+            "train them all in half precision, leave it out and set --use_amp true"
+        )
+
+
+def _random_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
     """Random weights; ``name_or_dir`` is None."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
@@ -202,10 +249,10 @@ def _random_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
         "pad_token_id": tokenizer.pad_token_id,
     }
     model_config = class_(**{**settings, **config})
-    return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32)
+    return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
 
 
-def _loaded_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
+def _loaded_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
     """Trained weights, read as safetensors only."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -219,7 +266,7 @@ def _loaded_lm(name_or_dir, config: dict[str, Any], vocab_size: int, tokenizer):
     loaded.update(config)
     try:
         return AutoModelForCausalLM.from_pretrained(
-            place, config=loaded, dtype=torch.float32, use_safetensors=True, **common
+            place, config=loaded, dtype=dtype, use_safetensors=True, **common
         )
     except (OSError, ValueError) as error:
         raise _cannot_load(place, error) from error

@@ -55,7 +55,7 @@ class LlamaReader(AbsRowReader):
         """States asked for and the last one, of rows (rows, H)."""
         arithmetic = self.stack.arithmetic
         states = self.stack.run(arithmetic.array(rows), rotation, attend, self.asked)
-        return tuple(arithmetic.tensor(state) for state in states)
+        return tuple(arithmetic.tensor(state).float() for state in states)
 
     def read(self, row):
         """See :meth:`AbsRowReader.read`."""
@@ -74,7 +74,8 @@ class LlamaReader(AbsRowReader):
     def logits(self, last):
         """See :meth:`AbsRowReader.logits`."""
         arithmetic = self.stack.arithmetic
-        return arithmetic.tensor(self.stack.logits(arithmetic.array(last)))
+        rows = arithmetic.array(last.to(self.stack.like.dtype))
+        return arithmetic.tensor(self.stack.logits(rows)).float()
 
     def select(self, kept):
         """See :meth:`AbsRowReader.select`."""

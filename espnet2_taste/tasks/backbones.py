@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from espnet2_taste.slm.backbone import AbsBackbone
-from espnet2_taste.slm.causal_lm import build_causal_lm
+from espnet2_taste.slm.causal_lm import build_causal_lm, check_full_training
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import adaptation_choices
 from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
@@ -30,7 +30,8 @@ def build_backbone(
         The backbone.
 
     Raises:
-        ValueError: Random weights would be kept out of the checkpoints.
+        ValueError: Random weights would be kept out of the checkpoints, or all weights
+            would train in half precision.
     """
     if args.init_lm is None and args.adaptation != "full":
         raise ValueError(
@@ -38,6 +39,8 @@ def build_backbone(
             "the checkpoints: give the LM with --init_lm, or train all of it with "
             "--adaptation full"
         )
+    if args.adaptation == "full":
+        check_full_training(args.lm_conf)
     if args.init_lm is not None and (Path(args.init_lm) / "config.json").is_file():
         args.init_lm = str(Path(args.init_lm) / "config.json")  # packed as a file
     lm = build_causal_lm(

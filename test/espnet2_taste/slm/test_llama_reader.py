@@ -92,6 +92,18 @@ def test_states_are_those_of_the_model(model_type, fields, lengths):
 
 
 @torch.no_grad()
+def test_states_of_a_model_in_half_precision_leave_as_float32():
+    backbone = FrozenBackbone(make_lm(*MODELS[0]).to(torch.bfloat16))
+    wanted = walk(HuggingFaceReader(backbone, LAYERS), [5, 2, 4], steps=9)
+    reader = reader_maker(backbone, LAYERS)()
+    for expected, states in zip(wanted, walk(reader, [5, 2, 4], steps=9), strict=True):
+        for one, other in zip(expected, states, strict=True):
+            assert one.dtype == other.dtype == torch.float32
+            torch.testing.assert_close(other, one, atol=0.1, rtol=0.05)
+        assert reader.logits(states[-1]).dtype == torch.float32
+
+
+@torch.no_grad()
 def test_the_model_keeps_its_weights_without_a_copy():
     lm = make_lm("llama", {})
     before = {name: tensor.clone() for name, tensor in lm.state_dict().items()}

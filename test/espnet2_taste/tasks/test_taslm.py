@@ -195,6 +195,31 @@ def test_half_precision_changes_little(recipe, head, dtype):
     check_half_precision(built(recipe, "--head", head), BATCH, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("adaptation", ["lora", "frozen"])
+def test_the_lm_keeps_the_dtype_asked_for(recipe, adaptation, dtype):
+    options = ("--adaptation", adaptation, "--lm_conf")
+    wide = built(recipe, *options, "dtype=float32").eval()
+    model = built(recipe, *options, f"dtype={dtype}")
+    model.load_state_dict(wide.state_dict())
+    table = model.taslm.backbone.causal_lm.get_input_embeddings().weight
+    assert table.dtype == getattr(torch, dtype)
+    loss, exact = model.eval()(**BATCH)[0], wide(**BATCH)[0]
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert abs(loss - exact) < 0.01 * exact
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.dtype == torch.float32 for p in trained)
+    assert all(torch.isfinite(p.grad).all() for p in trained)
+
+
+def test_a_dtype_that_cannot_be_kept_is_refused(recipe):
+    with pytest.raises(ValueError, match="dtype is 'int8', expected one of"):
+        built(recipe, "--lm_conf", "dtype=int8")
+    with pytest.raises(ValueError, match="dtype bfloat16 is for an LM whose weights"):
+        built(recipe, "--lm_conf", "dtype=bfloat16", "--adaptation", "full")
+
+
 def test_a_fresh_adapter_is_the_base(recipe):
     """Hearing text alone, LoRA's start predicts what the base does: KL is zero."""
     model = built(recipe).eval()
