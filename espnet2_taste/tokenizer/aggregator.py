@@ -171,7 +171,7 @@ class DecoderAggregator(AbsAggregator):
         self.embed.requires_grad_(embeddings)
 
     def load_decoder_state(self, state: Mapping[str, torch.Tensor]):
-        """Start from a trained text decoder.
+        """Start from a trained text decoder, or from the first blocks of a deeper one.
 
         Args:
             state: Names and shapes of this module (see ``decoder_init``).
@@ -180,6 +180,7 @@ class DecoderAggregator(AbsAggregator):
             ValueError: A tensor is unknown, missing or of another shape.
         """
         own = self.state_dict()
+        state = self._first_blocks(state)
         skipped = {
             name
             for name in own
@@ -189,6 +190,16 @@ class DecoderAggregator(AbsAggregator):
         _check_decoder_state(own, state, skipped)
         kept = {name: x for name, x in state.items() if name not in skipped}
         self.load_state_dict({**own, **kept})
+
+    def _first_blocks(
+        self, state: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Leave out the blocks of a deeper decoder than this one."""
+
+        def block(name: str) -> int:
+            return int(name.split(".")[1]) if name.startswith("blocks.") else -1
+
+        return {n: tensor for n, tensor in state.items() if block(n) < len(self.blocks)}
 
     def _inputs(
         self, text: torch.Tensor, states: EncoderStates

@@ -146,3 +146,13 @@ def test_too_long_text_for_learned_positions():
     model = build(WhisperAggregator, max_positions=7)
     with pytest.raises(ValueError, match="8 tokens with the prefix"):
         model(torch.zeros(2, 6, dtype=torch.long), LENGTHS, WORD_IDS, states())
+
+
+def test_a_shallower_aggregator_takes_the_first_blocks_of_a_decoder():
+    deep = build(WhisperAggregator)
+    shallow = WhisperAggregator(**SIZES | {"num_layers": 1})
+    shallow.load_decoder_state(deep.state_dict())
+    for name, tensor in shallow.state_dict().items():
+        assert torch.equal(tensor, deep.state_dict()[name])
+    with pytest.raises(ValueError, match="blocks.1"):
+        deep.load_decoder_state(shallow.state_dict())
