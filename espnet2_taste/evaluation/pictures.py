@@ -41,8 +41,10 @@ def picture_section(pictures: Iterable[Path], page: Path) -> str:
         if found:
             parts += [f"### {kind.replace('_', ' ')}", caption]
         for path in found:
+            owner = os.path.relpath(path.parents[1], page)
             link = os.path.relpath(path, page)
-            parts.append(f"{link.replace('/images/', '/')}\n\n![{path.stem}]({link})")
+            title = path.stem.replace("_", " ")
+            parts.append(f"`{owner}`, {title}:\n\n![{title}]({link})")
     return "\n\n".join(["\n## Pictures", *parts]) + "\n" if parts else ""
 
 

@@ -124,11 +124,12 @@ def plot_swap(
         origin = timings[0].start if timings else 0.0
         moved = moved_words(before, timings, chosen)
         for index, timing in enumerate(timings):
+            color = ORANGE if index in chosen else BLUE
             axis.barh(
                 line,
                 timing.duration,
                 left=timing.start - origin,
-                color=ORANGE if index in chosen else BLUE,
+                color=color,
                 edgecolor="white",
                 hatch="///" if index in moved else None,
                 height=0.8,
@@ -141,6 +142,7 @@ def plot_swap(
                 va="center",
                 fontsize=7,
                 color="white",
+                bbox={"facecolor": color, "edgecolor": "none", "pad": 0.5},
             )
     axis.set_yticks(range(len(rows)), [title for title, _, _ in rows])
     axis.invert_yaxis()
