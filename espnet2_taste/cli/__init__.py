@@ -13,6 +13,8 @@ read with ``--codes``:
 ``model``      Digest of the codebooks that the codes are of; those of another model
                are refused
 ``ctm``        ``utt 1 start duration word``, seconds, where words were timed
+``alignment``  How well text and speech belong together, 0 to 1; below .5 a warning
+               was shown
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector
 ``wav.scp``    Speech, where some was made, below ``parts/*/audio``
 ``dropped.tsv`` Utterances that could not be used, with the reason

@@ -23,7 +23,7 @@ from espnet2_taste.cli.quiet import import_quietly
 from espnet2_taste.cli.results import write_dropped
 
 PATHS = ("codes.scp", "spembs.scp", "wav.scp")
-TABLES = (*PATHS, "words", "model", "ctm", "units")
+TABLES = (*PATHS, "words", "model", "ctm", "alignment", "units")
 ROWS = ("dropped.tsv", "scores.tsv")
 RECORD = "record.json"
 PARTS_A_PROCESS = 4  # at least, so that the bar moves

@@ -32,12 +32,14 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
     if voices:
         write_ark(folder, "spembs", voices, True)
     write_words(folder, items)
-    models = {n: i.model for n, i in items.items() if getattr(i, "model", "")}
+    models = {n: i.model for n, i in items.items() if i.model}
     if models:
         write_table(folder / "model", models)
-    timed = {n: i.timings for n, i in items.items() if getattr(i, "timings", ())}
+    timed = {n: i for n, i in items.items() if i.timings}
     if timed:
-        write_ctm(folder / "ctm", timed)
+        write_ctm(folder / "ctm", {n: i.timings for n, i in timed.items()})
+        scores = {n: f"{i.alignment:.3f}" for n, i in timed.items()}
+        write_table(folder / "alignment", scores)
 
 
 def write_speech(folder: Path, spoken: Mapping) -> None:

@@ -85,6 +85,7 @@ def print_tokens(output: Path) -> None:
         output: Folder with the results.
     """
     from espnet2_taste.data.ctm import read_ctm
+    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.slm.inference import SpokenSet
 
     ((name, item),) = SpokenSet(output).items()
@@ -92,3 +93,6 @@ def print_tokens(output: Path) -> None:
     starts = [f"{time.start:.2f}" for time in times] or ["-"] * len(item.words)
     for word, start, codes in zip(item.words, starts, item.codes):
         print(f"{start:>7}  {word:<16} {' '.join(map(str, codes))}")
+    if times:
+        score = read_table(output / "alignment")[name]
+        print(f"text and speech belong together (0 to 1): {score}")

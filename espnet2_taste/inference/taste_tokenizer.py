@@ -159,7 +159,7 @@ class TasteTokenizer:
         if place is None:
             raise RuntimeError(
                 "no recognizer is known, which word times and speech without text "
-                "need: give recognizer, or give texts and timings=False"
+                "need: pack one, or, in Python, give texts and timings=False"
             )
         recognizer = load_recognizer(str(place), conf)
         return recognizer.aligner(device, self.window)

@@ -35,6 +35,8 @@ def test_tokenize_writes_codes_words_times_voices(tokens):
     assert set(codes) == set(words) == set(times) == {"slow", "fast", "other"}
     assert words["other"] == "a small bird" and codes["other"].shape == (3, 2)
     assert [timing.word for timing in times["slow"]] == ["the", "red", "dog"]
+    alignment = read_table(tokens / "alignment")
+    assert all(0 <= float(alignment[name]) <= 1 for name in words)
     assert ArkTable(tokens / "spembs.scp")["fast"].shape == (4,)
     (row,) = read_rows(tokens / "dropped.tsv")
     assert row["utt"] == "empty" and "empty" in row["reason"]
@@ -46,7 +48,8 @@ def test_a_single_file_is_printed_and_equals_the_list(
     source = ["--wav", recordings / "slow.wav", "--text", "the red dog"]
     run("tokenize", tmp_path / "one", *source)
     codes = ArkTable(tokens / "codes.scp")["slow"].astype(int)
-    printed = capsys.readouterr().out.splitlines()
+    *printed, score = capsys.readouterr().out.splitlines()
+    assert score.startswith("text and speech belong together (0 to 1): 0.")
     assert [line.split()[1:] for line in printed] == [
         [word, *map(str, row)] for word, row in zip(["the", "red", "dog"], codes)
     ]
