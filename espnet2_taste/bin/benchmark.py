@@ -1,8 +1,11 @@
-"""Time tokenization, unit decoding and continuation against plain loops.
+"""Time tokenization, unit decoding and continuation against what others run.
 
 Enters: sizes and a device; models are random. Leaves: a table on the screen and, with
---output, JSON. Every ratio is of two measurements in this run; see the module
-``espnet2_taste.evaluation.benchmark`` for what the plain loops do.
+--output, JSON. Every ratio is of two measurements in this run. Each row names its
+opponent, which is what a user would run instead (``evaluation/opponents.py``) and, where
+rows are made one after the other, the time against the limit: reading the weights once
+a row. The plain loops compute everything again, as
+``espnet2_taste.evaluation.benchmark`` says.
 """
 
 import argparse
@@ -66,27 +69,31 @@ class Bench:
         fastest.megabytes = peak + model_megabytes(model)
         return fastest
 
-    def summary(self, task: str, amount: float, plain, one, batch) -> dict:
-        """Compare three measurements of a task.
+    def summary(
+        self, task: str, amount: float, opponent: str, ways: dict, limit=None
+    ) -> dict:
+        """Compare the measurements of a task.
 
         Args:
             task: Its name.
             amount: Words, units or utterances of one item.
-            plain: One item the plain way.
-            one: One item our way.
-            batch: ``--batch_size`` items our way.
+            opponent: What ``ways["opponent"]`` is.
+            ways: Measures by name: one item by the "opponent", the "plain" way and
+                ours ("one"), and ``--batch_size`` items our way ("batch").
+            limit: Seconds below which one item cannot be made; None if unknown.
 
         Returns:
             Amounts a second, ratios and memory.
         """
-        speed = {"plain": amount / plain.seconds, "one": amount / one.seconds}
-        speed["batch"] = amount * self.args.batch_size / batch.seconds
-        ways = {"plain": plain, "one": one, "batch": batch}
-        logger.info("%s: plain %.1f s, one %.1f s", task, plain.seconds, one.seconds)
+        speed = {name: amount / way.seconds for name, way in ways.items()}
+        speed["batch"] *= self.args.batch_size
+        logger.info("%s: %s", task, {n: f"{w.seconds:.2f} s" for n, w in ways.items()})
         return {
             "task": task,
+            "opponent": opponent,
             "per_second": speed,
-            "speedup": speed["one"] / speed["plain"],
+            "speedup": speed["one"] / speed["opponent"],
+            "time_against_limit": ways["one"].seconds / limit if limit else None,
             "batch_speedup": speed["batch"] / speed["one"],
             "megabytes": {name: way.megabytes for name, way in ways.items()},
         }
@@ -96,6 +103,7 @@ class Bench:
         import torch
 
         from espnet2_taste.evaluation import benchmark as parts
+        from espnet2_taste.evaluation import opponents
 
         args = self.args
         taslm = parts.make_taslm(
@@ -112,7 +120,8 @@ class Bench:
 
             plain[words] = self.measure(continue_plainly, taslm)
         taslm.backbone = taslm.backbone.merged()
-        results = []
+        lm, text, results = taslm.backbone.causal_lm, prompts[0].text, []
+        limit = opponents.seconds_to_read(opponents.word_weights(taslm))
         for words in args.words:
             generator = parts.make_generator(taslm, words)
             found = parts.continue_prompts(generator, [first])[0].text.tolist()
@@ -122,17 +131,28 @@ class Bench:
             batch = self.measure(
                 lambda: parts.continue_prompts(generator, prompts), taslm
             )
-            name = f"continuation, {words} words"
-            result = self.summary(name, words, plain[words], one, batch)
+            static = self.measure(
+                lambda: opponents.static_cache_text(lm, text, words + 1), taslm
+            )
+            ways = {"opponent": static, "plain": plain[words]}
+            result = self.summary(
+                f"continuation, {words} words",
+                words,
+                "text alone, static cache of Hugging Face",
+                ways | {"one": one, "batch": batch},
+                limit * (words + 1),
+            )
             results.append(result | {"same_text": found == texts[words]})
         return results
 
     def unit_decoding(self) -> list[dict]:
-        """Units of the unit decoder: uncached, then ours."""
+        """Units of the unit decoder: uncached, as published, then ours."""
         from espnet2_taste.evaluation import benchmark as parts
+        from espnet2_taste.evaluation import opponents
 
         args, results = self.args, []
         decoder, units = parts.make_unit_decoder(self.device), args.units
+        limit = opponents.seconds_to_read(opponents.unit_weights(decoder))
         for words in args.words:
             single = parts.unit_inputs(1, words, self.device)
             several = parts.unit_inputs(args.batch_size, words, self.device)
@@ -146,8 +166,13 @@ class Bench:
             batch = self.measure(
                 lambda: parts.generate_units(decoder, several, units), decoder
             )
+            cached = self.measure(
+                lambda: opponents.reference_units(decoder, single, count), decoder
+            )
+            ways = {"opponent": cached, "plain": plain, "one": one, "batch": batch}
             name = f"decoding, {words} words, {count} units"
-            results.append(self.summary(name, count, plain, one, batch))
+            kind = "published loop with its cache"
+            results.append(self.summary(name, count, kind, ways, limit * count))
         return results
 
     def tokenization(self) -> list[dict]:
@@ -166,8 +191,9 @@ class Bench:
             one = self.measure(lambda: ours.encode(**single), ours)
             batch = self.measure(lambda: ours.encode(**several), ours)
             seconds = single["speech"].size(1) / 16000
+            ways = {"opponent": plain, "plain": plain, "one": one, "batch": batch}
             name = f"tokenization, {words} words ({seconds:g} s)"
-            results.append(self.summary(name, 1, plain, one, batch))
+            results.append(self.summary(name, 1, "30 s window, as published", ways))
         return results
 
     def sampler_tables(self) -> float:
@@ -193,15 +219,16 @@ def table(results: list[dict], batch_size: int) -> str:
     """
     from espnet2_taste.metrics.tables import markdown_table
 
-    header = ("task", "plain /s", "one /s", "one x plain", f"{batch_size} at once /s")
-    header += ("batch x one", "MB plain", "MB one", "MB batch")
+    header = ("task", "opponent", "opponent /s", "plain /s", "one /s")
+    header += (f"{batch_size} at once /s", "one x opponent", "time x limit")
+    header += ("batch x one", "MB opponent", "MB plain", "MB one", "MB batch")
     rows = [
         (
             result["task"],
-            result["per_second"]["plain"],
-            result["per_second"]["one"],
+            result["opponent"],
+            *result["per_second"].values(),
             result["speedup"],
-            result["per_second"]["batch"],
+            result["time_against_limit"],
             result["batch_speedup"],
             *result["megabytes"].values(),
         )

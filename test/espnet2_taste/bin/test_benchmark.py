@@ -7,6 +7,7 @@ import torch
 
 from espnet2_taste.bin import benchmark
 from espnet2_taste.evaluation import benchmark as parts
+from espnet2_taste.evaluation import opponents
 
 TINY = parts.LmSize(50, 16, 24, 2, 2, 2)
 
@@ -25,7 +26,8 @@ def test_plain_and_cached_units_are_the_same():
     inputs = parts.unit_inputs(1, 4, "cpu")
     cached = parts.generate_units(decoder, inputs, 7)[0]
     plain = parts.plain_units(decoder, inputs, len(cached))[0]
-    assert cached.tolist() == plain.tolist()
+    published = opponents.reference_units(decoder, inputs, len(cached))[0]
+    assert cached.tolist() == plain.tolist() == published.tolist()
 
 
 def test_all_tasks_are_measured(tiny, tmp_path, capsys):
@@ -37,11 +39,30 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     results, names = study["results"], ("tokenization", "decoding", "continuation")
     tasks = [result["task"].split(",")[0] for result in results]
     assert tasks == [name for name in names for _ in range(2)]
-    assert all(result["speedup"] > 0 for result in results)
+    assert all(result["speedup"] > 0 and result["opponent"] for result in results)
+    limits = [result["time_against_limit"] for result in results]
+    assert limits[:2] == [None, None] and all(share > 0 for share in limits[2:])
     assert all(result["megabytes"]["plain"] > 0 for result in results)
     assert all(result["same_text"] for result in results[4:])
     assert study["sampler_tables_seconds"] > 0
     assert "| continuation, 5 words |" in capsys.readouterr().out
+
+
+def test_the_static_cache_adds_so_many_tokens():
+    taslm = parts.make_taslm(TINY, "cpu", torch.float32)
+    lm, text = taslm.backbone.merged().causal_lm, torch.tensor([3, 4, 5])
+    found = opponents.static_cache_text(lm, text, 4)
+    assert found[0, :3].tolist() == text.tolist() and found.shape == (1, 7)
+
+
+def test_weights_of_a_step_are_those_of_its_products():
+    taslm = parts.make_taslm(TINY, "cpu", torch.float32)
+    taslm.backbone = taslm.backbone.merged()
+    layer = 4 * 16 * 16 + 3 * 16 * 24
+    head = taslm.head.mu.weight.numel()
+    weights = opponents.word_weights(taslm)
+    assert sum(w.numel() for w in weights) == 2 * layer + 50 * 16 + head
+    assert opponents.seconds_to_read(weights) > 0
 
 
 def test_half_precision_runs(tiny):

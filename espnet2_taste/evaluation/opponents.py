@@ -1,0 +1,138 @@
+"""What a user would run instead of this package: the benchmark's opponents.
+
+Enters: the benchmark's random models. Leaves: the same work done as others do it, and
+how long reading the weights takes, which no way of generating one row at a time can
+beat.
+
+- Unit decoding: the published loop, which keeps keys and values. Each step makes the
+  buffers longer and encodes and projects all distances again, in every block.
+- Continuation: ``generate`` of Hugging Face with its static cache. It has nothing to do
+  with speech: no codes, no word rules.
+
+Legend: B utterances, N text tokens, U units.
+"""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.speech_decoder.rel_attention import distance_encoding, visible_keys
+from espnet2_taste.speech_decoder.rel_transformer import LayerCache, RelTransformer
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
+
+READINGS = 5
+"""Readings of the weights of which the fastest counts."""
+
+
+@torch.no_grad()
+def reference_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
+    """Generate units as the published loop does.
+
+    Args:
+        decoder: The unit decoder.
+        inputs: Of ``benchmark.unit_inputs``, without padding.
+        units: How many.
+
+    Returns:
+        (B, U).
+    """
+    x = decoder.encode_conditions(**inputs).embeds
+    caches: list[LayerCache] = []
+    history = []
+    for _ in range(units):
+        hidden = _read_positions(decoder.llm, x, caches)
+        logits = decoder.llm_decoder(hidden[:, -1])[:, :-1]
+        history.append(logits.argmax(dim=-1, keepdim=True))
+        x = decoder.speech_embedding(history[-1])
+    return torch.cat(history, dim=1)
+
+
+def _read_positions(
+    stack: RelTransformer, x: torch.Tensor, caches: list[LayerCache]
+) -> torch.Tensor:
+    """Read more positions (B, T, D); the caches, one a block, are replaced."""
+    past, new = caches[0].keys.size(2) if caches else 0, x.size(1)
+    size, heads = stack.output_size, stack.heads
+    empty = x.new_zeros(len(x), heads, 0, size // heads)
+    before = caches or [LayerCache(empty, empty, empty[:0])] * len(stack.encoders)
+    encoding = distance_encoding(past + new - 1, 0, size, x)
+    known = torch.ones(len(x), past + new, dtype=torch.bool, device=x.device)
+    visible, x = visible_keys(known, new, causal=True), stack.embed(x)
+    longer = [
+        LayerCache(
+            functional.pad(cache.keys, (0, 0, 0, new)),
+            functional.pad(cache.values, (0, 0, 0, new)),
+            block.self_attn.project_distances(encoding),
+        )
+        for block, cache in zip(stack.encoders, before)
+    ]
+    for block, cache in zip(stack.encoders, longer):
+        x = block.extend(x, cache, past, visible)
+    caches[:] = longer
+    return stack.after_norm(x)
+
+
+def static_cache_text(lm: nn.Module, prompt: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Continue text with Hugging Face's static cache.
+
+    Args:
+        lm: A causal LM without adapters.
+        prompt: Text ids, (N,).
+        tokens: How many to add.
+
+    Returns:
+        Prompt and continuation, (1, N + tokens).
+    """
+    row = prompt[None].to(lm.device)
+    lengths = {"min_new_tokens": tokens, "max_new_tokens": tokens, "do_sample": False}
+    return lm.generate(
+        row,
+        attention_mask=torch.ones_like(row),
+        cache_implementation="static",
+        pad_token_id=0,
+        **lengths,
+    )
+
+
+def unit_weights(decoder: UnitDecoder) -> list[torch.Tensor]:
+    """Matrices that a step of the unit decoder reads; distances are no input of it."""
+    stack = [
+        module for name, module in decoder.llm.named_modules() if "pos" not in name
+    ]
+    return matrices([*stack, decoder.llm_decoder])
+
+
+def word_weights(taslm: Taslm) -> list[torch.Tensor]:
+    """Matrices that a row of TASLM reads."""
+    return matrices([*taslm.backbone.causal_lm.modules(), *taslm.head.modules()])
+
+
+def matrices(modules: Sequence[nn.Module]) -> list[torch.Tensor]:
+    """Weights of the linear layers among some modules."""
+    return [module.weight for module in modules if isinstance(module, nn.Linear)]
+
+
+@torch.no_grad()
+def seconds_to_read(weights: Sequence[torch.Tensor]) -> float:
+    """Seconds that one product of each matrix with a vector takes.
+
+    Args:
+        weights: Matrices.
+
+    Returns:
+        The fastest of some readings: what a step costs if nothing else costs anything.
+    """
+    vectors = [torch.ones_like(weight[0]) for weight in weights]
+    on_gpu, found = weights[0].is_cuda, []
+    for _ in range(READINGS):
+        start = time.perf_counter()
+        for weight, vector in zip(weights, vectors):
+            torch.mv(weight, vector)
+        if on_gpu:
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - start)
+    return min(found)
