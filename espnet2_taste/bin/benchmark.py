@@ -2,9 +2,9 @@
 
 Enters: sizes and a device; models are random. Leaves: a table on the screen and, with
 --output, JSON. Every ratio is of two measurements in this run. Each row names its
-opponent, which is what a user would run instead (``evaluation/opponents.py``) and, where
-rows are made one after the other, the time against the limit: reading the weights once
-a row. The plain loops compute everything again, as
+opponent, which is what a user would run instead (``evaluation/opponents.py``), and,
+where rows are made one after the other, the time against the limit: reading the
+weights once a row. The plain loops compute everything again, as
 ``espnet2_taste.evaluation.benchmark`` says.
 """
 
