@@ -38,7 +38,7 @@ class AbsRowArithmetic(ABC):
         """An array's memory as a tensor."""
 
     @abstractmethod
-    def room(self, like: torch.Tensor, *shape: int) -> torch.Tensor:
+    def empty(self, like: torch.Tensor, *shape: int) -> torch.Tensor:
         """A new tensor of a type and device, where this arithmetic reads it best."""
 
     @abstractmethod
@@ -100,8 +100,8 @@ class TorchArithmetic(AbsRowArithmetic):
         """See :meth:`AbsRowArithmetic.tensor`."""
         return array
 
-    def room(self, like, *shape):
-        """See :meth:`AbsRowArithmetic.room`."""
+    def empty(self, like, *shape):
+        """See :meth:`AbsRowArithmetic.empty`."""
         return like.new_empty(shape)
 
     def product(self, rows, weight):
@@ -148,8 +148,8 @@ class NumpyArithmetic(AbsRowArithmetic):
         """See :meth:`AbsRowArithmetic.tensor`."""
         return torch.from_numpy(array)
 
-    def room(self, like, *shape):
-        """See :meth:`AbsRowArithmetic.room`: NumPy asks the system for large pages."""
+    def empty(self, like, *shape):
+        """See :meth:`AbsRowArithmetic.empty`: NumPy asks the system for large pages."""
         return torch.from_numpy(np.empty(shape, dtype=np.float32))
 
     def product(self, rows, weight):

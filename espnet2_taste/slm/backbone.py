@@ -164,7 +164,7 @@ class AbsBackbone(nn.Module, ABC):
             return text_logits(base, states)
 
 
-def rest(module: nn.Module) -> None:
+def freeze(module: nn.Module) -> None:
     """Freeze a module and put it into evaluation mode."""
     module.requires_grad_(False)
     module.eval()
@@ -239,7 +239,7 @@ class FullBackbone(AbsBackbone):
         super().__init__(lm)
         self.frozen_base = deepcopy(lm) if keep_base else None
         if keep_base:
-            rest(self.frozen_base)
+            freeze(self.frozen_base)
 
     @property
     def causal_lm(self):
@@ -273,7 +273,7 @@ class FrozenBackbone(AbsBackbone):
 
     def __init__(self, lm: nn.Module):
         super().__init__(lm)
-        rest(lm)
+        freeze(lm)
 
     @property
     def causal_lm(self):

@@ -7,7 +7,7 @@ causality hides the padding; later rows mask it.
 
 Legend: B utterances under way, N text tokens, W words, L rows of the longest prompt, Q
 codebooks, V text vocabulary, H hidden size, P size of a projected word vector (see
-:mod:`espnet2_taste.slm.hearing`).
+:mod:`espnet2_taste.slm.code_embedding_cache`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
-from espnet2_taste.slm.hearing import WordListener
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
@@ -115,7 +115,7 @@ class TaslmGenerator:
     ):
         self.taslm = taslm
         self.rules = rules
-        self.listener = WordListener(taslm)
+        self.embeddings = CodeEmbeddingCache(taslm)
         self.new_reader = reader_maker(taslm.backbone, taslm.head.layers)
         self.text_sampler = options.text_sampler()
         self.speech_sampler = options.speech_sampler()
@@ -212,7 +212,7 @@ class TaslmGenerator:
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
         taslm.backbone.check_positions(inputs.size(1))
         current = torch.stack([row.current for row in rows])  # (B, Q)
-        vectors = self.listener.new(current)  # (B, P)
+        vectors = self.embeddings.new(current)  # (B, P)
         everyone = torch.arange(len(rows), device=inputs.device)
         return DecodingBatch(
             rows=list(range(len(rows))),
@@ -311,15 +311,15 @@ class TaslmGenerator:
         self, batch: DecodingBatch, codes: torch.Tensor, dues: Sequence[int | None]
     ) -> torch.Tensor:
         """Vectors of new words, or of those that go on; (B, Q) -> (B, P)."""
-        listener, device = self.listener, codes.device
-        new = listener.new(codes)  # (B, P)
+        embeddings, device = self.embeddings, codes.device
+        new = embeddings.new(codes)  # (B, P)
         if all(index is not None and index >= 0 for index in dues):
             batch.heard, batch.vectors = new, new
             batch.spoken = torch.ones_like(batch.spoken)
             return new
         arrives = (codes != IGNORE).any(dim=-1)
-        held = listener.hold(batch.vectors)
-        held = torch.where(batch.spoken[:, None], held, listener.nothing)
+        held = embeddings.hold(batch.vectors)
+        held = torch.where(batch.spoken[:, None], held, embeddings.nothing)
         if self.rules.reference_compat:  # repeats what training never repeats
             idle = torch.tensor([d is None for d in dues], device=device)
             held = torch.where(idle[:, None], batch.heard, held)

@@ -74,7 +74,7 @@ class PackedLinear:
         weights = [layer.weight.data for layer in layers]
         total, inputs = sum(sizes), layers[0].in_features
         if not _adjacent(weights):
-            joined = arithmetic.room(weights[0], inputs, total)
+            joined = arithmetic.empty(weights[0], inputs, total)
             torch.cat([weight.t() for weight in weights], dim=1, out=joined)
             for layer, part in zip(layers, joined.split(sizes, dim=1)):
                 layer.weight.data = part.t()

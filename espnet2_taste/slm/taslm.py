@@ -16,7 +16,7 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
-from espnet2_taste.slm.backbone import AbsBackbone, rest
+from espnet2_taste.slm.backbone import AbsBackbone, freeze
 from espnet2_taste.slm.heads import AbsTasteHead
 from espnet2_taste.slm.input_fusion import AbsCodeEmbedding, AbsInputFusion
 from espnet2_taste.slm.layouts.text_aligned import (
@@ -84,7 +84,7 @@ class Taslm(nn.Module):
         self.bos_id = bos_id
         self.eos_id = eos_id
         self.pad_text = nn.Parameter(torch.zeros(backbone.hidden_size))
-        rest(quantizer)
+        freeze(quantizer)
 
     def train(self, mode: bool = True):
         """Set the mode of what trains; the quantizer stays in evaluation mode."""

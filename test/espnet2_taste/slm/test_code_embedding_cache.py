@@ -5,8 +5,8 @@ import torch
 
 from espnet2_taste.slm import input_fusion
 from espnet2_taste.slm.backbone import FullBackbone
+from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache, CodeLookUp
 from espnet2_taste.slm.heads import LinearLastHead
-from espnet2_taste.slm.hearing import CodeLookUp, WordListener
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.taslm import Taslm
 
@@ -43,17 +43,17 @@ def test_words_are_heard_as_they_are_embedded(
     for vector in (taslm.code_embedding.pad, taslm.code_embedding.between):
         if vector is not None:
             torch.nn.init.normal_(vector)
-    listener = WordListener(taslm)
+    embeddings = CodeEmbeddingCache(taslm)
     looks_up = embedding is not input_fusion.FirstCodebookEmbedding and is_sum
-    assert isinstance(listener.new, CodeLookUp) == looks_up
+    assert isinstance(embeddings.new, CodeLookUp) == looks_up
     text, codes = torch.randn(5, 16), torch.randint(0, 7, (5, 3))
     with torch.no_grad():
         words = taslm.code_embedding.embed(codes, quantizer)
         silence = taslm.code_embedding.pad.expand_as(words)
         for heard, vectors in (
-            (listener.new(codes), words),
-            (listener.hold(listener.new(codes)), taslm.code_embedding.hold(words)),
-            (listener.nothing.expand(5, -1), silence),
+            (embeddings.new(codes), words),
+            (embeddings.hold(embeddings.new(codes)), taslm.code_embedding.hold(words)),
+            (embeddings.nothing.expand(5, -1), silence),
         ):
             got, want = taslm.join(text, heard), taslm.fuse(text, vectors)
             torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)

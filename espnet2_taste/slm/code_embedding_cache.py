@@ -1,4 +1,4 @@
-"""What generation hears of words: their vectors, as far as they can be prepared.
+"""Vectors of the words of a generation, as far as they can be prepared.
 
 Enters: a :class:`~espnet2_taste.slm.taslm.Taslm`, then codes (B, Q) of new words.
 Leaves: vectors (B, P) for ``Taslm.join``. The projection of the input fusion is affine;
@@ -18,7 +18,7 @@ from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.quantizers.codebooks import lone_codes
 
 
-class WordListener:
+class CodeEmbeddingCache:
     """Vectors of words, projected.
 
     Args:
