@@ -260,3 +260,55 @@ def test_letters_of_several_tokens_are_written_whole(make_taslm):
     for first, second in pairs:
         assert (first == 11) == (second == 13)  # the one completes the other
         assert first != 20 or (second % 2 == 1 and second not in (EOS, 13))
+
+
+FROZEN = [
+    [
+        ([38, 9, 9, 30, 37, 37, 37], [3, 2, 0, 1, 3, 2]),
+        ([38, 38], [5, 2, 2, 6, 1, 1]),
+        (
+            [38, 28, 6, 37, 9, 9, 12, 12, 12],
+            [1, 2, 3, 1, 1, 6, 4, 3, 3, 1, 2, 3, 5, 2, 5, 5, 2, 5],
+        ),
+        ([38, 38, 26, 25], [5, 2, 5, 1, 1, 0, 1, 1, 0]),
+        (
+            [20, 4, 38, 28, 21, 23, 23, 26, 27, 27, 27, 32, 27, 27, 27, 27, 27, 27, 5],
+            [1, 2, 3, 1, 2, 3, 5, 2, 5, 1, 3, 2, 0, 1, 0, 5, 5, 5],
+        ),
+    ],
+    [
+        (
+            [8, 13, 27, 10, 14, 8, 38, 9, 12],
+            [3, 3, 3, 6, 3, 6, 3, 1, 0, 4, 3, 5, 3, 1, 3, 1, 3, 5],
+        ),
+        (
+            [16, 7, 26, 10, 10, 22, 31, 26, 21, 23],
+            [1, 3, 6, 2, 3, 5, 1, 2, 2, 1, 2, 2, 1, 6, 2, 1, 3, 5],
+        ),
+        (
+            [34, 19, 11, 26, 30, 14, 4, 21, 11, 34],
+            [5, 3, 5, 1, 3, 2, 5, 3, 5, 2, 3, 5, 1, 6, 5, 1, 3, 5],
+        ),
+        (
+            [36, 38, 34, 24, 10, 23, 13, 10, 29, 23],
+            [6, 3, 3, 1, 6, 5, 5, 1, 5, 1, 3, 6, 6, 6, 5, 6, 1, 5],
+        ),
+        (
+            [30, 13, 4, 23, 21, 27, 34, 36, 14, 10, 27],
+            [3, 1, 3, 5, 3, 6, 4, 6, 1, 6, 6, 5, 2, 6, 5, 2, 6, 5],
+        ),
+    ],
+]
+"""Text ids and codes that these prompts gave before designs shared their sampling."""
+
+
+@pytest.mark.parametrize("options, wanted", zip([GenerationOptions(), SAMPLED], FROZEN))
+@torch.no_grad()
+def test_tokens_stay_what_they_were(make_taslm, options, wanted):
+    generator = TaslmGenerator(
+        make_taslm(WordDelayLayout(1)), make_masks(), RULES, options
+    )
+    given = [item for item in prompts() if not isinstance(item, InstructPrompt)]
+    found = generator(given, streams(range(len(given))))
+    for item, (text, codes) in zip(found, wanted, strict=True):
+        assert (item.text.tolist(), item.codes.flatten().tolist()) == (text, codes)
