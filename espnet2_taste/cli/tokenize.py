@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_model_arguments(parser)
     arguments.add_output_arguments(parser)
     arguments.add_wav_arguments(parser)
+    parser.add_argument(
+        "--recognizer",
+        metavar="MODEL",
+        help="Recognizes and times words: ESPnet experiment, Whisper or CTC model of "
+        "Hugging Face, or a YAML file (default: that of the TASTE encoder)",
+    )
 
 
 @dataclass(frozen=True)
@@ -37,17 +43,21 @@ class TokenizeJob(Job):
         source: The recordings.
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
+        recognizer: What times and recognizes words; None for that of the encoder.
     """
 
     source: sources.Source
     model: str
     cache_dir: str | None
+    recognizer: str | None
 
     def load(self, device: str):
         """See ``Job.load``."""
         from espnet2_taste.inference import TasteTokenizer
 
-        return TasteTokenizer.from_pretrained(self.model, self.cache_dir, device=device)
+        return TasteTokenizer.from_pretrained(
+            self.model, self.cache_dir, device=device, recognizer=self.recognizer
+        )
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
@@ -71,7 +81,14 @@ def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = sources.source_of(args)
     switches = arguments.switches_of(args)
-    job = TokenizeJob(switches, args.batch_size, source, args.model, args.cache_dir)
+    job = TokenizeJob(
+        switches,
+        args.batch_size,
+        source,
+        args.model,
+        args.cache_dir,
+        args.recognizer,
+    )
     outcome = run_job(job, source.inputs, **arguments.division(args))
     if outcome.count == 1 and not outcome.dropped:
         print_tokens(outcome.output)

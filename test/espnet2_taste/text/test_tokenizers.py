@@ -143,3 +143,23 @@ def test_bytes_and_marks_of_sentencepiece():
     tokens = ["<unk>", "<0xE7>", "\u2581the", "\u2581", "<sos/eos>", "e"]
     letters = build_text_tokenizer("char", token_list=tokens).token_bytes()
     assert letters == [b"", b"\xe7", b"the", b"", b"", b"e"]
+
+
+def test_only_line_feeds_end_a_token(tmp_path):
+    tokens = ["<unk>", "\u2028", "\x85", "\x1c", "a\u2029b", "a"]
+    (tmp_path / "tokens.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    assert read_token_list(tmp_path / "tokens.txt") == tokens
+
+
+def test_a_large_list_is_looked_at_once():
+    class Counted(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+    tokens = [Counted(index) for index in range(50_000)] + [Counted("<unk>")]
+    read_token_list(tokens)
+    assert Counted.compared < 10 * len(tokens)
