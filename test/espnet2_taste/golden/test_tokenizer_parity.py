@@ -8,7 +8,7 @@ from reference_rules import SpanAverage, reference_word_ids
 
 from espnet2_taste.slm.heads import soft_code_vectors
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tokenizer.aggregator import WHISPER_PREFIX, WhisperAggregator
+from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
 from espnet2_taste.tokenizer.encoders.whisper import (
     WhisperBackbone,
@@ -22,6 +22,9 @@ from espnet2_taste.tokenizer.states_sources import (
     NormedSumStates,
     SummedStates,
 )
+
+WHISPER_PREFIX = (50258, 50259, 50360, 50364)
+"""Start, English, transcribe, no times: of the model that the cases are made with."""
 
 JOINT = "audio_tower.audio_joint_encoder_segmenter."
 
