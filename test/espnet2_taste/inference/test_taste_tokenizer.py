@@ -91,7 +91,7 @@ def test_without_an_asr_model_the_remedy_is_named(packed_models, tmp_path):
     config.write_text(yaml.safe_dump({"speech_encoder": "frontend"}))
     tokenizer._place = (config, None, "cpu")
     with pytest.raises(
-        RuntimeError, match="give recognizer, or give texts and timings"
+        RuntimeError, match="pack one, or, in Python, give texts and timings"
     ):
         tokenizer(noise(16000))
     assert tokenizer.encode_batch([noise(16000)], ["dog"], timings=False)[0].codes.size
