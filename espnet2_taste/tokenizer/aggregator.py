@@ -17,7 +17,11 @@ import torch
 from torch import nn
 
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tokenizer.transformer import DecoderBlock
+from espnet2_taste.tokenizer.transformer import (
+    DecoderBlock,
+    MultiHeadAttention,
+    SpreadAttention,
+)
 from espnet2_taste.tokenizer.word_pooling import word_means
 
 
@@ -86,6 +90,8 @@ class DecoderAggregator(AbsAggregator):
         trainable_layers: Blocks that train; all when not given. The published system
             trains all but the first.
         train_embeddings: Whether token and position embeddings train.
+        attention_spread: Whether vectors also tell over how much time attention was
+            spread (``SpreadAttention``); not part of the published system.
         states_source: Module that maps ``EncoderStates`` to ``EncoderStates`` before
             the cross-attention; keys and values are used as they come by default.
     """
@@ -108,6 +114,7 @@ class DecoderAggregator(AbsAggregator):
         identity_values: bool = False,
         trainable_layers: Sequence[int] | None = None,
         train_embeddings: bool = False,
+        attention_spread: bool = False,
         states_source: nn.Module | None = None,
     ):
         super().__init__()
@@ -130,6 +137,7 @@ class DecoderAggregator(AbsAggregator):
                 self.key_bias,
                 dropout,
                 self.norm_eps,
+                SpreadAttention if attention_spread else MultiHeadAttention,
             )
             for _ in range(num_layers)
         )
@@ -185,6 +193,7 @@ class DecoderAggregator(AbsAggregator):
             name
             for name in own
             if name.startswith("states_source.")
+            or name.endswith(".spread_proj.weight")
             or (self.identity_values and ".encoder_attn.v_proj." in name)
         }
         _check_decoder_state(own, state, skipped)

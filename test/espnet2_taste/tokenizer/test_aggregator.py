@@ -1,5 +1,8 @@
 """Aggregator: padding, gradients, initialisation, attention maps."""
 
+import cmath
+import math
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from espnet2_taste.tokenizer.aggregator import (
     WhisperAggregator,
     sinusoidal_positions,
 )
+from espnet2_taste.tokenizer.transformer import MultiHeadAttention, SpreadAttention
 
 SIZES = {"vocab_size": 20, "key_size": 8, "value_size": 8, "size": 8, "num_heads": 2}
 SIZES |= {"linear_units": 12, "num_layers": 2}
@@ -156,3 +160,37 @@ def test_a_shallower_aggregator_takes_the_first_blocks_of_a_decoder():
         assert torch.equal(tensor, deep.state_dict()[name])
     with pytest.raises(ValueError, match="blocks.1"):
         deep.load_decoder_state(shallow.state_dict())
+
+
+def test_spread_of_attention_equals_a_slow_loop():
+    torch.manual_seed(0)
+    attention = SpreadAttention(8, 2).eval()
+    torch.nn.init.normal_(attention.spread_proj.weight)
+    queries, keys, values = (torch.randn(2, n, 8) for n in (3, 6, 6))
+    mask = torch.arange(6) < torch.tensor([6, 4])[:, None, None, None]
+    found = attention(queries, keys, values, mask)
+    plain = MultiHeadAttention.forward(attention, queries, keys, values, mask)
+    weights = attention.weights(queries, keys, mask)
+    for row in range(2):
+        for query in range(3):
+            spreads = []
+            for head in range(2):
+                share = weights[row, head, query].tolist()
+                turn = sum(
+                    part * cmath.exp(2j * cmath.pi * frame / 128)
+                    for frame, part in enumerate(share)
+                )
+                spreads.append(math.log(1 - abs(turn) ** 2 + 1e-5) / 2)
+            want = attention.spread_proj(torch.tensor(spreads))
+            added = found[row, query] - plain[row, query]
+            assert torch.allclose(added, want, atol=1e-4)
+
+
+def test_spread_has_no_influence_at_the_start():
+    one = build(EspnetAggregator)
+    two = build(EspnetAggregator, attention_spread=True)
+    two.load_decoder_state(one.state_dict())
+    given = torch.randint(0, 20, (2, 6)), LENGTHS, WORD_IDS, states()
+    assert torch.allclose(one(*given), two(*given), atol=1e-6)
+    torch.nn.init.normal_(two.blocks[0].encoder_attn.spread_proj.weight)
+    assert not torch.allclose(one(*given), two(*given), atol=1e-2)
