@@ -123,7 +123,10 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         units_lengths: torch.Tensor,
         guided: bool = False,
     ) -> UnitScores:
-        """See ``AbsUnitDecoder.score``; nothing needs guidance."""
+        """See ``AbsUnitDecoder.score``; nothing needs guidance.
+
+        An utterance of which no word has a time counts in no loss.
+        """
         if inputs.word_times is None:
             raise ValueError(
                 "unit_decoder aligned trains with word times, but the data has no "
@@ -137,15 +140,17 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         times = segments.tidy_times(
             self._blurred(inputs.word_times), words, seconds, self.shortest_silence
         )
+        timed = (inputs.word_times.diff(dim=-1) > 0).any(1)  # (B, 1)
         predicted = self.durations(encoded, symbols, conditions)
+        loss = predicted.loss(times, words * timed.squeeze(1), seconds)
         counts = segments.units_of_times(times, words, units_lengths, self.unit_rate)
         hidden, valid = self._rows(encoded, symbols, conditions, counts)
         logits = self.history(hidden, valid, units)
         return UnitScores(
             logits=logits,
-            targets=torch.where(valid, units.long(), -1),
+            targets=torch.where(valid & timed, units.long(), -1),
             alignment=logits.new_zeros(()),
-            durations=self.duration_weight * predicted.loss(times, words, seconds),
+            durations=self.duration_weight * loss,
         )
 
     @torch.no_grad()

@@ -50,7 +50,7 @@ class WordDurations:
 
         Args:
             word_times: As from ``segments.tidy_times``, (B, W, 2).
-            words: Words of each utterance, (B,).
+            words: Words of each utterance, 0 for one that does not count, (B,).
             seconds: Length of each utterance, (B,).
 
         Returns:
@@ -58,7 +58,7 @@ class WordDurations:
         """
         index = torch.arange(word_times.size(1) + 1, device=words.device)
         spoken = index[:-1] < words.unsqueeze(1)  # (B, W)
-        gaps = index <= words.unsqueeze(1)  # (B, W + 1)
+        gaps = (index <= words.unsqueeze(1)) & (words > 0).unsqueeze(1)  # (B, W + 1)
         begin, end = word_times.unbind(-1)
         before = functional.pad(end, (1, 0))
         after = torch.cat([begin, seconds.unsqueeze(1)], dim=1)

@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --train_set train \
     --valid_set train_dev \
     --test_sets "test" \
+    --guided_attention true \
     --nbpe 30 \
     --asr_config conf/train_asr_debug.yaml \
     --units_config conf/units_debug.yaml \

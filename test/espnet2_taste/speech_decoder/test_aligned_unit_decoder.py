@@ -195,6 +195,17 @@ def test_without_word_times_there_is_no_training():
         build().score(free(inputs), *units_of(inputs))
 
 
+def test_an_utterance_without_times_counts_in_no_loss():
+    decoder, inputs = build(), batch((5, 5))
+    units, lengths = units_of(inputs)
+    inputs.word_times[1] = 0.0
+    found = decoder.score(inputs, units, lengths)
+    assert (found.targets[1] == -1).all() and (found.targets[0] >= 0).any()
+    alone = only(inputs, 0)
+    want = decoder.score(alone, units[:1, : lengths[0]], lengths[:1]).durations
+    assert torch.allclose(found.durations, want, atol=1e-5)
+
+
 def test_blur_moves_borders_in_training_only():
     decoder, inputs = build(time_blur=0.2), batch()
     arguments = inputs, *units_of(inputs)
