@@ -27,6 +27,8 @@ HEADS = {
         "weighted_layer",
     )
 }
+PUBLISHED_PREFIX = (50258, 50259, 50360, 50364)
+"""Start, English, transcribe, no timestamps, in the vocabulary of Whisper large-v3."""
 PUBLISHED_VALUE_LAYER = 6
 PUBLISHED_ESTIMATOR_HEADS = 8
 
@@ -124,6 +126,7 @@ def quantizer_options(sizes: Mapping) -> dict[str, Any]:
 def _aggregator(whisper: Mapping, word_level: bool) -> dict[str, Any]:
     layers = whisper["decoder_layers"]
     return {
+        "prefix": list(PUBLISHED_PREFIX),
         "vocab_size": whisper["vocab_size"],
         "max_positions": whisper["max_target_positions"],
         "size": whisper["d_model"],

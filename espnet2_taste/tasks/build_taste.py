@@ -95,10 +95,9 @@ def _aggregator(
     )
     sizes = {"key_size": source.key_size, "value_size": source.value_size}
     default = aggregator_choices.get_class(args.aggregator).default_prefix
-    given = {
-        "vocab_size": text.vocab_size,  # a trained table may have more rows
-        "prefix": text.decoder_prefix() or default(text.vocab_size),
-    }
+    given = {"vocab_size": text.vocab_size}  # a trained table may have more rows
+    if "prefix" not in args.aggregator_conf:
+        given["prefix"] = text.decoder_prefix() or default(text.vocab_size)
     fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)
     fitting.check_vocabulary("aggregator_conf", args.aggregator_conf, text)
     fitting.check_prefix(given | args.aggregator_conf)

@@ -52,12 +52,11 @@ def read_token_list(token_list: str | Path | Sequence[str]) -> list[str]:
     return tokens
 
 
-def load_tokenizer(path: str | Path, **options):
+def load_tokenizer(path: str | Path):
     """Load a Hugging Face tokenizer without running code from its repository.
 
     Args:
         path: Directory, any file in the directory, or name on the hub.
-        options: Options of the tokenizer that differ from those it was saved with.
 
     Returns:
         A ``transformers`` tokenizer.
@@ -73,7 +72,7 @@ def load_tokenizer(path: str | Path, **options):
     local = place.is_dir()
     try:
         return AutoTokenizer.from_pretrained(
-            str(place), local_files_only=local, trust_remote_code=False, **options
+            str(place), local_files_only=local, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -382,30 +381,41 @@ class WhisperTextTokenizer(HuggingFaceTokenizer):
         super().__init__(tokenizer_path)
         self.generation = _generation_config(tokenizer_path)
         self.multilingual = getattr(self.generation, "is_multilingual", True)
-        if self.multilingual:
-            saved = self.tokenizer
-            self.tokenizer = load_tokenizer(
-                tokenizer_path,
-                language=language or saved.language or "en",
-                task=task or saved.task or "transcribe",
-                predict_timestamps=False,
-            )
+        self.language = language or getattr(self.generation, "language", None) or "en"
+        self.task = task or getattr(self.generation, "task", None) or "transcribe"
 
     def decoder_prefix(self) -> list[int]:
-        """Start, language and task of a multilingual model, no timestamps."""
-        return list(self.tokenizer.prefix_tokens)
+        """Start, language and task of a multilingual model, no timestamps.
+
+        Raises:
+            ValueError: The vocabulary has no such language or task, or is no Whisper's.
+        """
+        chosen = (self.language, self.task) if self.multilingual else ()
+        names = ("startoftranscript", *chosen, "notimestamps")
+        known = self.tokenizer.get_vocab()
+        missing = [name for name in names if f"<|{name}|>" not in known]
+        if missing:
+            raise ValueError(
+                f"the vocabulary of {self.tokenizer.name_or_path} has no token "
+                f"<|{missing[0]}|>: give the tokenizer of a Whisper model, and one of "
+                "its languages (language=de) and tasks (transcribe, translate)"
+            )
+        return [known[f"<|{name}|>"] for name in names]
 
     def generation_options(self) -> dict[str, str]:
         """Language and task for the model's ``generate``; none in English-only ones."""
         if not self.multilingual:
             return {}
-        return {"language": self.tokenizer.language, "task": self.tokenizer.task}
+        return {"language": self.language, "task": self.task}
 
     def save(self, directory: str | Path) -> None:
         """Write what this class is built from, language and task included."""
         self.tokenizer.save_pretrained(directory)
-        if self.generation is not None:
-            self.generation.save_pretrained(directory)
+        if self.generation is None:
+            return
+        if self.multilingual:
+            self.generation.language, self.generation.task = self.language, self.task
+        self.generation.save_pretrained(directory)
 
 
 def _generation_config(tokenizer_path: str | Path):

@@ -123,7 +123,9 @@ ROWS = {
         "bpe": Taste(),
         "char": Tokens(token_type="char", token_list=[*"the rdog", "<unk>", "<e>"]),
         "hf": Tokens(token_type="hf", **VOCABULARY),
-        "whisper": Tokens(token_type="whisper", **VOCABULARY),
+        "whisper": Tokens(
+            token_type="whisper", **VOCABULARY | dict(tokenizer_path="{tokens}")
+        ),
     },
     "AbsNormalizer": {name: Text("normalizer") for name in ("basic", "nfkc", "keep")},
     "AbsSegmenter": {name: Text("segmenter") for name in ("whitespace", "character")},
@@ -221,7 +223,7 @@ def families():
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory, tiny_asr_exp, tiny_llm):
+def places(tmp_path_factory, tiny_asr_exp, tiny_llm, whisper_dirs):
     """Directories of tiny pretrained models."""
     import transformers
 
@@ -258,6 +260,7 @@ def places(tmp_path_factory, tiny_asr_exp, tiny_llm):
     transformers.HubertModel(hubert).save_pretrained(root / "ssl")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(root / "ssl")
     local = {name: str(root / name) for name in ("whisper", "ssl")}
+    local["tokens"] = str(whisper_dirs[True])
     return local | {"asr": str(tiny_asr_exp), "llm": str(tiny_llm)}
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from reference_rules import SpanAverage, reference_word_ids
 
+from espnet2_taste.reference.configs import PUBLISHED_PREFIX
 from espnet2_taste.slm.heads import soft_code_vectors
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
@@ -75,7 +76,7 @@ def aggregator(golden):
         num_heads=config["decoder_attention_heads"],
         num_layers=config["decoder_layers"],
         linear_units=config["decoder_ffn_dim"],
-        prefix=WHISPER_PREFIX[: options["skip_prefix_idx"]],
+        prefix=PUBLISHED_PREFIX[: options["skip_prefix_idx"]],
         word_level=options["is_word_level"],
         states_source=SOURCES[options["forward_type"]](size),
     )
@@ -120,7 +121,7 @@ def test_attention_maps(golden, golden_check):
     states = golden_states(golden, whisper_encoder(golden))
     maps = aggregator(golden).attention(golden["asr_token_ids"], states)
     want = golden["dec_cross_attn_0"][
-        :, :, len(WHISPER_PREFIX) : len(WHISPER_PREFIX) + maps.size(3)
+        :, :, len(PUBLISHED_PREFIX) : len(PUBLISHED_PREFIX) + maps.size(3)
     ]
     golden_check(maps[:, 0], want, "dec_cross_attn_0")
 

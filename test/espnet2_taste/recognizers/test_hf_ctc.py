@@ -1,4 +1,4 @@
-"""A CTC model of Hugging Face as recognizer."""
+"""A CTC model of Hugging Face as recognizer: ``hf_ctc``."""
 
 import numpy as np
 import pytest

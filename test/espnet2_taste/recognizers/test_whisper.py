@@ -126,3 +126,9 @@ def test_frames_of_a_layer_end_with_the_utterance(whisper_dirs):
     assert states[0].shape == (1, 50, 16) and lengths.tolist() == [50]
     with pytest.raises(ValueError, match="layer 3 asked of a speech encoder with 2"):
         load_recognizer(str(whisper_dirs[False])).frame_encoder(3)
+
+
+def test_a_language_the_model_does_not_know_is_named(whisper_dirs):
+    tokenizer = load_recognizer(str(whisper_dirs[True]), {"language": "xx"}).tokenizer()
+    with pytest.raises(ValueError, match=r"has no token <\|xx\|>: give .*language=de"):
+        tokenizer.decoder_prefix()
