@@ -43,8 +43,8 @@ def cut_pieces(
         window: Most frames of a piece.
 
     Returns:
-        Pieces that follow each other; longer than the window only where no cut leaves
-        the rest of the transcript enough frames.
+        Pieces that follow each other; longer than the window only where the transcript
+        has hardly less tokens than there are frames.
     """
     frame, token, pieces = 0, 0, []
     while len(log_probs) - frame > window:
@@ -52,8 +52,10 @@ def cut_pieces(
         states = best_prefix(scores, rest[:window], blank)
         cut = _find_cut(states, len(log_probs) - frame, rest)
         if cut is None:
+            cut = _even_cut(window, len(log_probs) - frame, rest)
+        if cut is None:
             break
-        ends = frame + cut, token + tokens_before(states, cut)
+        ends = frame + cut[0], token + cut[1]
         pieces.append(CtcPiece((frame, ends[0]), (token, ends[1])))
         frame, token = ends
     pieces.append(CtcPiece((frame, len(log_probs)), (token, len(target))))
@@ -96,8 +98,10 @@ def tokens_before(states: np.ndarray, cut: int) -> int:
     return (int(states[cut - 1]) + 1) // 2
 
 
-def _find_cut(states: np.ndarray, num_frames: int, target: np.ndarray) -> int | None:
-    """Frame to cut at, in the middle half of a window.
+def _find_cut(
+    states: np.ndarray, num_frames: int, target: np.ndarray
+) -> tuple[int, int] | None:
+    """Frame to cut at, in the middle half of a window, and tokens before it.
 
     Args:
         states: Path through the window.
@@ -108,8 +112,7 @@ def _find_cut(states: np.ndarray, num_frames: int, target: np.ndarray) -> int | 
         The middle of the longest blank stretch, or the end of a token where there is
         none; None if the transcript would not fit any more.
     """
-    repeats = np.append(target[1:] == target[:-1], False)
-    needed = np.append(np.cumsum((1 + repeats)[::-1])[::-1], 0)  # by the first token
+    needed = _needed_frames(target)
     best, place = -1, None
     starts = np.flatnonzero(np.diff(states, prepend=-1))
     for start, end in zip(starts, [*starts[1:], len(states)]):
@@ -117,6 +120,23 @@ def _find_cut(states: np.ndarray, num_frames: int, target: np.ndarray) -> int | 
         cut, size = ((start + end) // 2, end - start) if is_blank else (end, 0)
         if not len(states) // 4 <= cut <= 3 * len(states) // 4 or size < best:
             continue
-        if needed[tokens_before(states, cut)] <= num_frames - cut:
-            best, place = size, int(cut)
+        tokens = tokens_before(states, cut)
+        if needed[tokens] <= num_frames - cut:
+            best, place = size, (int(cut), tokens)
     return place
+
+
+def _even_cut(
+    window: int, num_frames: int, target: np.ndarray
+) -> tuple[int, int] | None:
+    """The same for a head that does not find the text: at an even pace."""
+    cut, needed = window // 2, _needed_frames(target)
+    tokens = len(target) * cut // num_frames
+    fits = needed[0] - needed[tokens] <= cut and needed[tokens] <= num_frames - cut
+    return (cut, tokens) if fits else None
+
+
+def _needed_frames(target: np.ndarray) -> np.ndarray:
+    """Frames that the tokens from each on need, (N + 1,)."""
+    repeats = np.append(target[1:] == target[:-1], False)
+    return np.append(np.cumsum((1 + repeats)[::-1])[::-1], 0)

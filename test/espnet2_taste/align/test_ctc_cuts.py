@@ -105,6 +105,15 @@ def test_a_transcript_without_room_is_not_cut_short():
     assert [piece.tokens for piece in pieces] == [piece.frames for piece in pieces]
 
 
+def test_a_head_that_finds_nothing_is_cut_evenly():
+    target = np.arange(400) % 3 + 1
+    log_probs = np.full((900, SIZE), -3.0, dtype=np.float32)
+    log_probs[:, 0] = 0.0  # blanks alone: the path waits until the rest is short
+    pieces = cut_pieces(log_probs, target, 0, 60)
+    assert max(end - begin for begin, end in (p.frames for p in pieces)) <= 60
+    assert pieces[-1].tokens[1] == 400
+
+
 def test_a_stretch_without_words_is_a_piece_of_its_own(monkeypatch):
     spoken, target = draw_speech(0, 5, sure=9.0)
     silence = torch.full((200, SIZE), -9.0)
