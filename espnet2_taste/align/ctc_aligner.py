@@ -29,7 +29,7 @@ from espnet2_taste.align.words import (
     place_words,
     word_cores,
 )
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.words import TokenizedWords, tokenize_words
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 

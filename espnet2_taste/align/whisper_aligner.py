@@ -34,7 +34,7 @@ from espnet2_taste.align.words import (
     word_cores,
 )
 from espnet2_taste.text.normalizers import BasicNormalizer
-from espnet2_taste.text.tokenizers import WhisperTextTokenizer
+from espnet2_taste.text.whisper_tokenizer import WhisperTextTokenizer
 from espnet2_taste.text.words import tokenize_words
 
 FRAME_RATE = 50.0

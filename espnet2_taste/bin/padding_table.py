@@ -149,7 +149,7 @@ def table(args: argparse.Namespace) -> list[tuple]:
     """
     from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
     from espnet2_taste.slm.grid_sets import read_fields, read_utterances
-    from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+    from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
     folder = Path(args.data_dir)
     tokenizer = HuggingFaceTokenizer(args.tokenizer_path)

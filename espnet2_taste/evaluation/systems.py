@@ -55,7 +55,7 @@ class ContinuationReader:
         from transformers import AutoModelForCausalLM
 
         from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
-        from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+        from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
         tokenizer = HuggingFaceTokenizer(lm)
         ends = (tokenizer.special_id("bos"), tokenizer.special_id("eos"))

@@ -13,8 +13,8 @@ import numpy as np
 
 from espnet2_taste.align.abs_aligner import AlignedUtterance
 from espnet2_taste.structures import WordCodes
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.preparation import TextRules
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
 
 Speech = np.ndarray | str | os.PathLike | tuple[np.ndarray, int]
 """Samples at the model's rate, an audio file, or samples and their rate in Hz."""

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
-from espnet2_taste.text.tokenizers import build_text_tokenizer, read_token_list
+from espnet2_taste.text.token_list_tokenizers import read_token_list
+from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.training import write_tokens
 from espnet2_taste.tokenizer.encoders.espnet_asr import (
     EspnetAsrEncoder,

@@ -6,7 +6,8 @@ heads works for them.
 """
 
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
-from espnet2_taste.text.tokenizers import CharacterTokenizer, load_tokenizer
+from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
+from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
 from espnet2_taste.text.training import write_tokens
 from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 from espnet2_taste.tokenizer.encoders.ssl import SslEncoder

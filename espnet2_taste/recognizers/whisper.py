@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from espnet2_taste.experiment_files import local_place
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
-from espnet2_taste.text.tokenizers import WhisperTextTokenizer
+from espnet2_taste.text.whisper_tokenizer import WhisperTextTokenizer
 from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.experiment_files import local_place
-from espnet2_taste.text.tokenizers import load_tokenizer
+from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 
 __all__ = [
     "build_causal_lm",

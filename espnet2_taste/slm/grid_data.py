@@ -16,7 +16,7 @@ from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
 from espnet2_taste.slm.vocabulary import PieceRules, vocabulary_masks
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
 FIELDS = ("text", "units", "word_times", "codes", "pitch", "style")

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.speech_decoder.spelling import Symbols, lay_out, spelling_table
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
 BYTES = 256
 

@@ -14,7 +14,7 @@ from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.causal_lm import build_causal_lm, check_full_training
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import adaptation_choices
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 
 def build_backbone(

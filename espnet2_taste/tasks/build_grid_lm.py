@@ -37,7 +37,7 @@ from espnet2_taste.tasks.grid_choices import (
 )
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import adaptation_choices
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 FAMILIES = (
     adaptation_choices,

@@ -26,8 +26,8 @@ from espnet2_taste.tasks.slm_choices import (
     input_fusion_choices,
     layout_choices,
 )
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
 

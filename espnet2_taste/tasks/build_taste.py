@@ -26,12 +26,10 @@ from espnet2_taste.tasks.choices import (
 )
 from espnet2_taste.tasks.given_recognizer import fill_decoder_sizes, fill_recognizer
 from espnet2_taste.tasks.parts import build_part, keyword_names
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.preprocessor import TastePreprocessor
-from espnet2_taste.text.tokenizers import (
-    AbsTextTokenizer,
-    build_text_tokenizer,
-    read_token_list,
-)
+from espnet2_taste.text.token_list_tokenizers import read_token_list
+from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer

@@ -9,7 +9,7 @@ import logging
 
 from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
 from espnet2_taste.slm.causal_lm import build_causal_lm, check_full_training
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 logger = logging.getLogger(__name__)
 

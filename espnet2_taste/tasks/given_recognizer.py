@@ -10,7 +10,7 @@ import argparse
 from espnet2_taste.recognizers.choices import find_recognizer, load_recognizer
 from espnet2_taste.tasks.choices import aggregator_choices, speech_encoder_choices
 from espnet2_taste.tasks.parts import keyword_names
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 
 

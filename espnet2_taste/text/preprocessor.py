@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from espnet2_taste.text.tokenizers import AbsTextTokenizer, build_text_tokenizer
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
+from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.words import TokenizedWords, tokenize_words
 
 

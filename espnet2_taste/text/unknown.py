@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
 LARGEST_SHARE = 0.05
 TABLE = "unknown_words.tsv"

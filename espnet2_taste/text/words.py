@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.normalizers import AbsNormalizer, has_letter_or_digit
 from espnet2_taste.text.segmenters import AbsSegmenter
-from espnet2_taste.text.tokenizers import AbsTextTokenizer
 
 _SOUNDS = (
     "breath breathing breathes cough coughs coughing laugh laughs laughter laughing "

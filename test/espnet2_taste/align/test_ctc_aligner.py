@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from espnet2_taste.align.ctc_aligner import CtcAligner
-from espnet2_taste.text.tokenizers import CharacterTokenizer
+from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
 
 TOKENS = ["<blank>", "<unk>", "<space>", "a", "b", "c", "<sos/eos>"]
 HOP = 640

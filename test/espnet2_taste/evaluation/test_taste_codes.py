@@ -10,7 +10,7 @@ import yaml
 from espnet2_taste.data.arks import write_ark
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.evaluation.taste import score_codes
-from espnet2_taste.text.tokenizers import HuggingFaceTokenizer
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
 

@@ -11,7 +11,7 @@ from espnet2_taste.inference import inputs
 from espnet2_taste.inference.results import SpeechTokens
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preparation import TextRules
-from espnet2_taste.text.tokenizers import CharacterTokenizer
+from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
 WAVE = 0.1 * np.random.default_rng(0).standard_normal(8000)

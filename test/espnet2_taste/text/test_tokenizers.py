@@ -4,12 +4,9 @@ import pickle
 
 import pytest
 
-from espnet2_taste.text.tokenizers import (
-    build_text_tokenizer,
-    load_tokenizer,
-    read_token_list,
-    token_type_choices,
-)
+from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
+from espnet2_taste.text.token_list_tokenizers import read_token_list
+from espnet2_taste.text.tokenizers import build_text_tokenizer, token_type_choices
 
 CHARACTERS = [
     "<blank>",

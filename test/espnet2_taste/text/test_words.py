@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from espnet2_taste.text.normalizers import BasicNormalizer
 from espnet2_taste.text.segmenters import CharacterSegmenter, WhitespaceSegmenter
-from espnet2_taste.text.tokenizers import CharacterTokenizer, build_text_tokenizer
+from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
+from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.words import normalize_text, tokenize_words
 
 
