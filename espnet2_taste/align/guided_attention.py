@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.ranks import joint_mean
 
 SMALLEST = 1e-6  # attention below it pulls no harder
@@ -90,5 +91,5 @@ class WordSteps:
         """Steps (B, N, size) of each token's word in sequences of lengths (B,)."""
         rates = lengths / self.seconds
         steps = token_steps(self.word_times, self.word_ids, rates, size, margin)
-        inside = torch.arange(size, device=rates.device) < lengths.unsqueeze(1)
+        inside = length_mask(lengths, size)
         return steps & inside.unsqueeze(1)

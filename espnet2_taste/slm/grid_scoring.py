@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
+from espnet2_taste.masks import length_mask
 from espnet2_taste.slm.grid_losses import cell_nats
 from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 from espnet2_taste.slm.sampling import NEVER
@@ -75,7 +76,7 @@ def score_grids(
     said = ((grid >= 0) & (padding != 1)).flatten(1)
     tails = grid_lm.tail_loss(hidden, grid_lengths, tail, tail_lengths)
     tail_scores = (-tails.per_utterance).masked_fill(~tails.feasible, NEVER)
-    units = torch.arange(tail.size(1), device=tail.device) < tail_lengths[:, None]
+    units = length_mask(tail_lengths, tail.size(1))
     each = (tail_scores / tail_lengths.clamp(min=1))[:, None].expand(units.shape)
     speech = torch.cat([scores, each], dim=1)
     speech_mask = torch.cat([said & ~text, units], dim=1)

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.slm.backbone import AbsBackbone
-from espnet2_taste.slm.layouts.text_aligned import length_mask
 
 States = tuple[torch.Tensor, ...]
 

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.masks import length_mask
+
 
 @dataclass(frozen=True)
 class TailLoss:
@@ -130,9 +132,7 @@ class CtcTail(AbsTailHead):
 
     def loss(self, hidden, lengths, units, units_lengths):
         """See :meth:`AbsTailHead.loss`; equal neighbours need a blank between them."""
-        known = (
-            torch.arange(units.size(1), device=units.device) < units_lengths[:, None]
-        )
+        known = length_mask(units_lengths, units.size(1))
         units = units.masked_fill(~known, 0)
         repeats = ((units[:, 1:] == units[:, :-1]) & known[:, 1:]).sum(dim=1)
         feasible = lengths * self.ratio >= units_lengths + repeats

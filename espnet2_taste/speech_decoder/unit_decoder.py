@@ -15,13 +15,13 @@ condition (N + 3), S speaker features, D features.
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.align.guided_attention import WordSteps, guided_attention_loss
+from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitDecoder,
     GeneratedUnits,
@@ -30,36 +30,24 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
     UnitSettings,
 )
 from espnet2_taste.speech_decoder.fusion import AbsFusion
-from espnet2_taste.speech_decoder.reading_window import ReadingPlace, ReadingWindow
+from espnet2_taste.speech_decoder.reading_window import ReadingPlace
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer, StackCache
+from espnet2_taste.speech_decoder.unit_condition import (
+    UnitCondition,
+    condition_words,
+    join_condition,
+    text_attention,
+)
 from espnet2_taste.speech_decoder.unit_sampling import (
     AbsUnitSampler,
     LengthRule,
+    UnitWriter,
     UtteranceNoise,
 )
 
 START, TASK = 0, 1
 GUIDED_HEAD = 0  # of each block of the language model; the others are always free
-CONDITION_EXTRA = 3  # start, speaker, task
 SPARE_POSITIONS = 32  # reserved beyond the fewest units; the cache grows when needed
-
-
-@dataclass(frozen=True)
-class UnitCondition:
-    """What the unit language model reads before the first unit.
-
-    Attributes:
-        embeds: Start, speaker, fused text and task, padded on the left, (B, P, D).
-        mask: True at real positions, (B, P).
-    """
-
-    embeds: torch.Tensor
-    mask: torch.Tensor
-
-
-def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
-    """True before the end of each row, (B, size)."""
-    return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
 class UnitDecoder(AbsUnitDecoder):
@@ -210,7 +198,7 @@ class UnitDecoder(AbsUnitDecoder):
             )
         alignment = logits.new_zeros(())
         if guided:
-            attention = self.text_attention(maps, lengths, inputs.text.size(1))
+            attention = text_attention(maps, lengths, inputs.text.size(1))
             steps = WordSteps(inputs.word_times, inputs.word_ids, inputs.seconds)
             steps = steps.of_tokens(units_lengths, attention.size(2)).mT  # (B, U, N)
             alignment = guided_attention_loss(attention, steps)
@@ -254,37 +242,12 @@ class UnitDecoder(AbsUnitDecoder):
         Returns:
             The condition, padded on the left.
         """
-        batch, tokens = text.shape
-        fused = self._fuse(text, length_mask(text_lengths, tokens), taste)  # (B, N, D)
-        special = self.llm_embedding.weight.unsqueeze(1).expand(-1, batch, -1)
-        head = [special[START].unsqueeze(1), self._embed_speaker(spembs), fused]
-        left = torch.cat(head, dim=1)  # (B, N + 2, D), padded on the right
-
-        padding = (tokens - text_lengths).unsqueeze(1)  # (B, 1)
-        source = torch.arange(tokens + 2, device=text.device) - padding  # (B, N + 2)
-        index = source.clamp(min=0).unsqueeze(-1).expand_as(left)
-        embeds = torch.cat([left.gather(1, index), special[TASK].unsqueeze(1)], dim=1)
-        return UnitCondition(embeds, functional.pad(source >= 0, (0, 1), value=True))
-
-    def text_attention(
-        self, maps: Sequence[torch.Tensor], text_lengths: torch.Tensor, num_tokens: int
-    ) -> torch.Tensor:
-        """Attention of the predicted units over the text, out of that of all positions.
-
-        Args:
-            maps: What ``llm.watched`` kept of ``forward``, L of (B, P + U, P + U).
-            text_lengths: (B,).
-            num_tokens: N.
-
-        Returns:
-            (B, L, U, N), arbitrary at padded tokens.
-        """
-        last = num_tokens + CONDITION_EXTRA - 1  # position of the task
-        rows = torch.stack(list(maps), dim=1)[:, :, last:-1]  # (B, L, U, P + U)
-        tokens = torch.arange(num_tokens, device=rows.device)
-        columns = (num_tokens - text_lengths).unsqueeze(1) + 2 + tokens  # (B, N)
-        index = columns.clamp(max=last)[:, None, None]
-        return rows.gather(3, index.expand(*rows.shape[:3], -1))
+        fused = self._fuse(text, length_mask(text_lengths, text.size(1)), taste)
+        special = self.llm_embedding.weight[:, None, None].expand(-1, len(text), -1, -1)
+        return join_condition(
+            *(special[START], self._embed_speaker(spembs), fused),
+            *(special[TASK], text_lengths),
+        )
 
     @torch.no_grad()
     def generate(
@@ -308,7 +271,7 @@ class UnitDecoder(AbsUnitDecoder):
             sampler: Chooses the next unit.
             noise: Random streams of the B utterances.
             length_rule: Fewest and most units; the published ratios by default.
-            place: From ``start_reading``: keeps the guided head near the word being
+            place: Over ``condition_words``; keeps the guided head near the word being
                 said; there is no end before the last word. None, as published: free.
 
         Returns:
@@ -361,7 +324,8 @@ class UnitDecoder(AbsUnitDecoder):
             )
         lengths, place = inputs.text_lengths, None
         if settings.window is not None:
-            place = self.start_reading(settings.window, inputs.word_ids, lengths)
+            words = condition_words(inputs.word_ids, lengths)
+            place = ReadingPlace(settings.window, words)
         units = self.generate(
             *(inputs.text, lengths, inputs.taste, inputs.spembs),
             sampler=settings.sampler,
@@ -370,26 +334,6 @@ class UnitDecoder(AbsUnitDecoder):
             place=place,
         )
         return [GeneratedUnits(row) for row in units]
-
-    def start_reading(
-        self, window: ReadingWindow, word_ids: torch.Tensor, text_lengths: torch.Tensor
-    ) -> ReadingPlace:
-        """The place of a batch before its first unit.
-
-        Args:
-            window: How far the guided head may look.
-            word_ids: Word of each token, -1 at padding, (B, N).
-            text_lengths: (B,).
-
-        Returns:
-            The place, in positions of the condition.
-        """
-        tokens = word_ids.size(1)
-        source = torch.arange(tokens, device=word_ids.device)
-        source = source - (tokens - text_lengths).unsqueeze(1)  # (B, N)
-        words = word_ids.gather(1, source.clamp(min=0)).masked_fill(source < 0, -1)
-        # Padding stands before start and speaker, so tokens keep their last columns.
-        return ReadingPlace(window, functional.pad(words, (2, 1), value=-1))
 
     def _read(
         self, embeds: torch.Tensor, cache: StackCache, place: ReadingPlace | None
@@ -439,27 +383,3 @@ class UnitDecoder(AbsUnitDecoder):
         rate = self.unit_dropout + self.unit_dropout_spread * offset
         hidden = torch.rand(history.shape[:2], device=device) < rate  # (B, U)
         return torch.where(hidden.unsqueeze(-1), self.hidden_unit, history)
-
-
-class UnitWriter:
-    """Collects the units of a batch whose utterances end at different times.
-
-    Args:
-        batch: B.
-    """
-
-    def __init__(self, batch: int):
-        self.batch = batch
-        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def write(
-        self, rows: torch.Tensor, units: torch.Tensor, going: torch.Tensor
-    ) -> None:
-        """Add one unit to each row that goes on; all three are (B',)."""
-        self.steps.append((rows[going].cpu(), units[going].cpu()))
-
-    def utterances(self) -> list[torch.Tensor]:
-        """Units of each utterance, in order."""
-        rows = torch.cat([rows for rows, _ in self.steps])
-        units = torch.cat([units for _, units in self.steps])
-        return [units[rows == row] for row in range(self.batch)]

@@ -190,3 +190,27 @@ class LengthRule:
         """
         condition = text_lengths.double() + 3
         return (condition * self.min_ratio).long(), (condition * self.max_ratio).long()
+
+
+class UnitWriter:
+    """Collects the units of a batch whose utterances end at different times.
+
+    Args:
+        batch: B.
+    """
+
+    def __init__(self, batch: int):
+        self.batch = batch
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def write(
+        self, rows: torch.Tensor, units: torch.Tensor, going: torch.Tensor
+    ) -> None:
+        """Add one unit to each row that goes on; all three are (B',)."""
+        self.steps.append((rows[going].cpu(), units[going].cpu()))
+
+    def utterances(self) -> list[torch.Tensor]:
+        """Units of each utterance, in order."""
+        rows = torch.cat([rows for rows, _ in self.steps])
+        units = torch.cat([units for _, units in self.steps])
+        return [units[rows == row] for row in range(self.batch)]

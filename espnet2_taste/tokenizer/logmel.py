@@ -12,6 +12,7 @@ import math
 import torch
 from torch import nn
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 
 SAMPLE_RATE = 16000
@@ -107,6 +108,6 @@ def pad_to_window(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             f"window is {WINDOW_SECONDS} s: cut the audio (format_audio "
             f"--max_duration {WINDOW_SECONDS})"
         )
-    valid = torch.arange(longest, device=speech.device) < lengths[:, None]
+    valid = length_mask(lengths, longest)
     speech = speech[:, :longest] * valid
     return nn.functional.pad(speech, (0, WINDOW_SAMPLES - longest))

@@ -8,6 +8,7 @@ words, Q codebooks, D features.
 import torch
 from torch import nn
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
@@ -96,7 +97,7 @@ class TasteTokenizer(nn.Module):
         """
         features = self.aggregator(text, text_lengths, word_ids, states)
         if quantize:
-            return self.quantizer(features, _token_mask(text, text_lengths))
+            return self.quantizer(features, length_mask(text_lengths, text.size(1)))
         if self.project_without_codes:
             features = self.quantizer.project(features)
         codes = word_ids.new_full((*text.shape, self.quantizer.num_codebooks), -1)
@@ -124,10 +125,5 @@ class TasteTokenizer(nn.Module):
         """
         states = self.encoder(speech, speech_lengths)
         features = self.aggregator(text, text_lengths, word_ids, states)
-        codes = self.quantizer.encode(features, _token_mask(text, text_lengths))
+        codes = self.quantizer.encode(features, length_mask(text_lengths, text.size(1)))
         return word_codes(codes, word_ids)
-
-
-def _token_mask(text: torch.Tensor, text_lengths: torch.Tensor) -> torch.Tensor:
-    """Valid tokens, (B, N)."""
-    return torch.arange(text.size(1), device=text.device) < text_lengths[:, None]

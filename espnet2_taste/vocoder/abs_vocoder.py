@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import torch
 
+from espnet2_taste.masks import length_mask
+
 
 class AbsUnitVocoder(torch.nn.Module, ABC):
     """Speech units and a speaker embedding to a waveform.
@@ -104,24 +106,6 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
                 "vocoder's conf to the number of units that stage 5 makes"
             )
         return units
-
-
-def length_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
-    """True at valid positions.
-
-    Args:
-        lengths: Valid positions, (B,).
-        max_length: T, the padded length.
-
-    Returns:
-        Boolean mask (B, T).
-
-    Example:
-        >>> length_mask(torch.tensor([1, 2]), 2).int().tolist()
-        [[1, 0], [1, 1]]
-    """
-    positions = torch.arange(max_length, device=lengths.device)
-    return positions[None, :] < lengths[:, None]
 
 
 def by_length(

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
-from espnet2_taste.vocoder.abs_vocoder import length_mask
 from espnet2_taste.vocoder.excitation import white_noise
 from espnet2_taste.vocoder.flow_estimator import FlowEstimator, MaskedGroupNorm
 

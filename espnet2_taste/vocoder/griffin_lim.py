@@ -11,8 +11,8 @@ Every item is followed by silence, so a batch gives what its items give alone.
 
 import torch
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.vocoder.abs_renderer import AbsRenderer
-from espnet2_taste.vocoder.abs_vocoder import length_mask
 from espnet2_taste.vocoder.excitation import voice_source
 from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
 

@@ -13,8 +13,9 @@ import math
 
 import torch
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
-from espnet2_taste.vocoder.abs_vocoder import by_length, length_mask
+from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
 
 DEFAULT_HIFIGAN = dict(

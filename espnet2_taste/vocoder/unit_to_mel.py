@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.vocoder.abs_vocoder import length_mask
+from espnet2_taste.masks import length_mask
 
 REFERENCE_F0 = 150.0
 RESOLVED_HZ = 1500.0

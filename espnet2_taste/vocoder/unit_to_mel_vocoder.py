@@ -7,7 +7,7 @@ an encoder whose first output is centred later than R / 2 frames needs an offset
 
 import torch
 
-from espnet2_taste.vocoder.abs_vocoder import length_mask
+from espnet2_taste.masks import length_mask
 from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import REFERENCE_F0, MelPrediction, UnitToMel
 

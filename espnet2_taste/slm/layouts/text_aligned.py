@@ -32,6 +32,8 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 
+from espnet2_taste.masks import length_mask
+
 IGNORE = -1
 """Label, word index or id that carries nothing."""
 
@@ -67,19 +69,6 @@ class TextAlignedGrid:
     def mask(self) -> torch.Tensor:
         """True at rows inside an utterance, (B, L)."""
         return length_mask(self.lengths, self.text.size(1))
-
-
-def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
-    """Mark the valid positions of padded sequences.
-
-    Args:
-        lengths: Lengths, (B,).
-        size: Padded length.
-
-    Returns:
-        Mask, (B, size) bool.
-    """
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def word_start_mask(word_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.optional import require
 from espnet2_taste.tokenizer.decoder_init import (
     decoder_sizes,
@@ -194,7 +195,7 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         features = F.pad(features, (0, 0, 0, max(0, wanted - features.size(1))))
         x = self.backbone.embed(features[:, :wanted], longest)
         lengths = frames.clamp(max=longest)
-        valid = torch.arange(longest, device=x.device) < lengths[:, None]
+        valid = length_mask(lengths, longest)
         mask = None if bool(valid.all()) else valid[:, None, None]
         states, final = self.backbone(x, mask, layers)
         return states, final, lengths

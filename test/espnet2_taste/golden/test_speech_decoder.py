@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
-from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder, length_mask
+from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 
 PREFIX = "speech_decoder."

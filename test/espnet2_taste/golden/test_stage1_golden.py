@@ -9,9 +9,9 @@ import torch
 import yaml
 from reference_rules import load_quantizer, reference_word_ids
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.reference import importing, names
 from espnet2_taste.reference.importing import MODEL_FILE
-from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
@@ -200,7 +200,7 @@ def test_reconstruction_of_predicted_codes(golden, golden_check, imported):
     codes, num_words = word_codes(model.taste(**batch).codes, batch["word_ids"])
     taslm = load_taslm(imported)
     text_lengths = golden["llm_token_lengths"].long()
-    mask = text_aligned.length_mask(text_lengths, golden["llm_token_ids"].size(1))
+    mask = length_mask(text_lengths, golden["llm_token_ids"].size(1))
     word_ids = golden["llm_word_ids"].long().masked_fill(~mask, -1)
     output = taslm(golden["llm_token_ids"], text_lengths, word_ids, codes)
     predicted = taslm.head.codes(output.prediction, taslm.quantizer)
@@ -217,7 +217,7 @@ def test_scores_from_speech(golden, golden_check, imported):
     batch, lengths = batch_of(golden), golden["llm_token_lengths"].long()
     model = load_model(imported).eval()
     codes, _ = word_codes(model.taste(**batch).codes, batch["word_ids"])
-    mask = text_aligned.length_mask(lengths, golden["llm_token_ids"].size(1))
+    mask = length_mask(lengths, golden["llm_token_ids"].size(1))
     word_ids = golden["llm_word_ids"].long().masked_fill(~mask, -1)
     taslm = load_taslm(imported)
     singles = []

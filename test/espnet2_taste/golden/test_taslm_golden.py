@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
@@ -150,7 +151,7 @@ def check_inputs(golden, golden_check, taslm):
     num_rows = golden["inputs_embeds"].size(1)
     extra = grid.text.size(1) - num_rows
     assert extra == int(taslm.layout.delay == 0), "published delay 0 lacks the last row"
-    mask = text_aligned.length_mask(grid.lengths - extra, num_rows)
+    mask = length_mask(grid.lengths - extra, num_rows)
     inputs = taslm.inputs(grid, codes)[:, :num_rows] * mask[..., None]
     golden_check(inputs, golden["inputs_embeds"], "inputs_embeds")
     golden_check(grid.lengths - extra, golden["output_lengths"], "output_lengths")
@@ -335,7 +336,7 @@ def test_predicted_codes_reach_the_asr_tokens(golden, golden_check):
     starts, _ = text_aligned.word_starts(golden["asr_word_ids"].long(), lengths)
     size = golden["asr_token_ids"].size(1)
     words = text_aligned.fill_forward(text_aligned.place_words(starts, size))
-    words = words.masked_fill(~text_aligned.length_mask(lengths, size), -1)
+    words = words.masked_fill(~length_mask(lengths, size), -1)
     for name, (source, targets) in cases.items():
         mask = golden[targets][..., 0] != -1
         labels = torch.where(mask, mask.cumsum(dim=1) - 1, -1)

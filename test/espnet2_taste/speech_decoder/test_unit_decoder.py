@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
-from espnet2_taste.speech_decoder.reading_window import ReadingWindow
+from espnet2_taste.speech_decoder.reading_window import ReadingPlace, ReadingWindow
+from espnet2_taste.speech_decoder.unit_condition import condition_words, text_attention
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.speech_decoder.unit_sampling import (
     ArgmaxSampler,
@@ -184,7 +185,7 @@ def test_attention_over_text_is_found_in_each_utterance(batch):
         with decoder.llm.watched(0) as maps:
             decoder(*(data[name] for name in names))
         tokens = data["text"].size(1)
-        return decoder.text_attention(maps, data["text_lengths"], tokens)
+        return text_attention(maps, data["text_lengths"], tokens)
 
     together = watch(batch)  # (B, L, U, N)
     assert not decoder.llm.encoders[0].self_attn._forward_pre_hooks
@@ -203,7 +204,7 @@ def read(decoder, inputs, names, word_ids, window=ReadingWindow(0, 1)):
         sampler=ArgmaxSampler(),
         noise=UtteranceNoise.from_ids(names, 0),
         length_rule=LengthRule(0.5, 6),
-        place=decoder.start_reading(window, word_ids, inputs["text_lengths"]),
+        place=ReadingPlace(window, condition_words(word_ids, inputs["text_lengths"])),
     )
 
 
@@ -216,14 +217,14 @@ def test_a_batch_reads_as_its_utterances_do(batch):
         assert together[row].tolist() == single[0].tolist()
 
 
-def test_the_condition_knows_its_words(batch):
-    place = build().start_reading(ReadingWindow(), WORD_IDS, TEXT_LENGTHS)
-    assert place.words.tolist() == [
+def test_the_condition_knows_its_words():
+    words = condition_words(WORD_IDS, TEXT_LENGTHS)
+    assert words.tolist() == [
         [-1, -1, 0, 0, 1, 2, 3, -1],
         [-1, -1, -1, -1, -1, 0, 1, -1],
         [-1, -1, -1, 0, 1, 1, 2, -1],
     ]
-    assert place.last.tolist() == [3, 1, 2]
+    assert ReadingPlace(ReadingWindow(), words).last.tolist() == [3, 1, 2]
 
 
 def test_a_window_over_everything_changes_only_the_end(batch):

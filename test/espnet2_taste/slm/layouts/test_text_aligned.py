@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.slm.layouts import text_aligned as layout
 
 EOS = 999
@@ -78,7 +79,7 @@ def test_decode_inverts_encode(batch, delay, kind):
     aligned = kind(delay=delay)
     grid = aligned.encode(text, lengths, word_ids, EOS)
     decoded, positions = aligned.decode(grid)
-    valid = layout.length_mask(lengths, text.size(1))
+    valid = length_mask(lengths, text.size(1))
     assert torch.equal(decoded, torch.where(valid, text, layout.IGNORE))
     starts, num_words = layout.word_starts(word_ids, lengths)
     assert torch.equal(positions, aligned.positions(starts, num_words, lengths))
