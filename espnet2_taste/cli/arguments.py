@@ -121,13 +121,15 @@ def add_codes_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add who speaks, and how units are drawn."""
+def add_voice_arguments(
+    parser: argparse.ArgumentParser, otherwise: str = "the one of each utterance"
+) -> None:
+    """Add who speaks (``otherwise`` without --voice), and how units are drawn."""
     add = parser.add_argument
     add(
         "--voice",
         metavar="FILE",
-        help="Recording of the voice (default: the one of each utterance)",
+        help=f"Recording of the voice (default: {otherwise})",
     )
     add("--seed", type=number(int, 0), help=f"Seed of everything drawn ({_MODEL})")
     add(
@@ -194,7 +196,7 @@ def switches_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
     """
     left_out = {*WORK, *RECORDINGS, *inputs}
     switches = {k: v for k, v in vars(args).items() if k not in left_out}
-    for name in ("model", "voice"):
+    for name in ("model", "voice", "style"):
         if switches.get(name) and Path(switches[name]).exists():
             switches[name] += f" (digest {digest_files(switches[name])})"
     return switches

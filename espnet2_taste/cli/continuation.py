@@ -1,9 +1,11 @@
 """``espnet2-taste continue``: a spoken language model goes on where something stops."""
 
 import argparse
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.parts import Job, Outcome, run_job
@@ -11,6 +13,7 @@ from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_argument
 
 TEXT = ("text_top_p", "text_temperature", "repetition_penalty", "speech_top_p")
 WORDS = ("max_words", "min_words", "seed")
+OPTIONS = ("max_words", "min_words", *TEXT)
 _TOP_P = (
     "drawn from the likeliest ones of this total probability, 0 takes the likeliest"
 )
@@ -39,10 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_codes_arguments(parser)
     arguments.add_voice_arguments(parser)
     add_prompt_arguments(parser)
-    add_generation_arguments(parser)
+    add_generation_arguments(parser, OPTIONS)
 
 
-def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
+def add_generation_arguments(
+    parser: argparse.ArgumentParser, names: Sequence[str]
+) -> None:
     """Add how words and codes are drawn; what is not given is the model's setting."""
     add, default = parser.add_argument, "(default: the setting of the model)"
     positive, share = arguments.number(float, 0.01), arguments.number(float, 0, 1)
@@ -60,16 +65,28 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         "speech_top_p": (share, f"Codes of a word: {_TOP_P}"),
     }
-    for name, (kind, text) in texts.items():
+    for name in names:
+        kind, text = texts[name]
         add(f"--{name}", type=kind, help=f"{text} {default}")
 
 
+def model_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields of ``SpokenLmJob`` beside those of ``Job``."""
+    given = {key: value for key, value in vars(args).items() if value is not None}
+    return {
+        "model": args.model,
+        "cache_dir": args.cache_dir,
+        "sampling": arguments.sampling_of(args),
+        "text": {name: given[name] for name in TEXT if name in given},
+        "words": {name: given[name] for name in WORDS if name in given},
+    }
+
+
 @dataclass(frozen=True)
-class ContinueJob(Job):
-    """Continues utterances and speaks what was added.
+class SpokenLmJob(Job):
+    """Lets a spoken language model make words with codes, and speaks them.
 
     Attributes:
-        given: The beginnings.
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
         sampling: Fields of ``UnitSampling`` that were given.
@@ -77,7 +94,6 @@ class ContinueJob(Job):
         words: Fewest and most words and the seed, where given.
     """
 
-    given: Prompts
     model: str
     cache_dir: str | None
     sampling: dict
@@ -101,38 +117,45 @@ class ContinueJob(Job):
         """See ``Job.work``."""
         items, voices, spoken, dropped = {}, {}, {}, {}
 
-        def go_on(some: Sequence[str]) -> list:
-            added = model.go_on(self.given.beginnings(model.tokenizer, some), some)
-            speakers = self.given.voices(model.tokenizer, some)
-            speech = model.tokenizer.decode_batch(added, speakers, some)
-            return list(zip(added, speakers, speech))
+        def speak(some: Sequence[str]) -> list:
+            return self.speak(model, some)
 
         for batch in self.batches(names):
-            for name, found in results.usable(go_on, batch, dropped).items():
+            for name, found in results.usable(speak, batch, dropped).items():
                 items[name], voices[name], spoken[name] = found
         results.write_tokens(folder, items, voices)
         results.write_speech(folder, spoken)
         results.write_dropped(folder, dropped)
 
+    @abstractmethod
+    def speak(self, model, names: Sequence[str]) -> list[tuple]:
+        """``SpeechTokens``, speaker (E,) and ``DecodedSpeech`` of each utterance."""
+
+
+@dataclass(frozen=True)
+class ContinueJob(SpokenLmJob):
+    """Continues utterances and speaks what was added.
+
+    Attributes:
+        given: The beginnings.
+    """
+
+    given: Prompts
+
+    def speak(self, model, names):
+        """See ``SpokenLmJob.speak``."""
+        added = model.go_on(self.given.beginnings(model.tokenizer, names), names)
+        speakers = self.given.voices(model.tokenizer, names)
+        speech = model.tokenizer.decode_batch(added, speakers, names)
+        return list(zip(added, speakers, speech))
+
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     given = PROMPT_KINDS[args.prompt_kind].from_args(args)
-    sampling = arguments.sampling_of(args)
     arguments.check_order(args, "min_words", "max_words")
-    given_options = {k: v for k, v in vars(args).items() if v is not None}
-    text = {name: given_options[name] for name in TEXT if name in given_options}
-    words = {name: given_options[name] for name in WORDS if name in given_options}
-    job = ContinueJob(
-        arguments.switches_of(args, ["num_samples"]),
-        args.batch_size,
-        given,
-        args.model,
-        args.cache_dir,
-        sampling,
-        text,
-        words,
-    )
+    switches = arguments.switches_of(args, ["num_samples"])
+    job = ContinueJob(switches, args.batch_size, given=given, **model_of(args))
     outcome = run_job(job, given.inputs, **arguments.division(args))
     results.show_speech(outcome.output)
     return outcome

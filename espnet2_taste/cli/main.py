@@ -7,7 +7,15 @@ import argparse
 import importlib
 import sys
 
-from espnet2_taste.cli import again, continuation, resynthesize, score, swap, tokenize
+from espnet2_taste.cli import (
+    again,
+    continuation,
+    resynthesize,
+    say,
+    score,
+    swap,
+    tokenize,
+)
 from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.quiet import quiet_libraries
 
@@ -17,6 +25,7 @@ COMMANDS = {
     "resynthesize": resynthesize,
     "swap": swap,
     "continue": continuation,
+    "say": say,
     "score": score,
 }
 FORWARDED = {
@@ -40,8 +49,9 @@ _EXAMPLE = """examples:
   a list of recordings, on 4 processes; repeat the command to go on after a stop:
     espnet2-taste tokenize --model taste.zip --wav_scp wav.scp --text_file text \\
         --output tokens --nj 4
-  let a spoken language model go on, and compare utterances:
+  let a spoken language model go on, say a text, and compare utterances:
     espnet2-taste continue --model taslm.zip --codes tokens --output more
+    espnet2-taste say --model taslm.zip --text "hello" --style me.wav --output said
     espnet2-taste score --model taslm.zip --codes tokens --output scores
 
 --model is an archive, an unpacked directory or a name on the Hugging Face hub.

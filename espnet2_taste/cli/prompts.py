@@ -109,12 +109,8 @@ class WrittenPrompts(Prompts):
     @classmethod
     def from_args(cls, args):
         """See :meth:`Prompts.from_args`."""
-        from espnet2_taste.data.kaldi_dir import read_table
-
         voice = voice_alone(args)
-        if (args.text is None) == (args.text_file is None):
-            raise ValueError("give one of --text and --text_file: words to go on from")
-        table = read_table(args.text_file) if args.text_file else {"text": args.text}
+        table = texts_of(args, "words to go on from")
         sources.check_recording(voice, "--voice")
         return cls(table, voice)
 
@@ -175,6 +171,26 @@ PROMPT_KINDS: dict[str, type[Prompts]] = {
     "unconditional": NoPrompts,
     "instruct": TurnPrompts,
 }
+
+
+def texts_of(args: argparse.Namespace, purpose: str) -> Mapping[str, str]:
+    """Written words by utterance id.
+
+    Args:
+        args: Options of the command.
+        purpose: What the words are for, for the error.
+
+    Returns:
+        Those of --text_file; of --text under the id "text".
+
+    Raises:
+        ValueError: Both options were given, or none.
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    if (args.text is None) == (args.text_file is None):
+        raise ValueError(f"give one of --text and --text_file: {purpose}")
+    return read_table(args.text_file) if args.text_file else {"text": args.text}
 
 
 def voice_alone(args: argparse.Namespace) -> str:

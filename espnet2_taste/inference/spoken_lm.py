@@ -1,8 +1,8 @@
-"""A trained spoken language model for users: continue and score speech.
+"""A trained spoken language model for users: continue and score speech, say text.
 
-Enters: words with codes (W, Q) of utterances. Leaves: more words with codes, to be
-spoken by ``SpokenLM.tokenizer``; log-likelihoods. Legend: B utterances, W words, Q
-codebooks, E speaker features.
+Enters: words with codes (W, Q) of utterances, or text. Leaves: more words with codes,
+to be spoken by ``SpokenLM.tokenizer``; log-likelihoods. Legend: B utterances, W words,
+Q codebooks, E speaker features.
 
 Example:
     lm = SpokenLM.from_pretrained("taslm.zip")
@@ -10,6 +10,7 @@ Example:
     added = lm.continue_(prompt)
     voice = lm.tokenizer.embed_speaker(speech)
     result = lm.tokenizer.decode(added, voice)
+    tokens, result = lm.say("the red dog runs home", voice, prompt)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from espnet2_taste.inference.streaming import stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.slm.beginnings import (
     AbsBeginning,
+    NoBeginning,
     SpokenBeginning,
     WrittenBeginning,
 )
@@ -208,6 +210,65 @@ class SpokenLM:
         if spembs is not None and words:
             tokens = SpeechTokens(tuple(words), np.stack(codes), model=self.digest)
             yield self.tokenizer.decode(tokens, spembs, name)
+
+    def say(
+        self,
+        text: str,
+        spembs: np.ndarray,
+        style: WordCodes | None = None,
+        name: str = "0",
+    ) -> tuple[SpeechTokens, DecodedSpeech]:
+        """Say one text, its speaker (E,); see :meth:`say_batch`."""
+        return self.say_batch([text], np.asarray(spembs)[None], [style], [name])[0]
+
+    def say_batch(
+        self,
+        texts: Sequence[str],
+        spembs: np.ndarray,
+        styles: Sequence[WordCodes | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[tuple[SpeechTokens, DecodedSpeech]]:
+        """Say texts: the model reads the words and generates their codes only.
+
+        The limits of words are those of continuations and do not hold here.
+
+        Args:
+            texts: B texts, as they are written; normalised as in training.
+            spembs: Who says them, (B, E).
+            styles: Speech (W words, codes (W, Q)) that each text follows, so that it is
+                said in the same manner; None, in place of one or all, for no style.
+            names: Utterance ids, on which the random numbers depend.
+
+        Returns:
+            The words of each text with their codes, and its speech.
+
+        Raises:
+            RuntimeError: The model was loaded without TASTE or its unit vocoder.
+            ValueError: A text has no words, or a word that a vocabulary cannot write;
+                a style or speaker is none of this model.
+        """
+        if self.tokenizer is None:
+            raise RuntimeError("no TASTE model is loaded: give taste_train_config")
+        names = utterance_names(names, len(texts))
+        styles = [None] * len(texts) if styles is None else styles
+        words = [self._speakable(name, text) for name, text in zip(names, texts)]
+        begun = [
+            (
+                NoBeginning()
+                if item is None
+                else self._checked(name, SpokenBeginning(item))
+            )
+            for name, item in zip(names, styles, strict=True)
+        ]
+        found, model = self.continuer.say(names, begun, words), self.digest
+        tokens = [SpeechTokens(item.words, item.codes, model=model) for item in found]
+        speech = self.tokenizer.decode_batch(tokens, spembs, names)
+        return list(zip(tokens, speech))
+
+    def _speakable(self, name: str, text: str) -> str:
+        """Normalised words that both vocabularies can write."""
+        written = self._checked(name, WrittenBeginning(tuple(text.split())))
+        return self.tokenizer.normalize(" ".join(written.words), name)
 
     def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:
         """Score one utterance; see :meth:`score_batch`."""

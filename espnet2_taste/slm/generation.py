@@ -24,7 +24,13 @@ from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
 from espnet2_taste.slm.row_readers import AbsRowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import Step, Stepper, StepperState, StopRules
+from espnet2_taste.slm.stepper import (
+    GivenText,
+    Step,
+    Stepper,
+    StepperState,
+    StopRules,
+)
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 
@@ -133,19 +139,26 @@ class TaslmGenerator:
             self.inside_word[rules.end_id] = False
 
     def __call__(
-        self, prompts: Sequence[AbsPrompt], streams: UniformStreams
+        self,
+        prompts: Sequence[AbsPrompt],
+        streams: UniformStreams,
+        given: Sequence[GivenText] | None = None,
     ) -> list[Continuation]:
         """Continue prompts.
 
         Args:
             prompts: Prompts of any kind and length.
             streams: One stream of random numbers a prompt.
+            given: Text of each continuation, whose codes alone are generated.
 
         Returns:
             A continuation for each prompt.
+
+        Raises:
+            ValueError: The text LM has too few positions.
         """
         writers = [ContinuationWriter() for _ in prompts]
-        for trace in self.trace(prompts, streams):
+        for trace in self.trace(prompts, streams, given):
             text, codes = trace.text.cpu(), trace.codes.cpu()
             for index, row in enumerate(trace.rows):
                 writers[row].write(trace.steps[index], text[index], codes[index])
@@ -154,23 +167,23 @@ class TaslmGenerator:
 
     @torch.inference_mode()
     def trace(
-        self, prompts: Sequence[AbsPrompt], streams: UniformStreams
+        self,
+        prompts: Sequence[AbsPrompt],
+        streams: UniformStreams,
+        given: Sequence[GivenText] | None = None,
     ) -> Iterator[RowTrace]:
-        """Continue prompts row by row.
-
-        Args:
-            prompts: Prompts of any kind and length.
-            streams: One stream of random numbers a prompt.
+        """Continue prompts row by row; arguments are those of :meth:`__call__`.
 
         Yields:
             One trace a row, until the last utterance has ended.
         """
         rows = [prompt.rows(self.taslm) for prompt in prompts]
+        states = [StepperState(text) for text in given or [None] * len(prompts)]
         first_word = torch.tensor([row.starts_word for row in rows])
         banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
         reader = self.new_reader()
         with reader.threads():
-            batch = self._read_prompts(rows, reader, streams)
+            batch = self._read_prompts(rows, states, reader, streams)
         while batch.rows:
             with reader.threads():
                 trace = self._choose(batch, banned)
@@ -202,21 +215,24 @@ class TaslmGenerator:
     def _read_prompts(
         self,
         rows: Sequence[PromptRows],
+        states: list[StepperState],
         reader: AbsRowReader,
         streams: UniformStreams,
     ) -> DecodingBatch:
         """Run the model over the prompts."""
-        taslm = self.taslm
+        taslm, delay = self.taslm, self.taslm.layout.delay
         lengths = torch.tensor([len(row.inputs) for row in rows])
         lengths = lengths.to(taslm.pad_text.device)
         inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
-        taslm.backbone.check_positions(inputs.size(1))
+        follow = [state.rows_given + delay if state.given else 0 for state in states]
+        known = [len(row.inputs) + more for row, more in zip(rows, follow)]
+        taslm.backbone.check_positions(max(known))
         current = torch.stack([row.current for row in rows])  # (B, Q)
         vectors = self.embeddings.new(current)  # (B, P)
         everyone = torch.arange(len(rows), device=inputs.device)
         return DecodingBatch(
             rows=list(range(len(rows))),
-            states=[StepperState() for _ in rows],
+            states=states,
             inputs=inputs[everyone, lengths - 1],
             last=reader.start(inputs, lengths),
             reader=reader,
@@ -250,7 +266,10 @@ class TaslmGenerator:
                 allowed[row] = logits[row].masked_fill(self.forbidden[state], NEVER)
         everyone = torch.ones(len(logits), dtype=torch.bool)
         text = self.text_sampler(allowed, batch.seen, batch.streams, everyone)
-        tokens = text.tolist()
+        chosen = text.tolist()
+        tokens = [s.take(t) for s, t in zip(batch.states, chosen)]
+        if tokens != chosen:
+            text = text.new_tensor(tokens)
         follow = self.pieces.follow
         batch.unfinished = [follow(*pair) for pair in zip(batch.unfinished, tokens)]
         steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]

@@ -24,7 +24,7 @@ from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import AbsPrompt
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.scoring import score_base_text, score_utterances
-from espnet2_taste.slm.stepper import StopRules
+from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
@@ -85,6 +85,41 @@ class TaslmContinuer:
         """The same as token ids, before they are written as words."""
         prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
         return self.generator(prompts, UniformStreams.from_ids(names, self.seed))
+
+    def say(
+        self,
+        names: Sequence[str],
+        beginnings: Sequence[AbsBeginning],
+        texts: Sequence[str],
+    ) -> list[WordCodes]:
+        """Give codes to given words; each utterance gets what it would get alone.
+
+        Args:
+            names: B utterance ids.
+            beginnings: What the words follow.
+            texts: Words separated by spaces, normalised as in training.
+
+        Returns:
+            The words of each utterance with their codes, without the beginning.
+
+        Raises:
+            ValueError: A text is empty, or the text LM has too few positions.
+        """
+        prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
+        given = [self._given(*row) for row in zip(names, beginnings, texts)]
+        streams = UniformStreams.from_ids(names, self.seed)
+        found = self.generator(prompts, streams, given)
+        return [
+            WordCodes(tuple(text.split()), item.codes.numpy())
+            for text, item in zip(texts, found)
+        ]
+
+    def _given(self, name: str, item: AbsBeginning, text: str) -> GivenText:
+        """Words as the tokens that training has behind a beginning."""
+        data = self.preprocessor(name, {"text": " ".join([*item.words, text])})
+        first = int((data["word_ids"] < len(item.words)).sum())
+        ids = (data[key][first:].tolist() for key in ("text", "word_ids"))
+        return GivenText.of(*ids)
 
     def prompt(self, name: str, item: AbsBeginning) -> AbsPrompt:
         """Tokenise what is to be continued.

@@ -8,7 +8,9 @@ codes of the prompt's last words, which are known ("pending"), the next ones bri
 codes to be sampled. At the end of speech d more rows follow ("draining"), so that
 every word gets its code; the first of them is the row that chose the end.
 
-Legend: d delay.
+Where the text is given, its tokens take the place of the chosen ones.
+
+Legend: N text tokens, d delay.
 """
 
 from collections.abc import Sequence
@@ -65,21 +67,52 @@ class StopRules:
         return cls(stop_id, 3 * extra_words, 0, extra_words, reference_compat=True)
 
 
+@dataclass(frozen=True)
+class GivenText:
+    """Text that is written whatever the model would choose; speech ends behind it.
+
+    Attributes:
+        tokens: Text ids, N of them.
+        starts: Whether each begins a word, N of them; the first one does.
+    """
+
+    tokens: tuple[int, ...]
+    starts: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, tokens: Sequence[int], word_ids: Sequence[int]) -> "GivenText":
+        """Text ids (N,) with the word of each (N,)."""
+        before = (None, *word_ids[:-1])
+        starts = tuple(word != last for word, last in zip(word_ids, before))
+        return cls(tuple(tokens), starts)
+
+
 @dataclass
 class StepperState:
     """One utterance between two rows.
 
     Attributes:
+        given: Its text where that is known before.
         words: Words begun.
         starts: For each row so far, whether it began a word (or a draining row).
         ending: The next row drains whatever it chooses.
         countdown: Draining rows left, None while speaking.
     """
 
+    given: GivenText | None = None
     words: int = 0
     starts: list[bool] = field(default_factory=list)
     ending: bool = False
     countdown: int | None = None
+
+    @property
+    def rows_given(self) -> int:
+        """Rows left whose token is given."""
+        return len(self.given.tokens) - len(self.starts) if self.given else 0
+
+    def take(self, token: int) -> int:
+        """The given token of this row; where there is none, the chosen one."""
+        return self.given.tokens[-self.rows_given] if self.rows_given > 0 else token
 
 
 @dataclass(frozen=True)
@@ -130,29 +163,38 @@ class Stepper:
             What follows from it.
         """
         forced = state.ending
-        begins = state.words == 0 or self.word_start[token]
+        begins = state.words == 0 or self._begins(state, token)
+        compat = self.rules.reference_compat and state.given is None
         draining = forced or self._ends(state, token, begins)
         start = begins or forced
-        if draining and not self.rules.reference_compat:
+        if draining and not compat:
             start = True
         if draining:
             self._count_down(state)
         state.starts.append(start)
         state.ending = draining or self._ends_after(state, token, start)
         written = not draining
-        state.words += start and (written or self.rules.reference_compat)
+        state.words += start and (written or compat)
         done = draining and state.countdown <= 0
         lost = draining and state.countdown < 0  # no delay: every word has its code
         return Step(
             emits_text=written,
             starts_word=start and written,
             due=None if lost else self.layout.due(state.starts),
-            hears_text=written or self.rules.reference_compat,
+            hears_text=written or compat,
             done=done,
         )
 
+    def _begins(self, state: StepperState, token: int) -> bool:
+        """Whether the token begins a word."""
+        if state.rows_given > 0:
+            return state.given.starts[-state.rows_given]
+        return self.word_start[token]
+
     def _ends(self, state: StepperState, token: int, begins: bool) -> bool:
         """Whether the token itself ends speech, now."""
+        if state.given is not None:
+            return state.rows_given <= 0
         if token == self.rules.end_id or len(state.starts) >= self.rules.max_tokens:
             return True
         full = state.words >= self.rules.max_words
@@ -161,6 +203,8 @@ class Stepper:
     def _ends_after(self, state: StepperState, token: int, start: bool) -> bool:
         """Whether speech ends behind the token; words are those before this row."""
         rules, words = self.rules, state.words
+        if state.given is not None:
+            return False
         if not rules.reference_compat:
             words += start
         enough = rules.sentence_end_after

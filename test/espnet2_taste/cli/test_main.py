@@ -96,6 +96,38 @@ def test_words_and_nothing_are_continued(run, recordings, tmp_path):
         assert set(read_table(tmp_path / kind / "wav.scp")) == set(added)
 
 
+def test_texts_are_said_in_the_manner_of_a_recording(run, recordings, tmp_path):
+    lines = "b The red dog\na a small bird\nnone --\n"
+    (tmp_path / "text").write_text(lines)
+    options = ["--text_file", tmp_path / "text", "--style", recordings / "slow.wav"]
+    options += ["--style_text", "the red dog"]
+    run("say", tmp_path / "said", *options, model="taslm.zip")
+    words = read_table(tmp_path / "said" / "words")
+    assert words == {"a": "a small bird", "b": "the red dog"}
+    assert set(read_table(tmp_path / "said" / "wav.scp")) == {"a", "b"}
+    assert ArkTable(tmp_path / "said" / "codes.scp")["b"].shape == (3, 2)
+    (row,) = read_rows(tmp_path / "said" / "dropped.tsv")
+    assert row["utt"] == "none" and "no word in '--'" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "give one of --text and --text_file: words to say"),
+        (["--text", "dog"], "give --voice or --style"),
+        (
+            ["--text", "dog", "--voice", "other.wav", "--style_text", "a"],
+            "give both",
+        ),
+        (["--text", "!", "--voice", "other.wav"], "no word in '!'"),
+    ],
+)
+def test_what_say_lacks_is_named(options, message, run, recordings, tmp_path):
+    options = [recordings / "other.wav" if o == "other.wav" else o for o in options]
+    with pytest.raises(SystemExit, match=f"espnet2-taste say: .*{message}"):
+        run("say", tmp_path / "out", *options, model="taslm.zip")
+
+
 def test_spoken_turns_are_answered(run, tokens, tmp_path):
     options = ["--codes", tokens, "--prompt_kind", "instruct", "--max_words", 2]
     options += ["--max_unit_ratio", 3]

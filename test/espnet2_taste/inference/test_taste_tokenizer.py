@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from espnet2_taste.slm.beginnings import SpokenBeginning
 from espnet2_taste.structures import WordCodes
 
 TEXTS = ["the red dog", "a small bird runs home"]
@@ -133,6 +134,60 @@ def test_a_stream_says_what_the_continuation_says(lm):
     voice = lm.tokenizer.embed_speaker(noise(16000))
     again = lm.tokenizer.decode(together, voice, "utt1")
     np.testing.assert_array_equal(speech.wave, again.wave)
+
+
+def test_said_words_have_codes_and_times(lm):
+    style = lm.tokenizer(noise(16000), TEXTS[0])
+    voices = np.stack([lm.tokenizer.embed_speaker(noise(16000))] * 3)
+    texts = ["The red dog!", "a small bird runs home", "the red dog runs"]
+    said = lm.say_batch(texts, voices, [None, style, style], ["a", "b", "c"])
+    for words, (tokens, speech) in zip([3, 5, 4], said):
+        assert tokens.codes.shape == (words, 2) and tokens.model == lm.digest
+        assert tuple(timing.word for timing in speech.timings) == tokens.words
+        assert len(speech.units) >= words
+    assert said[0][0].text == "the red dog"
+    alone, speech = lm.say(texts[1], voices[0], style, "b")
+    np.testing.assert_array_equal(alone.codes, said[1][0].codes)
+    np.testing.assert_array_equal(speech.units, said[1][1].units)
+    plain, _ = lm.say(texts[1], voices[0], name="b")
+    assert not np.array_equal(plain.codes, alone.codes)
+
+
+def test_a_continuation_that_is_given_again_has_the_same_codes(lm):
+    style = lm.tokenizer(noise(16000), TEXTS[0])
+    names, voice = [f"utt{n}" for n in range(40)], np.ones(4, dtype=np.float32)
+    begun = [SpokenBeginning(style)] * len(names)
+    free = lm.continuer.continuations(names, begun)
+    texts = [lm.continuer.words(item).text for item in free]
+    encode = lm.continuer.tokenizer.encode_word
+    tokens = [sum(map(encode, text.split()), []) for text in texts]
+    said = lm.continuer.say(names, begun, texts)
+    same = [n for n in range(40) if tokens[n] == free[n].text.tolist()]
+    assert same  # the others write a word with other tokens than training has
+    for n in same:
+        np.testing.assert_array_equal(said[n].codes, free[n].codes.numpy())
+    with pytest.raises(ValueError, match="'u': expected speaker embeddings"):
+        lm.say(TEXTS[0], voice[:3], style, "u")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "'u': no word in ''"),
+        (" -- ?", "'u': no word in '-- \\?'"),
+        ("dog \u8a9e", "'u': the model's vocabulary cannot write '\u8a9e'"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_by_name(lm, text, message):
+    with pytest.raises(ValueError, match=message):
+        lm.say(text, np.ones(4, dtype=np.float32), name="u")
+
+
+def test_nothing_is_said_without_taste(lm):
+    from espnet2_taste.inference import SpokenLM
+
+    with pytest.raises(RuntimeError, match="give taste_train_config"):
+        SpokenLM(lm._place[0]).say("dog", np.ones(4, dtype=np.float32))
 
 
 def test_scores_are_those_of_the_batch(lm):

@@ -23,7 +23,7 @@ from espnet2_taste.slm.prompts import (
     UnconditionalPrompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import StopRules
+from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
@@ -161,6 +161,55 @@ def test_a_cached_batch_equals_the_plain_loop(
         assert found.text.tolist() == text
         assert torch.equal(found.codes, codes)
         assert len(found.codes) == int(found.word_ids[-1]) + 1
+
+
+def given_of(item):
+    return GivenText.of(item.text.tolist(), item.word_ids.tolist())
+
+
+@pytest.mark.parametrize("layout, embedding, head", CASES)
+@pytest.mark.parametrize("options", [GenerationOptions(), SAMPLED])
+@torch.no_grad()
+def test_the_text_that_was_generated_gets_the_same_codes_when_it_is_given(
+    make_taslm, layout, embedding, head, options
+):
+    taslm = make_taslm(layout, embedding, head)
+    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    free = generator(prompts(), streams(range(6)))
+    texts = [given_of(item) for item in free]
+    for wanted, found in zip(free, generator(prompts(), streams(range(6)), texts)):
+        assert torch.equal(found.text, wanted.text)
+        assert torch.equal(found.word_ids, wanted.word_ids)
+        assert torch.equal(found.codes, wanted.codes)
+
+
+@pytest.mark.parametrize("layout, embedding, head", CASES)
+@torch.no_grad()
+def test_codes_of_a_given_text_are_those_of_training_s_rows(
+    make_taslm, layout, embedding, head
+):
+    taslm, prompt, said = make_taslm(layout, embedding, head), audio(0, 2), audio(4, 9)
+    generator = TaslmGenerator(taslm, make_masks(), RULES)
+    (found,) = generator([prompt], streams([0]), [given_of(said)])
+    assert torch.equal(found.text, said.text) and len(found.codes) == 9
+    text = torch.cat([prompt.text, said.text])[None]
+    word_ids = torch.cat([prompt.word_ids, said.word_ids + 2])[None]
+    codes = torch.cat([prompt.codes, found.codes])[None]
+    grid = taslm.layout.encode(text, torch.tensor([text.size(1)]), word_ids, EOS)
+    output = taslm.backbone(taslm.inputs(grid, codes), layers=taslm.head.layers)
+    prediction = taslm.head([state[0] for state in output.states])
+    wanted = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
+    labels = grid.word_labels[0]
+    assert torch.equal(wanted[labels >= 2], found.codes[labels[labels >= 2] - 2])
+
+
+def test_a_text_longer_than_the_positions_is_refused_before_it_is_read(make_taslm):
+    taslm = make_taslm(WordDelayLayout(1))
+    rows = taslm.backbone.causal_lm.config.max_position_embeddings
+    generator = TaslmGenerator(taslm, make_masks(), RULES)
+    given = GivenText.of([4] * rows, list(range(rows)))
+    with pytest.raises(ValueError, match=f"language model has {rows} positions"):
+        generator([UnconditionalPrompt()], streams([0]), [given])
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
-from espnet2_taste.slm.stepper import Stepper, StepperState, StopRules
+from espnet2_taste.slm.stepper import GivenText, Stepper, StepperState, StopRules
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
 END, DOG, S, STOP = 0, 1, 2, 3  # the end, a word, the inside of a word, a full stop
@@ -17,10 +17,10 @@ MASKS = VocabularyMasks(
 )
 
 
-def walk(layout, rules, ids):
-    stepper, state, steps = Stepper(layout, rules, MASKS), StepperState(), []
+def walk(layout, rules, ids, given=None):
+    stepper, state, steps = Stepper(layout, rules, MASKS), StepperState(given), []
     for token in ids:
-        steps.append(stepper.advance(state, token))
+        steps.append(stepper.advance(state, state.take(token)))
         if steps[-1].done:
             break
     return steps
@@ -95,6 +95,37 @@ def test_codes_come_once_a_word_in_order(ids, delay, layout_class):
     sampled = [s.due for s in steps if s.due is not None and s.due >= 0]
     assert sampled == list(range(words))
     assert steps[-1].done and len(steps) == len(ids) + delay
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        StopRules(END, max_words=1, sentence_end_after=1),
+        StopRules.published(1, stop_id=S),
+    ],
+)
+def test_a_given_text_is_written_to_its_end_whatever_is_chosen(delay, rules):
+    tokens, word_ids = [S, STOP, DOG, S, DOG, END], [0, 1, 2, 2, 3, 3]
+    given = GivenText.of(tokens, word_ids)
+    assert given.starts == (True, True, True, False, True, False)
+    for layout in (WordDelayLayout(delay), TokenDelayLayout(delay)):
+        for chosen in (END, DOG, S):
+            steps = walk(layout, rules, [chosen] * 20, given)
+            assert len(steps) == 6 + max(1, delay) and steps[-1].done
+            written = [step for step in steps if step.emits_text]
+            assert written == steps[:6]
+            assert [s.starts_word for s in written] == list(given.starts)
+            sampled = [s.due for s in steps if s.due is not None and s.due >= 0]
+            assert sampled == [0, 1, 2, 3]
+            assert not any(step.hears_text for step in steps[6:])
+
+
+@given(st.lists(st.booleans(), max_size=8))
+def test_words_of_a_given_text_begin_where_their_number_changes(starts):
+    starts = [True, *starts]
+    word_ids = [sum(starts[: n + 1]) - 1 for n in range(len(starts))]
+    assert GivenText.of([DOG] * len(starts), word_ids).starts == tuple(starts)
 
 
 def test_impossible_rules_are_refused():
