@@ -9,8 +9,9 @@ run by ``format_audio``.
 
 import argparse
 import logging
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.copy_data --source /corpora/mine \\
@@ -86,18 +87,18 @@ def copy_set(source: Path, target: Path) -> bool:
     return True
 
 
-def main(cmd: list[str] | None = None) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Copy the sets."""
+    for name in args.sets.split():
+        made = copy_set(args.source / name, args.output_dir / name)
+        logging.info(
+            "%s: %s", args.output_dir / name, "copied" if made else "as it was"
+        )
+
+
+def main(cmd=None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(message)s")
-    try:
-        for name in args.sets.split():
-            made = copy_set(args.source / name, args.output_dir / name)
-            logging.info(
-                "%s: %s", args.output_dir / name, "copied" if made else "as it was"
-            )
-    except (ValueError, OSError) as error:
-        sys.exit(f"copy_data: error: {error}")
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

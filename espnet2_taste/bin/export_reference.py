@@ -8,9 +8,10 @@ config.json, safetensors (after an import the same shards) and the voice generat
 
 import argparse
 import logging
-import sys
 from dataclasses import replace
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 logger = logging.getLogger("export_reference")
 
@@ -74,21 +75,17 @@ def export_sources(args: argparse.Namespace):
     return ExportSources(None, **{"vocoder": None, **given})
 
 
-def main(cmd=None) -> None:
-    """Export.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
+def run(args: argparse.Namespace) -> None:
+    """Export."""
     from espnet2_taste.reference.exporting import export_folder
 
-    try:
-        export_folder(export_sources(args), Path(args.output_dir))
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"export_reference: error: {error}")
+    export_folder(export_sources(args), Path(args.output_dir))
     logger.info("wrote %s", args.output_dir)
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.data.kaldi_dir import read_table
 
 
@@ -97,20 +98,21 @@ def extract(data_dir: Path, fmin: float, fmax: float, pool) -> int:
     return len(jobs)
 
 
-def main(cmd=None):
-    """Run the command line."""
-    args = get_parser().parse_args(cmd)
+def run(args: argparse.Namespace) -> None:
+    """Measure the folders that lack F0."""
     with contextlib.ExitStack() as stack:
         pool = None
         if args.nj > 1:
             spawn = multiprocessing.get_context("spawn")
             pool = stack.enter_context(spawn.Pool(args.nj))
-        try:
-            for folder in map(Path, args.data_dir):
-                count = extract(folder, args.fmin, args.fmax, pool)
-                print(f"{folder / 'pitch.scp'}: {count or 'nothing new'} measured")
-        except (RuntimeError, ValueError) as error:
-            raise SystemExit(f"extract_pitch: {error}") from error
+        for folder in map(Path, args.data_dir):
+            count = extract(folder, args.fmin, args.fmax, pool)
+            print(f"{folder / 'pitch.scp'}: {count or 'nothing new'} measured")
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ and reason). A set made from the same tables, audio and options is kept.
 
 import argparse
 import logging
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.format_audio --data_dir data/train \\
@@ -41,27 +42,27 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Run the command."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(message)s")
+def run(args: argparse.Namespace) -> None:
+    """Write the sets in one form."""
     from espnet2_taste.data.formatting import AudioForm, format_set
 
-    try:
-        form = AudioForm(args.fs, args.min_duration, args.max_duration)
-        for name in args.sets.split() or [""]:
-            target = args.output_dir / name
-            result = format_set(args.data_dir / name, target, form)
-            logging.info(
-                "%s: %d utterances%s, %d left out (%s)",
-                target,
-                result.kept,
-                "" if result.made else ", as they were",
-                result.dropped,
-                target / "dropped.tsv",
-            )
-    except (ValueError, OSError) as error:
-        sys.exit(f"format_audio: error: {error}")
+    form = AudioForm(args.fs, args.min_duration, args.max_duration)
+    for name in args.sets.split() or [""]:
+        target = args.output_dir / name
+        result = format_set(args.data_dir / name, target, form)
+        logging.info(
+            "%s: %d utterances%s, %d left out (%s)",
+            target,
+            result.kept,
+            "" if result.made else ", as they were",
+            result.dropped,
+            target / "dropped.tsv",
+        )
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ other, and the frozen parts beside them.
 
 import argparse
 import logging
-import sys
 from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
 
 logger = logging.getLogger("import_reference")
 
@@ -44,29 +45,24 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd=None) -> None:
-    """Import.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
+def run(args: argparse.Namespace) -> None:
+    """Import."""
     from espnet2_taste.data.files import read_yaml
     from espnet2_taste.reference.importing import ImportOptions, import_folder
 
-    try:
-        changes = {}
-        if args.vocoder_config:
-            changes = read_yaml(args.vocoder_config)
-        options = ImportOptions(
-            Path(args.whisper), Path(args.llm), args.reference_compat, changes
-        )
-        written = import_folder(Path(args.source), Path(args.output_dir), options)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"import_reference: error: {error}")
-    for directory in written:
+    changes = {}
+    if args.vocoder_config:
+        changes = read_yaml(args.vocoder_config)
+    options = ImportOptions(
+        Path(args.whisper), Path(args.llm), args.reference_compat, changes
+    )
+    for directory in import_folder(Path(args.source), Path(args.output_dir), options):
         logger.info("wrote %s", directory)
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, run, cmd)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ set, sentencepiece + ESPnet token list in ``--token_dir``, a Hugging Face tokeni
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from espnet2.utils.types import str2bool
 
+from espnet2_taste.bin.command import run_command
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import segmenter_choices
@@ -153,17 +153,8 @@ def _write_lm_text(directory: Path, sentences: list[str]) -> None:
 
 
 def main(cmd=None) -> None:
-    """Prepare the text of a recipe.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(message)s")
-    try:
-        prepare(args)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"prepare_text: error: {error}")
+    """Run the command."""
+    run_command(get_parser, prepare, cmd)
 
 
 if __name__ == "__main__":

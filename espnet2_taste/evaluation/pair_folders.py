@@ -20,15 +20,6 @@ from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 
 RECORD = "imported.json"
-SALMON_CONSISTENCY = (
-    "bg_all_consistency",
-    "bg_domain_consistency",
-    "gender_consistency",
-    "rir_consistency",
-    "sentiment_consistency",
-    "speaker_consistency",
-)
-"""Parts whose mean is the paper's SALMON; the two of alignment are not among them."""
 _SALMON = re.compile(r"sample_(\d+)_([01])")
 _LABELLED = re.compile(r"(.+)_(correct|incorrect|mutual)")
 _NUMBERED = re.compile(r"(\d+)(?:_.*)?")

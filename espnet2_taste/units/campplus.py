@@ -45,8 +45,7 @@ class CampplusEmbedder(AbsSpeakerEmbedder):
             its first output.
         size: D.
         num_mels: M.
-        num_threads: CPU threads of onnxruntime; 0 lets it choose.
-        provider: Execution provider of onnxruntime.
+        **session: ``num_threads`` and ``provider`` of ``OnnxGraph``.
 
     Raises:
         RuntimeError: onnxruntime is not installed.
@@ -58,8 +57,7 @@ class CampplusEmbedder(AbsSpeakerEmbedder):
         onnx_file: str,
         size: int = 192,
         num_mels: int = 80,
-        num_threads: int = 1,
-        provider: str = "CPUExecutionProvider",
+        **session: int | str,
     ):
         super().__init__()
         self.size = size
@@ -70,8 +68,7 @@ class CampplusEmbedder(AbsSpeakerEmbedder):
             inputs=[(1, None, num_mels)],
             feature=FEATURE,
             option="speaker_embedder_conf onnx_file",
-            num_threads=num_threads,
-            provider=provider,
+            **session,
         )
 
     @torch.no_grad()

@@ -29,8 +29,7 @@ class S3Units(AbsUnitExtractor):
         num_units: Size of the inventory.
         unit_rate: Units a second.
         num_mels: M.
-        num_threads: CPU threads of onnxruntime; 0 lets it choose.
-        provider: Execution provider of onnxruntime.
+        **session: ``num_threads`` and ``provider`` of ``OnnxGraph``.
 
     Raises:
         RuntimeError: onnxruntime is not installed.
@@ -43,8 +42,7 @@ class S3Units(AbsUnitExtractor):
         num_units: int = 4096,
         unit_rate: float = 50.0,
         num_mels: int = 128,
-        num_threads: int = 1,
-        provider: str = "CPUExecutionProvider",
+        **session: int | str,
     ):
         super().__init__()
         self.num_units = num_units
@@ -56,8 +54,7 @@ class S3Units(AbsUnitExtractor):
             inputs=[(1, num_mels, None), (1,)],
             feature=FEATURE,
             option="unit_extractor_conf onnx_file",
-            num_threads=num_threads,
-            provider=provider,
+            **session,
         )
 
     @torch.no_grad()

@@ -45,7 +45,7 @@ def test_a_second_run_changes_nothing(corpus, tmp_path):
 
 def test_a_set_that_is_not_there_is_named_with_those_that_are(corpus, tmp_path):
     options = ["--source", str(corpus), "--sets", "train", "--output_dir"]
-    with pytest.raises(SystemExit, match="copy_data: error: .*no such set.*holds: dev"):
+    with pytest.raises(SystemExit, match="copy_data: .*no such set.*holds: dev"):
         main([*options, str(tmp_path / "data")])
 
 

@@ -17,7 +17,7 @@ def test_a_folder_without_config(tmp_path):
     command = ["--source", str(tmp_path), "--whisper", "w", "--llm", "l"]
     with pytest.raises(SystemExit) as stop:
         import_reference.main([*command, "--output_dir", str(tmp_path / "exp")])
-    assert str(stop.value).startswith("import_reference: error: ")
+    assert str(stop.value).startswith("import_reference: ")
     assert "config.json" in str(stop.value) and "\n" not in str(stop.value)
 
 
