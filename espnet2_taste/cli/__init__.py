@@ -12,7 +12,8 @@ read with ``--codes``:
 ``words``      ``utt word word ...``: the rows of the codes
 ``model``      Digest of the codebooks that the codes are of; those of another model
                are refused
-``ctm``        ``utt 1 start duration word``, seconds, where words were timed
+``ctm``        ``utt 1 start duration word``, seconds, where words were timed; of
+               speech that was made, its words, if the unit decoder knows them
 ``alignment``  How well text and speech belong together, 0 to 1; below .5 a warning
                was shown
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector

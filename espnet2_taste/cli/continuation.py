@@ -30,7 +30,8 @@ EXAMPLE = """examples:
       --num_samples 20 --text_top_p 0.9 --voice me.wav --output samples
 
 --output receives codes.scp, words and wav.scp of the continuations, without the
-beginnings; it can itself be given as --codes.
+beginnings, and the times of the words where the unit decoder knows them (ctm); it can
+itself be given as --codes.
 """
 
 

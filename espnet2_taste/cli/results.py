@@ -43,7 +43,9 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
 
 
 def write_speech(folder: Path, spoken: Mapping) -> None:
-    """Write ``audio/<name>.wav``, ``wav.scp`` and ``units``; paths begin at the folder.
+    """Write ``audio/<name>.wav``, ``wav.scp``, ``units`` and, where known, ``ctm``.
+
+    Paths begin at the folder; the times of words are those within the audio.
 
     Args:
         folder: Where the files go.
@@ -51,6 +53,7 @@ def write_speech(folder: Path, spoken: Mapping) -> None:
     """
     from espnet2_taste.data.audio import write_audio
     from espnet2_taste.data.checks import audio_file
+    from espnet2_taste.data.ctm import write_ctm
     from espnet2_taste.data.kaldi_dir import write_table
 
     (folder / "audio").mkdir(exist_ok=True)
@@ -58,6 +61,9 @@ def write_speech(folder: Path, spoken: Mapping) -> None:
         write_audio(audio_file(folder, name), item.wave, item.sample_rate)
     rows = {n: " ".join(map(str, item.units.tolist())) for n, item in spoken.items()}
     write_table(folder / "units", rows)
+    timings = {name: item.timings for name, item in spoken.items() if item.timings}
+    if timings:
+        write_ctm(folder / "ctm", timings)
     wavs = {name: audio_file(Path(), name).as_posix() for name in spoken}
     write_table(folder / "wav.scp", wavs)
 

@@ -14,7 +14,8 @@ EXAMPLE = """examples:
   espnet2-taste resynthesize --model taste.zip --wav hello.wav --text "hello there" \\
       --voice other.wav --output again
 
---output receives wav.scp, words, units, and the audio below parts/.
+--output receives wav.scp, words, units, the audio below parts/ and, where the unit
+decoder knows them, the times of the words (ctm).
 """
 
 

@@ -55,6 +55,18 @@ def test_a_single_file_is_printed_and_equals_the_list(
     ]
 
 
+def check_times(folder, texts):
+    """The words of a folder's speech lie within it, in order."""
+    times, wavs = read_ctm(folder / "ctm"), read_table(folder / "wav.scp")
+    words = read_table(texts / "words")
+    assert set(times) == set(wavs) == set(words)
+    for name, rows in times.items():
+        assert [row.word for row in rows] == words[name].split()
+        places = [place for row in rows for place in (row.start, row.end)]
+        seconds = soundfile.info(folder / wavs[name]).duration
+        assert places == sorted(places) and places[-1] <= seconds + 0.1
+
+
 def test_codes_are_spoken_swapped_continued_and_scored(
     run, recordings, tokens, tmp_path
 ):
@@ -63,6 +75,7 @@ def test_codes_are_spoken_swapped_continued_and_scored(
     wavs = read_table(tmp_path / "again" / "wav.scp")
     assert set(wavs) == {"slow", "fast", "other"}
     assert soundfile.info(tmp_path / "again" / wavs["slow"]).samplerate == 16000
+    check_times(tmp_path / "again", tokens)
     pairs = tmp_path / "pairs"
     pairs.write_text("slow fast 0,2\n")
     run("swap", tmp_path / "swap", *short, "--pairs", pairs)
@@ -74,6 +87,8 @@ def test_codes_are_spoken_swapped_continued_and_scored(
     run("continue", tmp_path / "more", *more, model="taslm.zip")
     added = read_table(tmp_path / "more" / "words")
     assert set(added) == {"slow", "fast", "other"}
+    check_times(tmp_path / "more", tmp_path / "more")
+    check_times(tmp_path / "swap", tmp_path / "swap")
     assert all(1 <= len(row.split()) <= 2 for row in added.values())
     scores = ["--codes", tokens]
     run("score", tmp_path / "scores", *scores, model="taslm.zip")
@@ -106,6 +121,7 @@ def test_texts_are_said_in_the_manner_of_a_recording(run, recordings, tmp_path):
     assert words == {"a": "a small bird", "b": "the red dog"}
     assert set(read_table(tmp_path / "said" / "wav.scp")) == {"a", "b"}
     assert ArkTable(tmp_path / "said" / "codes.scp")["b"].shape == (3, 2)
+    check_times(tmp_path / "said", tmp_path / "said")
     (row,) = read_rows(tmp_path / "said" / "dropped.tsv")
     assert row["utt"] == "none" and "no word in '--'" in row["reason"]
 
