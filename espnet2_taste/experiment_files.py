@@ -71,7 +71,7 @@ def trained_files(
     Args:
         experiment: Its directory, or its ``config.yaml``.
         model_file: The weights; ``default`` beside the options when None.
-        default: Name of the usual weights.
+        default: Name of the default weights.
         remedy: What to do when a file is missing.
 
     Returns:

@@ -1,7 +1,7 @@
 """Interface of everything that knows when words are spoken.
 
 Enters: waveforms and their words. Leaves: one ``WordTiming`` a word, and what the
-aligner itself heard. The same aligner must be used for the two sides of a
+aligner itself recognized. The same aligner must be used for the two sides of a
 comparison: its habits then cancel.
 
 Legend: B utterances, S samples, W words.
@@ -22,14 +22,14 @@ class AlignedUtterance:
 
     Attributes:
         words: Timing of each word of the transcript; empty if ``problem`` is set.
-        heard: Words recognised without knowing the transcript.
+        recognized: Words found without knowing the transcript.
         problem: Why no alignment exists, else an empty string.
         score: How well text and recording belong together, 0 to 1; nan without an
             alignment, or if the aligner gives none.
     """
 
     words: tuple[WordTiming, ...]
-    heard: tuple[str, ...] = ()
+    recognized: tuple[str, ...] = ()
     problem: str = ""
     score: float = float("nan")
 
@@ -73,5 +73,5 @@ class AbsAligner(ABC):
     ) -> list[AlignedUtterance]:
         """Place words and recognize; see :meth:`time_words` and :meth:`transcribe`."""
         timed = self.time_words(speech, words)
-        heard = self.transcribe(speech)
-        return [replace(item, heard=text) for item, text in zip(timed, heard)]
+        recognized = self.transcribe(speech)
+        return [replace(item, recognized=text) for item, text in zip(timed, recognized)]

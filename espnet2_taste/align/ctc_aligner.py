@@ -161,7 +161,8 @@ class CtcAligner(AbsAligner):
         scores = self.log_probs(speech)
         timed = self._timed(speech, words, scores)
         return [
-            replace(item, heard=self._greedy(row)) for item, row in zip(timed, scores)
+            replace(item, recognized=self._greedy(row))
+            for item, row in zip(timed, scores)
         ]
 
     def _timed(

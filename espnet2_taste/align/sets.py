@@ -29,12 +29,12 @@ class AlignedSet:
 
     Attributes:
         timings: Word times of each utterance that could be aligned.
-        heard: Recognised text of each utterance whose audio could be read.
+        recognized: Text of each utterance whose audio could be read.
         problems: Utterances without word times and why.
     """
 
     timings: dict[str, list[WordTiming]]
-    heard: dict[str, str]
+    recognized: dict[str, str]
     problems: dict[str, str]
 
     def errors(self, texts: Mapping[str, str]) -> WordErrors:
@@ -44,7 +44,7 @@ class AlignedSet:
         """
         plain = BasicNormalizer()
         return total_errors(
-            (plain(text).split(), plain(self.heard.get(name, "")).split())
+            (plain(text).split(), plain(self.recognized.get(name, "")).split())
             for name, text in texts.items()
         )
 
@@ -57,7 +57,7 @@ class AlignedSet:
             text_name: File of the recognised text.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        write_table(folder / text_name, self.heard)
+        write_table(folder / text_name, self.recognized)
         rows = sorted(self.problems.items())
         write_rows(folder / PROBLEMS, ("utt", "reason"), rows)
         write_ctm(folder / ctm_name, self.timings)
@@ -111,14 +111,14 @@ def align_set(
         Word times, recognised text and problems; every utterance of ``texts`` is in
         ``timings`` or in ``problems``.
     """
-    timings, heard, problems = {}, {}, {}
+    timings, recognized, problems = {}, {}, {}
     batch: list[tuple[str, np.ndarray]] = []
 
     def flush() -> None:
         speech = [wave for _, wave in batch]
         words = [texts[name].split() for name, _ in batch]
         for (name, _), result in zip(batch, aligner.align(speech, words)):
-            heard[name] = " ".join(result.heard)
+            recognized[name] = " ".join(result.recognized)
             if result.problem:
                 problems[name] = result.problem
             else:
@@ -132,7 +132,7 @@ def align_set(
             flush()
     if batch:
         flush()
-    return AlignedSet(timings, heard, problems)
+    return AlignedSet(timings, recognized, problems)
 
 
 def _longest_first(names: Iterable[str], wavs: Mapping[str, str]) -> list[str]:

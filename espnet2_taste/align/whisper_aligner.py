@@ -163,8 +163,8 @@ class WhisperAligner(AbsAligner):
         """See :meth:`AbsAligner.align`; the encoder runs once."""
         encoded = self._encode(speech)
         timed = self._all_timed(speech, words, encoded)
-        heard = self._transcripts(encoded)
-        return [replace(item, heard=text) for item, text in zip(timed, heard)]
+        recognized = self._transcripts(encoded)
+        return [replace(item, recognized=text) for item, text in zip(timed, recognized)]
 
     @torch.no_grad()
     def _encode(self, speech: Sequence[np.ndarray]) -> list[list[EncodedPiece]]:

@@ -100,13 +100,13 @@ def run(args: argparse.Namespace, cmd) -> None:
     if not metrics:
         raise ValueError("no measure can be had: " + "; ".join(left_out.values()))
     scores = score_renditions(sets, metrics, Path(args.output_dir))
-    switches = {
+    settings = {
         "interval": "95 % bootstrap over utterances",
         "levels": "as recorded",
         "with_reference": args.with_reference,
     }
-    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
-    result["metrics"] = {name: metric.switches for name, metric in metrics.items()}
+    result = {"study": args.study, **provenance(MODULE, cmd, settings)}
+    result["metrics"] = {name: metric.settings for name, metric in metrics.items()}
     result |= {"left_out": left_out, **scores}
     path = Path(args.output_dir) / "scores.json"
     write_json(path, result)

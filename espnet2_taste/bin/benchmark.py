@@ -257,8 +257,8 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         "nothing a call"
     )
     if args.output:
-        switches = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
-        study = {"study": "benchmark", **provenance(MODULE, cmd, switches)}
+        settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
+        study = {"study": "benchmark", **provenance(MODULE, cmd, settings)}
         study |= {"results": results, "sampler_tables_seconds": tables}
         write_json(args.output, study)
 

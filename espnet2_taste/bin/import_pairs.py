@@ -52,7 +52,7 @@ def recognize(pairs: list, aligner) -> dict[str, str]:
         aligner: Function that gives the aligner.
 
     Returns:
-        Text by ``<folder>/<file without suffix>``; empty where nothing is heard.
+        Text by ``<folder>/<file without suffix>``; empty where nothing is recognized.
     """
     from espnet2_taste.align.sets import align_set
 
@@ -65,7 +65,7 @@ def recognize(pairs: list, aligner) -> dict[str, str]:
     if not wavs:
         return {}
     silent = dict.fromkeys(wavs, "")
-    return silent | align_set(aligner(), wavs, silent).heard
+    return silent | align_set(aligner(), wavs, silent).recognized
 
 
 def set_names(args: argparse.Namespace, parts: dict) -> dict[str, str]:

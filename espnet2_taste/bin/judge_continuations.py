@@ -4,7 +4,7 @@ Enters: folders of continuations with transcripts, and an OpenAI-compatible endp
 service, or a local server such as vLLM or llama.cpp). Leaves in <output_dir>:
 ``prompt.txt``, ``<set>/answers.jsonl`` (raw answers; what is in there is not asked
 again), ``<set>/scores.tsv`` and ``judge.json`` with means, intervals, parse failures
-and switches. The key is read from the environment, never from an option.
+and settings. The key is read from the environment, never from an option.
 """
 
 import argparse
@@ -125,14 +125,14 @@ def run(args: argparse.Namespace, cmd=None) -> None:
             f"{sets[name]['prompts']} prompts, {sets[name]['empty']} empty, "
             f"{sets[name]['parse_failures']} answers without a score"
         )
-    switches = {
+    settings = {
         "model": rules.model,
         "endpoint": args.base_url,
         "temperature": rules.temperature,
         "max_tokens": rules.max_tokens,
         "prompt_sha256": rules.prompt_hash(),
     }
-    result = {"study": "judge", **provenance(MODULE, cmd, switches), "sets": sets}
+    result = {"study": "judge", **provenance(MODULE, cmd, settings), "sets": sets}
     write_json(args.output_dir / "judge.json", result)
 
 

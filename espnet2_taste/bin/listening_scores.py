@@ -77,10 +77,10 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     ]
     header = ("listener", "system", "utt", "score", "kept")
     write_rows(args.study_dir / "ratings.tsv", header, rows)
-    switches = {"reference_below": below, "most_missed": args.most_missed}
+    settings = {"reference_below": below, "most_missed": args.most_missed}
     result = {
         "study": "listening",
-        **provenance(MODULE, cmd, switches | {"bootstrap": "listeners x utterances"}),
+        **provenance(MODULE, cmd, settings | {"bootstrap": "listeners x utterances"}),
         "listeners": len({rating.listener for rating in kept}),
         "left_out": left_out,
         **results.summarize(kept, args.seed),

@@ -41,12 +41,12 @@ def run(args: argparse.Namespace, cmd) -> None:
 
     studies = [read_json(path) for path in args.scores.split()]
     groups = collect_noise(studies, Path(args.dump_dir))
-    switches = {
+    settings = {
         "ratio": "ITU-T P.56 active speech level to noise power",
         "reference": "clean recordings",
         "text": "the sets' transcripts, not recognised in noise",
     }
-    result = {"study": "noise", **provenance(MODULE, cmd, switches), "groups": groups}
+    result = {"study": "noise", **provenance(MODULE, cmd, settings), "groups": groups}
     output = Path(args.output_dir)
     write_json(output / "scores.json", result)
     columns = list(dict.fromkeys(c for group in groups for c in group["columns"]))

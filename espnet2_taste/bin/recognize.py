@@ -1,8 +1,8 @@
-"""Write down what is heard in spoken results, for the judge and for spoken QA.
+"""Recognize spoken results, for the judge and for spoken QA.
 
 Enters: a recognizer and folders with ``wav.scp``, whatever made them.
 Leaves in each: ``text_heard`` (a line for every recording, empty where
-nothing is heard), ``text_heard.json`` (who recognized) and ``not_heard.tsv``
+nothing is recognized), ``text_heard.json`` (who recognized) and ``not_heard.tsv``
 (recordings that cannot be read). Folders that are done are kept while their ``wav.scp``
 is older.
 """
@@ -22,7 +22,7 @@ _EXAMPLE = """example:
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = argparse.ArgumentParser(
-        description="Write down what is heard in spoken results",
+        description="Recognize spoken results",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -86,10 +86,10 @@ def run(args: argparse.Namespace, cmd=None) -> None:
             f"{score['questions']} questions, by chance "
             f"{100 * score['by_chance']:.1f} %"
         )
-    switches = {
+    settings = {
         "match": "answer's words side by side, lower case, no punctuation or articles"
     }
-    result = {"study": "answers", **provenance(MODULE, cmd, switches), "sets": sets}
+    result = {"study": "answers", **provenance(MODULE, cmd, settings), "sets": sets}
     write_json(args.output_dir / "answers.json", result)
 
 

@@ -3,7 +3,7 @@
 
 Enters: experiment directories, one a seed, each with the continuations and
 likelihoods of the designs. Leaves <output_dir>/scores.json: for each design pair
-accuracies, perplexity and tempo of what is heard in its continuations and answers to
+accuracies, perplexity and tempo of its recognized continuations, and answers to
 spoken questions, over the seeds; and a picture of them. A design that lacks something
 is shown without it.
 """
@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--prompt_set", default="prompts", help="Set that was continued")
     add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
     add("--question_set", default="", help="Set with answers.tsv that was continued")
-    add("--lm", required=True, help="Text LM that reads what is heard")
+    add("--lm", required=True, help="Text LM that reads what is recognized")
     add_recognizer_arguments(parser, required=True)
     add("--budgets", help="Table of budget_table, shown beside the scores")
     add("--output_dir", required=True, help="Receives scores.json")
@@ -81,9 +81,11 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
             )
             asked = exp / "continuation" / args.question_set
             if args.question_set and (asked / "wav.scp").is_file():
-                heard = systems.hear(asked, aligner, args.recognizer)
+                recognized = systems.recognize_continuations(
+                    asked, aligner, args.recognizer
+                )
                 scores["answers"] = systems.answer_questions(
-                    heard, dump / args.question_set
+                    recognized, dump / args.question_set
                 )
             found.setdefault(Path(name).name, []).append(scores)
     if not found:
@@ -101,13 +103,13 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     from espnet2_taste.metrics.plots import plot_designs
     from espnet2_taste.metrics.tables import provenance, write_json
 
-    switches = {
+    settings = {
         "asr": args.recognizer,
         "text_lm": args.lm,
         "pair_score": "both_mean",
         "seeds": len(args.expdirs.split()),
     }
-    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
+    result = {"study": args.study, **provenance(MODULE, cmd, settings)}
     result["designs"] = score_runs(args)
     if args.budgets:
         result["budgets"] = {row["design"]: row for row in read_rows(args.budgets)}

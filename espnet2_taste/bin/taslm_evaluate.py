@@ -89,8 +89,8 @@ def run(args: argparse.Namespace, cmd=None) -> None:
         raise ValueError(f"no taslm_*/likelihood below {expdir}: run stage 12 first")
     aligner = LazyAligner.from_args(args)
     models = {exp.name: evaluate(exp, args, aligner) for exp in exps}
-    switches = {"pair_score": args.pair_score, "aligner": args.recognizer}
-    result = {"study": "slm", **provenance(MODULE, cmd, switches), "models": models}
+    settings = {"pair_score": args.pair_score, "aligner": args.recognizer}
+    result = {"study": "slm", **provenance(MODULE, cmd, settings), "models": models}
     output = expdir / "taslm_scores" / "scores.json"
     write_json(output, result)
     print(f"{output} written")

@@ -5,7 +5,7 @@ Enters: resynthesis of the evaluation sets by each variant (units from audio, TA
 without and with codes, text only), the codes, and the sets as stages 2 to 5 left
 them. Leaves in --output_dir: ``scores.json`` (word errors by the recipe's ASR,
 durations by the same aligner on both sides, F0, unit accuracy, bit rate, each with
-its switches) and ``images``.
+its settings) and ``images``.
 """
 
 import argparse
@@ -57,14 +57,14 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     from espnet2_taste.evaluation.taste import score_tokenizer
     from espnet2_taste.metrics.tables import provenance, write_json
 
-    switches = {
+    settings = {
         "tolerance_seconds": args.tolerance,
         "aligner": args.recognizer,
         "asr": args.recognizer,
         "inference_model": args.inference_model,
     }
     scores = score_tokenizer(args)
-    result = {"study": args.study, **provenance(MODULE, cmd, switches), **scores}
+    result = {"study": args.study, **provenance(MODULE, cmd, settings), **scores}
     write_json(Path(args.output_dir) / "scores.json", result)
     print(f"{Path(args.output_dir) / 'scores.json'} written")
 

@@ -18,7 +18,7 @@ from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_argume
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
-    unit_sampling_switches,
+    unit_sampling_settings,
 )
 
 _EXAMPLE = """examples:
@@ -147,9 +147,9 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     readings = swap.add_pitch(readings, plans, wavs)
     swap.write_words(output / swap.WORDS, readings)
     swap.draw_swaps(output / "images", readings)
-    switches = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
-    switches |= unit_sampling_switches(args)
-    result = {"study": args.study, **provenance(MODULE, cmd, switches)}
+    settings = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
+    settings |= unit_sampling_settings(args)
+    result = {"study": args.study, **provenance(MODULE, cmd, settings)}
     result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
     result["left_out"] = left_out
     write_json(output / "scores.json", result)

@@ -3,7 +3,7 @@
 Enters: sets, renditions of them (folders with ``wav.scp``), and the measures. Leaves:
 means with intervals for ``scores.json``, one table an utterance, and, beside them, the
 numbers of each measure on each rendition, which are used again unless the audio or the
-measure's switches have changed. A measure that cannot be had stands there with its
+measure's settings have changed. A measure that cannot be had stands there with its
 reason, and an utterance that has no number is listed with its own.
 """
 
@@ -127,7 +127,7 @@ def score_once(metric: AbsAudioMetric, rendition: Rendition, kept: Path) -> SetS
     """
     references = rendition.references if metric.needs_reference else {}
     record = {
-        "switches": metric.switches,
+        "switches": metric.settings,
         "audio": digest(rendition.wavs.values(), contents=False),
         "references": digest(references.values(), contents=False),
     }

@@ -58,8 +58,8 @@ def _left_out_utterances(reasons: Mapping[str, Mapping[str, Mapping]]) -> str:
 def _switches(study: Mapping) -> str:
     """Model, sample rate and reference of each measure; reasons of the absent ones."""
     lines = []
-    for name, switches in study["metrics"].items():
-        said = "; ".join(f"{key}: {value}" for key, value in switches.items())
+    for name, settings in study["metrics"].items():
+        said = "; ".join(f"{key}: {value}" for key, value in settings.items())
         lines.append(f"- {name}: {said}")
     for name, reason in study["left_out"].items():
         lines.append(f"- {name}: **left out**: {reason}")

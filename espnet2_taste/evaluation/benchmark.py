@@ -260,8 +260,8 @@ def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[i
             text.append(int(token))
         if step.done:
             return text
-        heard = rows.pending[step.due] if step.due < 0 else codes[0, -1]
-        speech = taslm.code_embedding.embed(heard, taslm.quantizer)
+        arriving = rows.pending[step.due] if step.due < 0 else codes[0, -1]
+        speech = taslm.code_embedding.embed(arriving, taslm.quantizer)
         row = taslm.fuse(taslm.backbone.embed(token), speech)
         inputs = torch.cat([inputs, row[None, None]], dim=1)
 

@@ -106,8 +106,8 @@ def score_answers(
     if not answers:
         raise ValueError("no question has an answer: expected lines in answers.tsv")
     accepted = [[answer_words(text) for text in texts] for texts in answers.values()]
-    heard = [answer_words(said.get(name, "")) for name in answers]
-    held = np.array([[holds(words, own) for own in accepted] for words in heard])
+    recognized = [answer_words(said.get(name, "")) for name in answers]
+    held = np.array([[holds(words, own) for own in accepted] for words in recognized])
     right = held.diagonal()  # (questions,)
     low, high = bootstrap_interval(right, seed=seed)
     others = len(right) * (len(right) - 1)
@@ -115,7 +115,7 @@ def score_answers(
     score = AnswerScore(
         questions=len(right),
         right=int(right.sum()),
-        silent=sum(not words for words in heard),
+        silent=sum(not words for words in recognized),
         accuracy=float(right.mean()),
         low=low,
         high=high,

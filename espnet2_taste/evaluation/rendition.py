@@ -39,7 +39,7 @@ class OriginalSet:
         speakers: Speaker of each utterance.
         timings: Word times by the aligner.
         truth: True word times; empty if unknown.
-        heard: What the recipe's ASR recognised; empty if unknown.
+        recognized: Text by the recipe's ASR; empty if unknown.
         word_f0: Mean F0 of the words of each utterance, Hz, nan where unvoiced.
     """
 
@@ -50,7 +50,7 @@ class OriginalSet:
     speakers: dict[str, str]
     timings: dict[str, list[WordTiming]]
     truth: dict[str, list[WordTiming]]
-    heard: dict[str, str]
+    recognized: dict[str, str]
     word_f0: dict[str, np.ndarray]
 
 
@@ -123,15 +123,15 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         speakers=tables.utt2spk,
         timings=timings,
         truth=truth,
-        heard=read_table(heard_file) if heard_file.is_file() else {},
+        recognized=read_table(heard_file) if heard_file.is_file() else {},
         word_f0=measure_word_f0(clean, timings),
     )
 
 
 def score_original(original: OriginalSet) -> dict:
     """Word errors and, with known truth, how good the aligner is on the recordings."""
-    aligned = AlignedSet(original.timings, original.heard, {})
-    scores = {"wer": _errors(aligned, original)} if original.heard else {}
+    aligned = AlignedSet(original.timings, original.recognized, {})
+    scores = {"wer": _errors(aligned, original)} if original.recognized else {}
     if original.truth:
         pairs = pair_words(original.truth, original.timings)
         scores["durations_against_truth"] = asdict(score_durations(pairs))

@@ -2,7 +2,7 @@
 
 Enters: the contents of the studies (``tokenizer``, ``swap``, ``slm``, and those of
 ``EXTRA_STUDIES`` that there are). Leaves: Markdown: the recipe's targets and whether
-they are met, then one table a question, each with the command and the switches that
+they are met, then one table a question, each with the command and the settings that
 made it, and the versions at the end. A study that is missing is named as missing.
 """
 
@@ -217,12 +217,12 @@ def _target_sections(
 
 
 def _source(study: Mapping) -> str:
-    """Command and switches of a study."""
-    switches = ", ".join(
+    """Command and settings of a study."""
+    settings = ", ".join(
         f"{name} = {value}"
         for name, value in dig(study, "switches", default={}).items()
     )
-    return f"Command: `{dig(study, 'command', default='-')}`  \nSwitches: {switches}."
+    return f"Command: `{dig(study, 'command', default='-')}`  \nSwitches: {settings}."
 
 
 def _tokenizer_sections(study: Mapping) -> list[str]:

@@ -3,7 +3,7 @@
 Enters, for each design: ``likelihood/<set>/scores.tsv`` of the pair sets, if it gives
 likelihoods, and ``continuation/<set>`` with the audio of continued prompts. Leaves: a
 dictionary a design. Designs that write no text are treated as those that do: what a
-continuation says is what one recognizer hears in it, how well it goes on is the
+continuation says is what one recognizer finds in it, how well it goes on is the
 perplexity of these words and of their end for one text LM given the prompt's text, and
 its tempo is recognized words a second of audio. A continuation in which nothing is
 recognized is an end right after the prompt: it counts in the perplexity.
@@ -113,7 +113,7 @@ def score_continuations(
     recognizer: str,
     reader: ContinuationReader,
 ) -> dict:
-    """What is heard in a design's continuations.
+    """What is recognized in a design's continuations.
 
     Args:
         continued: Folder with ``wav.scp`` and ``prompt/text``.
@@ -127,11 +127,11 @@ def score_continuations(
         recognized, ``silent`` continuations in which nothing is recognized, and
         ``rate``, ``RateFollowing`` fields.
     """
-    heard = hear(continued, aligner, recognizer)
+    recognized = recognize_continuations(continued, aligner, recognizer)
     wavs = read_table(continued / "wav.scp")
     before = read_table(continued / "prompt" / "text")
-    words = {name: len(heard.get(name, "").split()) for name in sorted(wavs)}
-    losses = [reader([before[name]], [heard.get(name, "")])[0] for name in words]
+    words = {name: len(recognized.get(name, "").split()) for name in sorted(wavs)}
+    losses = [reader([before[name]], [recognized.get(name, "")])[0] for name in words]
     total = sum(words.values())
     names = [name for name, count in words.items() if count]
     tempo = {n: words[n] / read_header(wavs[n]).duration for n in names}
@@ -148,8 +148,10 @@ def score_continuations(
     }
 
 
-def hear(continued: Path, aligner: Callable, recognizer: str) -> dict[str, str]:
-    """Words that the recognizer hears in continuations; kept beside their audio.
+def recognize_continuations(
+    continued: Path, aligner: Callable, recognizer: str
+) -> dict[str, str]:
+    """Words of continuations, by the recognizer; kept beside their audio.
 
     Args:
         continued: Folder with ``wav.scp``.
@@ -164,17 +166,19 @@ def hear(continued: Path, aligner: Callable, recognizer: str) -> dict[str, str]:
     return read_table(continued / HEARD)
 
 
-def answer_questions(heard: Mapping[str, str], questions: Path) -> dict[str, float]:
-    """Share of spoken questions whose answer is heard, and that of wrong questions.
+def answer_questions(
+    recognized: Mapping[str, str], questions: Path
+) -> dict[str, float]:
+    """Share of spoken questions with the right answer, and with that of another.
 
     Args:
-        heard: Text that follows each question.
+        recognized: Text that follows each question.
         questions: The set, with ``answers.tsv``.
 
     Returns:
         ``accuracy`` and ``by_chance`` of ``AnswerScore``.
     """
-    score, _ = score_answers(read_answers(questions / "answers.tsv"), heard)
+    score, _ = score_answers(read_answers(questions / "answers.tsv"), recognized)
     return {"accuracy": score.accuracy, "by_chance": score.by_chance}
 
 

@@ -73,7 +73,7 @@ def read_transcripts(folder: Path, name: str, source: str | None = None) -> Tran
 def recognize_folder(
     folder: Path, aligner: Callable, recognizer: str, batch_size: int = 16
 ) -> tuple[int, int]:
-    """Write down what is heard in every recording of a folder.
+    """Recognize every recording of a folder.
 
     Args:
         folder: Has ``wav.scp``; gets ``text_heard`` with a line for every recording,
@@ -94,8 +94,10 @@ def recognize_folder(
     result = align_set(
         aligner(), wavs, dict.fromkeys(wavs, ""), batch_size, str(folder)
     )
-    unread = {n: why for n, why in result.problems.items() if n not in result.heard}
-    texts = {name: result.heard.get(name, "") for name in wavs}
+    unread = {
+        n: why for n, why in result.problems.items() if n not in result.recognized
+    }
+    texts = {name: result.recognized.get(name, "") for name in wavs}
     write_rows(folder / "not_heard.tsv", ("utt", "reason"), sorted(unread.items()))
     write_json(folder / f"{HEARD}.json", {"recognizer": recognizer})
     write_table(folder / HEARD, texts)

@@ -228,7 +228,7 @@ def plot_scatter(
     size = (3.1 * len(panels) + 0.6, 3.4)
     figure, axes = _figure(1, size, columns=len(panels), sharex=True, sharey=True)
     values = [np.concatenate([first, second]) for first, second, _ in panels.values()]
-    ends = usual_range(np.concatenate(values) if values else np.zeros(0))
+    ends = range_without_outliers(np.concatenate(values) if values else np.zeros(0))
     for axis, (title, (first, second, note)) in zip(axes, panels.items()):
         axis.plot(ends, ends, color=GREY, linewidth=0.8)
         axis.plot(first, second, ".", markersize=3, alpha=0.5, color=BLUE)
@@ -243,7 +243,7 @@ def plot_scatter(
     _save(figure, path)
 
 
-def usual_range(values: np.ndarray) -> tuple[float, float]:
+def range_without_outliers(values: np.ndarray) -> tuple[float, float]:
     """Range of nearly all values, with a margin; single outliers do not widen it.
 
     Args:

@@ -70,13 +70,13 @@ def write_json(path: str | os.PathLike, content) -> None:
     os.replace(temporary, path)
 
 
-def provenance(module: str, cmd: Sequence[str] | None, switches: Mapping) -> dict:
+def provenance(module: str, cmd: Sequence[str] | None, settings: Mapping) -> dict:
     """Say how a result came to be.
 
     Args:
         module: Module that was run, e.g. ``espnet2_taste.bin.taste_score``.
         cmd: Its arguments, None for those of the process.
-        switches: Choices that change the numbers.
+        settings: Choices that change the numbers.
 
     Returns:
         ``command``, ``versions`` and ``switches``.
@@ -92,7 +92,7 @@ def provenance(module: str, cmd: Sequence[str] | None, switches: Mapping) -> dic
     return {
         "command": " ".join(["python -m", module, *quoted]),
         "versions": versions,
-        "switches": dict(switches),
+        "switches": dict(settings),
     }
 
 

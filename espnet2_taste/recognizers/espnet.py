@@ -23,7 +23,7 @@ class EspnetRecognizer(AbsRecognizer):
     Args:
         model: Experiment directory, ``config.yaml`` in it, archive or tag of a
             published model.
-        model_file: Checkpoint; the usual one of the directory by default.
+        model_file: Checkpoint; the default one of the directory by default.
     """
 
     speech_encoder = "espnet_asr"

@@ -1,4 +1,4 @@
-"""What the language model hears in a row of a grid: its cells, embedded and fused.
+"""What the language model reads in a row of a grid: its cells, embedded and fused.
 
 Enters: ids (B, T, S). Leaves: one vector a row, (B, T, H). Ids of the text LM keep the
 LM's embedding; the ids that a design adds get a table of their own.

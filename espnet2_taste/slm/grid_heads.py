@@ -102,9 +102,9 @@ class DepthGridHead(AbsGridHead):
         used = cells[: self.num_streams - 1]
         if not used:
             return [hidden]
-        heard = torch.stack([self.from_cell(cell) for cell in used], dim=-2)
+        embedded = torch.stack([self.from_cell(cell) for cell in used], dim=-2)
         inputs = (
-            heard + self.from_hidden(hidden)[..., None, :] + self.place[: len(used)]
+            embedded + self.from_hidden(hidden)[..., None, :] + self.place[: len(used)]
         )
         mask = nn.Transformer.generate_square_subsequent_mask(
             len(used), device=hidden.device, dtype=inputs.dtype

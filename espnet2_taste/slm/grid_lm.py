@@ -112,7 +112,7 @@ class GridLM(nn.Module):
         return self.logits(len(row), self.head(hidden, cells)[len(row)])
 
     def embed_rows(self, grid: torch.Tensor) -> torch.Tensor:
-        """What the LM hears in rows, (B, T, S) -> (B, T, H)."""
+        """What the LM reads in rows, (B, T, S) -> (B, T, H)."""
         return self.embedding.fusion(self.embedding.cells(grid, self.backbone))
 
     def tail_loss(

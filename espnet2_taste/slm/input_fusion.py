@@ -1,4 +1,4 @@
-"""What the language model hears in a row: text embedding and word vector, fused.
+"""What the language model reads in a row: text embedding and word vector, fused.
 
 Two small families of modules.
 
@@ -61,7 +61,7 @@ class AbsCodeEmbedding(nn.Module, ABC):
         arrivals: torch.Tensor,
         quantizer: nn.Module,
     ) -> torch.Tensor:
-        """Embed what each row hears.
+        """Embed what each row reads.
 
         Args:
             codes: (B, W, Q), -1 at padding.

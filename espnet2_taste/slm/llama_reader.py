@@ -94,7 +94,7 @@ class LlamaReader(AbsRowReader):
         return bias.masked_fill(padding, float("-inf"))[:, None, None]
 
     def _reserve(self, columns: int) -> None:
-        """Make room for so many columns."""
+        """Reserve so many columns."""
         extra = columns - self.cache.size(2)
         self.cache = functional.pad(self.cache, (0, 0, 0, extra))
         if self.bias is not None:

@@ -22,7 +22,7 @@ class PromptRows:
     Attributes:
         inputs: Embedded rows, (P, H).
         text: Ids that the repetition penalty counts, (N,).
-        current: Codes heard in the last row, (Q,), -1 for none yet.
+        current: Codes read in the last row, (Q,), -1 for none yet.
         pending: Codes that arrive next, (d, Q), -1 where none arrives.
         starts_word: The continuation begins with a token that begins a word.
     """
@@ -112,12 +112,12 @@ class AudioPrompt(AbsPrompt):
             raise ValueError(
                 f"the prompt has {words} words but {codes.size(1)} rows of codes"
             )
-        heard = torch.cat([codes[0], silence(taslm, 1)])[grid.words[0]]  # (L, Q)
-        arriving = torch.where(grid.arrivals[0, :, None], heard, IGNORE)
+        read = torch.cat([codes[0], silence(taslm, 1)])[grid.words[0]]  # (L, Q)
+        arriving = torch.where(grid.arrivals[0, :, None], read, IGNORE)
         return PromptRows(
             inputs=taslm.inputs(grid, codes)[0, : count + 1],
             text=text[0],
-            current=heard[count],
+            current=read[count],
             pending=arriving[count + 1 :],
         )
 
@@ -208,7 +208,7 @@ def written_rows(taslm: Taslm, text: torch.Tensor) -> torch.Tensor:
 
 
 def drained_rows(taslm: Taslm, rows: PromptRows) -> torch.Tensor:
-    """Rows of text padding that hear the pending codes of a prompt.
+    """Rows of text padding that read the pending codes of a prompt.
 
     Args:
         taslm: The model.
@@ -217,12 +217,12 @@ def drained_rows(taslm: Taslm, rows: PromptRows) -> torch.Tensor:
     Returns:
         (d, H).
     """
-    heard = torch.cat([rows.current[None], rows.pending])  # (d + 1, Q)
-    present = (heard != IGNORE).any(dim=-1)
-    index = torch.arange(len(heard), device=heard.device)
+    read = torch.cat([rows.current[None], rows.pending])  # (d + 1, Q)
+    present = (read != IGNORE).any(dim=-1)
+    index = torch.arange(len(read), device=read.device)
     words = torch.where(present, index, IGNORE).cummax(dim=0).values
     speech = taslm.code_embedding(
-        heard[None], words[None], present[None], taslm.quantizer
+        read[None], words[None], present[None], taslm.quantizer
     )
     text = taslm.pad_text.expand(len(rows.pending), -1)
     return taslm.fuse(text, speech[0, 1:])

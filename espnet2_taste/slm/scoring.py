@@ -125,7 +125,7 @@ def score_base_text(
     text_lengths: torch.Tensor,
     word_ids: torch.Tensor,
 ) -> torch.Tensor:
-    """Score the same text tokens with the frozen base LM, which hears no speech.
+    """Score the same text tokens with the frozen base LM, which reads no speech.
 
     Args:
         taslm: The model in evaluation mode.

@@ -32,7 +32,7 @@ class TaslmOutput:
     """Teacher-forced predictions of a batch.
 
     Attributes:
-        grid: What each row hears and predicts.
+        grid: What each row reads and predicts.
         text_states: Hidden states that say the text, of rows 0 .. N, (B, N + 1, H);
             ``backbone.logits`` turns them into logits.
         text_labels: Of the same rows, (B, N + 1), ``IGNORE`` without a target.

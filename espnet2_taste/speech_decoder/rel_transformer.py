@@ -154,7 +154,7 @@ class RelTransformerBlock(nn.Module):
 
         Args:
             x: (B, T, D).
-            cache: Buffers with room for T more positions, written in place.
+            cache: Buffers with T more free positions, written in place.
             length: Cached positions.
             visible: (B, 1, T, K), K = length + T.
 

@@ -108,6 +108,6 @@ def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tempo", type=float, default=1.0, help="Of predicted durations, 2 is twice")
 
 
-def unit_sampling_switches(args: argparse.Namespace) -> dict[str, Any]:
+def unit_sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options by name, to be printed beside results."""
     return {name: getattr(args, name) for name in NAMES}

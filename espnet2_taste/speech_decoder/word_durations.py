@@ -150,8 +150,8 @@ class WordDurationPredictor(nn.Module):
         shares = torch.cat([encoded, self.letter(encoded).clamp(max=8).exp()], dim=-1)
         sums = sum_words(shares, symbols.word, width)  # (B, W, D + 1)
         count = symbols.count.clamp(min=1).unsqueeze(-1)
-        usual = sums[..., -1:].clamp(min=1e-3).log()  # of the letters together
-        features = [sums[..., :-1] / count, conditions, usual, count.log()]
+        log_sum = sums[..., -1:].clamp(min=1e-3).log()  # of the letters together
+        features = [sums[..., :-1] / count, conditions, log_sum, count.log()]
         hidden = self.word(torch.cat(features, dim=-1))  # (B, W, D)
         mean, log_variance = self.word_out(hidden).unbind(-1)
         spoken = torch.arange(width, device=encoded.device)
@@ -160,7 +160,7 @@ class WordDurationPredictor(nn.Module):
         pairs = torch.cat([around[:, :-1], around[:, 1:]], dim=-1)  # (B, W + 1, 2 D)
         logit, length, spread = self.silence_out(self.silence(pairs)).unbind(-1)
         return WordDurations(
-            word_mean=mean + usual.squeeze(-1),
+            word_mean=mean + log_sum.squeeze(-1),
             word_log_variance=log_variance.clamp(*LOG_VARIANCES),
             silence_logit=logit,
             silence_mean=length,

@@ -1,8 +1,8 @@
 """Heads that reward TASTE vectors for what predicting units alone leaves out.
 
 Enters: vectors (B, N, D) and what a word of speech has besides its sounds. Leaves: a
-loss. Units of a supervised encoder hardly know the voice, and a decoder that is told
-the speaker and hears its last units finds voice and tempo there; a language model of
+loss. Units of a supervised encoder hardly know the voice, and a decoder that is given
+the speaker and its last units finds voice and tempo there; a language model of
 the codes can keep to a voice or a tempo only if the codes hold them. Not part of the
 published system; the heads are not used after training.
 

@@ -6,7 +6,7 @@ later batch of known utterances. Legend: B utterances, F frames, D features.
 The encoder is frozen and an utterance's states do not depend on its batch, so from
 the second epoch on a training needs no encoder at all. What is learned on top, such as
 a mix of layers, comes behind the cache: the values of all its layers are kept side by
-side and take as many times the room.
+side and take as many times the memory.
 """
 
 from collections.abc import Hashable, Sequence
@@ -43,7 +43,7 @@ class StateCache:
         return [self.states[name] for name in names]
 
     def keep(self, name: Hashable, *tensors: torch.Tensor) -> None:
-        """Remember an utterance, if there is room."""
+        """Remember an utterance, if it fits."""
         size = sum(x.numel() * x.element_size() for x in tensors)
         if name not in self.states and size <= self.free:
             self.states[name] = tuple(x.detach().cpu().clone() for x in tensors)
@@ -89,7 +89,7 @@ class EncoderStateCache(StateCache):
         )
 
     def put(self, names: Sequence[tuple[str, int]], states: EncoderStates) -> None:
-        """Remember a batch, as far as there is room.
+        """Remember a batch, as far as it fits.
 
         Args:
             names: Utterance ids with their samples, B of them.

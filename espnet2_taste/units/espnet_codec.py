@@ -25,7 +25,7 @@ class EspnetCodecUnits(AbsUnitExtractor):
 
     Args:
         codec_exp: Experiment directory, or its ``config.yaml``.
-        model_file: Checkpoint; the usual one of the directory by default.
+        model_file: Checkpoint; the default one of the directory by default.
         stream: Which code stream, from 0.
 
     Raises:
@@ -73,7 +73,7 @@ class EspnetCodecUnits(AbsUnitExtractor):
 
 
 def find_codec(folder: Path) -> Path:
-    """The usual checkpoint of a codec experiment.
+    """The default checkpoint of a codec experiment.
 
     Args:
         folder: ESPnet experiment directory.

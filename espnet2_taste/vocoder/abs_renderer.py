@@ -48,7 +48,7 @@ class AbsRenderer(torch.nn.Module, ABC):
 
 
 class SingleRenderer(AbsRenderer):
-    """A renderer that gets utterances one by one, as its network would hear padding.
+    """A renderer that gets utterances one by one, since padding changes what it gives.
 
     Utterances of fewer than ``SHORTEST`` frames, which some networks cannot mirror at
     the edges, are followed by silence.

@@ -113,7 +113,7 @@ def by_length(
     lengths: torch.Tensor,
     hop: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a network that would hear padding on utterances of one length at a time.
+    """Run a network that padding would change on utterances of one length at a time.
 
     Args:
         network: From a mask of utterances (B,) and their common length to their

@@ -4,7 +4,7 @@ recipe's small vocoder (after FastPitch, Lancucki 2021, with units in place of p
 Legend: B utterances, U units, R mel frames a unit, F = U * R frames, M mel bands,
 D speaker embedding size, H hidden size. Convolutions see zeros at padding, so padding
 never changes a result. F0 is predicted first and then given back as features (the true
-one while training): mel bands are told where its harmonics lie, which keeps them sharp.
+one while training): the mel decoder knows where harmonics lie and keeps them sharp.
 """
 
 import math

@@ -230,8 +230,8 @@ def test_the_package_speaks_as_stage_9_does(finished, tmp_path, monkeypatch):
     aligner = load_recognizer("exp/asr").aligner()
     wavs = read_table(again / "wav.scp")
     waves = [load_speech(again / wavs[name], aligner.sample_rate) for name in texts]
-    heard = aligner.align(waves, [[] for _ in waves])
-    errors = total_errors(zip(texts.values(), (item.heard for item in heard)))
+    recognized = aligner.align(waves, [[] for _ in waves])
+    errors = total_errors(zip(texts.values(), (item.recognized for item in recognized)))
     scores = read_json(f"exp/{EXPS[-1]}/scores/scores.json")
     assert errors.rate == pytest.approx(scores["sets"]["test"]["TASTE"]["wer"]["rate"])
 

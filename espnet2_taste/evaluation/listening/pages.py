@@ -132,7 +132,7 @@ def low_pass(speech: np.ndarray, rate: int, cutoff: int) -> np.ndarray:
 
 
 def study_json(test: AbsTest, trials: list[Trial], study_id: str, options) -> dict:
-    """What the page is told: no system, no utterance.
+    """What the page gets: no system, no utterance.
 
     Args:
         test: Kind of test.

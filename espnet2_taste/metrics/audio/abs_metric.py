@@ -36,11 +36,11 @@ class AbsAudioMetric(ABC):
 
     Attributes:
         needs_reference: Whether a recording is compared with another.
-        switches: What decides the numbers (model, sample rate, reference), for people.
+        settings: What decides the numbers (model, sample rate, reference), for people.
     """
 
     needs_reference: bool = True
-    switches: dict[str, str]
+    settings: dict[str, str]
 
     @abstractmethod
     def score_set(

@@ -31,7 +31,7 @@ class Dnsmos(RecordingMetric):
 
     def __init__(self):
         self.package = require("speechmos.dnsmos", feature="DNSMOS", extra="metrics")
-        self.switches = {
+        self.settings = {
             "model": f"{package_version('speechmos')}, P.835 and P.808, no peak "
             "normalisation",
             "sample rate": f"{self.sample_rate} Hz",
@@ -70,7 +70,7 @@ class Utmos(RecordingMetric):
                 "--metric_conf utmos.weights=FILE"
             )
         self.network = _load_utmos(Path(weights))
-        self.switches = {
+        self.settings = {
             "model": f"{package_version('utmos-pytorch')}, UTMOS22 strong, "
             f"weights {Path(weights).name}",
             "sample rate": f"{self.sample_rate} Hz",

@@ -41,7 +41,7 @@ class Pesq(RecordingMetric):
         self.package = require("pesq", feature="PESQ", extra="metrics_compiled")
         self.band = band
         self.columns = (f"pesq_{band}",)
-        self.switches = {
+        self.settings = {
             "model": f"{package_version('pesq')}, {BANDS[band]}",
             "sample rate": f"{self.sample_rate} Hz",
             "reference": "the original; delays found by PESQ itself",
@@ -72,7 +72,7 @@ class Stoi(RecordingMetric):
         self.package = require("pystoi", feature="STOI", extra="metrics")
         self.extended = extended
         self.columns = ("estoi" if extended else "stoi",)
-        self.switches = {
+        self.settings = {
             "model": package_version("pystoi"),
             "sample rate": f"{self.sample_rate} Hz",
             "reference": "the original from its beginning, cut to the shorter of both; "
@@ -124,7 +124,7 @@ class Visqol(RecordingMetric):
         self.api = package.VisqolApi()
         self.api.create(mode="speech", use_lattice_model=lattice)
         self.columns = (f"visqol_{mapper}",)
-        self.switches = {
+        self.settings = {
             "model": f"{package_version('visqol-python')}, speech, {mapper} mapper",
             "sample rate": f"{self.sample_rate} Hz",
             "reference": "the original; delays found by ViSQOL itself",

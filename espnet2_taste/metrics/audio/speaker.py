@@ -33,7 +33,7 @@ class SpeakerSimilarity(RecordingMetric):
         self.embedder = embedder
         self.sample_rate = embedder.sample_rate
         self.columns = (f"speaker_{name}",)
-        self.switches = {
+        self.settings = {
             "model": f"cosine, {model}",
             "sample rate": f"{self.sample_rate} Hz",
             "reference": "the original of the same utterance",

@@ -44,7 +44,7 @@ class Versa(AbsAudioMetric):
             raise ValueError(f"VERSA: expected {score_config}, found no such file")
         _check_importable(interpreter)
         self.score_config, self.interpreter = score_config, interpreter
-        self.switches = {
+        self.settings = {
             "model": f"the measures of {score_config}",
             "sample rate": "as each measure asks for",
             "reference": "the original",

@@ -2,7 +2,7 @@
 
 Enters: text ids, word ids and the number of words of a padded batch. Leaves: a
 :class:`TextAlignedGrid` of plain integer tensors that says what each row of the
-language model hears and predicts. No parameters, no code values: a row refers to a
+language model reads and predicts. No parameters, no code values: a row refers to a
 word by its index, so that the same grid places codes, vectors or scores.
 
 Legend: B utterances, N text tokens, W words, L rows, Q codebooks, d delay.
@@ -17,11 +17,11 @@ Rows of an utterance of N tokens and W words (paper, section 3.3)::
 
 Append ``d`` virtual word starts ``N, N+1, ...`` behind the text; then the code of
 word ``w`` belongs at start ``w + d`` (word delay) or at position ``start(w) + d``
-(token delay): it is predicted in row ``p`` and heard from row ``p + 1`` on.
+(token delay): it is predicted in row ``p`` and read from row ``p + 1`` on.
 
 The end of speech is the text token EOS, predicted in row N, i.e. where the next word
 would start. It owns no word and no code: the delayed codes of the last words are
-predicted in rows N .. N+d-1 as for any other word start, and the rows after N hear
+predicted in rows N .. N+d-1 as for any other word start, and the rows after N read
 the text padding, never EOS. The published system has no such label
 (``reference_compat``), so its generation has no learned end.
 """
@@ -40,14 +40,14 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class TextAlignedGrid:
-    """What each row of a batch hears and predicts.
+    """What each row of a batch reads and predicts.
 
     Attributes:
-        text: Text id heard at each row, (B, L); ``IGNORE`` at row 0 (BOS), at the
+        text: Text id read at each row, (B, L); ``IGNORE`` at row 0 (BOS), at the
             ``d`` text-padding rows and after the end.
-        words: Index of the word heard at each row, filled forward, (B, L);
+        words: Index of the word read at each row, filled forward, (B, L);
             ``IGNORE`` where no word has arrived yet.
-        arrivals: True where a word is heard for the first time, (B, L).
+        arrivals: True where a word is read for the first time, (B, L).
         text_labels: Text id to predict at each row, (B, L), or ``IGNORE``.
         word_labels: Index of the word to predict at each row, (B, L), or ``IGNORE``.
         base_rows: True where the text prediction is compared with the base text LM,
@@ -279,16 +279,16 @@ class AbsTextAlignedLayout(ABC):
         text_lengths = text_lengths.to(torch.int64)
         num_rows = text.size(1) + self.delay + 1
         valid = length_mask(text_lengths, text.size(1))
-        heard = torch.where(valid, text, IGNORE)
+        ids = torch.where(valid, text, IGNORE)
         starts, num_words = word_starts(word_ids, text_lengths)
         positions = self.positions(starts, num_words, text_lengths)
         lengths = text_lengths + self.delay + 1
         inside = length_mask(lengths, num_rows)
         word_labels = place_words(positions, num_rows)
-        text_labels = self.text_labels(heard, text_lengths, eos_id)
+        text_labels = self.text_labels(ids, text_lengths, eos_id)
         arrived = place_words(delay_by_tokens(positions, 1), num_rows)
         return TextAlignedGrid(
-            text=torch.nn.functional.pad(heard, (1, self.delay), value=IGNORE),
+            text=torch.nn.functional.pad(ids, (1, self.delay), value=IGNORE),
             words=torch.where(inside, fill_forward(arrived), IGNORE),
             arrivals=arrived != IGNORE,
             text_labels=text_labels,
@@ -299,24 +299,24 @@ class AbsTextAlignedLayout(ABC):
         )
 
     def text_labels(
-        self, heard: torch.Tensor, text_lengths: torch.Tensor, eos_id: int
+        self, ids: torch.Tensor, text_lengths: torch.Tensor, eos_id: int
     ) -> torch.Tensor:
         """Return the text id to predict at each row.
 
         Args:
-            heard: Text ids, (B, N), ``IGNORE`` after the end.
+            ids: Text ids, (B, N), ``IGNORE`` after the end.
             text_lengths: (B,).
             eos_id: The text id that ends speech.
 
         Returns:
             Labels, (B, N + delay + 1).
         """
-        labels = torch.nn.functional.pad(heard, (0, self.delay + 1), value=IGNORE)
+        labels = torch.nn.functional.pad(ids, (0, self.delay + 1), value=IGNORE)
         rows = torch.arange(labels.size(1), device=labels.device)
         if self.reference_compat:
             after = rows >= text_lengths[:, None]
             inside = rows < (text_lengths + self.delay + 1)[:, None]
-            return labels.masked_fill(after & inside & (rows < heard.size(1)), 0)
+            return labels.masked_fill(after & inside & (rows < ids.size(1)), 0)
         return labels.masked_fill(rows == text_lengths[:, None], eos_id)
 
     def base_rows(

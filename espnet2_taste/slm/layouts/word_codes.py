@@ -9,7 +9,7 @@
 The code of word w stands in the row of the token that begins word w + delay; words
 behind the text begin at its rows one by one. This states the design for the tables of
 rows and padding and for the tests that all layouts share; training and generation use
-``text_aligned``, whose rows also hear a word's code until the next one comes.
+``text_aligned``, whose rows also take in a word's code until the next one comes.
 """
 
 from dataclasses import dataclass, replace

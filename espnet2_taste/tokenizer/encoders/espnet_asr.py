@@ -38,7 +38,7 @@ TASKS = {  # name in published models -> module of espnet2.tasks, class
 
 
 def find_checkpoint(asr_exp: Path) -> Path:
-    """The usual checkpoint of an experiment directory.
+    """The default checkpoint of an experiment directory.
 
     Args:
         asr_exp: ESPnet experiment directory.
@@ -82,7 +82,7 @@ def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
     Args:
         asr_exp: Experiment directory, its ``config.yaml``, or what
             ``espnet_model_zoo`` knows: an archive, a tag of the zoo or the hub.
-        model_file: Checkpoint; the usual one by default.
+        model_file: Checkpoint; the default one by default.
 
     Returns:
         Options and weights.
@@ -147,7 +147,7 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
 
     Args:
         asr_exp: See ``find_recognizer``.
-        model_file: Checkpoint; the usual one by default.
+        model_file: Checkpoint; the default one by default.
 
     Returns:
         The model in evaluation mode and its options as a namespace.
@@ -179,7 +179,7 @@ class EspnetAsrEncoder(EspnetStack):
 
     Args:
         asr_exp: Experiment directory, tag or archive; see ``find_recognizer``.
-        model_file: Checkpoint; the usual one by default.
+        model_file: Checkpoint; the default one by default.
         value_layer: Block whose output gives the values; several for a mix.
         key_layer: Block whose output gives the keys; the final output by default.
 

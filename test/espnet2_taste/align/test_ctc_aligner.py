@@ -41,7 +41,7 @@ def test_words_are_placed_and_heard(aligner):
     speech = wave([0, 0, 2, 3, 4, 0, 0, 2, 5, 0])
     (result,) = aligner.align([speech], [["ab", "c"]])
     assert result.problem == ""
-    assert result.heard == ("ab", "c")
+    assert result.recognized == ("ab", "c")
     assert [t.word for t in result.words] == ["ab", "c"]
     first, second = result.words
     assert first.end <= second.start + 1e-6
@@ -55,7 +55,7 @@ def test_a_batch_equals_its_parts(aligner):
     together = aligner.align(waves, words)
     alone = [aligner.align([w], [t])[0] for w, t in zip(waves, words)]
     for left, right in zip(together, alone):
-        assert left.heard == right.heard
+        assert left.recognized == right.recognized
         for one, other in zip(left.words, right.words):
             assert one.start == pytest.approx(other.start)
             assert one.duration == pytest.approx(other.duration)
@@ -71,6 +71,6 @@ def test_what_is_too_short_for_the_encoder_does_not_disturb_the_others(aligner):
     good = wave([0, 2, 3, 0, 2, 4, 0])
     alone = aligner.align([good], [["a", "b"]])[0]
     short, same = aligner.align([good[:HOP], good], [["a"], ["a", "b"]])
-    assert "0 frames are too few" in short.problem and short.heard == ()
+    assert "0 frames are too few" in short.problem and short.recognized == ()
     assert same == alone
     assert "0 frames" in aligner.align([good[:0]], [["a"]])[0].problem

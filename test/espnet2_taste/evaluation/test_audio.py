@@ -25,7 +25,7 @@ class Peak(RecordingMetric):
 
     def __init__(self, factor=1.0):
         self.factor = float(factor)
-        self.switches = {"model": f"factor {factor}", "reference": "none"}
+        self.settings = {"model": f"factor {factor}", "reference": "none"}
 
     def score(self, speech, reference):
         Peak.calls += 1
@@ -38,7 +38,7 @@ class Distance(RecordingMetric):
     """Mean distance to the reference."""
 
     columns = ("distance",)
-    switches = {"model": "mean distance", "reference": "the original"}
+    settings = {"model": "mean distance", "reference": "the original"}
 
     def score(self, speech, reference):
         return (float(np.abs(speech - reference).mean()),)
@@ -118,7 +118,7 @@ def test_recordings_without_a_measure_of_their_own_have_no_row(recipe):
     assert len((output / "test.tsv").read_text().splitlines()) == 4
 
 
-def test_kept_numbers_are_used_until_audio_or_switches_change(recipe):
+def test_kept_numbers_are_used_until_audio_or_settings_change(recipe):
     run(recipe)
     calls = Peak.calls
     first, _ = run(recipe)

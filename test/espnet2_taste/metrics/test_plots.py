@@ -11,8 +11,8 @@ from espnet2_taste.metrics.plots import (
     plot_pitch,
     plot_scatter,
     plot_swap,
+    range_without_outliers,
     read_losses,
-    usual_range,
 )
 from espnet2_taste.structures import WordTiming
 
@@ -49,10 +49,10 @@ def test_words_that_moved_without_new_codes_are_marked():
 
 def test_outliers_do_not_widen_the_axes():
     values = np.r_[np.linspace(0, 1, 1000), 50.0, np.nan]
-    low, high = usual_range(values)
+    low, high = range_without_outliers(values)
     assert low == 0.0 and 1.0 < high < 1.2
-    assert usual_range(np.array([np.nan])) == (0.0, 1.0)
-    low, high = usual_range(np.array([2.0, 2.0]))
+    assert range_without_outliers(np.array([np.nan])) == (0.0, 1.0)
+    low, high = range_without_outliers(np.array([2.0, 2.0]))
     assert low <= 2.0 <= high
 
 

@@ -39,7 +39,7 @@ def test_transcripts_are_those_of_the_models_own_class(ctc_dir):
     found = aligner.align([wave], [["THE", "DOG"]])[0]
     assert [timing.word for timing in found.words] == ["THE", "DOG"]
     assert found.words[-1].end <= 2.0
-    assert found.heard == aligner.transcribe([wave])[0]
+    assert found.recognized == aligner.transcribe([wave])[0]
 
 
 def test_another_model_is_refused_by_name(tiny_llm):

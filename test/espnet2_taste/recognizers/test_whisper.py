@@ -58,8 +58,8 @@ def test_recordings_of_any_length_are_transcribed_and_timed(whisper_dirs, multil
         starts = [timing.start for timing in item.words]
         assert starts == sorted(starts) and item.words[-1].end <= seconds + 1e-6
     (alone,) = aligner.time_words(speech[:1], words[:1])
-    assert alone.words == found[0].words and alone.heard == ()
-    assert aligner.transcribe(speech[:1])[0] == found[0].heard
+    assert alone.words == found[0].words and alone.recognized == ()
+    assert aligner.transcribe(speech[:1])[0] == found[0].recognized
 
 
 def test_words_that_do_not_fit_are_a_problem(whisper_dirs):

@@ -55,7 +55,7 @@ def test_a_recording_is_better_than_its_noisy_copy(name):
     loud, louder = (metric.score(noisy(speech, d), speech)[place] for d in (20, 0))
     assert clean > loud > louder
     assert clean >= best
-    assert {"model", "sample rate", "reference"} <= set(metric.switches)
+    assert {"model", "sample rate", "reference"} <= set(metric.settings)
 
 
 def test_dnsmos_is_four_opinions_of_the_recording_alone():
@@ -64,7 +64,7 @@ def test_dnsmos_is_four_opinions_of_the_recording_alone():
     opinions = metric.score(babble(), None)
     assert len(opinions) == len(metric.columns) == 4
     assert all(0.9 < opinion < 5.1 for opinion in opinions)
-    assert not metric.needs_reference and "P.835" in metric.switches["model"]
+    assert not metric.needs_reference and "P.835" in metric.settings["model"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_utmos_takes_every_weight_from_the_file(tmp_path, monkeypatch):
     torch.save(Network().state_dict(), file)
     built, _ = build_metrics(["utmos"], {"utmos": {"weights": str(file)}})
     assert built["utmos"].score(np.full(8, 0.5, "f4"), None) == (0.5,)
-    assert "weights.pt" in built["utmos"].switches["model"]
+    assert "weights.pt" in built["utmos"].settings["model"]
 
 
 def test_speaker_similarity_of_the_recipes_embedder(tmp_path):
@@ -188,7 +188,7 @@ class Ratio(RecordingMetric):
     """Loudness against the reference; refuses what is loud."""
 
     columns = ("ratio",)
-    switches = {}
+    settings = {}
 
     def score(self, speech, reference):
         speech, reference = common_length(speech, reference)
