@@ -53,7 +53,7 @@ def test_scores_and_everything_they_depend_on(recipe, capsys):
     scores = result["sets"]["prompts"]
     assert (scores["prompts"], scores["empty"], scores["parse_failures"]) == (3, 1, 1)
     assert scores["mean"] == 3 and scores["answered_by"] == ["judge-1-pinned"]
-    assert scores["transcripts"] == "greedy CTC of exp/asr"
+    assert scores["transcripts"] == "recognized by exp/asr"
     assert result["switches"]["model"] == "judge-1"
     assert result["switches"]["temperature"] == 0
     assert len(result["switches"]["prompt_sha256"]) == 64
