@@ -43,22 +43,10 @@ def lm_tokenizer_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory, lm_tokenizer_dir):
     """A Hugging Face directory with a random Llama of 16 features and its tokenizer."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from tiny_models import write_lm
 
     path = tmp_path_factory.mktemp("llm")
-    tokenizer = AutoTokenizer.from_pretrained(lm_tokenizer_dir)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    write_lm(path, lm_tokenizer_dir)
     return path
 
 
@@ -156,12 +144,7 @@ def ctc_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def packed_models(tmp_path_factory, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     """Folder of ``taste.zip`` and ``taslm.zip``, their results, and how to repeat."""
-    import importlib.util
-    from pathlib import Path
+    from packed_models import pack_models
 
-    path = Path(__file__).with_name("packed_models.py")
-    spec = importlib.util.spec_from_file_location("packed_models_helper", path)
-    helper = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(helper)
     root = tmp_path_factory.mktemp("recipe")
-    return helper.pack_models(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir)
+    return pack_models(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir)

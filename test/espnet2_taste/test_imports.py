@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helper_modules import load_tests
+from tiny_models import write_lm
 
 TRAINING = {"espnet2.tasks", "espnet2.train.trainer", "espnet2.gan_tts", "s3prl"}
 SIZES = {"num_mel_bins": 80, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
@@ -60,7 +61,7 @@ def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir):
     tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
     speech.write_exp(TasteTask, root / "taste_vq", speech.TASTE | parts, *tokens)
     speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
-    load_tests("tasks", "test_taslm.py").write_lm(root / "llm", lm_tokenizer_dir)
+    write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
     options += ["--taste_exp", str(root / "taste_vq")]
     speech.write_exp(TaslmTask, root / "taslm", {}, *options)

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import yaml
 from helper_modules import load_tests
+from tiny_models import write_lm
 
 from espnet2_taste.bin import (
     external,
@@ -70,7 +71,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     config["model_conf"] = {"use_taste": False}
     speech.write_exp(TasteTask, root / "taste_text_only", config, *tokens)
     speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
-    load_tests("tasks", "test_taslm.py").write_lm(root / "llm", lm_tokenizer_dir)
+    write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--data_dir", str(folder), "--steps", "3", *SMALL]
     fit_durations.main([*options, "--output_dir", str(root / "durations")])
     options = ["--dump_dir", str(root / "dump"), "--sets", "test", "--train_set"]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 from helper_modules import load_tests
+from tiny_models import write_lm
 
 from espnet2_taste.bin import slm_inference, slm_score, taste_tokenize
 from espnet2_taste.data.ctm import read_rows, write_rows
@@ -28,7 +29,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
     speech.write_exp(TasteTask, root / "taste_vq", config, *tokens)
     speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
-    load_tests("tasks", "test_taslm.py").write_lm(root / "llm", lm_tokenizer_dir)
+    write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
     options += ["--taste_exp", str(root / "taste_vq")]
     speech.write_exp(TaslmTask, root / "taslm_embed", {}, *options)

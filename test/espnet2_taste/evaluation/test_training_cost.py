@@ -1,11 +1,9 @@
 """Operations counted from the modules against formulas over their weights."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
+from helper_modules import load_tests
 
 from espnet2_taste.evaluation.training_cost import (
     STEP_COST,
@@ -16,17 +14,7 @@ from espnet2_taste.evaluation.training_cost import (
 from espnet2_taste.tasks.spoken_lm import task_of
 from espnet2_taste.tasks.taslm import TaslmTask
 
-
-def load_tests(name):
-    """Another test module, for the experiments that it builds."""
-    path = Path(__file__).parents[1] / "tasks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"helpers_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-grids = load_tests("test_grid_lm")
+grids = load_tests("tasks", "test_grid_lm.py")
 data = grids.data  # a fixture of that module
 
 

@@ -1,11 +1,10 @@
 """G6: continuations, row by row, in all modes; the sampler's vocabulary tables."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from helper_modules import load_tests
 from transformers import PreTrainedTokenizerFast
 
 from espnet2_taste.slm.continuation import ContinuationWriter
@@ -24,15 +23,6 @@ from espnet2_taste.slm.vocabulary import VocabularyMasks, joined, token_strings
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 
 TABLES = "G6_sampler_tables/tables.json"
-
-
-def load_helpers(name="test_taslm_golden.py"):
-    """Another test module of this folder, for the models that it builds."""
-    path = Path(__file__).with_name(name)
-    spec = importlib.util.spec_from_file_location(f"helpers_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class RecordedUniforms(UniformStreams):
@@ -79,7 +69,7 @@ PROMPTS = {
 
 
 def make_generator(golden, merged=False):
-    taslm, _ = load_helpers().make_taslm(golden)
+    taslm, _ = load_tests("golden", "test_taslm_golden.py").make_taslm(golden)
     if merged:
         taslm.backbone = taslm.backbone.merged()
     case = golden.config["case"]
@@ -190,7 +180,7 @@ def test_speech_of_a_continuation(golden, golden_check):
     golden_check(ids, golden["decoder.asr_token_ids"], "asr_token_ids")
     taste = generator.taslm.quantizer.decode(codes)
     golden_check(taste, golden["decoder.audio_unit_embeds"], "audio_unit_embeds")
-    decoder = load_helpers("test_speech_decoder.py").make_decoder(golden).eval()
+    decoder = load_tests("golden", "test_speech_decoder.py").make_decoder(golden).eval()
     units = decoder.generate(
         ids,
         torch.tensor([ids.size(1)]),

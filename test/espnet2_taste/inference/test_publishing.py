@@ -4,15 +4,14 @@ A process of its own uploads to a server in this test and loads from it, because
 address of the hub is read when ``huggingface_hub`` is imported.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import Hub
 
 ROUND_TRIP = """
 import json, socket, sys
@@ -43,11 +42,7 @@ print(json.dumps(found))
 
 @pytest.fixture()
 def hub(packed_models):
-    path = Path(__file__).with_name("hub_server.py")
-    spec = importlib.util.spec_from_file_location("hub_server", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.Hub(packed_models[0])
+    server = Hub(packed_models[0])
     yield server
     server.shutdown()
 

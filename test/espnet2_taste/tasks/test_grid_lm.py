@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from half_precision import DTYPES, check_half_precision
+from tiny_models import write_lm
 from two_processes import train_in_two
 
 from espnet2_taste.bin import grid_lm_train
@@ -36,24 +37,6 @@ TINY = {
     }
 }
 NUM_UNITS = 12
-
-
-def write_lm(path, tokenizer_dir):
-    """A Hugging Face directory with random weights and the tokenizer."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
 
 
 def table(path, rows):

@@ -9,6 +9,7 @@ import torch
 import yaml
 from half_precision import DTYPES, check_half_precision
 from reference_rules import load_quantizer
+from tiny_models import write_lm
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taslm_train
@@ -48,24 +49,6 @@ def write_taste_exp(path):
     torch.save(state, path / "valid.loss.best.pth")
     config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
     (path / "config.yaml").write_text(yaml.safe_dump(config))
-
-
-def write_lm(path, tokenizer_dir):
-    """A Hugging Face directory with random weights and the tokenizer."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 from helper_modules import load_tests
+from tiny_models import write_lm
 
 from espnet2_taste.text.preparation import TextRules, prepare_set
 
@@ -43,7 +44,6 @@ def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
     speech = load_tests("bin", "test_taste_resynthesize.py")
-    lm = load_tests("tasks", "test_taslm.py")
     np.savez("stats.npz", count=5, sum=np.ones(80), sum_square=2 * np.ones(80))
     stats = {"stats_file": "exp/asr_stats/feats_stats.npz"}
     Path("exp/asr_stats").mkdir(parents=True)
@@ -58,7 +58,7 @@ def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     speech.write_exp(TasteTask, Path("exp/taste_vq"), config, *tokens)
     speech.write_exp(UnitVocoderTask, Path("exp/unit_vocoder"), speech.VOCODER)
     write_units(Path("exp/units"), "exp/asr")
-    lm.write_lm(root / "exp/llm_base", lm_tokenizer_dir)
+    write_lm(root / "exp/llm_base", lm_tokenizer_dir)
     options = ["--tokenizer_path", "exp/llm_base", "--init_lm", "exp/llm_base"]
     options += ["--taste_exp", "exp/taste_vq"]
     speech.write_exp(TaslmTask, Path("exp/taslm_embed"), {}, *options)
