@@ -20,7 +20,11 @@ from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import WordSteps, guided_attention_loss
 from espnet2_taste.ranks import joint_mean, joint_weight
-from espnet2_taste.speech_decoder.abs_unit_decoder import AbsUnitDecoder, UnitInputs
+from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitDecoder,
+    UnitInputs,
+    UnitScores,
+)
 from espnet2_taste.structures import EncoderStates, QuantizerOutput
 from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
@@ -208,14 +212,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             output, loss_frames = self._tokenize(states, inputs, guided)
             inputs, loss_commit = replace(inputs, taste=output.quantized), output.loss
         scores = self.unit_decoder.score(inputs, units, units_lengths, guided)
-        loss_ce = unit_cross_entropy(
-            scores.logits, scores.targets, self.unit_change_weight
-        )
         losses = {
-            "loss_ce": (1.0, loss_ce),
-            "loss_commit": (self.commit_weight, loss_commit),
-            "loss_align": (self.alignment_weight, scores.alignment + loss_frames),
-            "loss_times": (1.0, scores.durations),
+            **self._unit_losses(scores, loss_commit, loss_frames),
             **self._rewards(inputs),
         }
         loss = sum(weight * value for weight, value in losses.values())
@@ -226,6 +224,20 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         stats |= {"codes_used": used, "codes_perplexity": perplexity}
         weight = joint_weight(text.size(0), loss.device)
         return force_gatherable((loss, stats, weight), loss.device)
+
+    def _unit_losses(
+        self, scores: UnitScores, loss_commit: torch.Tensor, loss_frames: torch.Tensor
+    ) -> dict[str, tuple[float, torch.Tensor]]:
+        """Weight and loss of units, codes, both alignments and durations."""
+        loss_ce = unit_cross_entropy(
+            scores.logits, scores.targets, self.unit_change_weight
+        )
+        return {
+            "loss_ce": (1.0, loss_ce),
+            "loss_commit": (self.commit_weight, loss_commit),
+            "loss_align": (self.alignment_weight, scores.alignment + loss_frames),
+            "loss_times": (1.0, scores.durations),
+        }
 
     def _rewards(self, inputs: UnitInputs) -> dict[str, tuple[float, torch.Tensor]]:
         """Weights and losses of the heads, zero for those that are not there."""

@@ -77,12 +77,17 @@ def cut_at_words(
             )
         last = fitting[-1]
         if last < len(timings):
-            half = range(first + (last - first + 1) // 2, last + 1)
-            gaps = [timings[k].start - timings[k - 1].end for k in half if k > first]
-            last = max(last - int(np.argmax(gaps[::-1])), first + 1)
+            last = _widest_gap(timings, first, last)
         pieces.append(WordPiece(first, last, lefts[first], rights[last - 1]))
         first = last
     return pieces
+
+
+def _widest_gap(timings: Sequence[WordTiming], first: int, last: int) -> int:
+    """The word after the widest gap in the second half of words ``first .. last``."""
+    half = range(first + (last - first + 1) // 2, last + 1)
+    gaps = [timings[k].start - timings[k - 1].end for k in half if k > first]
+    return max(last - int(np.argmax(gaps[::-1])), first + 1)
 
 
 def join_pieces(parts: Sequence[WordCodes]) -> tuple[tuple[str, ...], np.ndarray]:

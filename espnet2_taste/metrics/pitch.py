@@ -70,17 +70,23 @@ def track_pitch(
     min_lag = int(sample_rate / fmax)
     max_lag = int(np.ceil(sample_rate / fmin))
     frames, loud = _cut_frames(speech, sample_rate, hop_seconds, max_lag, count)
-    correlation = np.zeros((len(frames), max_lag + 2))  # stays 0 where it is silent
-    audible = np.flatnonzero(loud)
-    for i in range(0, len(audible), CHUNK_FRAMES):
-        rows = audible[i : i + CHUNK_FRAMES]
-        correlation[rows] = _normalised_correlation(frames[rows], max_lag)
+    correlation = _correlate_loud(frames, loud, max_lag)
     peaks = _peak_heights(correlation, min_lag)  # (F, T), -1 where no peak
     voiced = loud & (peaks.max(axis=1) > VOICING_THRESHOLD)
     lags = min_lag + _shortest_good_peak(peaks)
     lags = _agree_with_neighbours(lags, peaks, min_lag, voiced)
     periods = _interpolate(correlation, lags)
     return np.where(voiced, sample_rate / periods, 0.0)
+
+
+def _correlate_loud(frames: np.ndarray, loud: np.ndarray, max_lag: int) -> np.ndarray:
+    """Correlation of frames with themselves, (F, max_lag + 2), 0 where it is silent."""
+    correlation = np.zeros((len(frames), max_lag + 2))
+    audible = np.flatnonzero(loud)
+    for i in range(0, len(audible), CHUNK_FRAMES):
+        rows = audible[i : i + CHUNK_FRAMES]
+        correlation[rows] = _normalised_correlation(frames[rows], max_lag)
+    return correlation
 
 
 def _lowpass(

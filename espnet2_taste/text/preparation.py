@@ -137,10 +137,7 @@ def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
         return None
     if ours:
         raw = kaldi_dir.read_table(raw_text)
-    said = raw
-    if rules.transcripts != "text":
-        table = kaldi_dir.read_table(directory / rules.transcripts)
-        said = {utt: table.get(utt, "") for utt in raw}
+    said = _transcripts(directory, raw, rules)
     normalize = rules.function()
     normalized = {utt: normalize(line) for utt, line in said.items()}
     words = {utt: item.words for utt, item in normalized.items() if item.words}
@@ -164,6 +161,16 @@ def prepare_set(directory: str | Path, rules: TextRules) -> SetReport | None:
     _list_reasons(directory / "untimed.tsv", "reason", report.untimed)
     _write_text(directory, {utt: " ".join(words[utt]) for utt in words}, rules)
     return report
+
+
+def _transcripts(
+    directory: Path, raw: Mapping[str, str], rules: TextRules
+) -> Mapping[str, str]:
+    """The text to normalise: that of the set, or a recognizer's beside it."""
+    if rules.transcripts == "text":
+        return raw
+    table = kaldi_dir.read_table(directory / rules.transcripts)
+    return {utt: table.get(utt, "") for utt in raw}
 
 
 def _check_segmented(path: Path, words: Mapping[str, Words], rules: TextRules) -> None:

@@ -49,15 +49,7 @@ def train_sentencepiece(
     """
     import sentencepiece
 
-    if not sentences:
-        raise ValueError("no text to train sentencepiece on; check the training set")
-    alphabet = {char for sentence in sentences for char in sentence if char != " "}
-    needed = len(alphabet) + 2  # the word mark and <unk>
-    if vocab_size < needed:
-        raise ValueError(
-            f"--nbpe {vocab_size} is below the {needed} pieces that the "
-            f"{len(alphabet)} characters of the text need; raise it"
-        )
+    _check_num_pieces(sentences, vocab_size)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
@@ -82,6 +74,19 @@ def train_sentencepiece(
         write_tokens(directory, tokens, "bpe")
 
     write_directory(Path(output_dir), fill)
+
+
+def _check_num_pieces(sentences: Sequence[str], vocab_size: int) -> None:
+    """Raise unless there is text and a piece for each of its characters."""
+    if not sentences:
+        raise ValueError("no text to train sentencepiece on; check the training set")
+    alphabet = {char for sentence in sentences for char in sentence if char != " "}
+    needed = len(alphabet) + 2  # the word mark and <unk>
+    if vocab_size < needed:
+        raise ValueError(
+            f"--nbpe {vocab_size} is below the {needed} pieces that the "
+            f"{len(alphabet)} characters of the text need; raise it"
+        )
 
 
 def write_tokens(directory: Path, tokens: Sequence[str], token_type: str) -> None:
