@@ -142,7 +142,7 @@ def test_extract_pitch_names_the_missing_file(tmp_path):
     with pytest.raises(SystemExit, match="wav.scp is missing; run stage 2"):
         extract_pitch.main(["--data_dir", str(tmp_path)])
     (tmp_path / "wav.scp").write_text(f"utt1 {tmp_path}/none.wav\n")
-    with pytest.raises(SystemExit, match="utterance utt1: cannot read"):
+    with pytest.raises(SystemExit, match="utterance utt1: the audio file is missing"):
         extract_pitch.main(["--data_dir", str(tmp_path)])
 
 
