@@ -113,6 +113,39 @@ class UnitSettings:
             )
 
 
+@dataclass(frozen=True)
+class LookAhead:
+    """What must be known behind a unit before it is final.
+
+    Attributes:
+        symbols: Letters or tokens behind the word of the unit; a border between words
+            counts as one.
+        units: Units.
+    """
+
+    symbols: int
+    units: int
+
+
+class AbsUnitStream(ABC):
+    """Gives the units of one utterance while its words arrive."""
+
+    @abstractmethod
+    def extend(self, inputs: UnitInputs, last: bool) -> GeneratedUnits:
+        """Take more words.
+
+        Args:
+            inputs: All words so far, B = 1, without word times.
+            last: Whether the utterance ends with them.
+
+        Returns:
+            The units that are final and were not given yet, perhaps none; the times of
+            the words that are final and were not given yet, (W', 2), from the begin of
+            the utterance, or None if the decoder does not know them. Together they are
+            what ``AbsUnitDecoder.generate_units`` gives for all words at once.
+        """
+
+
 class AbsUnitDecoder(nn.Module, ABC):
     """Text and TASTE vectors to speech units.
 
@@ -129,6 +162,25 @@ class AbsUnitDecoder(nn.Module, ABC):
     num_units: int
     spembs_size: int
     vocab_size: int
+
+    @property
+    def look_ahead(self) -> LookAhead | None:
+        """How far a unit depends on what follows; None: on the whole text."""
+        return None
+
+    def stream(self, name: str, seed: int, settings: UnitSettings) -> AbsUnitStream:
+        """Begin an utterance whose words arrive one after the other.
+
+        Args:
+            name: Utterance id.
+            seed: See ``generate_units``.
+            settings: How to choose.
+
+        Returns:
+            What takes the words; it waits for the last one where :attr:`look_ahead`
+            is None.
+        """
+        return WholeTextStream(self, name, seed, settings)
 
     @abstractmethod
     def taste_parts(self) -> tuple[nn.Module, ...]:
@@ -182,3 +234,27 @@ class AbsUnitDecoder(nn.Module, ABC):
         Raises:
             ValueError: Something is given that this decoder cannot follow.
         """
+
+
+@dataclass(frozen=True)
+class WholeTextStream(AbsUnitStream):
+    """Gives all units when the last word is known.
+
+    Attributes:
+        decoder: Generates them.
+        name: Utterance id.
+        seed: See ``AbsUnitDecoder.generate_units``.
+        settings: How to choose.
+    """
+
+    decoder: AbsUnitDecoder
+    name: str
+    seed: int
+    settings: UnitSettings
+
+    def extend(self, inputs: UnitInputs, last: bool) -> GeneratedUnits:
+        """See ``AbsUnitStream.extend``."""
+        if not last:
+            return GeneratedUnits(torch.empty(0, dtype=torch.int64))
+        generate = self.decoder.generate_units
+        return generate(inputs, [self.name], self.seed, self.settings)[0]

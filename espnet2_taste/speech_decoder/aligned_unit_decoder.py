@@ -22,10 +22,16 @@ from torch.nn import functional
 from espnet2_taste.speech_decoder import segments
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitDecoder,
+    AbsUnitStream,
     GeneratedUnits,
+    LookAhead,
     UnitInputs,
     UnitScores,
     UnitSettings,
+)
+from espnet2_taste.speech_decoder.aligned_unit_stream import (
+    AlignedUnitStream,
+    LaidOutUnits,
 )
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
 from espnet2_taste.speech_decoder.spelling import Symbols, spread, sum_words
@@ -112,6 +118,16 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         """Units before and behind a word's own on which its vector acts directly."""
         return self.row_stack.after
 
+    @property
+    def look_ahead(self) -> LookAhead:
+        """See ``AbsUnitDecoder.look_ahead``."""
+        units = self.row_stack.after + self.history.after
+        return LookAhead(self.text_stack.after, units)
+
+    def stream(self, name: str, seed: int, settings: UnitSettings) -> AbsUnitStream:
+        """See ``AbsUnitDecoder.stream``."""
+        return AlignedUnitStream(self, name, seed, settings)
+
     def taste_parts(self) -> tuple[nn.Module, ...]:
         """See ``AbsUnitDecoder.taste_parts``."""
         return (self.taste_affine,)
@@ -144,8 +160,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         predicted = self.durations(encoded, symbols, conditions)
         loss = predicted.loss(times, words * timed.squeeze(1), seconds)
         counts = segments.units_of_times(times, words, units_lengths, self.unit_rate)
-        hidden, valid = self._rows(encoded, symbols, conditions, counts)
-        logits = self.history(hidden, valid, units)
+        rows, valid = self._rows(encoded, symbols, conditions, counts)
+        logits = self.history(self.row_stack(rows, valid), valid, units)
         return UnitScores(
             logits=logits,
             targets=torch.where(valid & timed, units.long(), -1),
@@ -162,6 +178,35 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         settings: UnitSettings,
     ) -> list[GeneratedUnits]:
         """See ``AbsUnitDecoder.generate_units``."""
+        laid = self.lay_out(inputs, names, seed, settings)
+        hidden = self.row_stack(laid.rows, laid.valid)
+        noise = UtteranceNoise.from_ids(names, seed)
+        units = self.history.generate(hidden, laid.valid, settings.sampler, noise)
+        units, times = units.cpu(), laid.word_times(self.unit_rate)
+        lengths, words = laid.counts.sum(1).tolist(), laid.symbols.words.tolist()
+        return [
+            GeneratedUnits(units[row, :length], times[row, :count])
+            for row, (length, count) in enumerate(zip(lengths, words))
+        ]
+
+    def lay_out(
+        self,
+        inputs: UnitInputs,
+        names: Sequence[str],
+        seed: int,
+        settings: UnitSettings,
+    ) -> LaidOutUnits:
+        """How many units words and silences get, and a row for each of them.
+
+        Args:
+            inputs: See :meth:`generate_units`, as for the others.
+            names: B utterance ids.
+            seed: See ``names``.
+            settings: How to choose.
+
+        Returns:
+            What comes before convolutions over the rows.
+        """
         symbols = self.text_input.symbols(inputs.text, inputs.word_ids)
         words = symbols.words
         encoded = self._encode(symbols)
@@ -171,15 +216,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             counts = self._predicted_counts(predicted, words, names, seed, settings)
         else:
             counts = self._given_counts(inputs, words)
-        hidden, valid = self._rows(encoded, symbols, conditions, counts)
-        noise = UtteranceNoise.from_ids(names, seed)
-        units = self.history.generate(hidden, valid, settings.sampler, noise).cpu()
-        times = segments.times_of_words(counts, self.unit_rate).cpu()
-        lengths, words = counts.sum(1).tolist(), words.tolist()
-        return [
-            GeneratedUnits(units[row, :length], times[row, :count])
-            for row, (length, count) in enumerate(zip(lengths, words))
-        ]
+        rows, valid = self._rows(encoded, symbols, conditions, counts)
+        return LaidOutUnits(symbols, counts, rows, valid)
 
     def _encode(self, symbols: Symbols) -> torch.Tensor:
         """Symbols with their neighbours, (B, C, D)."""
@@ -255,7 +293,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         conditions: torch.Tensor,
         counts: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each unit is to say (B, U, D), and which units there are (B, U)."""
+        """What is known of each unit (B, U, D), and which units there are (B, U)."""
         rows = segments.unit_rows(counts)
         word = rows.word.clamp(min=0)
         letters = symbols.count.gather(1, word).clamp(min=1)
@@ -274,4 +312,4 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         index = word.unsqueeze(-1).expand(-1, -1, conditions.size(-1))
         spoken = conditions.gather(1, index) * (1 - silent).unsqueeze(-1)
         x = spread(encoded, symbols, rows) + self.shape_affine(shape) + spoken
-        return self.row_stack(self.dropout(x), rows.valid), rows.valid
+        return self.dropout(x), rows.valid

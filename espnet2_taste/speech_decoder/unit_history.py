@@ -7,6 +7,7 @@ Legend: B utterances, U units, K classes, D features.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -16,8 +17,25 @@ from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
 from espnet2_taste.speech_decoder.unit_sampling import AbsUnitSampler, UtteranceNoise
 
 
+@dataclass
+class WrittenUnits:
+    """What the units so far leave behind for the next ones.
+
+    Attributes:
+        unit: The last one, (B,).
+        windows: Of causal blocks.
+    """
+
+    unit: torch.Tensor
+    windows: list[torch.Tensor] = field(default_factory=list)
+
+
 class AbsUnitHistory(nn.Module, ABC):
     """Writes units.
+
+    Attributes:
+        before: Rows before those that are written which :meth:`write` must have.
+        after: Rows behind them, likewise.
 
     Args:
         num_units: K.
@@ -28,6 +46,8 @@ class AbsUnitHistory(nn.Module, ABC):
     def __init__(self, num_units: int, stack: GatedConvStack, size: int):
         super().__init__()
         self.stack = stack
+        self.before = self.after = 0
+        self.hidden_unit = num_units  # stands before the first one
         self.norm = nn.LayerNorm(size)
         self.out = nn.Linear(size, num_units)
 
@@ -50,7 +70,11 @@ class AbsUnitHistory(nn.Module, ABC):
             Logits, (B, U, K).
         """
 
-    @abstractmethod
+    def start(self, rows: torch.Tensor) -> WrittenUnits:
+        """What there is before the first unit, for batch and type of the rows."""
+        shape = rows.shape[:1]
+        return WrittenUnits(rows.new_full(shape, self.hidden_unit, dtype=torch.int64))
+
     def generate(
         self,
         rows: torch.Tensor,
@@ -58,7 +82,7 @@ class AbsUnitHistory(nn.Module, ABC):
         sampler: AbsUnitSampler,
         noise: UtteranceNoise,
     ) -> torch.Tensor:
-        """Generate.
+        """Generate whole utterances.
 
         Args:
             rows: (B, U, D).
@@ -68,6 +92,33 @@ class AbsUnitHistory(nn.Module, ABC):
 
         Returns:
             Units, arbitrary at padding, (B, U).
+        """
+        place = slice(0, rows.size(1))
+        return self.write(rows, valid, place, self.start(rows), sampler, noise)
+
+    @abstractmethod
+    def write(
+        self,
+        rows: torch.Tensor,
+        valid: torch.Tensor,
+        place: slice,
+        written: WrittenUnits,
+        sampler: AbsUnitSampler,
+        noise: UtteranceNoise,
+    ) -> torch.Tensor:
+        """Generate the next units; pieces give what the whole gives.
+
+        Args:
+            rows: Those of the next units, with :attr:`before` rows before them and
+                :attr:`after` behind, or as many as the utterances have, (B, U', D).
+            valid: (B, U').
+            place: Which of the rows are to be written.
+            written: From :meth:`start`, changed by each call.
+            sampler: Chooses a unit.
+            noise: Random streams of the B utterances.
+
+        Returns:
+            Units, arbitrary at padding, (B, units of the place).
         """
 
 
@@ -104,7 +155,6 @@ class CausalHistory(AbsUnitHistory):
         stack = GatedConvStack(size, num_blocks, kernel_size, True, dropout_rate)
         super().__init__(num_units, stack, size)
         self.unit_dropout = unit_dropout
-        self.hidden_unit = num_units  # also stands before the first one
         self.embed = nn.Embedding(num_units + 1, size)
 
     def forward(
@@ -118,22 +168,28 @@ class CausalHistory(AbsUnitHistory):
             before = before.masked_fill(dropped < self.unit_dropout, self.hidden_unit)
         return self.logits(self.stack(rows + self.embed(before), valid))
 
-    def generate(
+    def start(self, rows: torch.Tensor) -> WrittenUnits:
+        """See ``AbsUnitHistory.start``."""
+        unit = super().start(rows).unit
+        return WrittenUnits(unit, self.stack.start_windows(rows))
+
+    def write(
         self,
         rows: torch.Tensor,
         valid: torch.Tensor,
+        place: slice,
+        written: WrittenUnits,
         sampler: AbsUnitSampler,
         noise: UtteranceNoise,
     ) -> torch.Tensor:
-        """See ``AbsUnitHistory.generate``; time is linear in the number of units."""
-        windows = self.stack.start_windows(rows)
-        unit = torch.full_like(valid[:, 0], self.hidden_unit, dtype=torch.int64)
-        written = []
-        for row in rows.unbind(1):
-            hidden = self.stack.step(row + self.embed(unit), windows)
-            unit = choose_units(self.logits(hidden), sampler, noise)
-            written.append(unit)
-        return torch.stack(written, dim=1)
+        """See ``AbsUnitHistory.write``; time is linear in the number of units."""
+        units = []
+        for row in rows[:, place].unbind(1):
+            seen = row + self.embed(written.unit)
+            hidden = self.stack.step(seen, written.windows)
+            written.unit = choose_units(self.logits(hidden), sampler, noise)
+            units.append(written.unit)
+        return torch.stack(units, dim=1)
 
 
 class OnePass(AbsUnitHistory):
@@ -157,6 +213,7 @@ class OnePass(AbsUnitHistory):
     ):
         stack = GatedConvStack(size, num_blocks, kernel_size, False, dropout_rate)
         super().__init__(num_units, stack, size)
+        self.before, self.after = stack.before, stack.after
 
     def forward(
         self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
@@ -164,14 +221,16 @@ class OnePass(AbsUnitHistory):
         """See ``AbsUnitHistory.forward``; the units are not read."""
         return self.logits(self.stack(rows, valid))
 
-    def generate(
+    def write(
         self,
         rows: torch.Tensor,
         valid: torch.Tensor,
+        place: slice,
+        written: WrittenUnits,
         sampler: AbsUnitSampler,
         noise: UtteranceNoise,
     ) -> torch.Tensor:
-        """See ``AbsUnitHistory.generate``."""
-        steps = self.logits(self.stack(rows, valid)).unbind(1)
+        """See ``AbsUnitHistory.write``; the units before are not read."""
+        steps = self.logits(self.stack(rows, valid)[:, place]).unbind(1)
         chosen = [choose_units(step, sampler, noise) for step in steps]
         return torch.stack(chosen, dim=1)
