@@ -64,6 +64,24 @@ class StreamedWord:
 
 
 @dataclass(frozen=True)
+class SpeechPiece:
+    """The next piece of speech that is still being made; any part may be empty.
+
+    Attributes:
+        wave: The next samples, (S,) float32.
+        sample_rate: Samples a second.
+        units: Units that are final now, (U,) int64; their samples come now or later.
+        timings: Start, from the beginning of the speech, and duration in seconds of
+            words that are final now, if the unit decoder knows them.
+    """
+
+    wave: np.ndarray
+    sample_rate: int
+    units: np.ndarray
+    timings: tuple[WordTiming, ...] = ()
+
+
+@dataclass(frozen=True)
 class SpeechScore:
     """How likely one utterance is; higher is likelier.
 

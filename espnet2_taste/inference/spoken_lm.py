@@ -25,6 +25,7 @@ from espnet2_taste.inference.inputs import check_codes, model_digest, normal_tex
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
+    SpeechPiece,
     SpeechScore,
     SpeechTokens,
     StreamedWord,
@@ -210,6 +211,22 @@ class SpokenLM:
         if spembs is not None and words:
             tokens = SpeechTokens(tuple(words), np.stack(codes), model=self.digest)
             yield self.tokenizer.decode(tokens, spembs, name)
+
+    def stream_speech(
+        self, prompt: WordCodes, spembs: np.ndarray, name: str = "0"
+    ) -> Iterator[SpeechPiece]:
+        """Continue one prompt and speak while it is written.
+
+        Args:
+            prompt: Words (W,) with codes (W, Q).
+            spembs: Speaker (E,) that speaks the continuation.
+            name: Utterance id, on which the random numbers depend.
+
+        Yields:
+            Pieces of the speech of what :meth:`continue_` gives; see
+            ``TasteTokenizer.stream``.
+        """
+        yield from self.tokenizer.stream(self.stream(prompt, name=name), spembs, name)
 
     def say(
         self,

@@ -12,7 +12,7 @@ Example:
     soundfile.write("again.wav", result.wave, result.sample_rate)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,13 @@ from espnet2_taste.inference.long_audio import WordPiece, cut_at_words, join_pie
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
+    SpeechPiece,
     SpeechTokens,
+    StreamedWord,
     utterance_names,
 )
 from espnet2_taste.inference.settings import InferenceSettings, changed
+from espnet2_taste.inference.speech_stream import SpeechStream
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
@@ -348,8 +351,7 @@ class TasteTokenizer:
             RuntimeError: The model was loaded without a unit vocoder.
             ValueError: Words, codes or speakers are none of this model.
         """
-        if self.vocoder is None:
-            raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
+        self._check_vocoder()
         names = utterance_names(names, len(items))
         quantizer = self.encoder.model.tokenizer.quantizer
         for name, item in zip(names, items):
@@ -368,6 +370,20 @@ class TasteTokenizer:
             DecodedSpeech(wave, rate, row.cpu().numpy(), timings.get(name, ()))
             for name, wave, row in zip(names, waves, batch.units)
         ]
+
+    def stream(
+        self, words: Iterable[StreamedWord], spembs: np.ndarray, name: str = "0"
+    ) -> Iterator[SpeechPiece]:
+        """Speak words while they arrive, to a speaker (E,); see ``SpeechStream``.
+
+        Errors are those of :meth:`decode_batch`.
+        """
+        self._check_vocoder()
+        return SpeechStream(self, spembs, name).pieces(words)
+
+    def _check_vocoder(self) -> None:
+        if self.vocoder is None:
+            raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
 
     swap = staticmethod(editing.swap_words)
     copy = staticmethod(editing.copy_words)

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitStream,
     GeneratedUnits,
     UnitInputs,
     UnitSettings,
@@ -200,7 +201,24 @@ class UnitGenerator:
         Returns:
             Units of each utterance.
         """
-        inputs = UnitInputs(
+        inputs = self.inputs(ids, taste, spembs, word_times)
+        decoder = self.encoder.model.unit_decoder
+        return decoder.generate_units(inputs, names, self.seed, self.settings)
+
+    def stream(self, name: str) -> AbsUnitStream:
+        """Begin an utterance whose words arrive one after the other."""
+        decoder = self.encoder.model.unit_decoder
+        return decoder.stream(name, self.seed, self.settings)
+
+    def inputs(
+        self,
+        ids: TextBatch,
+        taste: torch.Tensor | None,
+        spembs: torch.Tensor,
+        word_times: torch.Tensor | None = None,
+    ) -> UnitInputs:
+        """What the unit decoder reads; arguments are those of :meth:`__call__`."""
+        return UnitInputs(
             text=ids.text,
             text_lengths=ids.lengths,
             word_ids=ids.word_ids,
@@ -208,8 +226,6 @@ class UnitGenerator:
             spembs=spembs.to(self.encoder.device),
             word_times=word_times,
         )
-        decoder = self.encoder.model.unit_decoder
-        return decoder.generate_units(inputs, names, self.seed, self.settings)
 
     @torch.no_grad()
     def taste_from_codes(

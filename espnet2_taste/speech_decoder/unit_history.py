@@ -173,15 +173,7 @@ class CausalHistory(AbsUnitHistory):
         unit = super().start(rows).unit
         return WrittenUnits(unit, self.stack.start_windows(rows))
 
-    def write(
-        self,
-        rows: torch.Tensor,
-        valid: torch.Tensor,
-        place: slice,
-        written: WrittenUnits,
-        sampler: AbsUnitSampler,
-        noise: UtteranceNoise,
-    ) -> torch.Tensor:
+    def write(self, rows, valid, place, written, sampler, noise):
         """See ``AbsUnitHistory.write``; time is linear in the number of units."""
         units = []
         for row in rows[:, place].unbind(1):
@@ -221,15 +213,7 @@ class OnePass(AbsUnitHistory):
         """See ``AbsUnitHistory.forward``; the units are not read."""
         return self.logits(self.stack(rows, valid))
 
-    def write(
-        self,
-        rows: torch.Tensor,
-        valid: torch.Tensor,
-        place: slice,
-        written: WrittenUnits,
-        sampler: AbsUnitSampler,
-        noise: UtteranceNoise,
-    ) -> torch.Tensor:
+    def write(self, rows, valid, place, written, sampler, noise):
         """See ``AbsUnitHistory.write``; the units before are not read."""
         steps = self.logits(self.stack(rows, valid)[:, place]).unbind(1)
         chosen = [choose_units(step, sampler, noise) for step in steps]

@@ -28,6 +28,15 @@ class AbsRenderer(torch.nn.Module, ABC):
         super().__init__()
         self.mel = mel
 
+    @property
+    def context(self) -> int | None:
+        """Frames to each side that samples depend on audibly; None for all.
+
+        A renderer with a context takes ``f0_before``, the F0 (B, P) of the frames
+        before a piece, so that pieces go on with the phase they stopped at.
+        """
+        return None
+
     @abstractmethod
     def forward(
         self,

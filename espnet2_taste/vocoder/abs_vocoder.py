@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 from espnet2_taste.masks import length_mask
+from espnet2_taste.vocoder.wave_stream import AbsWaveStream, WholeWaveStream
 
 
 class AbsUnitVocoder(torch.nn.Module, ABC):
@@ -25,6 +26,23 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
     sample_rate: int
     num_units: int
     spembs_size: int
+
+    @property
+    def context(self) -> int | None:
+        """Units to each side that the samples of a unit depend on, None for all."""
+        return None
+
+    def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
+        """Begin an utterance whose units arrive piece by piece.
+
+        Args:
+            spembs: Its speaker, (1, D).
+
+        Returns:
+            What takes the units; it waits for the last one where :attr:`context` is
+            None.
+        """
+        return WholeWaveStream(self, spembs)
 
     @abstractmethod
     def forward(

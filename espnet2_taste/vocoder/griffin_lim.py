@@ -6,7 +6,9 @@ fine structure of the magnitudes, so that harmonics which 80 mel bands cannot re
 are still there. Sources: Griffin and Lim 1984; Perraudin, Balazs and Soendergaard 2013
 (momentum); Lee and Seung 2001 (multiplicative non-negative least divergence).
 
-Every item is followed by silence, so a batch gives what its items give alone.
+Every item is followed by silence, so a batch gives what its items give alone. A piece
+of an utterance begins with the phases that the whole has there; what its edges change
+fades with the distance from them.
 """
 
 import torch
@@ -17,6 +19,9 @@ from espnet2_taste.vocoder.excitation import voice_source
 from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
 
 TINY = 1.0e-8
+CONTEXT = 16
+"""Frames from the edge of a piece behind which its samples are those of the whole, but
+for less than a ten thousandth of their energy."""
 
 
 def invert_mel(
@@ -72,12 +77,18 @@ class GriffinLim(AbsRenderer):
         self.inversion_iters = inversion_iters
         self.seed = seed
 
+    @property
+    def context(self) -> int:
+        """See ``AbsRenderer.context``."""
+        return CONTEXT
+
     @torch.no_grad()
     def forward(
         self,
         log_mel: torch.Tensor,
         lengths: torch.Tensor,
         f0: torch.Tensor | None = None,
+        f0_before: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Synthesize a batch.
 
@@ -85,6 +96,7 @@ class GriffinLim(AbsRenderer):
             log_mel: (B, F, M).
             lengths: Valid frames, (B,).
             f0: Hz, 0 where unvoiced, (B, F); None means a noise source throughout.
+            f0_before: Of the frames before, (B, P), for pieces of an utterance.
 
         Returns:
             Waveforms (B, F * hop_length), zero at padding, and lengths (B,).
@@ -94,11 +106,15 @@ class GriffinLim(AbsRenderer):
         track = mel.new_zeros(mel.shape[:2])
         if f0 is not None:
             track[:, : f0.size(1)] = f0 * mask.squeeze(2)
+        past = track[:, :0] if f0_before is None else f0_before
         if mel.device.type == "cpu":  # what one utterance needs stays in its cache
-            items = zip(mel, track, lengths.tolist())
-            parts = [self._synthesize(m[None, :n], f[None, :n]) for m, f, n in items]
+            items = zip(mel, track, past, lengths.tolist())
+            parts = [
+                self._synthesize(m[None, :n], f[None, :n], p[None])
+                for m, f, p, n in items
+            ]
         else:
-            parts = [self._synthesize(mel, track)]
+            parts = [self._synthesize(mel, track, past)]
         size = log_mel.size(1) * self.mel.hop_length
         pad = torch.nn.functional.pad
         wave = torch.cat([pad(part, (0, size - part.size(1))) for part in parts])
@@ -106,23 +122,27 @@ class GriffinLim(AbsRenderer):
         wave = wave * length_mask(samples, wave.size(1))
         return wave.clamp(-1.0, 1.0), samples
 
-    def _synthesize(self, mel: torch.Tensor, f0: torch.Tensor) -> torch.Tensor:
-        """Mel magnitudes (B, F, M) and F0 (B, F) to waveforms (B, F * hop_length)."""
+    def _synthesize(
+        self, mel: torch.Tensor, f0: torch.Tensor, past: torch.Tensor
+    ) -> torch.Tensor:
+        """Mel magnitudes (B, F, M) and F0 (B, F) to waveforms (B, F * hop_length).
+
+        F0 before is (B, P).
+        """
         count = mel.size(1)
         margin = self.mel.n_fft // self.mel.hop_length + 1
         mel = torch.nn.functional.pad(mel, (0, 0, 0, margin))  # (B, F + margin, M)
-        spectrum = self._source_spectrum(torch.nn.functional.pad(f0, (0, margin)))
+        spectrum = self._source_spectrum(torch.nn.functional.pad(f0, (0, margin)), past)
         start = spectrum.abs().transpose(1, 2) + FLOOR  # (B, F + margin, K)
         magnitude = invert_mel(mel, self.mel.filters, start, self.inversion_iters)
         wave = self._phase_iterations(magnitude.transpose(1, 2), spectrum)
         return wave[:, : count * self.mel.hop_length]
 
-    def _source_spectrum(self, f0: torch.Tensor) -> torch.Tensor:
-        """Spectrum of the voice source on the mel's frames, (B, F) to (B, K, F)."""
-        source = voice_source(
-            f0, self.mel.hop_length, self.mel.sample_rate, seed=self.seed
-        )
-        return self._stft(source)[:, :, : f0.size(1)]
+    def _source_spectrum(self, f0: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
+        """Spectrum of the voice source, (B, F) after (B, P) to (B, K, F)."""
+        hop, track = self.mel.hop_length, torch.cat([past, f0], dim=1)
+        source = voice_source(track, hop, self.mel.sample_rate, seed=self.seed)
+        return self._stft(source[:, past.size(1) * hop :])[:, :, : f0.size(1)]
 
     def _phase_iterations(
         self, magnitude: torch.Tensor, spectrum: torch.Tensor

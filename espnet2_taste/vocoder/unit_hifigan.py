@@ -17,6 +17,7 @@ from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
+from espnet2_taste.vocoder.wave_stream import AbsWaveStream, WindowedWaveStream
 
 DEFAULT_HIFIGAN = dict(
     upsample_scales=[10, 8, 4, 2], upsample_kernel_sizes=[20, 16, 8, 4]
@@ -48,6 +49,19 @@ class SpokenUnits(torch.nn.Module):
             in_channels=embed_size, global_channels=spembs_size, **hifigan_conf
         )
 
+    @property
+    def reach(self) -> int:
+        """Units to each side that the samples of a unit depend on."""
+        network, rate = self.network, 1
+        reach = self.context.padding[0] + network.input_conv.padding[0]
+        for index, upsample in enumerate(network.upsamples):
+            reach += 1 / rate  # a transposed convolution reads two neighbours
+            rate *= upsample[-1].stride[0]
+            first = index * network.num_blocks
+            blocks = network.blocks[first : first + network.num_blocks]
+            reach += max(map(_padding, blocks)) / rate
+        return math.ceil(reach + _padding(network.output_conv) / rate)
+
     def features(self, units: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Input of the generator, units (B, U) of lengths (B,) to (B, E, U)."""
         mask = length_mask(lengths, units.size(1)).unsqueeze(1)
@@ -57,6 +71,12 @@ class SpokenUnits(torch.nn.Module):
     def forward(self, features: torch.Tensor, spembs: torch.Tensor) -> torch.Tensor:
         """Features (B, E, U) and speakers (B, D) to a waveform (B, 1, S)."""
         return self.network(features, g=spembs.unsqueeze(2))
+
+
+def _padding(module: torch.nn.Module) -> int:
+    """Positions to each side that convolutions one after the other depend on."""
+    convs = (m for m in module.modules() if isinstance(m, torch.nn.Conv1d))
+    return sum(conv.padding[0] for conv in convs)
 
 
 class UnitHiFiGAN(AbsGanUnitVocoder):
@@ -124,6 +144,15 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         self.adversarial_loss = loss.GeneratorAdversarialLoss()
         self.judgement_loss = loss.DiscriminatorAdversarialLoss()
         self.weights = (mel_weight, feature_weight, adversarial_weight)
+
+    @property
+    def context(self) -> int:
+        """See ``AbsUnitVocoder.context``."""
+        return self.generator.reach
+
+    def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
+        """See ``AbsUnitVocoder.stream``."""
+        return WindowedWaveStream(self, spembs, self.hop_length, self.lead)
 
     def generator_loss(
         self, batch: UnitsWithSpeech

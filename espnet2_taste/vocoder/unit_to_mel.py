@@ -79,6 +79,11 @@ class ConvStack(torch.nn.Module):
         )
         self.norm = torch.nn.LayerNorm(size)
 
+    @property
+    def context(self) -> int:
+        """Positions to each side that an output depends on."""
+        return sum(block.conv.padding[0] for block in self.blocks)
+
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T, H) and a mask (B, T, 1) to (B, T, H)."""
         for block in self.blocks:
@@ -156,6 +161,12 @@ class UnitToMel(torch.nn.Module):
         self.mel_stack = ConvStack(frame_size, frame_layers, frame_kernel_size, dropout)
         self.mel_head = torch.nn.Linear(frame_size, n_mels)
         self.register_buffer("frequencies", frequencies, persistent=False)
+
+    @property
+    def context(self) -> int:
+        """Units to each side that a frame depends on."""
+        frames = self.pitch_stack.context + self.mel_stack.context
+        return self.unit_stack.context + math.ceil(frames / self.frames_per_unit)
 
     def forward(
         self,

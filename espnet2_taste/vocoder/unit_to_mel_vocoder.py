@@ -5,11 +5,18 @@ D speaker embedding size. Unit u covers mel frames offset + u R .. offset + u R 
 an encoder whose first output is centred later than R / 2 frames needs an offset.
 """
 
+import math
+
 import torch
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import REFERENCE_F0, MelPrediction, UnitToMel
+from espnet2_taste.vocoder.wave_stream import (
+    AbsWaveStream,
+    VoicedWaveStream,
+    WholeWaveStream,
+)
 
 MEL_MEAN = -5.0
 MEL_SCALE = 2.0
@@ -88,6 +95,19 @@ class UnitToMelVocoder(MelVocoder):
             self.frames_per_unit,
             **(network_conf or {}),
         )
+
+    @property
+    def context(self) -> int | None:
+        """See ``AbsUnitVocoder.context``; that of the renderer is approximate."""
+        if self.renderer.context is None:
+            return None
+        frames = self.renderer.context / self.frames_per_unit
+        return self.network.context + math.ceil(frames)
+
+    def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
+        """See ``AbsUnitVocoder.stream``."""
+        kind = WholeWaveStream if self.context is None else VoicedWaveStream
+        return kind(self, spembs)
 
     def forward(
         self,

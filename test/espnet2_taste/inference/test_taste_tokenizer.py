@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from espnet2_taste.inference.results import StreamedWord
 from espnet2_taste.slm.beginnings import SpokenBeginning
 from espnet2_taste.structures import WordCodes
 
@@ -134,6 +135,57 @@ def test_a_stream_says_what_the_continuation_says(lm):
     voice = lm.tokenizer.embed_speaker(noise(16000))
     again = lm.tokenizer.decode(together, voice, "utt1")
     np.testing.assert_array_equal(speech.wave, again.wave)
+
+
+def test_speech_that_grows_is_the_speech_of_the_whole(lm):
+    style = lm.tokenizer(noise(16000), TEXTS[0])
+    voice = lm.tokenizer.embed_speaker(noise(16000))
+    items = [lm.continue_(style, "utt1"), lm.tokenizer(noise(32000, 1), TEXTS[1] * 2)]
+    for item in items:
+        whole = lm.tokenizer.decode(item, voice, "utt1")
+        words = map(StreamedWord, item.words, item.codes)
+        pieces = list(lm.tokenizer.stream(words, voice, "utt1"))
+        check_pieces(pieces, whole)
+    assert len(pieces) > 2
+    pieces = lm.stream_speech(style, voice, "utt1")
+    check_pieces(list(pieces), lm.tokenizer.decode(items[0], voice, "utt1"))
+
+
+def check_pieces(pieces, whole):
+    units = np.concatenate([piece.units for piece in pieces])
+    np.testing.assert_array_equal(units, whole.units)
+    timings = sum((piece.timings for piece in pieces), ())
+    assert [t.word for t in timings] == [t.word for t in whole.timings]
+    np.testing.assert_allclose(
+        [(t.start, t.duration) for t in timings],
+        [(t.start, t.duration) for t in whole.timings],
+    )
+    wave = np.concatenate([piece.wave for piece in pieces])
+    assert wave.shape == whole.wave.shape and wave.dtype == whole.wave.dtype
+    error = np.square(wave - whole.wave).sum()
+    assert error < 1e-4 * np.square(whole.wave).sum()
+    assert all(piece.sample_rate == whole.sample_rate for piece in pieces)
+
+
+def test_words_are_taken_one_by_one_and_checked(lm):
+    voice, rng = np.ones(4, dtype=np.float32), np.random.default_rng(0)
+    taken = []
+
+    def words(last):
+        for word in [*TEXTS[1].split() * 4]:
+            taken.append(word)
+            yield StreamedWord(word, rng.integers(0, 2, 2))
+        yield last
+
+    stream = lm.tokenizer.stream(words(StreamedWord("dog", np.array([-1, 0]))), voice)
+    first = next(stream)
+    assert len(first.units) or first.timings
+    assert len(taken) < 20
+    with pytest.raises(ValueError, match="'0': expected codes of shape"):
+        list(stream)
+    assert list(lm.tokenizer.stream([], voice)) == []
+    with pytest.raises(ValueError, match="'u': expected speaker embeddings"):
+        next(lm.tokenizer.stream([], voice[:3], "u"))
 
 
 def test_said_words_have_codes_and_times(lm):

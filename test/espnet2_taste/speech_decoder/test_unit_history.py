@@ -41,6 +41,22 @@ def test_a_batch_generates_what_its_utterances_do(history, sampler):
         assert units.max() < UNITS
 
 
+@pytest.mark.parametrize("sampler", [ArgmaxSampler(), TopKSampler(5)])
+@pytest.mark.parametrize("history", [CausalHistory, OnePass])
+@pytest.mark.parametrize("size", [1, 4, 12])
+def test_units_written_in_pieces_are_those_of_the_whole(history, sampler, size):
+    model, (rows, valid, _) = build(history), inputs((12, 12))
+    whole = model.generate(rows, valid, sampler, noise())
+    written, numbers, pieces = model.start(rows), noise(), []
+    for begin in range(0, 12, size):
+        first = max(0, begin - model.before)
+        part = slice(first, begin + size + model.after)
+        place = slice(begin - first, begin - first + size)
+        found = (rows[:, part], valid[:, part], place, written, sampler, numbers)
+        pieces.append(model.write(*found))
+    assert torch.equal(torch.cat(pieces, dim=1), whole)
+
+
 def test_generation_equals_argmax_of_uncached_scores():
     model, (rows, valid, _) = build(CausalHistory), inputs()
     units = model.generate(rows, valid, ArgmaxSampler(), noise())

@@ -1,0 +1,137 @@
+"""Waves that grow: what the whole gives, exactly or within a tolerance, no clicks."""
+
+import pytest
+import torch
+from tiny_models import tiny_hifigan
+
+from espnet2_taste.vocoder.griffin_lim import GriffinLim
+from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN
+from espnet2_taste.vocoder.unit_to_mel_vocoder import UnitToMelGriffinLim
+from espnet2_taste.vocoder.wave_stream import WholeWaveStream
+
+SMALL = dict(unit_size=16, unit_layers=2, frame_size=12, pitch_layers=2, frame_layers=2)
+TOLERANCE = 1e-4  # share of the energy, Griffin-Lim
+
+
+def hifigan():
+    torch.manual_seed(0)
+    vocoder = UnitHiFiGAN(**tiny_hifigan(32, num_units=12, spembs_size=4))
+    with torch.no_grad():
+        for name, weight in vocoder.generator.named_parameters():
+            if name.endswith(("weight", "weight_v", "weight_g")):
+                weight.mul_(3)  # sound instead of next to nothing
+    vocoder.lead = 320
+    return vocoder.eval()
+
+
+def griffin_lim(**options):
+    torch.manual_seed(0)
+    conf = dict(num_units=12, spembs_size=4, frame_offset=2, network_conf=SMALL)
+    vocoder = UnitToMelGriffinLim(**conf, **options).eval()
+    with torch.no_grad():
+        vocoder.network.pitch_head.weight.mul_(3)  # voiced and unvoiced frames
+    return vocoder
+
+
+def utterance(count=60):
+    generator = torch.Generator().manual_seed(1)
+    units = torch.randint(0, 12, (count,), generator=generator)
+    return units, torch.randn(1, 4, generator=generator)
+
+
+def whole_wave(vocoder, units, spembs):
+    waves, _ = vocoder.synthesize(units[None], torch.tensor([len(units)]), spembs)
+    return waves[0]
+
+
+def pieces_of(stream, units, sizes):
+    pieces = [stream.extend(part, False) for part in units.split(sizes)]
+    return [*pieces, stream.extend(units[:0], True)]
+
+
+SIZES = [[1] * 60, [0, 7, 20, 1, 32], [60], [13] * 4 + [8]]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_a_convolutional_vocoder_gives_the_same_wave_in_pieces(sizes):
+    vocoder, (units, spembs) = hifigan(), utterance()
+    whole = whole_wave(vocoder, units, spembs)
+    assert whole.std() > 1e-3
+    pieces = pieces_of(vocoder.stream(spembs), units, sizes)
+    torch.testing.assert_close(torch.cat(pieces), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_the_context_of_a_convolutional_vocoder_is_enough_and_not_much_more():
+    vocoder, (units, spembs) = hifigan(), utterance()
+    whole, place = whole_wave(vocoder, units, spembs), 30
+    units[place] = (units[place] + 1) % 12
+    other = whole_wave(vocoder, units, spembs)
+    changed = (whole - other)[vocoder.lead :].abs().reshape(60, -1).amax(1)
+    touched = (changed > 0).nonzero()[:, 0]
+    reach = max(place - int(touched[0]), int(touched[-1]) - place)
+    assert reach <= vocoder.context <= reach + 2
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_griffin_lim_in_pieces_is_near_the_whole_and_does_not_click(sizes):
+    vocoder, (units, spembs) = griffin_lim(), utterance()
+    whole = whole_wave(vocoder, units, spembs)
+    pieces = pieces_of(vocoder.stream(spembs), units, sizes)
+    joined = torch.cat(pieces)
+    assert joined.shape == whole.shape
+    error = joined - whole
+    assert error.square().sum() < TOLERANCE * whole.square().sum()
+    seams = torch.tensor([len(piece) for piece in pieces]).cumsum(0)[:-1]
+    seams = seams[(seams > 0) & (seams < len(whole))]
+    steps, usual = joined.diff().abs(), whole.diff().abs()
+    assert (steps[seams - 1] - usual[seams - 1] < 0.5 * usual.std()).all()
+
+
+def test_voiced_and_unvoiced_frames_were_tested():
+    vocoder, (units, spembs) = griffin_lim(), utterance()
+    f0 = vocoder.predict(units[None], torch.tensor([60]), spembs).f0
+    assert 0.1 < (f0 > 0).float().mean() < 0.9
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_frames_depend_on_no_unit_beyond_the_context(layers):
+    options = SMALL | dict(unit_layers=layers, pitch_layers=layers)
+    torch.manual_seed(0)
+    vocoder = UnitToMelGriffinLim(num_units=12, spembs_size=4, network_conf=options)
+    units, spembs = utterance()
+    length, place = torch.tensor([60]), 30
+    mels = []
+    for shift in (0, 1):
+        units[place] = (units[place] + shift) % 12
+        mels.append(vocoder.eval().network(units[None], length, spembs).mel[0])
+    changed = (mels[0] - mels[1]).abs().amax(1).reshape(60, -1).amax(1)
+    touched = (changed > 0).nonzero()[:, 0]
+    reach = max(place - int(touched[0]), int(touched[-1]) - place)
+    assert reach <= vocoder.network.context <= reach + 2
+
+
+def test_a_vocoder_without_context_speaks_at_the_end():
+    vocoder, (units, spembs) = griffin_lim(), utterance(20)
+    stream = WholeWaveStream(vocoder, spembs)
+    *early, end = pieces_of(stream, units, [5, 15])
+    assert not any(len(piece) for piece in early)
+    assert torch.equal(end, whole_wave(vocoder, units, spembs))
+
+
+class WholeRenderer(GriffinLim):
+    context = None
+
+
+def test_a_renderer_of_whole_utterances_makes_the_vocoder_wait():
+    vocoder, (_, spembs) = griffin_lim(), utterance()
+    assert vocoder.context == vocoder.network.context + 4
+    vocoder.renderer = WholeRenderer(vocoder.log_mel)
+    assert vocoder.context is None
+    assert isinstance(vocoder.stream(spembs), WholeWaveStream)
+
+
+@pytest.mark.parametrize("make", [hifigan, griffin_lim])
+def test_nothing_is_spoken_without_units(make):
+    stream = make().stream(torch.ones(1, 4))
+    none = torch.empty(0, dtype=torch.int64)
+    assert len(stream.extend(none, False)) == len(stream.extend(none, True)) == 0
