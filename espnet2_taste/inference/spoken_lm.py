@@ -225,8 +225,13 @@ class SpokenLM:
         Yields:
             Pieces of the speech of what :meth:`continue_` gives; see
             ``TasteTokenizer.stream``.
+
+        Raises:
+            RuntimeError: The model was loaded without TASTE or its unit vocoder.
+            ValueError: Prompt or speaker is none of this model.
         """
-        yield from self.tokenizer.stream(self.stream(prompt, name=name), spembs, name)
+        words = self.stream(prompt, name=name)
+        yield from self._taste().stream(words, spembs, name)
 
     def say(
         self,
@@ -264,8 +269,7 @@ class SpokenLM:
             ValueError: A text has no words, or a word that a vocabulary cannot write;
                 a style or speaker is none of this model.
         """
-        if self.tokenizer is None:
-            raise RuntimeError("no TASTE model is loaded: give taste_train_config")
+        taste = self._taste()
         names = utterance_names(names, len(texts))
         styles = [None] * len(texts) if styles is None else styles
         words = [self._speakable(name, text) for name, text in zip(names, texts)]
@@ -279,8 +283,12 @@ class SpokenLM:
         ]
         found, model = self.continuer.say(names, begun, words), self.digest
         tokens = [SpeechTokens(item.words, item.codes, model=model) for item in found]
-        speech = self.tokenizer.decode_batch(tokens, spembs, names)
-        return list(zip(tokens, speech))
+        return list(zip(tokens, taste.decode_batch(tokens, spembs, names)))
+
+    def _taste(self) -> TasteTokenizer:
+        if self.tokenizer is None:
+            raise RuntimeError("no TASTE model is loaded: give taste_train_config")
+        return self.tokenizer
 
     def _speakable(self, name: str, text: str) -> str:
         """Normalised words that both vocabularies can write."""

@@ -114,7 +114,9 @@ def test_words_and_nothing_are_continued(run, recordings, tmp_path):
 def test_texts_are_said_in_the_manner_of_a_recording(run, recordings, tmp_path):
     lines = "b The red dog\na a small bird\nnone --\n"
     (tmp_path / "text").write_text(lines)
-    options = ["--text_file", tmp_path / "text", "--style", recordings / "slow.wav"]
+    style = tmp_path / "style.wav"
+    style.write_bytes((recordings / "slow.wav").read_bytes())
+    options = ["--text_file", tmp_path / "text", "--style", style]
     options += ["--style_text", "the red dog"]
     run("say", tmp_path / "said", *options, model="taslm.zip")
     words = read_table(tmp_path / "said" / "words")
@@ -124,6 +126,9 @@ def test_texts_are_said_in_the_manner_of_a_recording(run, recordings, tmp_path):
     check_times(tmp_path / "said", tmp_path / "said")
     (row,) = read_rows(tmp_path / "said" / "dropped.tsv")
     assert row["utt"] == "none" and "no word in '--'" in row["reason"]
+    style.write_bytes((recordings / "other.wav").read_bytes())
+    with pytest.raises(SystemExit, match="holds results with style = .*digest"):
+        run("say", tmp_path / "said", *options, model="taslm.zip")
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,11 @@ def test_what_cannot_be_said_is_refused_by_name(lm, text, message):
 def test_nothing_is_said_without_taste(lm):
     from espnet2_taste.inference import SpokenLM
 
+    bare, voice = SpokenLM(lm._place[0]), np.ones(4, dtype=np.float32)
     with pytest.raises(RuntimeError, match="give taste_train_config"):
-        SpokenLM(lm._place[0]).say("dog", np.ones(4, dtype=np.float32))
+        bare.say("dog", voice)
+    with pytest.raises(RuntimeError, match="give taste_train_config"):
+        next(bare.stream_speech(WordCodes(("dog",), np.zeros((1, 2))), voice))
 
 
 def test_scores_are_those_of_the_batch(lm):
