@@ -50,6 +50,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--non_linguistic_symbols", help="File of words that are not spoken, one a line"
     )
     add("--transcripts", default="text", help="Table of each set with its transcripts")
+    add("--max_unknown", type=float, default=0.05, help="Largest share of <unk>")
     add("--word_space", type=str2bool, default=True, help="Mark words by a space")
     add("--log_level", default="INFO", help="Level of messages")
     return parser
@@ -106,7 +107,7 @@ def _report_unknown(args: argparse.Namespace, sets: list[str]) -> None:
         folder = Path(args.dump_dir) / name
         texts = read_table(folder / "text").values()
         found = find_unknown(texts, tokenizer, args.word_space)
-        logger.info("%s: %s", name, report_unknown(folder, found))
+        logger.info("%s: %s", name, report_unknown(folder, found, args.max_unknown))
 
 
 def _report(name: str, report) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
-LARGEST_SHARE = 0.05
 TABLE = "unknown_words.tsv"
 
 
@@ -61,18 +60,21 @@ def find_unknown(
     return UnknownTokens(tokens, unknown, dict(words.most_common()))
 
 
-def report_unknown(folder: Path, found: UnknownTokens) -> str:
+def report_unknown(
+    folder: Path, found: UnknownTokens, largest_share: float = 0.05
+) -> str:
     """List the words with unknown tokens of a set in ``unknown_words.tsv``.
 
     Args:
         folder: The set.
         found: What is unknown.
+        largest_share: Largest share of unknown tokens that is accepted.
 
     Returns:
         The share in words.
 
     Raises:
-        ValueError: More than 5 % of the tokens are unknown.
+        ValueError: More tokens are unknown than are accepted.
     """
     (folder / TABLE).unlink(missing_ok=True)
     if found.words:
@@ -84,9 +86,10 @@ def report_unknown(folder: Path, found: UnknownTokens) -> str:
     )
     if found.words:
         text += f", e.g. of {examples} ({folder / TABLE})"
-    if found.share > LARGEST_SHARE:
+    if found.share > largest_share:
         raise ValueError(
-            f"{folder}: {text}; at most {100 * LARGEST_SHARE:g} % are accepted. Choose "
-            "a recognizer of this language, or a --normalizer that writes what it knows"
+            f"{folder}: {text}; at most {100 * largest_share:g} % are accepted. Choose "
+            "a recognizer of this language, or a --normalizer that writes what it "
+            "knows; --max_unknown accepts more"
         )
     return text

@@ -51,6 +51,7 @@ segmenter=whitespace    # character: scripts that are written without spaces
 word_space=true         # false: words are not marked by a space in the vocabularies
 transcripts=corpus      # recognizer: the words are what --recognizer hears, as written there
                         # (with --normalizer keep in its case and punctuation)
+max_unknown=0.05        # largest share of <unk> in the tokens of a set
 non_linguistic_symbols=""  # file of words that are not spoken, beside <tags> and [tags]
 recognizer=""           # ESPnet experiment, Hugging Face directory or hub name (Whisper,
                         # wav2vec 2.0 with CTC), or a YAML file that names one with options

@@ -66,3 +66,5 @@ def test_a_share_above_five_percent_is_refused_with_examples(tmp_path):
     ]
     with pytest.raises(ValueError, match=f"{tmp_path}: 6 of 100.*'żółw'.*--normalizer"):
         report_unknown(tmp_path, UnknownTokens(100, 6, {"żółw": 6}))
+    accepted = report_unknown(tmp_path, UnknownTokens(100, 6, {"żółw": 6}), 0.06)
+    assert accepted.startswith("6 of 100 tokens")

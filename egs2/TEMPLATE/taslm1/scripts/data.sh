@@ -63,7 +63,7 @@ stage_3_text() {
     local -a options=() encoder=()
     [ -z "${extra_text}" ] || options=(--extra_text "${extra_text}")
     local -a rules=(--normalizer "${normalizer}" --segmenter "${segmenter}"
-        --word_space "${word_space}")
+        --word_space "${word_space}" --max_unknown "${max_unknown}")
     [ "${transcripts}" = corpus ] || rules+=(--transcripts text_heard)
     [ -z "${non_linguistic_symbols}" ] ||
         rules+=(--non_linguistic_symbols "${non_linguistic_symbols}")
