@@ -237,7 +237,7 @@ def test_another_recognizer_renews_what_is_made_with_it(recipe):
 def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
     (recipe / "symbols").write_text("%uh\n")
     rules = ["--normalizer", "nfkc", "--segmenter", "character"]
-    rules += ["--word_space", "false"]
+    rules += ["--word_space", "false", "--max_unknown", "0.1"]
     calls = run(recipe, *rules, "--non_linguistic_symbols", "symbols")
     (text,) = named(calls, "prepare_text")
     assert " ".join(rules) + " --non_linguistic_symbols symbols" in text
