@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.align.whisper_aligner import share_words, token_begins
@@ -73,27 +73,30 @@ def test_words_that_do_not_fit_are_a_problem(whisper_dirs):
 
 
 def slow_begins(scores):
-    """All monotonic paths; the first frame of each token on the best one."""
-    best = (-np.inf, None)
+    """First frames of the tokens on each of the best monotonic paths."""
+    totals = []
     tokens, frames = scores.shape
 
     def extend(path, total):
-        nonlocal best
         token, frame = path[-1]
         if (token, frame) == (tokens - 1, frames - 1):
-            if total > best[0]:
-                best = total, path
-            return
+            totals.append((total, path))
         for step in ((1, 1), (1, 0), (0, 1)):
             place = token + step[0], frame + step[1]
             if place[0] < tokens and place[1] < frames:
                 extend([*path, place], total + scores[place])
 
     extend([(0, 0)], scores[0, 0])
-    return [min(f for t, f in best[1] if t == token) for token in range(tokens)]
+    best = max(total for total, _ in totals)
+    return [
+        [min(f for t, f in path if t == token) for token in range(tokens)]
+        for total, path in totals
+        if total > best - 1e-9
+    ]
 
 
 @settings(max_examples=30, deadline=None)
+@example(4, 5, 5)  # two best paths
 @given(st.integers(2, 4), st.integers(2, 5), st.integers(0, 1000))
 def test_begins_are_those_of_the_best_path(tokens, frames, seed):
     from scipy.ndimage import median_filter
@@ -102,7 +105,7 @@ def test_begins_are_those_of_the_best_path(tokens, frames, seed):
     scaled = attention - attention.mean(axis=1, keepdims=True)
     scaled /= attention.std(axis=1, keepdims=True) + 1e-9
     scores = median_filter(scaled, size=(1, 1, 7)).mean(axis=0)
-    assert token_begins(attention).tolist() == slow_begins(scores)
+    assert token_begins(attention).tolist() in slow_begins(scores)
 
 
 @given(
