@@ -75,7 +75,7 @@ def test_targets_are_met_missed_or_unmeasured(tmp_path):
     write_json(tmp_path / "slm" / "scores.json", SLM)
     page = run(tmp_path)
     assert "| encoder WER | 0.050 | <= 0.1 | met |" in page
-    assert "| ... gain over text only | 0.400 | >= 0.25 | met |" in page
+    assert "| ... gain over text only | 0.400 | reported |  |" in page
     assert "| WER of resynthesis | 0.200 | <= 0.15 | **missed** |" in page
     assert "| word mean F0 within a speaker, Pearson r | 0.600 | reported |  |" in page
     assert "| ... gain over text only | 0.050 | reported |  |" in page
