@@ -80,7 +80,8 @@ def import_fault(module: str, names: set[str]) -> str | None:
             if not hasattr(imported, name):
                 importlib.import_module(f"{module}.{name}")
     except Exception as error:  # a library that does not load may raise anything
-        return f"{type(error).__name__}: {" ".join(str(error).split())}"
+        text = " ".join(str(error).split())
+        return f"{type(error).__name__}: {text}"
     return None
 
 
