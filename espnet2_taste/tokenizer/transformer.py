@@ -70,15 +70,27 @@ class MultiHeadAttention(nn.Module):
         Returns:
             (B, Lq, D).
         """
-        mixed = F.scaled_dot_product_attention(
+        given = self._heads(self.v_proj(values))
+        mixed = self._mix(queries, keys, given, mask, causal)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, Lq, D)
+
+    def _mix(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        given: torch.Tensor,
+        mask: torch.Tensor | None,
+        causal: bool,
+    ) -> torch.Tensor:
+        """Weighted means of given features, (B, H, Lk, X) -> (B, H, Lq, X)."""
+        return F.scaled_dot_product_attention(
             self._heads(self.q_proj(queries)),
             self._heads(self.k_proj(keys)),
-            self._heads(self.v_proj(values)),
+            given,
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
         )
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, Lq, D)
 
     def weights(
         self,
@@ -138,13 +150,8 @@ class SpreadAttention(MultiHeadAttention):
         circle = torch.stack([angles.cos(), angles.sin()], dim=-1)  # (Lk, 2)
         shape = (len(values), self.num_heads, -1, -1)
         given = self._heads(self.v_proj(values))
-        mixed = F.scaled_dot_product_attention(
-            self._heads(self.q_proj(queries)),
-            self._heads(self.k_proj(keys)),
-            torch.cat([given, circle.to(given).expand(*shape)], dim=-1),
-            attn_mask=mask,
-            is_causal=causal,
-        )
+        both = torch.cat([given, circle.to(given).expand(*shape)], dim=-1)
+        mixed = self._mix(queries, keys, both, mask, causal)
         mean, place = mixed.split([given.size(-1), 2], dim=-1)
         variance = (1 - place.square().sum(-1)).clamp(min=0)  # (B, H, Lq)
         spread = (variance + SMALLEST_VARIANCE).log() / 2

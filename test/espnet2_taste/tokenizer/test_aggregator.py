@@ -194,3 +194,12 @@ def test_spread_has_no_influence_at_the_start():
     assert torch.allclose(one(*given), two(*given), atol=1e-6)
     torch.nn.init.normal_(two.blocks[0].encoder_attn.spread_proj.weight)
     assert not torch.allclose(one(*given), two(*given), atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", [MultiHeadAttention, SpreadAttention])
+def test_weights_drop_out_in_training_alone(kind):
+    attention = kind(8, 2, dropout=0.5)
+    x = torch.randn(2, 6, 8)
+    assert not torch.equal(attention(x, x, x), attention(x, x, x))
+    attention.eval()
+    assert torch.equal(attention(x, x, x), attention(x, x, x))
