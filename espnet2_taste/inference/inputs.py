@@ -190,8 +190,8 @@ def check_codes(name: str, item: WordCodes, quantizer) -> None:
             f"found shape {codes.shape} and values {extent}; tokenize the speech with "
             "this model"
         )
-    made, model = getattr(item, "model", ""), model_digest(quantizer)
-    if made not in ("", model):
+    made = getattr(item, "model", "")
+    if made and made != (model := model_digest(quantizer)):
         raise ValueError(
             f"utterance '{name}': these codes were made by another model ({made}, not "
             f"{model}); tokenize the speech with this one"
