@@ -114,11 +114,6 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         self.history = unit_history
 
     @property
-    def reach(self) -> int:
-        """Units before and behind a word's own on which its vector acts directly."""
-        return self.row_stack.after
-
-    @property
     def look_ahead(self) -> LookAhead:
         """See ``AbsUnitDecoder.look_ahead``."""
         units = self.row_stack.after + self.history.after
