@@ -48,16 +48,17 @@ class AlignedSet:
             for name, text in texts.items()
         )
 
-    def write(self, folder: Path, ctm_name: str, text_name: str) -> None:
+    def write(self, folder: Path, ctm_name: str, text_name: str | None) -> None:
         """Write word times, text and problems; the word times come last.
 
         Args:
             folder: Where to write.
             ctm_name: File of the word times.
-            text_name: File of the recognised text.
+            text_name: File of the recognised text; None where nothing was recognised.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        write_table(folder / text_name, self.recognized)
+        if text_name:
+            write_table(folder / text_name, self.recognized)
         rows = sorted(self.problems.items())
         write_rows(folder / PROBLEMS, ("utt", "reason"), rows)
         write_ctm(folder / ctm_name, self.timings)
@@ -97,6 +98,7 @@ def align_set(
     texts: Mapping[str, str],
     batch_size: int = 16,
     label: str = "align",
+    transcribe: bool = True,
 ) -> AlignedSet:
     """Align every utterance that has a transcript.
 
@@ -106,6 +108,8 @@ def align_set(
         texts: Words of each utterance, separated by spaces.
         batch_size: Utterances at once.
         label: What the progress bar is called.
+        transcribe: Recognize as well; where times are all that is needed, as of
+            training sets, this spares the recognizer's search.
 
     Returns:
         Word times, recognised text and problems; every utterance of ``texts`` is in
@@ -113,11 +117,12 @@ def align_set(
     """
     timings, recognized, problems = {}, {}, {}
     batch: list[tuple[str, np.ndarray]] = []
+    place = aligner.align if transcribe else aligner.time_words
 
     def flush() -> None:
         speech = [wave for _, wave in batch]
         words = [texts[name].split() for name, _ in batch]
-        for (name, _), result in zip(batch, aligner.align(speech, words)):
+        for (name, _), result in zip(batch, place(speech, words)):
             recognized[name] = " ".join(result.recognized)
             if result.problem:
                 problems[name] = result.problem

@@ -5,7 +5,8 @@ Enters: a recognizer and sets with ``wav.scp`` and ``text``. Leaves in each set:
 ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row, for
 trainings), ``text_asr`` (the recognizer's transcript), ``asr_align.json``
 (word errors, and the distance to the true times where the set has a ``ctm``) and
-``not_aligned.tsv`` (what was left out and why). Finished sets are kept.
+``not_aligned.tsv`` (what was left out and why). Sets of which only the times are needed
+are not transcribed. Finished sets are kept.
 """
 
 import argparse
@@ -30,6 +31,9 @@ def get_parser() -> argparse.ArgumentParser:
     add_recognizer_arguments(parser, required=True)
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument(
+        "--times_only", default="", help="Those that are not transcribed, e.g. train"
+    )
     parser.add_argument("--output", default="ctm_aligned", help="Name of the result")
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
@@ -37,13 +41,14 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def summarize(result, folder: Path, texts: dict[str, str]) -> dict:
+def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> dict:
     """Word errors of a set and, where the truth is known, errors of its word times.
 
     Args:
         result: ``AlignedSet``.
         folder: The set; its ``ctm`` is the truth.
         texts: Transcripts.
+        transcribe: Whether there are word errors.
 
     Returns:
         Numbers for ``asr_align.json``.
@@ -53,13 +58,10 @@ def summarize(result, folder: Path, texts: dict[str, str]) -> dict:
     from espnet2_taste.data.ctm import read_ctm
     from espnet2_taste.metrics.durations import pair_words, score_durations
 
-    errors = result.errors(texts)
-    summary = {
-        "utterances": len(texts),
-        "not_aligned": len(result.problems),
-        "wer": errors.rate,
-        **asdict(errors),
-    }
+    summary = {"utterances": len(texts), "not_aligned": len(result.problems)}
+    if transcribe:
+        errors = result.errors(texts)
+        summary |= {"wer": errors.rate, **asdict(errors)}
     if (folder / "ctm").is_file():
         pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
         summary["durations_against_truth"] = asdict(score_durations(pairs))
@@ -71,7 +73,9 @@ def is_done(folder: Path, output: str) -> bool:
     return all((folder / name).is_file() for name in ("asr_align.json", output))
 
 
-def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
+def align_folder(
+    aligner, folder: Path, output: str, batch_size: int, transcribe: bool
+) -> dict:
     """Align one set.
 
     Args:
@@ -79,6 +83,7 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
         folder: The set.
         output: Name of the word times.
         batch_size: Utterances at once.
+        transcribe: Recognize as well.
 
     Returns:
         The summary.
@@ -91,13 +96,13 @@ def align_folder(aligner, folder: Path, output: str, batch_size: int) -> dict:
     from espnet2_taste.metrics.tables import write_json
 
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
-    result = align_set(aligner, wavs, texts, batch_size, folder.name)
+    result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
     if texts and not result.timings:
         name, reason = next(iter(result.problems.items()))
         raise ValueError(f"{folder}: no utterance can be aligned; {name}: {reason}")
     write_table(folder / "word_times", word_time_rows(result.timings, texts))
-    result.write(folder, output, "text_asr")
-    summary = summarize(result, folder, texts)
+    result.write(folder, output, "text_asr" if transcribe else None)
+    summary = summarize(result, folder, texts, transcribe)
     write_json(folder / "asr_align.json", summary)
     if result.problems:
         print(f"{folder / PROBLEMS}: {len(result.problems)} utterances left out")
@@ -113,8 +118,15 @@ def run(args: argparse.Namespace) -> None:
     """Align every set with one aligner, loaded only if a set needs it."""
     from espnet2_taste.data.set_loop import finish_sets
 
+    times_only = args.times_only.split()
+
     def work(aligner, folder: Path) -> str:
-        summary = align_folder(aligner, folder, args.output, args.batch_size)
+        summary = align_folder(
+            *(aligner, folder, args.output, args.batch_size),
+            transcribe=folder.name not in times_only,
+        )
+        if "wer" not in summary:
+            return "word times"
         return f"WER {100 * summary['wer']:.1f} %"
 
     finish_sets(

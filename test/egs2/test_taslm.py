@@ -182,15 +182,15 @@ def test_side_by_side_runs_the_same_commands(recipe):
 def test_only_what_is_scored_is_aligned(recipe):
     calls = run(recipe)
     (align,) = named(calls, "asr_align")
-    assert "--sets test slow fast prompts --ngpu" in align
+    assert "--sets test slow fast prompts --times_only train --ngpu" in align
     assert not any("word_times" in call for call in calls)
 
 
 def test_guided_attention_times_the_training_sets(recipe):
     calls = run(recipe, "--guided_attention", "true")
     largest, others = named(calls, "asr_align")
-    assert "--sets train --ngpu" in largest
-    assert "--sets test slow fast prompts dev --ngpu" in others
+    assert "--sets train --times_only train --ngpu" in largest
+    assert "--sets test slow fast prompts dev --times_only train --ngpu" in others
     for training in named(calls, "espnet2_taste.bin.taste_train"):
         for name in ("train", "dev"):
             assert f"dump/raw/{name}/word_times,word_times,text_float" in training

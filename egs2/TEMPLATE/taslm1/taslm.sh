@@ -154,6 +154,8 @@ for name in "${sets[@]}"; do
 done
 timed_sets=()           # their words are timed by forced alignment
 guided_sets=()
+times_only=${train_set} # not scored, so not transcribed
+[[ " ${eval_sets[*]} ${prompts[*]} " != *" ${train_set} "* ]] || times_only=""
 [ "${guided_attention}" = false ] || guided_sets=("${train_set}" "${valid_set}")
 for name in "${eval_sets[@]}" "${prompts[@]}" "${guided_sets[@]}"; do
     [[ " ${timed_sets[*]} " == *" ${name} "* ]] || timed_sets+=("${name}")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.align.ctc_aligner import CtcScorer
+from espnet2_taste.align.ctc_aligner import CtcAligner, CtcScorer
 from espnet2_taste.bin import asr_align
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm, write_ctm
@@ -68,6 +68,28 @@ def test_words_are_timed_and_losses_listed(asr_exp, dump, capsys):
     assert "short\t" in problems and "silent\tno audio" in problems
     run(asr_exp, dump)
     assert "all sets are done" in capsys.readouterr().out
+
+
+def test_sets_that_are_not_scored_are_not_transcribed(
+    asr_exp, dump, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(dump, tmp_path / "again")
+    run(asr_exp, dump)
+    capsys.readouterr()
+
+    def refuse(*_):
+        raise AssertionError("a training set was transcribed")
+
+    for name in ("align", "transcribe"):
+        monkeypatch.setattr(CtcAligner, name, refuse)
+    run(asr_exp, tmp_path / "again", "--times_only", "train test")
+    assert "word times" in capsys.readouterr().out
+    for name in ("ctm_aligned", "word_times", "not_aligned.tsv"):
+        first = (dump / "test" / name).read_text()
+        assert first == (tmp_path / "again" / "test" / name).read_text()
+    assert not (tmp_path / "again" / "test" / "text_asr").exists()
+    summary = json.loads((tmp_path / "again/test/asr_align.json").read_text())
+    assert "wer" not in summary and summary["durations_against_truth"]["words"] == 6
 
 
 def test_batches_do_not_matter(asr_exp, dump, tmp_path):

@@ -105,7 +105,7 @@ train_encoder() {  # ESPnet's own ASR task
 
 align() {  # <names of sets, one string>
     "${python}" -m espnet2_taste.bin.asr_align --recognizer "${recognizer}" \
-        --dump_dir "${raw}" --sets "$1" --ngpu "${infer_gpu}"
+        --dump_dir "${raw}" --sets "$1" --times_only "${times_only}" --ngpu "${infer_gpu}"
 }
 
 stage_4_encoder() {
