@@ -9,7 +9,7 @@ from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.training import write_tokens
 from espnet2_taste.tokenizer.encoders.espnet_asr import (
     EspnetAsrEncoder,
-    find_recognizer,
+    find_asr_experiment,
     load_asr_model,
     sample_rate_of,
 )
@@ -43,7 +43,7 @@ class EspnetRecognizer(AbsRecognizer):
 
     def write_vocabulary(self, directory):
         """See :meth:`AbsRecognizer.write_vocabulary`."""
-        found = find_recognizer(self.model, self.model_file)
+        found = find_asr_experiment(self.model, self.model_file)
         token_type = found.options.get("token_type")
         if token_type not in TOKEN_TYPES:
             raise ValueError(

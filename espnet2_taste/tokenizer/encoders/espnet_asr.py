@@ -62,7 +62,7 @@ def find_checkpoint(asr_exp: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Recognizer:
+class AsrExperiment:
     """A trained ESPnet recognizer on disk.
 
     Attributes:
@@ -76,7 +76,7 @@ class Recognizer:
     weights: Path
 
 
-def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
+def find_asr_experiment(asr_exp: str, model_file: str | None = None) -> AsrExperiment:
     """Find a trained recognizer, downloading or unpacking it where needed.
 
     Args:
@@ -94,7 +94,7 @@ def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
     archive = place.is_file() and place.suffix in ARCHIVES
     if config.is_file() and not archive:
         weights = Path(model_file) if model_file else find_checkpoint(config.parent)
-        return Recognizer(config, read_config(config), weights)
+        return AsrExperiment(config, read_config(config), weights)
     local = place.is_dir() or place.is_absolute() or str(place.parent) != "."
     if not archive and local and place.parent.is_dir():
         raise ValueError(
@@ -104,7 +104,7 @@ def find_recognizer(asr_exp: str, model_file: str | None = None) -> Recognizer:
     return _published(asr_exp, model_file)
 
 
-def _published(tag: str, model_file: str | None) -> Recognizer:
+def _published(tag: str, model_file: str | None) -> AsrExperiment:
     from espnet2.utils.pretrained import download_pretrained
 
     try:
@@ -120,7 +120,7 @@ def _published(tag: str, model_file: str | None) -> Recognizer:
             config = Path(files[f"{name}_train_config"])
             weights = Path(model_file or files[f"{name}_model_file"])
             options = read_yaml(config)
-            return Recognizer(config, options, weights)
+            return AsrExperiment(config, options, weights)
     raise ValueError(
         f"'{tag}' is no recognizer: it holds {', '.join(sorted(files))}, expected a "
         f"model of {', '.join(TASKS)}; set speech_encoder_conf.asr_exp to another tag"
@@ -146,7 +146,7 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
     """Build and load the model of an ESPnet recognizer.
 
     Args:
-        asr_exp: See ``find_recognizer``.
+        asr_exp: See ``find_asr_experiment``.
         model_file: Checkpoint; the default one by default.
 
     Returns:
@@ -159,7 +159,7 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
     import argparse
     import importlib
 
-    found = find_recognizer(str(asr_exp), model_file)
+    found = find_asr_experiment(str(asr_exp), model_file)
     module, name = TASKS[task_of(found.options)]
     task = getattr(importlib.import_module(f"espnet2.tasks.{module}"), name)
     args = argparse.Namespace(**found.options)
@@ -178,7 +178,7 @@ class EspnetAsrEncoder(EspnetStack):
     """Frontend, normalization and encoder of an ESPnet recognizer.
 
     Args:
-        asr_exp: Experiment directory, tag or archive; see ``find_recognizer``.
+        asr_exp: Experiment directory, tag or archive; see ``find_asr_experiment``.
         model_file: Checkpoint; the default one by default.
         value_layer: Block whose output gives the values; several for a mix.
         key_layer: Block whose output gives the keys; the final output by default.
