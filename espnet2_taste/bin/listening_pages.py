@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
-from espnet2_taste.data.files import read_text
+from espnet2_taste.data.files import read_lines
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.listening_pages --test mos --utterances 20 \\
@@ -92,8 +92,7 @@ def run(args: argparse.Namespace) -> None:
     if args.instructions:
         if not args.instructions.is_file():
             raise ValueError(f"--instructions: no such file: '{args.instructions}'")
-        lines = read_text(args.instructions).splitlines()
-        test = replace(test, instructions=tuple(line for line in lines if line.strip()))
+        test = replace(test, instructions=tuple(read_lines(args.instructions)))
     options = PageOptions(
         title=args.title,
         utterances=args.utterances,

@@ -269,6 +269,7 @@ def join_parts(done: Mapping[str, Path], output: Path) -> None:
         done: The part of each utterance.
         output: Where the tables go; a table without lines is removed.
     """
+    from espnet2_taste.data.files import read_lines
     from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
 
     folders = sorted(set(done.values()))
@@ -278,7 +279,7 @@ def join_parts(done: Mapping[str, Path], output: Path) -> None:
         for folder in folders:
             if not (folder / name).is_file():
                 continue
-            rows = (folder / name).read_text(encoding="utf-8").splitlines()
+            rows = read_lines(folder / name)
             header = rows[:1] if name in ROWS else []
             for row in rows[len(header) :]:
                 key = row.split(maxsplit=1)[0]

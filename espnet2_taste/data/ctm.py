@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from espnet2_taste.data.files import read_text
+from espnet2_taste.data.files import read_text, split_lines
 from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
 from espnet2_taste.structures import WordTiming
 
@@ -35,7 +35,7 @@ def read_ctm(path: str | os.PathLike) -> dict[str, list[WordTiming]]:
     if not path.is_file():
         raise ValueError(f"{path}: expected word times (ctm), found no such file")
     timings: dict[str, list[WordTiming]] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(split_lines(read_text(path)), start=1):
         columns = line.split()
         if not columns or line.startswith(";;"):
             continue
@@ -97,7 +97,7 @@ def read_rows(
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: expected a tab-separated table, found no such file")
-    lines = read_text(path).splitlines()
+    lines = split_lines(read_text(path))
     header, rows = lines[0].split("\t") if lines else [], []
     if set(columns) - set(header):
         raise ValueError(

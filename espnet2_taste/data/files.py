@@ -32,13 +32,22 @@ def read_text(path: str | os.PathLike) -> str:
         ) from error
 
 
+def split_lines(text: str) -> list[str]:
+    """Lines of a text, cut at line feeds alone, without line ends.
+
+    Other signs that Unicode counts as ends of lines may stand in words.
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
 def read_lines(path: str | os.PathLike) -> list[str]:
     """Lines of a text file that are not blank, without line ends.
 
     Raises:
         ValueError: See :func:`read_text`.
     """
-    return [line.rstrip("\r") for line in read_text(path).split("\n") if line.strip()]
+    return [line for line in split_lines(read_text(path)) if line.strip()]
 
 
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:

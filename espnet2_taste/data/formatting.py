@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from espnet2_taste.data.audio import conform, read_header, write_audio
 from espnet2_taste.data.checks import find_utterances
-from espnet2_taste.data.files import read_text
+from espnet2_taste.data.files import read_lines, read_text, split_lines
 from espnet2_taste.data.finished import (
     digest,
     finish_folder,
@@ -181,7 +181,7 @@ def copy_study_tables(source: Path, target: Path, dropped: set[str]) -> None:
         file = source / name
         if not file.is_file():
             continue
-        lines = read_text(file).splitlines()
+        lines = split_lines(read_text(file))
         separator = "\t" if name in HEADED_TABLES else None
         kept = [ln for ln in lines if not dropped.intersection(ln.split(separator))]
         write_lines(target / name, kept)
@@ -207,6 +207,6 @@ def _check_any_left(source: Path, samples: dict, dropped: dict[str, str]) -> Non
 
 def _count(target: Path) -> FormatResult:
     """Numbers of a set that is there."""
-    kept = len((target / "utt2num_samples").read_text().splitlines())
-    dropped = len((target / "dropped.tsv").read_text().splitlines()) - 1
+    kept = len(read_lines(target / "utt2num_samples"))
+    dropped = len(read_lines(target / "dropped.tsv")) - 1
     return FormatResult(kept, dropped, False)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from espnet2_taste.data import ctm, kaldi_dir
-from espnet2_taste.data.files import read_json, read_text
+from espnet2_taste.data.files import read_json, read_lines, read_text
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import looks_unsegmented, segmenter_choices
 from espnet2_taste.text.words import NormalizedText, normalize_text
@@ -208,7 +208,7 @@ def read_sentences(path: str | Path, rules: TextRules) -> list[str]:
     if not path.is_file():
         raise ValueError(f"--extra_text: no such file: '{path}'")
     normalize = rules.function()
-    lines = read_text(path).splitlines()
+    lines = read_lines(path)
     return [" ".join(words) for words in (normalize(x).words for x in lines) if words]
 
 

@@ -48,6 +48,13 @@ def test_rows_read_back_by_column(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x1c", "\x0b"])
+def test_lines_end_at_line_feeds_alone(tmp_path, sign):
+    rows = [(f"a{sign}b", 1)]
+    write_rows(tmp_path / "t", ("word", "times"), rows)
+    assert read_rows(tmp_path / "t") == [{"word": f"a{sign}b", "times": "1"}]
+
+
 def test_a_row_of_another_width_is_named(tmp_path):
     (tmp_path / "t").write_text("utt\tn\na\t1\t2\n")
     with pytest.raises(ValueError, match="line 2: expected 2 columns .utt, n."):
