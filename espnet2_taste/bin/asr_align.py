@@ -68,9 +68,10 @@ def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> 
     return summary
 
 
-def is_done(folder: Path, output: str) -> bool:
-    """Whether a set was finished before."""
-    return all((folder / name).is_file() for name in ("asr_align.json", output))
+def is_done(folder: Path, output: str, transcribe: bool) -> bool:
+    """Whether a set was finished before, with what is asked for now."""
+    names = ["asr_align.json", output, *(["text_asr"] if transcribe else [])]
+    return all((folder / name).is_file() for name in names)
 
 
 def align_folder(
@@ -120,10 +121,12 @@ def run(args: argparse.Namespace) -> None:
 
     times_only = args.times_only.split()
 
+    def transcribed(folder: Path) -> bool:
+        return folder.name not in times_only
+
     def work(aligner, folder: Path) -> str:
         summary = align_folder(
-            *(aligner, folder, args.output, args.batch_size),
-            transcribe=folder.name not in times_only,
+            *(aligner, folder, args.output, args.batch_size), transcribed(folder)
         )
         if "wer" not in summary:
             return "word times"
@@ -132,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     finish_sets(
         "asr_align",
         [Path(args.dump_dir) / name for name in args.sets.split()],
-        lambda folder: is_done(folder, args.output),
+        lambda folder: is_done(folder, args.output, transcribed(folder)),
         LazyAligner.from_args(args),
         work,
     )

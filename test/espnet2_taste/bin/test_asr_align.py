@@ -90,6 +90,10 @@ def test_sets_that_are_not_scored_are_not_transcribed(
     assert not (tmp_path / "again" / "test" / "text_asr").exists()
     summary = json.loads((tmp_path / "again/test/asr_align.json").read_text())
     assert "wer" not in summary and summary["durations_against_truth"]["words"] == 6
+    monkeypatch.undo()
+    run(asr_exp, tmp_path / "again")  # it is scored after all
+    transcripts = [root / "test" / "text_asr" for root in (dump, tmp_path / "again")]
+    assert transcripts[0].read_text() == transcripts[1].read_text()
 
 
 def test_batches_do_not_matter(asr_exp, dump, tmp_path):
