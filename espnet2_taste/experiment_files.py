@@ -16,6 +16,8 @@ from typing import Any
 from espnet2_taste.data.files import read_yaml
 
 CONFIG, META = "config.yaml", "meta.yaml"
+ARCHIVES = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".tar")
+"""Endings of packed models."""
 MODEL_FILE = "valid.loss.best.pth"
 """Checkpoint of an experiment that is used unless another one is named."""
 

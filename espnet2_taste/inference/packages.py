@@ -17,16 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from espnet2_taste.data.files import parse_yaml, read_yaml
-from espnet2_taste.experiment_files import META, is_inside
+from espnet2_taste.experiment_files import ARCHIVES, META, is_inside
 
 DAMAGED_ARCHIVE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError),
-    *(
-        NotImplementedError,
-        RuntimeError,
-        UnicodeDecodeError,
-    ),  # methods, passwords, names
+    *(NotImplementedError, RuntimeError, UnicodeDecodeError),
 )
+"""What the archive readers raise: bytes, then methods, passwords and names."""
 
 
 def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> dict:
@@ -54,9 +51,8 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
     if fetched.is_dir():
         return directory_files(fetched)
     check_archive(fetched)
-    with warnings.catch_warnings(), damaged_archives(
-        fetched
-    ):  # an archive of this machine is meant to be used
+    with warnings.catch_warnings(), damaged_archives(fetched):
+        # an archive of this machine is meant to be used
         warnings.filterwarnings("ignore", "Expanding a local model", UserWarning)
         return downloader.download_and_unpack(str(model))
 
@@ -64,12 +60,13 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
 def _fetch(downloader, model: str) -> Path:
     """An archive, or a folder of the hub's cache."""
     local = Path(model)
-    if not local.exists() and (local.suffix or model.count("/") != 1):
-        if "://" not in model:
-            raise ValueError(
-                f"{model}: no such file or folder; give a packed model, its folder, or "
-                "the name of a published one (user/name)"
-            )
+    tag = model.count("/") == 1 and local.suffix not in ARCHIVES
+    named = "://" in model or tag
+    if not (local.exists() or named):
+        raise ValueError(
+            f"{model}: no such file or folder; give a packed model, its folder, or "
+            "the name of a published one (user/name)"
+        )
     try:
         return Path(downloader.download(model))
     except (OSError, RuntimeError, ValueError, KeyError) as error:

@@ -19,7 +19,12 @@ import torch
 from torch import nn
 
 from espnet2_taste.data.files import read_yaml
-from espnet2_taste.experiment_files import config_of, load_weights, read_config
+from espnet2_taste.experiment_files import (
+    ARCHIVES,
+    config_of,
+    load_weights,
+    read_config,
+)
 from espnet2_taste.tokenizer.decoder_init import (
     decoder_sizes,
     decoder_state_from_espnet,
@@ -27,7 +32,6 @@ from espnet2_taste.tokenizer.decoder_init import (
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.best.pth")
-ARCHIVES = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".tar")
 TASKS = {  # name in published models -> module of espnet2.tasks, class
     "asr": ("asr", "ASRTask"),
     "s2t": ("s2t", "S2TTask"),

@@ -156,6 +156,10 @@ def test_a_package_that_cannot_be_loaded_is_not_made(packed_models, tmp_path):
             "nobody/no-model",
             "no-model is no file or folder here, and it cannot be down",
         ),
+        (
+            "nobody/model-v1.5",
+            "model-v1.5 is no file or folder here, and it cannot be down",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(model, message, tmp_path, monkeypatch):
