@@ -14,14 +14,11 @@ from typing import Any
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-SAMPLING = {
-    "seed": "seed",
-    "top_k": "top_k",
-    "temperature": "temperature",
-    "min_unit_ratio": "min_unit_ratio",
-    "max_unit_ratio": "max_unit_ratio",
-    "read_ahead": "read_ahead",
-}
+SAMPLING = (
+    *("seed", "top_k", "temperature", "min_unit_ratio", "max_unit_ratio"),
+    *("read_ahead", "tempo", "duration_temperature"),
+)
+"""Options that are fields of ``UnitSampling`` of the same names."""
 _MODEL = "default: the setting of the model"
 
 
@@ -159,6 +156,17 @@ def add_voice_arguments(
         help="Words after the one being spoken that the unit decoder may look at; 0 is "
         f"all of them ({_MODEL})",
     )
+    add(
+        "--tempo",
+        type=number(float, 0.1, 10),
+        help=f"Factor of the speed, for models that predict durations ({_MODEL})",
+    )
+    add(
+        "--duration_temperature",
+        type=number(float, 0),
+        help="Of drawing durations of words, for such models: 0 takes their centre "
+        f"({_MODEL})",
+    )
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -167,9 +175,9 @@ def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: The shortest speech is longer than the longest.
     """
-    given = {key: getattr(args, name) for name, key in SAMPLING.items()}
+    given = {name: getattr(args, name) for name in SAMPLING}
     check_order(args, "min_unit_ratio", "max_unit_ratio")
-    return {key: value for key, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def check_order(args: argparse.Namespace, least: str, most: str) -> None:

@@ -76,6 +76,11 @@ def test_codes_are_spoken_swapped_continued_and_scored(
     assert set(wavs) == {"slow", "fast", "other"}
     assert soundfile.info(tmp_path / "again" / wavs["slow"]).samplerate == 16000
     check_times(tmp_path / "again", tokens)
+    run("resynthesize", tmp_path / "slow", *short, "--tempo", 0.25)
+    at_once, slowly = (
+        read_ctm(tmp_path / n / "ctm")["slow"] for n in ("again", "slow")
+    )
+    assert slowly[-1].end > 2 * at_once[-1].end
     pairs = tmp_path / "pairs"
     pairs.write_text("slow fast 0,2\n")
     run("swap", tmp_path / "swap", *short, "--pairs", pairs)
