@@ -3,7 +3,8 @@
 
 Enters: every ``scores.json`` below --expdir. Leaves: one Markdown page with the
 recipe's targets, met or missed, and the tables with the commands that made them; and
-``images/losses.png`` of every training, drawn once instead of after each epoch.
+``images/losses.png`` of every training, drawn once instead of after each epoch; and
+``listen.html`` beside the page, with recordings of some utterances.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from espnet2_taste.bin.command import run_command
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.write_results --expdir exp --output exp/RESULTS.md
 """
+LISTEN = "listen.html"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -24,6 +26,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--expdir", default="exp", help="Where the experiments are")
+    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
     parser.add_argument("--output", default="exp/RESULTS.md", help="Page to write")
     parser.add_argument(
         "--taste_exp", help="Tokenizer whose studies are shown if there are several"
@@ -89,10 +92,11 @@ def draw_losses(expdir: Path) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page, draw the losses."""
+    """Write both pages, draw the losses."""
     from espnet2_taste.data.kaldi_dir import write_lines
     from espnet2_taste.evaluation.pictures import picture_section
     from espnet2_taste.evaluation.report import write_report
+    from espnet2_taste.evaluation.sounds import find_tables, write_page
     from espnet2_taste.experiment_files import current
 
     expdir = Path(args.expdir)
@@ -101,9 +105,12 @@ def run(args: argparse.Namespace) -> None:
     draw_losses(expdir)
     pictures = current(expdir.rglob("images/*.png"), expdir)
     page = write_report(studies, args.test_sets.split())
+    page += f"\n## Recordings\n\n`{LISTEN}` of the recipe plays some of each.\n"
     page += picture_section(pictures, Path(args.output).parent)
     write_lines(args.output, page.splitlines())
-    print(f"{args.output} written from: {', '.join(studies)}")
+    listen = Path(args.output).with_name(LISTEN)
+    write_page(listen, find_tables(expdir, Path(args.dump_dir)))
+    print(f"{args.output} and {LISTEN} written from: {', '.join(studies)}")
 
 
 def main(cmd=None) -> None:

@@ -51,6 +51,7 @@ SLM = {
 def run(tmp_path, *more):
     output = tmp_path / "RESULTS.md"
     write_results.main(["--expdir", str(tmp_path), "--output", str(output), *more])
+    assert (tmp_path / "listen.html").is_file()
     return output.read_text()
 
 

@@ -61,7 +61,6 @@ stage_17_audio() {
         --outputs "${taste_exp}/audio_scores" "${taste_exp}/noise" || return 0
     score_audio "${test_sets}" "${taste_exp}/audio_scores"
     score_noisy
-    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
+    write_results
     finish
 }

@@ -97,6 +97,12 @@ stage_12_inference() {
     side_by_side use_design taslm_embed taslm_token
 }
 
+write_results() {  # RESULTS.md from all scores that there are, listen.html beside it
+    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
+        --dump_dir "${raw}" --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" \
+        --test_sets "${test_sets}"
+}
+
 stage_13_results() {
     begin results --after taste_score continuation_taslm_{embed,token} \
         likelihood_taslm_{embed,token} --scope "${sets[@]}" \
@@ -105,8 +111,7 @@ stage_13_results() {
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
         --prompt_sets "${prompts[*]}" \
         --recognizer "${recognizer}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
+    write_results
     finish
 }
 

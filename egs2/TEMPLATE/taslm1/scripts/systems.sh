@@ -247,6 +247,5 @@ compare_systems() {
         --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
     score_systems "${expdir}" "taslm_embed taslm_token ${systems}" \
         --expdirs "${expdir} ${seed_dirs[*]}"
-    "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
-        --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" --test_sets "${test_sets}"
+    write_results
 }
