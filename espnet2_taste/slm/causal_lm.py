@@ -19,6 +19,7 @@ from torch import nn
 
 from espnet2_taste.experiment_files import local_place
 from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
+from espnet2_taste.tokenizer.encoders.hub import weights_or_sizes
 
 __all__ = [
     "build_causal_lm",
@@ -265,8 +266,8 @@ def _loaded_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
     _check_fields(config, loaded, f"the model in '{place}'")
     loaded.update(config)
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            place, config=loaded, dtype=dtype, use_safetensors=True, **common
+        return weights_or_sizes(
+            AutoModelForCausalLM, place, dtype, loaded, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise _cannot_load(place, error) from error

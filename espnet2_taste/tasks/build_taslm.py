@@ -119,7 +119,7 @@ def read_quantizer(
             )
     options = read_yaml(config)
     _check_codes_exist(options, config)
-    state = load_weights(weights)
+    state = load_weights(weights, mmap=True)
     own = {
         name[len(QUANTIZER_PREFIX) :]: tensor
         for name, tensor in state.items()

@@ -21,6 +21,7 @@ from espnet2_taste.tasks.build_grid_lm import (
     build_grid_lm,
     build_grid_preprocessor,
 )
+from espnet2_taste.tasks.parts import build_model
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 REQUIRED = ("text", "units")
@@ -67,4 +68,4 @@ class GridLMTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetGridLMModel:
         """See :func:`build_grid_lm`."""
-        return build_grid_lm(args)
+        return build_model(build_grid_lm, args)

@@ -1,11 +1,14 @@
 """Families of parts, and building those that a configuration names.
 
-Enters: parsed options and a ``ClassChoices``. Leaves: an instance of the chosen class.
+Enters: parsed options and a ``ClassChoices``. Leaves: an instance of the chosen class;
+for a whole model, one that can train, or sizes alone where options are only checked.
 """
 
 import argparse
+import copy
 import inspect
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from espnet2.train.class_choices import ClassChoices
@@ -69,6 +72,31 @@ def keyword_names(class_: type) -> set[str]:
         if not open_ended:
             break
     return names - {"self"}
+
+
+def build_model(build: Callable[[argparse.Namespace], Any], args: argparse.Namespace):
+    """Build a model that trains, or, with ``--dry_run``, only see whether it can be.
+
+    Args:
+        build: Makes the model from the options.
+        args: Options of a task.
+
+    Returns:
+        The model. That of a dry run is built on the meta device, where all its parts
+        can be: trained weights are not read, and as no value is ever written, it takes
+        neither memory nor time.
+    """
+    import torch
+
+    if args.dry_run:
+        try:
+            with torch.device("meta"):
+                return build(copy.deepcopy(args)).to_empty(device="cpu")
+        except RuntimeError as error:
+            if "meta" not in str(error):
+                raise
+            logging.info("a part needs values (%s): built with them", error)
+    return build(args)
 
 
 def build_part(

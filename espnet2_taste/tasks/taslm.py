@@ -20,6 +20,7 @@ from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.tasks.arguments import add_causal_lm_arguments, add_word_arguments
 from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
 from espnet2_taste.tasks.choices import quantizer_choices
+from espnet2_taste.tasks.parts import build_model
 from espnet2_taste.tasks.slm_choices import (
     adaptation_choices,
     code_embedding_choices,
@@ -100,4 +101,4 @@ class TaslmTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTaslmModel:
         """See :func:`build_taslm`."""
-        return build_taslm(args)
+        return build_model(build_taslm, args)

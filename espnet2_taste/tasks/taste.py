@@ -31,6 +31,7 @@ from espnet2_taste.tasks.choices import (
     unit_decoder_choices,
     unit_history_choices,
 )
+from espnet2_taste.tasks.parts import build_model
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 
@@ -117,4 +118,4 @@ class TasteTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTasteModel:
         """See :func:`build_taste`."""
-        return build_taste(args)
+        return build_model(build_taste, args)

@@ -18,6 +18,7 @@ from espnet2_taste.tasks.arguments import (
     word_options,
 )
 from espnet2_taste.tasks.build_text_lm import COLLECT, build_text_lm
+from espnet2_taste.tasks.parts import build_model
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
@@ -70,4 +71,4 @@ class TextLmTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTextLmModel:
         """See :func:`build_text_lm`."""
-        return build_text_lm(args)
+        return build_model(build_text_lm, args)

@@ -9,6 +9,7 @@ A vocoder with a discriminator is trained by ``GanUnitVocoderTask``; ``main`` of
 
 import argparse
 from collections.abc import Callable, Collection
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from espnet2_taste.espnet_unit_vocoder_model import (
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.tasks.arguments import add_units_dir_argument
 from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder, vocoder_choices
+from espnet2_taste.tasks.parts import build_model
 from espnet2_taste.tasks.trainers import WholeFileGanTrainer, WholeFileTrainer
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
 
@@ -121,7 +123,8 @@ class UnitVocoderTask(AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
         """See :func:`build_unit_vocoder`."""
-        return build_unit_vocoder(args, cls.model_class)
+        build = partial(build_unit_vocoder, model_class=cls.model_class)
+        return build_model(build, args)
 
 
 class GanUnitVocoderTask(UnitVocoderTask):

@@ -7,10 +7,9 @@ The definition is the one Whisper was trained with (TASTE.md, section 1): 400-po
 STFT, Slaney mel filters, log10 floored 8 below the clip's maximum, (x + 4) / 4.
 """
 
-import math
-
 import torch
 from torch import nn
+from transformers.audio_utils import mel_filter_bank
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
@@ -22,39 +21,6 @@ WINDOW_SECONDS = 30
 WINDOW_SAMPLES = WINDOW_SECONDS * SAMPLE_RATE
 
 
-def _hz_to_mel(hz: torch.Tensor) -> torch.Tensor:
-    """Slaney's scale: linear below 1 kHz, logarithmic above."""
-    above = 15.0 + torch.log(hz.clamp(min=1000.0) / 1000.0) * (27.0 / math.log(6.4))
-    return torch.where(hz < 1000.0, hz * 3.0 / 200.0, above)
-
-
-def _mel_to_hz(mel: torch.Tensor) -> torch.Tensor:
-    above = 1000.0 * torch.exp((mel - 15.0) * (math.log(6.4) / 27.0))
-    return torch.where(mel < 15.0, mel * 200.0 / 3.0, above)
-
-
-def mel_filters(num_mels: int, n_fft: int, sample_rate: int) -> torch.Tensor:
-    """Triangular mel filters, each of unit area.
-
-    Args:
-        num_mels: Number of bins M.
-        n_fft: FFT size.
-        sample_rate: Hz.
-
-    Returns:
-        Filters, (M, n_fft // 2 + 1).
-    """
-    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
-    top = _hz_to_mel(torch.tensor(sample_rate / 2, dtype=torch.float64))
-    mels = torch.linspace(0.0, float(top), num_mels + 2, dtype=torch.float64)
-    edges = _mel_to_hz(mels)
-    low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising = (bins - low) / (mid - low)
-    falling = (high - bins) / (high - mid)
-    triangles = torch.minimum(rising, falling).clamp(min=0.0)
-    return (triangles * 2.0 / (high - low)).float()
-
-
 class WhisperLogMel(nn.Module):
     """Log-mel features as Whisper's feature extractor makes them.
 
@@ -64,7 +30,10 @@ class WhisperLogMel(nn.Module):
 
     def __init__(self, num_mels: int = 128):
         super().__init__()
-        filters = mel_filters(num_mels, N_FFT, SAMPLE_RATE)
+        bins, top = N_FFT // 2 + 1, SAMPLE_RATE / 2
+        scale = {"norm": "slaney", "mel_scale": "slaney"}
+        filters = mel_filter_bank(bins, num_mels, 0.0, top, SAMPLE_RATE, **scale)
+        filters = torch.from_numpy(filters.T).float().contiguous()  # (M, bins)
         self.register_buffer("filters", filters, persistent=False)
         window = torch.hann_window(N_FFT)
         self.register_buffer("window", window, persistent=False)

@@ -62,15 +62,16 @@ class LogMel(torch.nn.Module):
         self.mel_norm = mel_norm
         self.floor = floor
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
-        filters = torchaudio.functional.melscale_fbanks(
-            n_fft // 2 + 1,
-            f_min=self.fmin,
-            f_max=self.fmax,
-            n_mels=n_mels,
-            sample_rate=sample_rate,
-            norm=mel_norm,
-            mel_scale=mel_scale,
-        )
+        with torch.device("cpu"):  # it looks for empty bands
+            filters = torchaudio.functional.melscale_fbanks(
+                n_fft // 2 + 1,
+                f_min=self.fmin,
+                f_max=self.fmax,
+                n_mels=n_mels,
+                sample_rate=sample_rate,
+                norm=mel_norm,
+                mel_scale=mel_scale,
+            )
         self.register_buffer("filters", filters, persistent=False)  # (K, M)
 
     def band_frequencies(self) -> torch.Tensor:

@@ -167,7 +167,8 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
     module, name = TASKS[task_of(found.options)]
     task = getattr(importlib.import_module(f"espnet2.tasks.{module}"), name)
     args = argparse.Namespace(**found.options)
-    model = task.build_model(args)
+    with torch.device("cpu"):  # also where sizes alone are asked for: parts of ESPnet
+        model = task.build_model(args)  # may load what they are made of
     state = load_weights(found.weights)
     try:
         model.load_state_dict(state)
