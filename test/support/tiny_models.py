@@ -48,3 +48,22 @@ def write_lm(path, tokenizer_dir):
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(path)
     tokenizer.save_pretrained(path)
+
+
+QUANTIZER = {"num_codebooks": 2, "codebook_size": 8, "latent_size": 6}
+
+
+def write_quantizer_exp(path):
+    """A TASTE experiment of which only the quantizer is there."""
+    import torch
+    import yaml
+
+    from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
+
+    path.mkdir()
+    torch.manual_seed(0)
+    state = ResidualQuantizer(12, **QUANTIZER).state_dict()
+    state = {f"tokenizer.quantizer.{name}": value for name, value in state.items()}
+    torch.save(state, path / "valid.loss.best.pth")
+    config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -9,15 +9,13 @@ import torch
 import yaml
 from half_precision import DTYPES, check_half_precision
 from reference_rules import load_quantizer
-from tiny_models import write_lm
+from tiny_models import write_lm, write_quantizer_exp
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taslm_train
 from espnet2_taste.tasks import slm_choices
 from espnet2_taste.tasks.taslm import TaslmTask
-from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
-QUANTIZER = {"num_codebooks": 2, "codebook_size": 8, "latent_size": 6}
 CONFIG = {
     "model_conf": {"kl_weight": 0.5, "extract_feats_in_collect_stats": False},
     "optim": "adamw",
@@ -40,17 +38,6 @@ BATCH = {
 }
 
 
-def write_taste_exp(path):
-    """A TASTE experiment of which only the quantizer is there."""
-    path.mkdir()
-    torch.manual_seed(0)
-    state = ResidualQuantizer(12, **QUANTIZER).state_dict()
-    state = {f"tokenizer.quantizer.{name}": value for name, value in state.items()}
-    torch.save(state, path / "valid.loss.best.pth")
-    config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
-    (path / "config.yaml").write_text(yaml.safe_dump(config))
-
-
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, sentences, lm_tokenizer_dir):
     """A directory with text, codes, a text LM and a TASTE experiment."""
@@ -63,7 +50,7 @@ def recipe(tmp_path_factory, sentences, lm_tokenizer_dir):
         for name, line in zip(names, sentences):
             codes = rng.integers(0, 8, size=(len(line.split()), 2))
             writer(name, codes.astype(np.float32))
-    write_taste_exp(path / "taste")
+    write_quantizer_exp(path / "taste")
     write_lm(path / "llm", lm_tokenizer_dir)
     (path / "train.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     return path
