@@ -87,6 +87,11 @@ class WordCodes:
         """Words separated by spaces."""
         return " ".join(self.words)
 
+    @property
+    def fields(self) -> dict:
+        """What a preprocessor reads of them."""
+        return {"text": self.text, "codes": self.codes}
+
     def first(self, count: int) -> WordCodes:
         """The first words."""
         return WordCodes(self.words[:count], self.codes[:count])

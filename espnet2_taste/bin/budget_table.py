@@ -129,13 +129,13 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.data.ctm import read_rows, write_rows
     from espnet2_taste.evaluation.training_cost import training_cost
     from espnet2_taste.metrics.tables import aligned_lines
-    from espnet2_taste.tasks.spoken_lm import task_of
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
     known = read_rows(args.padding) if args.padding else []
     padding = {row["design"].split()[0]: row for row in known}
     names = args.names.split()
     folders = {name: Path(args.expdir) / name for name in names}
-    costs = {name: training_cost(folders[name], task_of) for name in names}
+    costs = {name: training_cost(folders[name], SpokenLMTask) for name in names}
     first = costs[names[0]]
     reference = None if first is None else first.flops
     rows = []

@@ -97,7 +97,7 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     from espnet2_taste.slm.grid_data import text_vocabulary
     from espnet2_taste.slm.layouts.streams import Inventory
     from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
-    from espnet2_taste.tasks.build_grid_lm import build_layout, complete_options
+    from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
 
     inventory = Inventory(text_vocabulary(tokenizer), 1, codes=1, code_codebooks=4)
     result = {TASLM: WordCodesLayout(inventory, args.taslm_delay)}

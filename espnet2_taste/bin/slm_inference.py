@@ -210,7 +210,7 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     from espnet2_taste.speech_decoder.speakers import CodeSpeaker
     from espnet2_taste.tasks.fitting import check_speakable
 
-    rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.taslm.eos_id)
+    rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.core.eos_id)
     options = generation_options(args)
     continuer = TaslmContinuer(model, preprocessor, rules, options, args.seed)
     generator = build_unit_generator(args, device)

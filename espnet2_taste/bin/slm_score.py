@@ -38,7 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--ctm", default="ctm", help="File with word times in the sets")
     add("--sets", required=True, help="Names of sets, one string")
     add("--output_dir", required=True, help="Parent of the results")
-    add("--mask_other_vocab", type=str2bool, default=False, help="See score_grids")
+    add("--mask_other_vocab", type=str2bool, default=False, help="See AbsCore.scores")
     add("--batch_size", type=int, default=32, help="Utterances at once")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
@@ -59,21 +59,22 @@ def build_scorer(args: argparse.Namespace, device: str):
     Raises:
         ValueError: A file or an option is missing.
     """
-    from espnet2_taste.slm.grid_inference import GridScorer
     from espnet2_taste.slm.grid_sets import read_fields
-    from espnet2_taste.slm.inference import TaslmScorer, read_spoken_words
+    from espnet2_taste.slm.inference import read_spoken_words
+    from espnet2_taste.slm.scorer import Scorer
     from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
     from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
     model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
+    scorer = Scorer(model, preprocessor, args.mask_other_vocab)
     if isinstance(preprocessor, TaslmPreprocessor):
         if not args.codes_dir:
             raise ValueError(f"{args.exp} is a TASLM: give --codes_dir (stage 9)")
         codes = Path(args.codes_dir)
-        scorer = TaslmScorer(model, preprocessor)
-        return scorer, lambda name: read_spoken_words(codes / name)
+        return scorer, lambda name: {
+            utt: item.fields for utt, item in read_spoken_words(codes / name).items()
+        }
     needs = preprocessor.layout.needs | {"units"}
-    scorer = GridScorer(model, preprocessor, args.mask_other_vocab)
     return scorer, lambda name: read_fields(Path(args.dump_dir) / name, args.ctm, needs)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import TEXT
 from espnet2_taste.slm.layouts.utterance import Utterance
 
@@ -36,7 +36,7 @@ class RowBudget:
 
 
 def count_rows(
-    layout: AbsLayout, utterances: Iterable[Utterance], seed: int | None = None
+    layout: AbsGridLayout, utterances: Iterable[Utterance], seed: int | None = None
 ) -> RowBudget:
     """Lay a set out and count.
 

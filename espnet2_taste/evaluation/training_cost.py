@@ -8,7 +8,7 @@ nothing that runs in a step is left out: attention, the pass of the base LM, a t
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,12 @@ def measure_step(task, config: Path) -> StepCost:
     )
 
 
-def step_cost(experiment: Path, task_of: Callable[[Mapping], type]) -> StepCost:
+def step_cost(experiment: Path, task) -> StepCost:
     """Cost of a step; it is kept beside the options that it follows from.
 
     Args:
         experiment: Directory of a training.
-        task_of: Gives the task class of an experiment's options.
+        task: The task class that trained it.
 
     Returns:
         The cost of a step.
@@ -146,19 +146,17 @@ def step_cost(experiment: Path, task_of: Callable[[Mapping], type]) -> StepCost:
     config, kept = experiment / "config.yaml", experiment / STEP_COST
     if kept.is_file() and kept.stat().st_mtime >= config.stat().st_mtime:
         return StepCost(**read_json(kept))
-    cost = measure_step(task_of(read_config(config)), config)
+    cost = measure_step(task, config)
     kept.write_text(json.dumps(asdict(cost)), encoding="utf-8")
     return cost
 
 
-def training_cost(
-    experiment: str | Path, task_of: Callable[[Mapping], type]
-) -> TrainingCost | None:
+def training_cost(experiment: str | Path, task) -> TrainingCost | None:
     """Cost of a training that ESPnet keeps a checkpoint of.
 
     Args:
         experiment: Its directory.
-        task_of: Gives the task class of an experiment's options.
+        task: The task class that trained it.
 
     Returns:
         The cost, None if no epoch was finished.
@@ -173,7 +171,7 @@ def training_cost(
     epochs = range(1, reporter.get_epoch() + 1)
     done: list[dict[str, Any]] = [reporter.stats[epoch]["train"] for epoch in epochs]
     return TrainingCost(
-        step=step_cost(experiment, task_of),
+        step=step_cost(experiment, task),
         epochs=len(done),
         steps=done[-1]["total_count"],
         seconds=sum(stats["time"].total_seconds() for stats in done),

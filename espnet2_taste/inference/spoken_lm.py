@@ -40,8 +40,9 @@ from espnet2_taste.slm.beginnings import (
     SpokenBeginning,
     WrittenBeginning,
 )
-from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer
+from espnet2_taste.slm.inference import TaslmContinuer
 from espnet2_taste.slm.sampling import GenerationOptions
+from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
@@ -124,13 +125,13 @@ class SpokenLM:
     def continuer(self) -> TaslmContinuer:
         """The model as it continues."""
         model, preprocessor = load_spoken_lm(*self._place)
-        rules = StopRules(end_id=model.taslm.eos_id, **self._words)
+        rules = StopRules(end_id=model.core.eos_id, **self._words)
         return TaslmContinuer(model, preprocessor, rules, self._options, self._seed)
 
     @cached_property
-    def scorer(self) -> TaslmScorer:
+    def scorer(self) -> Scorer:
         """The model as it scores."""
-        return TaslmScorer(*load_spoken_lm(*self._place))
+        return Scorer(*load_spoken_lm(*self._place))
 
     def continue_(self, prompt: WordCodes, name: str = "0") -> SpeechTokens:
         """Continue one prompt; see :meth:`continue_batch`."""
@@ -316,8 +317,8 @@ class SpokenLM:
         """
         names = utterance_names(names, len(items))
         for name, item in zip(names, items):
-            check_codes(name, item, self.scorer.model.taslm.quantizer)
-        unit = self.scorer.model.taslm.head.score_unit
+            check_codes(name, item, self.scorer.core.quantizer)
+        unit = self.scorer.core.head.score_unit
         return [
             SpeechScore(
                 text=row["text_sum"],
@@ -331,5 +332,5 @@ class SpokenLM:
                 both_nats=row["text_sum"] + row["speech_nats_sum"],
                 speech_unit=unit,
             )
-            for row in self.scorer(names, items)
+            for row in self.scorer(names, [item.fields for item in items])
         ]

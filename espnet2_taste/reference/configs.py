@@ -31,6 +31,7 @@ PUBLISHED_PREFIX = (50258, 50259, 50360, 50364)
 """Start, English, transcribe, no timestamps, in the vocabulary of Whisper large-v3."""
 PUBLISHED_VALUE_LAYER = 6
 PUBLISHED_ESTIMATOR_HEADS = 8
+PUBLISHED_KL_WEIGHT = 0.9
 
 
 def chosen(table: Mapping[str, str], config: Mapping, name: str) -> str:
@@ -177,7 +178,7 @@ def _taste_encoder(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
 def taslm_options(
     config: Mapping, reference_compat: bool, quantizer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Options of ``TaslmTask`` but the paths.
+    """Options of ``SpokenLMTask`` but the paths.
 
     Args:
         config: Published ``config.json``.
@@ -195,7 +196,7 @@ def taslm_options(
     head_conf = {}
     if head == "continue_latent_linear_last":
         head_conf = {"reference_compat": reference_compat}
-    text_weight, taste_weight = map(float, spoken["loss_weights"].split("-"))
+    text_weight, speech_weight = map(float, spoken["loss_weights"].split("-"))
     return {
         "quantizer": "rvq",
         "quantizer_conf": dict(quantizer),
@@ -209,7 +210,11 @@ def taslm_options(
         "input_fusion": chosen(INPUT_FUSIONS, spoken, "in_llm_module"),
         "head": head,
         "head_conf": head_conf,
-        "model_conf": {"text_weight": text_weight, "taste_weight": taste_weight},
+        "model_conf": {
+            "text_weight": text_weight,
+            "speech_weight": speech_weight,
+            "kl_weight": PUBLISHED_KL_WEIGHT,
+        },
     }
 
 

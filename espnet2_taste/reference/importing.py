@@ -187,7 +187,7 @@ def _fill_taslm(
     root: Path,
     directory: Path,
 ):
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
     adapted = options["adaptation"] == "lora"
     kept = {n: t for n, t in published.items() if not (adapted and names.is_text_lm(n))}
@@ -199,7 +199,7 @@ def _fill_taslm(
     own |= names.under(names.below(taste, names.OUR_QUANTIZER), names.TASLM_QUANTIZER)
     llm = str(root / LLM)
     paths = {"init_lm": llm, "tokenizer_path": llm}
-    _write_exp(directory, TaslmTask, {**options, **paths}, own)
+    _write_exp(directory, SpokenLMTask, {**options, **paths}, own)
 
 
 def _fill_vocoder(voice: State, options: Mapping[str, Any], directory: Path):

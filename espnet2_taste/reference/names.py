@@ -8,7 +8,7 @@ Published parts and where they go:
 
 - ``audio_tower`` and ``speech_decoder``: ``ESPnetTasteModel``; its frozen encoder lies
   in a Whisper directory.
-- ``spoken_lm``: ``ESPnetTaslmModel``; the frozen text LM lies in its own directory.
+- ``spoken_lm``: ``ESPnetSpokenLMModel``; the frozen text LM lies in its own directory.
 - ``audio_tower.vq.rvq.mlps`` and some others are saved by the published code and
   never used; they are kept aside for the export.
 """
@@ -32,8 +32,8 @@ VARIANCE = SPOKEN_LM + "extract_for_bridge_out_llm.b_logvar"
 LORA_LM = SPOKEN_LM + "language_model.base_model.model."
 PLAIN_LM = SPOKEN_LM + "language_model."
 OUR_QUANTIZER = "tokenizer.quantizer."
-TASLM = "taslm."
-TASLM_QUANTIZER = "taslm.quantizer."
+TASLM = "core."
+TASLM_QUANTIZER = "core.quantizer."
 
 FEED_FORWARD = ((".fc", ".feed_forward.fc"),)
 CODEBOOK = (
@@ -137,7 +137,7 @@ def text_lm_from_published(state: Mapping[str, torch.Tensor]) -> State:
 
 
 def taslm_from_published(state: Mapping[str, torch.Tensor]) -> State:
-    """Rename what belongs to ``ESPnetTaslmModel`` but its quantizer.
+    """Rename what belongs to ``ESPnetSpokenLMModel`` but its quantizer.
 
     Args:
         state: Published names.
@@ -162,7 +162,7 @@ def taslm_to_published(
     """Inverse of ``taslm_from_published``; the quantizer is left out.
 
     Args:
-        state: Names of ``ESPnetTaslmModel``.
+        state: Names of ``ESPnetSpokenLMModel``.
         simple_sum: Whether the input fusion is the published ``simple_sum``.
 
     Returns:

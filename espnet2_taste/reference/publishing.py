@@ -154,7 +154,7 @@ def _speech_decoder(options: Mapping[str, Any], state: State) -> dict[str, Any]:
 
 def _spoken_lm(options: Mapping[str, Any]) -> dict[str, Any]:
     weights = options.get("model_conf", {})
-    pair = (weights.get("text_weight", 0.5), weights.get("taste_weight", 0.5))
+    pair = (weights.get("text_weight", 0.5), weights.get("speech_weight", 0.5))
     lora = LORA_DEFAULTS | dict(options.get("adaptation_conf", {}))
     return {
         "model_type": "taste",

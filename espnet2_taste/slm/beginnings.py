@@ -77,8 +77,7 @@ class SpokenBeginning(AbsBeginning):
 
     def prompt(self, name, preprocessor, reference_compat=False):
         """See :meth:`AbsBeginning.prompt`."""
-        item = {"text": self.spoken.text, "codes": self.spoken.codes}
-        data = preprocessor(name, item)
+        data = preprocessor(name, self.spoken.fields)
         return AudioPrompt(
             *(torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
 from espnet2_taste.slm.vocabulary import PieceRules, vocabulary_masks
@@ -161,7 +161,7 @@ class GridPreprocessor:
             the form that is scored.
     """
 
-    def __init__(self, reader: UtteranceReader, layout: AbsLayout, train: bool):
+    def __init__(self, reader: UtteranceReader, layout: AbsGridLayout, train: bool):
         self.reader = reader
         self.layout = layout
         self.train = train

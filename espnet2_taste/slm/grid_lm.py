@@ -15,14 +15,21 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from espnet2_taste.masks import length_mask
+from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout
+from espnet2_taste.slm.grid_losses import base_divergence, cell_nats, mask_other_kind
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
+from espnet2_taste.slm.layouts.streams import TAIL
+from espnet2_taste.slm.losses import masked_mean, weighted_mean
+from espnet2_taste.slm.sampling import NEVER
+from espnet2_taste.slm.scoring import UtteranceScores
 from espnet2_taste.slm.tail_heads import AbsTailHead, TailLoss
 
 
-class GridLM(nn.Module):
+class GridLM(AbsCore):
     """Language model over the rows of a layout.
 
     Args:
@@ -37,19 +44,21 @@ class GridLM(nn.Module):
     def __init__(
         self,
         backbone: AbsBackbone,
-        layout: AbsLayout,
+        layout: AbsGridLayout,
         embedding: GridEmbedding,
         head: AbsGridHead,
         tail_head: AbsTailHead,
         bos_id: int,
     ):
-        super().__init__()
-        self.backbone = backbone
-        self.layout = layout
+        super().__init__(backbone, layout, bos_id)
         self.embedding = embedding
         self.head = head
         self.tail_head = tail_head
-        self.bos_id = bos_id
+        groups = [stream.group for stream in layout.streams]
+        self.columns = {
+            group: [s for s, own in enumerate(groups) if own == group]
+            for group in dict.fromkeys(groups)
+        }
         self.outputs = nn.ModuleDict()
         for index, (size, stream) in enumerate(zip(head.sizes(), layout.streams)):
             if stream.size > stream.text_size:
@@ -148,4 +157,93 @@ class GridLM(nn.Module):
         """
         return self.tail_head.decode(
             lambda: self.forward(grid)[1][:, 1:], first, lengths
+        )
+
+    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+        """See :meth:`AbsCore.losses`; groups of the streams, and tail.
+
+        Means are weighted by the cells' own weights. The divergence is over the text
+        of the first stream.
+        """
+        grid, padding = batch["grid"], batch["padding"]
+        logits, hidden = self(grid)
+        nats = cell_nats(logits, grid)
+        groups = {
+            group: weighted_mean(nats[..., own], batch["weights"][..., own])
+            for group, own in self.columns.items()
+        }
+        stats = self.cell_stats(logits, nats, grid, padding)
+        if kl_weight:
+            first = self.layout.streams[0]
+            text = self.text_mask(grid)[..., 0] & (padding[..., 0] != 1)
+            text &= grid[..., 0] < first.text_size
+            backbone = self.backbone
+            kl = base_divergence(backbone, base, logits[0], grid[..., 0], text)
+            ce = groups[first.group]
+            groups[first.group] = (1.0 - kl_weight) * ce + kl_weight * kl
+            stats["loss_text_kl"] = kl.detach()
+        given = (batch["grid_lengths"], batch["tail"], batch["tail_lengths"])
+        tail = self.tail_loss(hidden, *given)
+        a_unit = tail.per_utterance / batch["tail_lengths"].clamp(min=1)
+        groups[TAIL] = weighted_mean(a_unit, tail.feasible)
+        stats["infeasible"] = 1.0 - tail.feasible.float().mean()
+        stats["rows"] = batch["grid_lengths"].float().mean()
+        return GroupLosses(groups, stats)
+
+    def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
+        """Cells that count as text, (B, T, S) bool."""
+        columns = []
+        for index, stream in enumerate(self.layout.streams):
+            is_text = torch.from_numpy(stream.is_text).to(grid.device)
+            ids = grid[..., index]
+            columns.append(is_text[ids.clamp(min=0)] & (ids >= 0))
+        return torch.stack(columns, dim=-1)
+
+    @torch.no_grad()
+    def cell_stats(self, logits, nats, grid, padding) -> dict[str, torch.Tensor]:
+        """Loss and accuracy of text and of speech, and the share of padding.
+
+        Args:
+            logits: Of each stream.
+            nats: Cross entropy, (B, T, S).
+            grid: (B, T, S).
+            padding: (B, T, S).
+
+        Returns:
+            Statistics by name, the same names whatever the batch holds.
+        """
+        best = torch.stack([scores.argmax(dim=-1) for scores in logits], dim=-1)
+        hits = (best == grid).float()
+        text, real = self.text_mask(grid), grid >= 0
+        said = real & (padding != 1)
+        return {
+            "loss_text": masked_mean(nats, said & text),
+            "loss_speech": masked_mean(nats, said & ~text),
+            "acc_text": masked_mean(hits, said & text),
+            "acc_speech": masked_mean(hits, said & ~text),
+            "padding_share": masked_mean((padding == 1).float(), real),
+        }
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+        """See :meth:`AbsCore.scores`; a tail is minus infinity without a CTC path."""
+        grid, tail_lengths = batch["grid"], batch["tail_lengths"]
+        logits, hidden = self(grid)
+        if mask_other_vocab:
+            logits = mask_other_kind(self.layout, logits, grid)
+        scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
+        text = self.text_mask(grid).flatten(1)
+        said = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)
+        given = (batch["grid_lengths"], batch["tail"], tail_lengths)
+        tails = self.tail_loss(hidden, *given)
+        tail_scores = (-tails.per_utterance).masked_fill(~tails.feasible, NEVER)
+        units = length_mask(tail_lengths, batch["tail"].size(1))
+        each = (tail_scores / tail_lengths.clamp(min=1))[:, None].expand(units.shape)
+        speech = torch.cat([scores, each], dim=1)
+        speech_mask = torch.cat([said & ~text, units], dim=1)
+        return UtteranceScores(
+            text=scores.where(said & text, 0.0),
+            text_mask=said & text,
+            speech=speech.where(speech_mask, 0.0),
+            speech_mask=speech_mask,
         )

@@ -12,6 +12,10 @@ import torch
 from torch.nn import functional
 
 from espnet2_taste.slm import losses
+from espnet2_taste.slm.abs_core import BaseStates
+from espnet2_taste.slm.backbone import AbsBackbone
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
+from espnet2_taste.slm.sampling import NEVER
 
 
 def cell_nats(logits: Sequence[torch.Tensor], grid: torch.Tensor) -> torch.Tensor:
@@ -52,12 +56,33 @@ def compact(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return order[:, :size].masked_fill(~exists, 0), exists
 
 
+def mask_other_kind(
+    layout: AbsGridLayout, logits: Sequence[torch.Tensor], grid: torch.Tensor
+) -> list[torch.Tensor]:
+    """Leave a text cell only ids of text, and any other cell only the others.
+
+    Args:
+        layout: Knows which ids are text.
+        logits: Of each stream, S times (B, T, X).
+        grid: (B, T, S).
+
+    Returns:
+        Logits with ``NEVER`` at ids of the other kind.
+    """
+    masked = []
+    for index, (stream, scores) in enumerate(zip(layout.streams, logits)):
+        is_text = torch.from_numpy(stream.is_text).to(grid.device)
+        label = is_text[grid[..., index].clamp(min=0)]
+        masked.append(scores.masked_fill(label[..., None] != is_text, NEVER))
+    return masked
+
+
 def base_divergence(
-    backbone: torch.nn.Module,
+    backbone: AbsBackbone,
+    base: BaseStates,
     logits: torch.Tensor,
     ids: torch.Tensor,
     is_text: torch.Tensor,
-    bos_id: int,
 ) -> torch.Tensor:
     """KL(base || model) over the text cells of one stream, END among them.
 
@@ -66,22 +91,21 @@ def base_divergence(
     these by mistake).
 
     Args:
-        backbone: Gives the base LM.
+        backbone: Turns the base LM's states into logits.
+        base: Gives these states.
         logits: Of the stream, (B, T, X).
         ids: Of the stream, (B, T).
         is_text: Cells that are text or END, (B, T) bool.
-        bos_id: Begins the base LM's text.
 
     Returns:
         Mean over the cells, a scalar; see ``losses.weighted_mean``.
     """
     rows, exists = compact(is_text)
-    text = ids.gather(1, rows)  # (B, N)
-    begin = torch.full_like(text[:, :1], bos_id)
-    states = backbone.base_states(torch.cat([begin, text[:, :-1]], dim=1))
-    base = backbone.base_logits(states)
-    size = min(base.size(-1), logits.size(-1))
+    text = ids.gather(1, rows).masked_fill(~exists, 0)  # (B, N)
+    states = base(text[:, :-1], (exists.sum(dim=1) - 1).clamp(min=0))  # (B, N, H)
+    expected = backbone.base_logits(states[:, : text.size(1)])
+    size = min(expected.size(-1), logits.size(-1))
     index = rows[..., None].expand(-1, -1, size)
     model = logits[..., :size].gather(1, index)  # (B, N, V)
-    nats = losses.kl_to_base(model, base[..., :size])
+    nats = losses.kl_to_base(model, expected[..., :size])
     return losses.weighted_mean(nats, exists)

@@ -1,7 +1,7 @@
-"""How a trained TASLM continues and scores words with codes.
+"""How a trained TASLM continues words with codes.
 
-Enters: transcripts and word-level codes. Leaves: prompts to continue, the words of a
-continuation, and likelihoods.
+Enters: transcripts and word-level codes. Leaves: prompts to continue and the words of a
+continuation.
 
 Legend: B utterances, N text tokens, W words, Q codebooks.
 """
@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import TaslmGenerator
-from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import AbsPrompt
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.scoring import score_base_text, score_utterances
 from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
@@ -44,13 +40,13 @@ class TaslmContinuer:
 
     def __init__(
         self,
-        model: ESPnetTaslmModel,
+        model: ESPnetSpokenLMModel,
         preprocessor: TaslmPreprocessor,
         rules: StopRules,
         options: GenerationOptions,
         seed: int = 0,
     ):
-        taslm = model.taslm
+        taslm = model.core
         taslm.backbone = taslm.backbone.merged()
         self.preprocessor = preprocessor
         self.tokenizer = preprocessor.tokenizer
@@ -149,73 +145,6 @@ class TaslmContinuer:
         return WordCodes(tuple(words), item.codes.numpy())
 
 
-class TaslmScorer:
-    """Words and codes -> log-likelihoods.
-
-    Args:
-        model: A trained model in evaluation mode.
-        preprocessor: Its text side.
-    """
-
-    def __init__(self, model: ESPnetTaslmModel, preprocessor: TaslmPreprocessor):
-        self.model = model
-        self.preprocessor = preprocessor
-
-    def __call__(
-        self, names: Sequence[str], items: Sequence[WordCodes]
-    ) -> list[Mapping[str, float]]:
-        """Score a batch; padding changes no score.
-
-        Args:
-            names: B utterance ids.
-            items: Their words and codes.
-
-        Returns:
-            For each utterance the reductions of ``UtteranceScores.table``, under
-            ``tokens_*`` and ``base_*`` of the text without EOS and by the base LM, and
-            ``speech_nats_sum``.
-        """
-        batch = self._batch(names, items)
-        scores = score_utterances(self.model.taslm, **batch)
-        text = {key: batch[key] for key in ("text", "text_lengths", "word_ids")}
-        base = score_base_text(self.model.taslm, **text)
-        lengths = batch["text_lengths"]
-        inner = torch.arange(base.size(1), device=base.device) < lengths[:, None]
-        table = dict(scores.table())
-        count = scores.text_mask.sum(dim=1).clamp(min=1)
-        for prefix, values in (("", scores.text), ("base_", base)):
-            total = (values * inner).sum(dim=1)
-            table[f"{prefix}tokens_sum"] = total
-            table[f"{prefix}tokens_mean"] = total / lengths
-        table["speech_nats_sum"] = scores.speech_nats.sum(dim=1)
-        table["base_text_sum"] = base.sum(dim=1)
-        table["base_text_mean"] = table["base_text_sum"] / count
-        columns = {name: values.tolist() for name, values in table.items()}
-        return [
-            {name: values[row] for name, values in columns.items()}
-            for row in range(len(names))
-        ]
-
-    def _batch(
-        self, names: Sequence[str], items: Sequence[WordCodes]
-    ) -> dict[str, torch.Tensor]:
-        rows = [
-            self.preprocessor(name, {"text": item.text, "codes": item.codes})
-            for name, item in zip(names, items)
-        ]
-        device = self.model.taslm.pad_text.device
-        batch = {
-            key: pad_sequence(
-                [torch.from_numpy(row[key]) for row in rows],
-                batch_first=True,
-                padding_value=IGNORE,
-            ).to(device)
-            for key in ("text", "word_ids", "codes")
-        }
-        lengths = torch.tensor([len(row["text"]) for row in rows], device=device)
-        return {**batch, "text_lengths": lengths}
-
-
 class SpokenSet(Mapping[str, WordCodes]):
     """A tokenized set; each utterance is read when it is asked for.
 
@@ -291,7 +220,7 @@ def length_batches(items: Mapping[str, Any], size: int) -> list[list[str]]:
     """Group utterances of similar length.
 
     Args:
-        items: With ``words``, or with units in a table, by utterance id.
+        items: With ``words``, or fields with ``text``, by utterance id.
         size: Most utterances in a batch.
 
     Returns:
@@ -300,7 +229,7 @@ def length_batches(items: Mapping[str, Any], size: int) -> list[list[str]]:
 
     def length(name: str) -> int:
         item = items[name]
-        return len(item["units"] if isinstance(item, Mapping) else item.words)
+        return len(item["text"] if isinstance(item, Mapping) else item.words)
 
     order = sorted(items, key=lambda name: (-length(name), name))
     return [order[start : start + size] for start in range(0, len(order), size)]

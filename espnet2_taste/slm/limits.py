@@ -9,7 +9,7 @@ that writes both to both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout
 from espnet2_taste.slm.layouts.streams import (
     END,
     PAD,
@@ -86,7 +86,7 @@ class LimitKeeper:
 
     def __init__(
         self,
-        layout: AbsLayout,
+        layout: AbsGridLayout,
         limits: Limits,
         unit_seconds: Sequence[float] | None = None,
     ):

@@ -1,18 +1,27 @@
 """How likely an utterance is: by its text, its speech, or both; summed or averaged.
 
-Enters: a batch for :class:`espnet2_taste.slm.taslm.Taslm`. Leaves: the log likelihood
-of every text token and of every word's code, to be reduced as an evaluation asks.
+Enters: the log likelihood of every text token and of every unit or word's code, of
+whatever design. Leaves: the reductions that an evaluation asks for.
 
-Legend: B utterances, N text tokens, W words, P pairs.
+Legend: B utterances, N text tokens, W speech tokens (words with codes, or units).
 """
 
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 
-from espnet2_taste.slm import losses
-from espnet2_taste.slm.layouts.text_aligned import IGNORE
+
+@dataclass(frozen=True)
+class BaseScores:
+    """The same text by the base LM, which reads no speech.
+
+    Attributes:
+        text: Log likelihood of each text token and of EOS, (B, N + 1).
+        tokens: True at the text tokens, EOS apart, (B, N + 1).
+    """
+
+    text: torch.Tensor
+    tokens: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -20,18 +29,20 @@ class UtteranceScores:
     """Log likelihoods of a batch; zero where the masks are False.
 
     Attributes:
-        text: Of each text token and of EOS, (B, N + 1).
+        text: Of each text token and of the end, (B, N + 1).
         text_mask: (B, N + 1) bool.
-        speech: Of each word's code, (B, W).
+        speech: Of each speech token, (B, W), in the unit of the head.
         speech_mask: (B, W) bool.
-        speech_nats: Natural log-likelihood (or density) of each word's code, (B, W).
+        speech_nats: The same in nats (or log density), where that differs, (B, W).
+        base: Of the same text by the base LM, where it was asked.
     """
 
     text: torch.Tensor
     text_mask: torch.Tensor
     speech: torch.Tensor
     speech_mask: torch.Tensor
-    speech_nats: Optional[torch.Tensor] = None
+    speech_nats: torch.Tensor | None = None
+    base: BaseScores | None = None
 
     @property
     def text_sum(self) -> torch.Tensor:
@@ -72,9 +83,12 @@ class UtteranceScores:
         """
         return text_weight * self.text_mean + speech_weight * self.speech_mean
 
-    def table(self) -> dict:
-        """All reductions by name, each (B,)."""
-        return {
+    def table(self) -> dict[str, torch.Tensor]:
+        """All reductions by name, each (B,).
+
+        ``tokens_*`` are of the text without its end, ``base_*`` by the base LM.
+        """
+        table = {
             "text_sum": self.text_sum,
             "text_mean": self.text_mean,
             "speech_sum": self.speech_sum,
@@ -82,61 +96,14 @@ class UtteranceScores:
             "both_sum": self.both_sum,
             "both_mean": self.both_mean(),
         }
-
-
-@torch.no_grad()
-def score_utterances(
-    taslm: torch.nn.Module,
-    text: torch.Tensor,
-    text_lengths: torch.Tensor,
-    word_ids: torch.Tensor,
-    codes: torch.Tensor,
-) -> UtteranceScores:
-    """Score a padded batch; padding never changes a score.
-
-    Args:
-        taslm: The model in evaluation mode.
-        text: Text ids, (B, N).
-        text_lengths: (B,).
-        word_ids: (B, N).
-        codes: (B, W, Q).
-
-    Returns:
-        Scores of every token and word.
-    """
-    output = taslm(text, text_lengths, word_ids, codes)
-    labels = output.text_labels
-    logits = taslm.backbone.logits(output.text_states)
-    given = (output.prediction, output.codes, taslm.quantizer)
-    speech, nats = taslm.head.log_likelihood(*given), taslm.head.nats(*given)
-    return UtteranceScores(
-        text=-losses.text_cross_entropy(logits, labels, IGNORE),
-        text_mask=labels != IGNORE,
-        speech=torch.where(output.word_mask, speech, torch.zeros_like(speech)),
-        speech_mask=output.word_mask,
-        speech_nats=torch.where(output.word_mask, nats, torch.zeros_like(nats)),
-    )
-
-
-@torch.no_grad()
-def score_base_text(
-    taslm: torch.nn.Module,
-    text: torch.Tensor,
-    text_lengths: torch.Tensor,
-    word_ids: torch.Tensor,
-) -> torch.Tensor:
-    """Score the same text tokens with the frozen base LM, which reads no speech.
-
-    Args:
-        taslm: The model in evaluation mode.
-        text: Text ids, (B, N).
-        text_lengths: (B,).
-        word_ids: (B, N).
-
-    Returns:
-        Log likelihood of each text token and of EOS, (B, N + 1), zero at padding.
-    """
-    grid = taslm.layout.encode(text, text_lengths, word_ids, taslm.eos_id)
-    labels = grid.text_labels[:, : text.size(1) + 1]
-    logits = taslm.backbone.base_logits(taslm.base_states(text))
-    return -losses.text_cross_entropy(logits, labels, IGNORE)
+        if self.speech_nats is not None:
+            table["speech_nats_sum"] = self.speech_nats.sum(dim=1)
+        if self.base is not None:
+            for prefix, values in (("", self.text), ("base_", self.base.text)):
+                total = (values * self.base.tokens).sum(dim=1)
+                table[f"{prefix}tokens_sum"] = total
+                table[f"{prefix}tokens_mean"] = total / self.base.tokens.sum(dim=1)
+            total, count = self.base.text.sum(dim=1), self.text_mask.sum(dim=1)
+            table["base_text_sum"] = total
+            table["base_text_mean"] = total / count.clamp(min=1)
+        return table

@@ -16,15 +16,22 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
+from espnet2_taste.masks import length_mask
+from espnet2_taste.ranks import joint_mean
+from espnet2_taste.slm import losses
+from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
 from espnet2_taste.slm.backbone import AbsBackbone, freeze
-from espnet2_taste.slm.heads import AbsTasteHead
+from espnet2_taste.slm.heads import AbsTasteHead, HeadLoss
 from espnet2_taste.slm.input_fusion import AbsCodeEmbedding, AbsInputFusion
+from espnet2_taste.slm.layouts.streams import SPEECH, TEXT
 from espnet2_taste.slm.layouts.text_aligned import (
     IGNORE,
     AbsTextAlignedLayout,
     TextAlignedGrid,
     unplace_words,
 )
+from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
+from espnet2_taste.slm.text_loss import text_loss
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class TaslmOutput:
     word_mask: torch.Tensor
 
 
-class Taslm(nn.Module):
+class Taslm(AbsCore):
     """Language model over text and TASTE codes.
 
     Args:
@@ -74,14 +81,11 @@ class Taslm(nn.Module):
         bos_id: int,
         eos_id: int,
     ):
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone, layout, bos_id)
         self.quantizer = quantizer
-        self.layout = layout
         self.code_embedding = code_embedding
         self.input_fusion = input_fusion
         self.head = head
-        self.bos_id = bos_id
         self.eos_id = eos_id
         self.pad_text = nn.Parameter(torch.zeros(backbone.hidden_size))
         freeze(quantizer)
@@ -181,18 +185,100 @@ class Taslm(nn.Module):
         bos = torch.full((batch, 1), self.bos_id, device=self.pad_text.device)
         return self.backbone.embed(bos)
 
-    def base_states(self, text: torch.Tensor) -> torch.Tensor:
-        """Return the base LM's hidden states on the same text.
+    def predict(self, batch: Batch) -> TaslmOutput:
+        """Run :meth:`forward` on the fields of a batch."""
+        names = ("text", "text_lengths", "word_ids", "codes")
+        return self(*(batch[name] for name in names))
+
+    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+        """See :meth:`AbsCore.losses`; groups text and speech."""
+        output = self.predict(batch)
+        text, stats = self.text_loss(batch, output, kl_weight, base)
+        head = self.head.loss(output.prediction, output.codes, self.quantizer)
+        speech = losses.weighted_mean(head.per_word, output.word_mask)
+        stats.update(self.code_stats(output, head))
+        return GroupLosses({TEXT: text, SPEECH: speech}, stats)
+
+    def text_loss(
+        self, batch: Batch, output: TaslmOutput, kl_weight: float, base: BaseStates
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute the text loss.
 
         Args:
-            text: Text ids, (B, N); any value after the end.
+            batch: Fields.
+            output: Of the model for the same batch.
+            kl_weight: See :meth:`AbsCore.losses`.
+            base: Likewise.
 
         Returns:
-            Of rows 0 .. N, (B, N + 1, H), without gradient; ``backbone.base_logits``
-            turns them into logits.
+            Scalar and statistics by name; both perplexities are over the same tokens,
+            EOS apart.
         """
-        bos = torch.full_like(text[:, :1], self.bos_id)
-        return self.backbone.base_states(torch.cat([bos, text.clamp(min=0)], dim=1))
+        has_target = output.text_labels != IGNORE  # (B, N + 1)
+        backbone, base_logits = self.backbone, None
+        rows = output.grid.base_rows[:, : has_target.size(1)][has_target].float()
+        if kl_weight:
+            states = base(batch["text"], batch["text_lengths"])[has_target]
+            base_logits = lambda part: backbone.base_logits(states[part])  # noqa: E731
+        found = text_loss(
+            backbone.logits(output.text_states[has_target]),
+            output.text_labels[has_target],
+            (1.0 - kl_weight) * joint_mean(torch.ones_like(rows), len(rows)),
+            kl_weight * joint_mean(rows, rows.sum()),
+            base_logits,
+        )
+        share, ends = _shares(rows), _shares(1.0 - rows)
+        stats = {
+            "loss_text_ce": found.nll.mean(),
+            "text_ppl": (found.nll @ share).exp(),
+            "text_acc": found.hits @ share,
+            "eos_acc": found.hits @ ends,
+        }
+        if kl_weight:
+            stats["loss_text_kl"] = found.kl @ share
+            stats["base_text_ppl"] = (found.base_nll @ share).exp()
+        return found.loss, stats
+
+    @torch.no_grad()
+    def code_stats(
+        self, output: TaslmOutput, head: HeadLoss
+    ) -> dict[str, torch.Tensor]:
+        """Collect the terms of the head's loss and the accuracy of each codebook."""
+        mask = output.word_mask
+        stats = {}
+        for name, values in head.parts.items():
+            per_word = values.reshape(*mask.shape, -1).mean(dim=-1)
+            stats[f"loss_{name}"] = losses.masked_mean(per_word, mask)
+        codes = self.head.codes(output.prediction, self.quantizer)
+        hits = (codes == output.codes).float()  # (B, W, Q)
+        for q in range(hits.size(-1)):
+            stats[f"code_acc_{q + 1}"] = losses.masked_mean(hits[..., q], mask)
+        return stats
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+        """See :meth:`AbsCore.scores`; here no stream holds text and speech."""
+        output = self.predict(batch)
+        labels, mask = output.text_labels, output.word_mask
+        logits = self.backbone.logits(output.text_states)
+        base = self.backbone.base_logits(self.base_states(batch["text"]))
+        given = (output.prediction, output.codes, self.quantizer)
+        return UtteranceScores(
+            text=-losses.text_cross_entropy(logits, labels, IGNORE),
+            text_mask=labels != IGNORE,
+            speech=self.head.log_likelihood(*given).where(mask, 0.0),
+            speech_mask=mask,
+            speech_nats=self.head.nats(*given).where(mask, 0.0),
+            base=BaseScores(
+                -losses.text_cross_entropy(base, labels, IGNORE),
+                length_mask(batch["text_lengths"], labels.size(1)),
+            ),
+        )
+
+
+def _shares(marked: torch.Tensor) -> torch.Tensor:
+    """Weights (R,) of a mean over the marked rows, whose mark is 1; zeros for none."""
+    return marked / marked.sum().clamp(min=1)
 
 
 def rows_at(state: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,10 @@ Enters: an experiment directory. Leaves: the model with the data side that it wa
 trained with.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from espnet2.train.abs_espnet_model import AbsESPnetModel
-
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.experiment_files import (
     MODEL_FILE,
     config_of,
@@ -17,31 +15,16 @@ from espnet2_taste.experiment_files import (
     read_config,
     trained_files,
 )
-from espnet2_taste.tasks.build_grid_lm import (
-    build_grid_lm,
-    build_grid_preprocessor,
+from espnet2_taste.tasks.build_spoken_lm import (
+    build_preprocessor,
+    build_spoken_lm,
     complete_options,
 )
-from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
-
-
-def is_grid(options) -> bool:
-    """Whether an experiment is of a design that writes a grid, not of TASLM.
-
-    Args:
-        options: Of its ``config.yaml``.
-    """
-    return "grid_head" in options
-
-
-def build_spoken_lm(args: argparse.Namespace) -> AbsESPnetModel:
-    """Build the model of an experiment from its options, a namespace."""
-    return build_grid_lm(args) if is_grid(vars(args)) else build_taslm(args)
 
 
 def load_spoken_lm(
     exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
-) -> tuple[AbsESPnetModel, Any]:
+) -> tuple[ESPnetSpokenLMModel, Any]:
     """Load a trained spoken LM with the data side that it was trained with.
 
     Args:
@@ -61,14 +44,12 @@ def load_spoken_lm(
     )
     config, path = trained_files(exp, model_file, MODEL_FILE, remedy)
     model, args = load_model(build_spoken_lm, config, path, device)
-    if is_grid(vars(args)):
-        return model, build_grid_preprocessor(args, False)
-    return model, build_taslm_preprocessor(args)
+    return model, build_preprocessor(args, False)
 
 
 def build_untrained(
     config: str | Path, lm: str, device: str = "cpu"
-) -> tuple[AbsESPnetModel, Any]:
+) -> tuple[ESPnetSpokenLMModel, Any]:
     """Build a design that trains nothing: the cascade's text LM as it is.
 
     Args:
@@ -89,5 +70,5 @@ def build_untrained(
             f"{config} trains its layout '{args.layout}': give the experiment instead "
             "of the YAML"
         )
-    model = build_grid_lm(args).to(device).eval()
-    return model, build_grid_preprocessor(args, False)
+    model = build_spoken_lm(args).to(device).eval()
+    return model, build_preprocessor(args, False)

@@ -204,7 +204,7 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
     largest, others = named(calls, "taste_tokenize")
     assert "--sets more --" in largest and " train " in others
     assert not any(" more " in call for call in named(calls, "extract_units"))
-    for training in named(calls, "espnet2_taste.bin.taslm_train"):
+    for training in named(calls, "espnet2_taste.bin.slm_train"):
         assert "--train_data_path_and_name_and_type dump/raw/more/text," in training
     for training in named(calls, "espnet2_taste.bin.taste_train"):
         assert "dump/raw/more/" not in training
@@ -264,7 +264,7 @@ def test_a_given_language_model_is_not_trained(recipe):
     calls = run(recipe, "--lm", "/models/llm")
     assert not named(calls, "espnet2_taste.bin.text_lm_train")
     assert not named(calls, "export_text_lm")
-    for training in named(calls, "espnet2_taste.bin.taslm_train"):
+    for training in named(calls, "espnet2_taste.bin.slm_train"):
         assert "--tokenizer_path /models/llm --init_lm /models/llm" in training
 
 
@@ -312,10 +312,10 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     options = ("--stage", "16", "--stop_stage", "16", "--more_seeds", "1")
     options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
     calls = run(recipe, *options)
-    trained = named(calls, "espnet2_taste.bin.grid_lm_train")
+    trained = named(calls, "espnet2_taste.bin.slm_train")
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
     assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
-    assert len(named(calls, "espnet2_taste.bin.taslm_train")) == 2
+    assert len(named(calls, "espnet2_taste.bin.slm_train")) == 2
     (table,) = named(calls, "systems_evaluate")
     assert "--names taslm_embed taslm_token gslm moshi cascade " in table
     assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
@@ -325,7 +325,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
     assert len(named(calls, "listening_pages")) == 1
     again = run(recipe, *options)
-    assert not named(again, "espnet2_taste.bin.grid_lm_train")
+    assert not named(again, "espnet2_taste.bin.slm_train")
     assert not [call for call in again if "_inference" in call]
 
 
@@ -346,7 +346,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     calls = run(recipe, *options)
     trained = [
         call
-        for call in named(calls, "espnet2_taste.bin.grid_lm_train")
+        for call in named(calls, "espnet2_taste.bin.slm_train")
         if "--output_dir exp/equal_flops/" in call
     ]
     assert ["--num_iters_per_epoch 20" in trained[0], len(trained)] == [True, 2]
@@ -358,7 +358,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
         "--names ../taslm_embed ../taslm_token gslm moshi --expdirs exp/equal" in study
     )
     assert "--study systems_equal_flops" in study and "--study" not in whole
-    assert not named(run(recipe, *options), "espnet2_taste.bin.grid_lm_train")
+    assert not named(run(recipe, *options), "espnet2_taste.bin.slm_train")
 
 
 def test_designs_continue_by_other_rules_as_well(recipe):
@@ -399,7 +399,7 @@ def test_recordings_from_elsewhere_are_only_scored(recipe):
     assert [call.split()[2] for call in imported] == [
         f"conf/systems/{name}.yaml" for name in ("recordings", "other")
     ]
-    assert len(named(calls, "espnet2_taste.bin.grid_lm_train")) == 1
+    assert len(named(calls, "espnet2_taste.bin.slm_train")) == 1
     (table,) = named(calls, "systems_evaluate")
     assert "--names taslm_embed taslm_token gslm recordings other " in table
     for module in ("pair_scores", "budget_table"):

@@ -47,7 +47,7 @@ def write_whisper(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir):
     """A set and experiments whose parts are not ESPnet's own."""
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
     from espnet2_taste.tasks.taste import TasteTask
     from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
@@ -64,7 +64,7 @@ def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir):
     write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
     options += ["--taste_exp", str(root / "taste_vq")]
-    speech.write_exp(TaslmTask, root / "taslm", {}, *options)
+    speech.write_exp(SpokenLMTask, root / "taslm", {}, *options)
     return root
 
 

@@ -132,10 +132,6 @@ ROWS = {
     "AbsBackbone": {
         name: Taslm(adaptation=name) for name in ("lora", "full", "frozen")
     },
-    "AbsTextAlignedLayout": {
-        name: Taslm(layout=name)
-        for name in ("text_aligned", "text_aligned_token_delay")
-    },
     "AbsCodeEmbedding": {
         name: Taslm(code_embedding=name, quantizer="fsq")
         for name in ("fill_forward", "arrival", "first_codebook")
@@ -171,6 +167,8 @@ ROWS = {
         "resemblyzer": Elsewhere("units/test_resemblyzer.py"),
     },
     "AbsLayout": {
+        "text_aligned": Taslm(layout="text_aligned"),
+        "text_aligned_token_delay": Taslm(layout="text_aligned_token_delay"),
         "unit": Grid(layout="unit"),
         "parallel": Grid(layout="parallel"),
         "frame_aligned": Grid(layout="frame_aligned"),

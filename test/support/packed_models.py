@@ -39,7 +39,7 @@ def write_units(folder, asr_exp):
 
 def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     """Experiments that name each other relative to the recipe's directory."""
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
     from espnet2_taste.tasks.taste import TasteTask
     from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
@@ -61,7 +61,7 @@ def write_recipe(root, asr_exp_builder, bpe_dir, lm_tokenizer_dir):
     write_lm(root / "exp/llm_base", lm_tokenizer_dir)
     options = ["--tokenizer_path", "exp/llm_base", "--init_lm", "exp/llm_base"]
     options += ["--taste_exp", "exp/taste_vq"]
-    speech.write_exp(TaslmTask, Path("exp/taslm_embed"), {}, *options)
+    speech.write_exp(SpokenLMTask, Path("exp/taslm_embed"), {}, *options)
     write_settings()
     images = Path("exp/taste_vq/images")
     images.mkdir()

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tasks.build_taslm import read_quantizer
 from espnet2_taste.tasks.choices import quantizer_choices
+from espnet2_taste.tasks.quantizer_files import read_quantizer
 
 
 def span_means(

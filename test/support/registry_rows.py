@@ -66,7 +66,7 @@ class Taslm:
         self.quantizer, self.changes = quantizer, changes
 
     def check(self, name, tools):
-        from espnet2_taste.tasks.taslm import TaslmTask
+        from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
         options = dict(
             tokenizer_path=tools.places["llm"],
@@ -77,7 +77,7 @@ class Taslm:
             (uid, dict(text=data["text"], codes=np.zeros((2, 2), dtype=np.float32)))
             for uid, data in tools.utterances()
         ]
-        tools.round_trip(TaslmTask, options | self.changes, rows)
+        tools.round_trip(SpokenLMTask, options | self.changes, rows)
 
 
 class Grid:
@@ -89,10 +89,11 @@ class Grid:
         self.changes = changes
 
     def check(self, name, tools):
-        from espnet2_taste.tasks.grid_lm import GridLMTask
+        from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
         llm = tools.places["llm"]
-        options = dict(tokenizer_path=llm, init_lm=llm) | self.sizes | self.changes
+        options = dict(tokenizer_path=llm, init_lm=llm, layout="parallel")
+        options |= self.sizes | self.changes
         more = dict(
             codes=np.array([[0, 1], [2, 3]]),
             pitch=np.array([0, 3, 1]),
@@ -102,7 +103,7 @@ class Grid:
             (uid, {k: data[k] for k in ("text", "units", "word_times")} | more)
             for uid, data in tools.utterances()
         ]
-        tools.round_trip(GridLMTask, options, rows)
+        tools.round_trip(SpokenLMTask, options, rows)
 
 
 class Vocoder:

@@ -39,7 +39,16 @@ class Grid:
 
 
 class AbsLayout(ABC):
-    """A sequence layout; subclasses are small and have no parameters.
+    """How utterances become rows: data only, without parameters.
+
+    Two kinds: :class:`AbsGridLayout` writes all that a row holds as ids, one utterance
+    at a time; ``AbsTextAlignedLayout`` refers to words, whose vectors a quantizer
+    gives, a batch at a time.
+    """
+
+
+class AbsGridLayout(AbsLayout):
+    """A layout of ids with a grammar; subclasses are small.
 
     Args:
         inventory: What ids are drawn from.
@@ -138,7 +147,7 @@ class AbsLayout(ABC):
         return state
 
 
-def run_grammar(layout: AbsLayout, ids: np.ndarray) -> Any:
+def run_grammar(layout: AbsGridLayout, ids: np.ndarray) -> Any:
     """Walk through rows.
 
     Args:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import (
     INSIDE,
     PAD,
@@ -54,7 +54,7 @@ class FrameState:
     begun: bool = False
 
 
-class FrameAlignedLayout(AbsLayout):
+class FrameAlignedLayout(AbsGridLayout):
     """One unit of each codebook a row, text where it is said.
 
     Args:
@@ -124,7 +124,7 @@ class FrameAlignedLayout(AbsLayout):
         return column
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`."""
+        """See :meth:`AbsGridLayout.encode`."""
         frames = len(utterance.units)
         text = self.text_column(utterance, self.units.rows(frames) - 1)
         ids = np.full((len(text) + 1, len(self.streams)), self.pad, dtype=np.int64)
@@ -138,7 +138,7 @@ class FrameAlignedLayout(AbsLayout):
         return Grid(ids, weights, padding)
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`.
+        """See :meth:`AbsGridLayout.prompt`.
 
         Text is known up to the row before the last frame's, where the MARK of the next
         word could stand.
@@ -152,7 +152,7 @@ class FrameAlignedLayout(AbsLayout):
         return ids
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`: a word ends where the next one begins."""
+        """See :meth:`AbsGridLayout.decode`: a word ends where the next one begins."""
         words: list[list[int]] = []
         starts: list[int] = []
         for row, token in enumerate(ids[:, 0].tolist()):
@@ -172,21 +172,21 @@ class FrameAlignedLayout(AbsLayout):
         )
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return FrameState()
 
     def resume(self, state):
-        """See :meth:`AbsLayout.resume`."""
+        """See :meth:`AbsGridLayout.resume`."""
         return replace(state, text=state.text - {INSIDE})
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`."""
+        """See :meth:`AbsGridLayout.allowed`."""
         if row:
             return self.units.allowed(state.row, state.frames, row)
         return IdSet(state.text)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         marked, padded = row[0] == self.mark, row[0] == self.pad
         text = IDLE if padded else IN_WORD
         if marked:
@@ -201,5 +201,5 @@ class FrameAlignedLayout(AbsLayout):
         )
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`."""
+        """See :meth:`AbsGridLayout.final`."""
         return state.padded and self.units.ended(state.row, state.frames)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.spans import SpanOptions, draw_spans
 from espnet2_taste.slm.layouts.streams import (
     END,
@@ -46,7 +46,7 @@ class InterleaveState:
     ended: bool = False
 
 
-class InterleaveLayout(AbsLayout):
+class InterleaveLayout(AbsGridLayout):
     """Spans of text and of deduplicated units.
 
     Args:
@@ -134,7 +134,7 @@ class InterleaveLayout(AbsLayout):
         return np.array(ids, dtype=np.int64).reshape(-1, 1)
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`; without ``rng`` all is speech."""
+        """See :meth:`AbsGridLayout.encode`; without ``rng`` all is speech."""
         speech = np.ones(len(utterance.words), dtype=bool)
         if rng is not None:
             speech = draw_spans(len(speech), self.options, rng)
@@ -144,11 +144,11 @@ class InterleaveLayout(AbsLayout):
         return Grid(ids, weights, np.zeros(ids.shape, dtype=bool))
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`: speech."""
+        """See :meth:`AbsGridLayout.prompt`: speech."""
         return self.lay_out(utterance, np.ones(len(utterance.words), dtype=bool))
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`: words of text spans, units of speech spans."""
+        """See :meth:`decode`: words of text spans, units of speech spans."""
         words: list[tuple[int, ...]] = []
         tokens: list[int] = []
         units = []
@@ -164,19 +164,19 @@ class InterleaveLayout(AbsLayout):
         return Utterance(words=tuple(words), units=tuple(units))
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return InterleaveState()
 
     def resume(self, state):
-        """See :meth:`AbsLayout.resume`."""
+        """See :meth:`AbsGridLayout.resume`."""
         return replace(state, kinds=state.kinds - {"inside"})
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`."""
+        """See :meth:`AbsGridLayout.allowed`."""
         return IdSet(state.kinds, state.without)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         ident = row[0]
         if ident == self.end_id:
             return replace(state, ended=True)
@@ -200,5 +200,5 @@ class InterleaveLayout(AbsLayout):
         return InterleaveState(kinds, frozenset((ident,)), begun=True)
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`."""
+        """See :meth:`AbsGridLayout.final`."""
         return state.ended

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import (
     END,
     PAD,
@@ -48,7 +48,7 @@ class ParallelState:
     frames: int | None = None
 
 
-class ParallelLayout(AbsLayout):
+class ParallelLayout(AbsGridLayout):
     """One text token beside one unit of each codebook.
 
     Args:
@@ -80,7 +80,7 @@ class ParallelLayout(AbsLayout):
         self.streams = (self.text, *self.units.streams)
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`."""
+        """See :meth:`AbsGridLayout.encode`."""
         tokens, frames = utterance.tokens, len(utterance.units)
         size = max(len(tokens) + 1, self.units.rows(frames))
         ids = np.zeros((size, len(self.streams)), dtype=np.int64)
@@ -95,7 +95,7 @@ class ParallelLayout(AbsLayout):
         return Grid(ids, weights, padding)
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`: the shorter stream has holes at its end."""
+        """See :meth:`AbsGridLayout.prompt`: the shorter stream has holes at its end."""
         tokens = utterance.tokens
         size = max(len(tokens), self.units.rows(len(utterance.units)) - 1)
         ids = np.full((size, len(self.streams)), HOLE, dtype=np.int64)
@@ -104,22 +104,22 @@ class ParallelLayout(AbsLayout):
         return ids
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`."""
+        """See :meth:`AbsGridLayout.decode`."""
         ended = np.flatnonzero(ids[:, 0] == self.end_id)
         tokens = ids[: ended[0] if len(ended) else len(ids), 0].tolist()
         words = self.inventory.text.group(tokens)
         return Utterance(words=words, units=self.units.read(ids))
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return ParallelState(self.inventory.text.first)
 
     def resume(self, state):
-        """See :meth:`AbsLayout.resume`."""
+        """See :meth:`AbsGridLayout.resume`."""
         return replace(state, opening=frozenset((START,)))
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`."""
+        """See :meth:`AbsGridLayout.allowed`."""
         if row:
             return self.units.allowed(state.row, state.frames, row)
         if state.text_ended:
@@ -127,7 +127,7 @@ class ParallelLayout(AbsLayout):
         return IdSet(state.opening | {END} if state.row else state.opening)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         return ParallelState(
             opening=TEXT_KINDS,
             row=state.row + 1,
@@ -136,5 +136,5 @@ class ParallelLayout(AbsLayout):
         )
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`: every stream has said its END."""
+        """See :meth:`AbsGridLayout.final`: every stream has said its END."""
         return state.text_ended and self.units.ended(state.row, state.frames)

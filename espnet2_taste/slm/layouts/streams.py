@@ -18,7 +18,7 @@ from espnet2_taste.slm.vocabulary import PieceRules
 START, INSIDE, END = "start", "inside", "end"
 UNIT, PAD = "unit", "pad"
 TEXT_KINDS = frozenset((START, INSIDE))
-TEXT, SPEECH, MIXED = "text", "speech", "mixed"
+TEXT, SPEECH, MIXED, TAIL = "text", "speech", "mixed", "tail"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,13 +26,14 @@ the text padding, never EOS. The published system has no such label
 (``reference_compat``), so its generation has no learned end.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 import torch
 
 from espnet2_taste.masks import length_mask
+from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 
 IGNORE = -1
 """Label, word index or id that carries nothing."""
@@ -215,7 +216,7 @@ def gather_words(values: torch.Tensor, words: torch.Tensor, fill) -> torch.Tenso
     return torch.where((words == IGNORE)[..., None], fill, rows)
 
 
-class AbsTextAlignedLayout(ABC):
+class AbsTextAlignedLayout(AbsLayout):
     """Text clock with one code a word; subclasses say where a word's code belongs.
 
     Args:

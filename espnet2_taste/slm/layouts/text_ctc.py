@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import (
     END,
     START,
@@ -37,7 +37,7 @@ class TextState:
     ended: bool = False
 
 
-class TextLayout(AbsLayout):
+class TextLayout(AbsGridLayout):
     """A string of text tokens; speech is made from them by somebody else."""
 
     def __init__(self, inventory):
@@ -46,7 +46,7 @@ class TextLayout(AbsLayout):
         self.streams = (self.stream,)
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`."""
+        """See :meth:`AbsGridLayout.encode`."""
         end = [[self.inventory.text.end_id]]
         ids = np.append(self.prompt(utterance), end, axis=0)
         weights = np.ones(ids.shape, dtype=np.float32)
@@ -58,34 +58,34 @@ class TextLayout(AbsLayout):
         return ()
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`: the transcript alone."""
+        """See :meth:`AbsGridLayout.prompt`: the transcript alone."""
         return np.array(utterance.tokens, dtype=np.int64).reshape(-1, 1)
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`."""
+        """See :meth:`AbsGridLayout.decode`."""
         end = self.inventory.text.end_id
         tokens = [token for token in ids[:, 0].tolist() if token != end]
         units = tuple((unit,) for unit in tail)
         return Utterance(words=self.inventory.text.group(tokens), units=units)
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return TextState(self.inventory.text.first)
 
     def resume(self, state):
-        """See :meth:`AbsLayout.resume`."""
+        """See :meth:`AbsGridLayout.resume`."""
         return replace(state, opening=frozenset((START,)))
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`."""
+        """See :meth:`AbsGridLayout.allowed`."""
         return IdSet(state.opening | {END} if state.begun else state.opening)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         return TextState(TEXT_KINDS, True, row[0] == self.inventory.text.end_id)
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`."""
+        """See :meth:`AbsGridLayout.final`."""
         return state.ended
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import END, SPEECH, UNIT, IdSet, Stream
 from espnet2_taste.slm.layouts.utterance import Utterance, deduplicate
 
@@ -31,7 +31,7 @@ class UnitState:
     ended: bool = False
 
 
-class UnitLayout(AbsLayout):
+class UnitLayout(AbsGridLayout):
     """A string of units.
 
     Args:
@@ -49,37 +49,37 @@ class UnitLayout(AbsLayout):
         self.streams = (self.stream,)
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`."""
+        """See :meth:`AbsGridLayout.encode`."""
         ids = np.append(self.prompt(utterance), [[self.stream.id(END)]], axis=0)
         weights = np.ones(ids.shape, dtype=np.float32)
         return Grid(ids, weights, np.zeros(ids.shape, dtype=bool))
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`; all streams are known up to the same row."""
+        """See :meth:`prompt`; all streams are known up to the same row."""
         units = [unit for (unit,) in utterance.units]
         units = deduplicate(units) if self.deduplicates else units
         ids = [self.stream.id(UNIT, unit) for unit in units]
         return np.array(ids, dtype=np.int64).reshape(-1, 1)
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`: units only."""
+        """See :meth:`AbsGridLayout.decode`: units only."""
         column = ids[:, 0].tolist()
         units = [i for i in column if self.stream.is_kind(UNIT, i)]
         return Utterance(units=tuple((self.stream.index(UNIT, i),) for i in units))
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return UnitState()
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`."""
+        """See :meth:`AbsGridLayout.allowed`."""
         kinds = {UNIT, END} if state.said else {UNIT}
         return IdSet(frozenset(kinds), state.said if self.deduplicates else NOTHING)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         return UnitState(frozenset(row), self.stream.is_kind(END, row[0]))
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`."""
+        """See :meth:`AbsGridLayout.final`."""
         return state.ended

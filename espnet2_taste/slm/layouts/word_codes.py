@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espnet2_taste.slm.layouts.abs_layout import AbsLayout, Grid
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import (
     END,
     PAD,
@@ -47,7 +47,7 @@ class WordCodesState:
     words: int | None = None
 
 
-class WordCodesLayout(AbsLayout):
+class WordCodesLayout(AbsGridLayout):
     """One token a row, and the delayed code of a word where one begins.
 
     Args:
@@ -78,7 +78,7 @@ class WordCodesLayout(AbsLayout):
         self.streams = (self.text, *self.codes)
 
     def encode(self, utterance, rng=None):
-        """See :meth:`AbsLayout.encode`."""
+        """See :meth:`AbsGridLayout.encode`."""
         tokens = utterance.tokens
         size = len(tokens) + self.delay
         ids = np.full((size, len(self.streams)), self.empty, dtype=np.int64)
@@ -108,26 +108,26 @@ class WordCodesLayout(AbsLayout):
         return [*lengths, *behind][self.delay :]
 
     def prompt(self, utterance):
-        """See :meth:`AbsLayout.prompt`: the last codes are not in these rows."""
+        """See :meth:`AbsGridLayout.prompt`: the last codes are not in these rows."""
         return self.encode(utterance).ids[: len(utterance.tokens)]
 
     def decode(self, ids, tail=()):
-        """See :meth:`AbsLayout.decode`."""
+        """See :meth:`AbsGridLayout.decode`."""
         tokens = [i for i in ids[:, 0].tolist() if i not in (self.end_id, self.pad)]
         codes = ids[ids[:, 1] != self.empty, 1:].tolist()
         words = self.inventory.text.group(tokens)
         return Utterance(words=words, codes=tuple(tuple(code) for code in codes))
 
     def start(self):
-        """See :meth:`AbsLayout.start`."""
+        """See :meth:`AbsGridLayout.start`."""
         return WordCodesState(self.inventory.text.first)
 
     def resume(self, state):
-        """See :meth:`AbsLayout.resume`."""
+        """See :meth:`AbsGridLayout.resume`."""
         return replace(state, opening=frozenset((START,)))
 
     def allowed(self, state, row):
-        """See :meth:`AbsLayout.allowed`: a code is due only where a word begins."""
+        """See :meth:`AbsGridLayout.allowed`: a code is due only where a word begins."""
         if not row:
             if state.words is not None:
                 return IdSet(frozenset((PAD,)))
@@ -142,10 +142,10 @@ class WordCodesLayout(AbsLayout):
         return state.begun + (not inside or state.begun == 0)
 
     def advance(self, state, row):
-        """See :meth:`AbsLayout.advance`."""
+        """See :meth:`AbsGridLayout.advance`."""
         words = state.begun if row[0] == self.end_id else state.words
         return WordCodesState(TEXT_KINDS, self._begun(state, row[0]), words)
 
     def final(self, state):
-        """See :meth:`AbsLayout.final`: every word has its code."""
+        """See :meth:`AbsGridLayout.final`: every word has its code."""
         return state.words is not None and state.begun == state.words + self.delay

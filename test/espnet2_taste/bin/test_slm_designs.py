@@ -82,7 +82,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
 
 def experiment(recipe, design):
     """An experiment of random weights."""
-    from espnet2_taste.tasks.grid_lm import GridLMTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
     folder = recipe / design
     if not folder.is_dir():
@@ -91,7 +91,7 @@ def experiment(recipe, design):
         if "lm_conf" not in config:
             options += ["--init_lm", str(recipe / "llm")]
         write = load_tests("bin", "test_taste_resynthesize.py").write_exp
-        write(GridLMTask, folder, config, *options)
+        write(SpokenLMTask, folder, config, *options)
     return folder
 
 

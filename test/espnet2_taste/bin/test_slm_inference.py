@@ -17,7 +17,7 @@ SAMPLING = ["--text_top_p", "0.9", "--max_words", "4", "--max_unit_ratio", "4"]
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     """Sets, a TASTE experiment with codes, a vocoder and a spoken LM."""
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
     from espnet2_taste.tasks.taste import TasteTask
     from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
@@ -32,7 +32,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
     options += ["--taste_exp", str(root / "taste_vq")]
-    speech.write_exp(TaslmTask, root / "taslm_embed", {}, *options)
+    speech.write_exp(SpokenLMTask, root / "taslm_embed", {}, *options)
     command = ["--taste_exp", str(root / "taste_vq"), "--sets", "test"]
     command += ["--dump_dir", str(root / "dump")]
     taste_tokenize.main([*command, "--output_dir", str(root / "taste_vq" / "codes")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from espnet2_taste.reference import importing
-from espnet2_taste.slm.inference import TaslmScorer
+from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
@@ -33,7 +33,8 @@ def test_speech_to_codes_and_scores(imported, texts):
         assert item.codes.shape == (len(text.split()), quantizer.num_codebooks)
         assert 0 <= item.codes.min() and item.codes.max() < quantizer.codebook_size
     exp = next(p for n in importing.TASLM_EXPS if (p := imported / n).is_dir())
-    scores = TaslmScorer(*load_spoken_lm(exp))(list(waves), items)
+    score = Scorer(*load_spoken_lm(exp))
+    scores = score(list(waves), [item.fields for item in items])
     assert len(scores) == len(texts)
     assert all(numpy.isfinite(list(row.values())).all() for row in scores)
 

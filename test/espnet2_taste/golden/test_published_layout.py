@@ -11,7 +11,7 @@ from espnet2_taste.bin import export_reference
 from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE, import_folder
 from espnet2_taste.reference.layout import PublishedFolder
-from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
@@ -78,7 +78,7 @@ def test_parts_without_a_place_are_all_named(imported, tmp_path):
     "task, names",
     [
         (TasteTask, [importing.TASTE_EXP]),
-        (TaslmTask, importing.TASLM_EXPS),
+        (SpokenLMTask, importing.TASLM_EXPS),
         (UnitVocoderTask, [importing.VOCODER_EXP]),
     ],
 )
@@ -186,7 +186,7 @@ def test_variants_of_the_spoken_lm(golden, published, import_options, tmp_path):
     layout.write_folder(source, content)
     import_folder(source, exp, import_options)
     taslm = next(p for n in importing.TASLM_EXPS if (p := exp / n).is_dir())
-    TaslmTask.build_model_from_file(taslm / "config.yaml", taslm / MODEL_FILE)
+    SpokenLMTask.build_model_from_file(taslm / "config.yaml", taslm / MODEL_FILE)
     export_reference.main(["--imported_dir", str(exp), "--output_dir", str(again)])
     back = layout.read_folder(again)
     assert back.config == content.config and back.state.keys() == content.state.keys()

@@ -12,7 +12,6 @@ from reference_rules import load_quantizer, reference_word_ids
 from espnet2_taste.masks import length_mask
 from espnet2_taste.reference import importing, names
 from espnet2_taste.reference.importing import MODEL_FILE
-from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tasks.taste import TasteTask
@@ -223,22 +222,21 @@ def test_scores_from_speech(golden, golden_check, imported):
     singles = []
     for row, length in enumerate(lengths.tolist()):
         words = int(word_ids[row].max()) + 1
-        scores = score_utterances(
-            taslm,
-            golden["llm_token_ids"][row : row + 1, :length],
-            lengths[row : row + 1],
-            word_ids[row : row + 1, :length],
-            codes[row : row + 1, :words],
-        )
-        singles.append(scores.both_mean())
+        batch = {
+            "text": golden["llm_token_ids"][row : row + 1, :length],
+            "text_lengths": lengths[row : row + 1],
+            "word_ids": word_ids[row : row + 1, :length],
+            "codes": codes[row : row + 1, :words],
+        }
+        singles.append(taslm.scores(batch).both_mean())
     golden_check(-torch.cat(singles), golden["loss_single"], "loss_single (from mel)")
 
 
 def load_taslm(imported):
     """The imported spoken LM in evaluation mode."""
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
     found = (imported / name for name in importing.TASLM_EXPS)
     exp = next(path for path in found if path.is_dir())
-    model, _ = TaslmTask.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
-    return model.taslm.eval()
+    model, _ = SpokenLMTask.build_model_from_file(exp / "config.yaml", exp / MODEL_FILE)
+    return model.core.eval()

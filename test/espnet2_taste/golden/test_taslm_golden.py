@@ -8,7 +8,6 @@ from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.reference_keys import from_reference, to_reference
-from espnet2_taste.slm.scoring import score_utterances
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
@@ -356,9 +355,9 @@ def test_scoring(golden, golden_case, golden_check):
     taslm, _ = make_taslm(source)
     batch = batch_of(source)
     single = []
-    scores = score_utterances(taslm, **batch)
+    scores = taslm.scores(batch)
     for row in range(len(batch["text"])):
-        alone = score_utterances(taslm, **utterance(batch, row))
+        alone = taslm.scores(utterance(batch, row))
         single.append(alone.both_mean())
         golden_check(scores.speech_mean[row : row + 1], alone.speech_mean, "padding")
     golden_check(-torch.cat(single), golden["loss_single"], "loss_single")

@@ -12,7 +12,7 @@ from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE
 from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.slm.reference_keys import from_reference
-from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 TRAINED = ("pad_text", "code_embedding.pad", "input_fusion.", "head.")
 
@@ -27,11 +27,11 @@ def load_model(golden, imported):
     state = layout.read_tensors(exp / MODEL_FILE)
     own = {k[6:]: v for k, v in golden.tensors.items() if k.startswith("param.")}
     if any(name.startswith("extract_") for name in own):
-        state = {k: v for k, v in state.items() if not k.startswith("taslm.head.")}
-    state |= {f"taslm.{name}": t for name, t in from_reference(own).items()}
+        state = {k: v for k, v in state.items() if not k.startswith("core.head.")}
+    state |= {f"core.{name}": t for name, t in from_reference(own).items()}
     changed = imported / "changed_taslm.yaml"
     changed.write_text(yaml.safe_dump(config), encoding="utf-8")
-    model, _ = TaslmTask.build_model_from_file(changed)
+    model, _ = SpokenLMTask.build_model_from_file(changed)
     model.load_state_dict(state)
     return model
 
@@ -63,7 +63,7 @@ def test_one_step_changes_what_is_trained(golden, imported):
     optimizer.step()
     after = everything(model)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    wanted = {name for name in before if is_trained(name.removeprefix("taslm."))}
+    wanted = {name for name in before if is_trained(name.removeprefix("core."))}
     assert changed == wanted
 
 

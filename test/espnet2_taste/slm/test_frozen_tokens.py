@@ -20,12 +20,13 @@ from espnet2_taste.slm.beginnings import (
     SpokenBeginning,
     WrittenBeginning,
 )
-from espnet2_taste.slm.inference import TaslmContinuer, TaslmScorer
+from espnet2_taste.slm.inference import TaslmContinuer
 from espnet2_taste.slm.sampling import GenerationOptions
+from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
-from espnet2_taste.tasks.build_taslm import build_taslm, build_taslm_preprocessor
-from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.build_spoken_lm import build_preprocessor, build_spoken_lm
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 VARIANTS = {
     "embed": {"head": "continue_latent_linear_last"},
@@ -72,18 +73,19 @@ def loaded(places):
     def load(variant):
         cmd = ["--output_dir", "x", "--tokenizer_path", f"{places}/llm"]
         cmd += ["--init_lm", f"{places}/llm", "--taste_exp", f"{places}/taste"]
-        args = vars(TaslmTask.get_parser().parse_args(cmd))
+        cmd += ["--model_conf", "kl_weight=0.9"]
+        args = vars(SpokenLMTask.get_parser().parse_args(cmd))
         args = argparse.Namespace(**args | VARIANTS[variant])
-        model = build_taslm(args).eval()
+        model = build_spoken_lm(args).eval()
         with torch.no_grad():
             for name, value in model.named_parameters():
                 own = name.split(".", 1)[1]
                 scale = 0.6 if value.dim() > 1 else 0.3
                 value.copy_(scale * seeded(own, value.shape))
-            for name, value in model.taslm.quantizer.named_buffers():
+            for name, value in model.core.quantizer.named_buffers():
                 if value.is_floating_point() and value.dim() > 1:
                     value.copy_(seeded(name, value.shape))
-        return model, build_taslm_preprocessor(args)
+        return model, build_preprocessor(args, False)
 
     return load
 
@@ -102,7 +104,7 @@ def lines(items):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_tokens_stay(loaded, variant, how):
     model, preprocessor = loaded(variant)
-    rules = StopRules(model.taslm.eos_id, max_words=3, min_words=2)
+    rules = StopRules(model.core.eos_id, max_words=3, min_words=2)
     continuer = TaslmContinuer(model, preprocessor, rules, OPTIONS[how], seed=3)
     found = lines(continuer.continuations(NAMES, BEGUN))
     assert found == FROZEN[variant][how]
@@ -110,8 +112,7 @@ def test_tokens_stay(loaded, variant, how):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scores_stay(loaded, variant):
-    scorer = TaslmScorer(*loaded(variant))
-    found = scorer(NAMES[:1], [BEGUN[0].spoken])[0]
+    found = Scorer(*loaded(variant))(NAMES[:1], [BEGUN[0].spoken.fields])[0]
     assert found == pytest.approx(FROZEN[variant]["scores"], rel=1e-4)
 
 

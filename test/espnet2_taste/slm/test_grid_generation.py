@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.espnet_grid_lm_model import ESPnetGridLMModel
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
 from espnet2_taste.slm.grid_heads import DepthGridHead, LinearGridHead
-from espnet2_taste.slm.grid_inference import padded
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.grid_losses import compact
-from espnet2_taste.slm.grid_scoring import score_grids
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.frame_aligned import FrameAlignedLayout
 from espnet2_taste.slm.layouts.interleave import InterleaveLayout
@@ -30,6 +28,7 @@ from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
+from espnet2_taste.slm.scorer import padded
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 
@@ -70,7 +69,7 @@ def model_of(tiny_lm):
         model = GridLM(backbone, layout, embedding, head, tail, 0)
         for output in model.outputs.values():
             torch.nn.init.normal_(output.weight)
-        return ESPnetGridLMModel(model).eval()
+        return ESPnetSpokenLMModel(model).eval()
 
     return build
 
@@ -138,7 +137,7 @@ def choosable(layout, stream, state, row, amount, limits):
 
 def slow_continuation(model, prompt, limits, streams):
     """Without cache and batch: the whole model again for every cell."""
-    grid_lm = model.grid_lm
+    grid_lm = model.core
     layout, rows, state = grid_lm.layout, [], grid_lm.layout.start()
     count, resumed = len(layout.streams), False
     most = len(prompt) + limits.max_rows(25)
@@ -186,9 +185,9 @@ def slow_continuation(model, prompt, limits, streams):
 @pytest.mark.parametrize("limits", LIMITS)
 def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, limits):
     model = model_of(name)
-    prompts = prompts_of(name, model.grid_lm.layout)
+    prompts = prompts_of(name, model.core.layout)
     names = [f"utt{i}" for i in range(len(prompts))]
-    generate = GridGenerator(model.grid_lm, SAMPLING, limits)
+    generate = GridGenerator(model.core, SAMPLING, limits)
     fast = generate(prompts, UniformStreams.from_ids(names, 3))
     with torch.no_grad():
         for item, prompt, utt in zip(fast, prompts, names):
@@ -202,10 +201,10 @@ def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, limits):
 @every_layout
 @pytest.mark.parametrize("seed", range(3))
 def test_limits_hold_for_what_was_generated(model_of, name, seed):
-    layout = model_of(name).grid_lm.layout
+    layout = model_of(name).core.layout
     prompts, limits = prompts_of(name, layout), Limits(2, 4, 0.28, 0.4)
     options = GenerationOptions(text_top_p=1.0, speech_top_p=1.0)
-    generate = GridGenerator(model_of(name).grid_lm, options, limits)
+    generate = GridGenerator(model_of(name).core, options, limits)
     streams = UniformStreams.from_ids(["a", "b", "c"], seed)
     for item, prompt in zip(generate(prompts, streams), prompts):
         words, seconds = generated(layout, prompt, item.ids)
@@ -228,11 +227,11 @@ def test_limits_hold_for_what_was_generated(model_of, name, seed):
 
 
 def test_units_count_by_how_long_each_lasts(model_of):
-    layout = model_of("unit").grid_lm.layout
+    layout = model_of("unit").core.layout
     prompts, limits = prompts_of("unit", layout), Limits(0, 1, 2.0, 3.0)
     lasting = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     options = GenerationOptions(speech_top_p=1.0)
-    generate = GridGenerator(model_of("unit").grid_lm, options, limits, lasting)
+    generate = GridGenerator(model_of("unit").core, options, limits, lasting)
     streams = UniformStreams.from_ids(["a", "b", "c"], 0)
     for item, prompt in zip(generate(prompts, streams), prompts):
         added = [cell for (cell,) in item.ids[len(prompt) :].tolist() if cell < 6]
@@ -242,9 +241,9 @@ def test_units_count_by_how_long_each_lasts(model_of):
 
 @every_layout
 def test_sampling_without_a_prompt_follows_the_grammar(model_of, name):
-    layout = model_of(name).grid_lm.layout
+    layout = model_of(name).core.layout
     empty = np.zeros((0, len(layout.streams)), dtype=np.int64)
-    generate = GridGenerator(model_of(name).grid_lm, SAMPLING, LIMITS[0])
+    generate = GridGenerator(model_of(name).core, SAMPLING, LIMITS[0])
     streams = UniformStreams.from_ids([str(i) for i in range(4)], 0)
     for item in generate([empty] * 4, streams):
         run_grammar(layout, item.ids)
@@ -252,7 +251,7 @@ def test_sampling_without_a_prompt_follows_the_grammar(model_of, name):
 
 
 def test_speech_goes_on_as_speech(model_of):
-    grid_lm = model_of("interleave").grid_lm
+    grid_lm = model_of("interleave").core
     prompts = prompts_of("interleave", grid_lm.layout)
     generate = GridGenerator(grid_lm, GenerationOptions(speech_top_p=1.0))
     for seed in range(3):
@@ -262,7 +261,7 @@ def test_speech_goes_on_as_speech(model_of):
 
 
 def test_text_that_wants_to_end_goes_on_for_the_fewest_words(model_of, monkeypatch):
-    grid_lm = model_of("text").grid_lm
+    grid_lm = model_of("text").core
     wish = torch.nn.functional.one_hot(torch.tensor([1, 8]), 40).sum(dim=0) * 1.0
     wish[8] = 0.5  # a word of one token
     monkeypatch.setattr(grid_lm, "next_logits", lambda h, c: wish.expand(len(h), 40))
@@ -300,12 +299,12 @@ def batch_of(layout, utterances):
 @pytest.mark.parametrize("masked", [False, True])
 def test_scores_equal_a_loop_over_cells(model_of, name, masked):
     model = model_of(name)
-    layout = model.grid_lm.layout
+    layout = model.core.layout
     utterances = [spoken(name, 0, 3, 8), spoken(name, 1, 1, 3), spoken(name, 2, 2, 12)]
     batch, grids = batch_of(layout, utterances)
-    table = score_grids(model, **batch, mask_other_vocab=masked).table()
+    table = model.core.scores(batch, masked).table()
     for row, grid in enumerate(grids):
-        logits = model.grid_lm(torch.from_numpy(grid.ids)[None])[0]
+        logits = model.core(torch.from_numpy(grid.ids)[None])[0]
         sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}
         for cell in np.argwhere(~grid.padding):
             stream = layout.streams[cell[1]]
@@ -326,9 +325,9 @@ def test_scores_equal_a_loop_over_cells(model_of, name, masked):
 def test_a_tail_without_a_path_is_impossible(model_of):
     model = model_of("text_ctc")
     utterances = [spoken("text_ctc", 0, 4, 8), spoken("text_ctc", 1, 1, 60)]
-    batch, grids = batch_of(model.grid_lm.layout, utterances)
+    batch, grids = batch_of(model.core.layout, utterances)
     assert len(grids[1].tail) > 3 * 2
-    table = score_grids(model, **batch).table()
+    table = model.core.scores(batch).table()
     assert torch.isfinite(table["speech_sum"][0])
     assert table["speech_sum"][1] == -torch.inf
 
@@ -401,7 +400,7 @@ def test_limits_that_contradict_are_refused():
 
 
 def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
-    grid_lm = model_of("parallel").grid_lm
+    grid_lm = model_of("parallel").core
 
     def forward(grid):
         raise AssertionError("the LM ran for units that no tail gives")

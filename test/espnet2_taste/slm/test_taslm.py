@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
 from espnet2_taste.slm import backbone as backbones
-from espnet2_taste.slm import heads, input_fusion, losses, scoring
+from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.taslm import Taslm
 
@@ -67,8 +67,8 @@ def base_logits(model, text):
 @pytest.mark.parametrize("head", [heads.LinearLastHead, heads.WeightedLayerHead])
 def test_padding_never_changes_a_score(build, batch, head, delay):
     model = build(head=head, delay=delay).eval()
-    together = scoring.score_utterances(model, **batch)
-    single = scoring.score_utterances(model, **alone(batch, 1, tokens=3, words=1))
+    together = model.scores(batch)
+    single = model.scores(alone(batch, 1, tokens=3, words=1))
     for name, value in single.table().items():
         torch.testing.assert_close(together.table()[name][1:], value)
     assert together.text_mask.sum(1).tolist() == [6, 4]  # tokens and EOS
@@ -150,7 +150,7 @@ def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm)
     model = build("full", heads.LinearLastHead)
     (cost, stats), (without, fewer) = (
         (count_flops(trained, batch), set(trained(**batch)[1]))
-        for trained in (ESPnetTaslmModel(model, kl_weight=w) for w in (0.5, 0.0))
+        for trained in (ESPnetSpokenLMModel(model, kl_weight=w) for w in (0.5, 0.0))
     )
     linear = {
         n: m for n, m in tiny_lm.named_modules() if isinstance(m, torch.nn.Linear)
@@ -184,8 +184,8 @@ def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
     expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
     trained = [p for p in model.backbone.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(expected, trained, retain_graph=True)
-    given = (batch["text"], batch["text_lengths"], None, output)
-    found, stats = ESPnetTaslmModel(model, kl_weight=kl_weight).text_loss(*given)
+    base = ESPnetSpokenLMModel(model, kl_weight=kl_weight).base_states
+    found, stats = model.text_loss(batch, output, kl_weight, base)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for slope, same in zip(torch.autograd.grad(found, trained), slopes):
         torch.testing.assert_close(slope, same, atol=1e-5, rtol=1e-5)
@@ -194,11 +194,10 @@ def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
 
 
 def test_a_cached_base_says_the_same(build, batch, monkeypatch):
-    model = ESPnetTaslmModel(build(), base_cache_mb=1).eval()
-    first, again = ["a", "b"], ["b", "a"]
-    loss, stats, _ = model(**batch, utt_id=first)
-    monkeypatch.setattr(model.taslm, "base_states", None)  # must not run again
-    cached, other, _ = model(**shuffled(batch), utt_id=again)
+    model = ESPnetSpokenLMModel(build(), kl_weight=0.5, base_cache_mb=1).eval()
+    loss, stats, _ = model(**batch)
+    monkeypatch.setattr(model.core, "base_states", None)  # must not run again
+    cached, other, _ = model(**shuffled(batch))
     torch.testing.assert_close(cached, loss)
     torch.testing.assert_close(other["loss_text_kl"], stats["loss_text_kl"])
 
@@ -207,4 +206,4 @@ def test_a_base_that_trains_is_not_cached(build):
     taslm = build("full")
     taslm.backbone.frozen_base = None
     with pytest.raises(ValueError, match="base_cache_mb is 5.*keep_base to true"):
-        ESPnetTaslmModel(taslm, base_cache_mb=5)
+        ESPnetSpokenLMModel(taslm, base_cache_mb=5)

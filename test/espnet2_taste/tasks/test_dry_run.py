@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet2_taste.bin import taslm_train, taste_train, unit_vocoder_train
+from espnet2_taste.bin import slm_train, taste_train, unit_vocoder_train
 
 CONF = Path(__file__).resolve().parents[3] / "egs2/libritts/taslm1/conf"
 LARGE = {
@@ -74,7 +74,7 @@ def test_the_published_taslm_is_checked_in_no_memory(check, lm_tokenizer_dir, tm
     AutoTokenizer.from_pretrained(lm_tokenizer_dir).save_pretrained(llm)
     quantizer = {"num_codebooks": 4, "codebook_size": 512, "latent_size": 256}
     used = check(
-        taslm_train,
+        slm_train,
         "train_taslm_embed.yaml",
         *("--tokenizer_path", str(llm), "--init_lm", str(llm)),
         quantizer="rvq",

@@ -13,7 +13,7 @@ from espnet2_taste.speech_decoder.fusion import SumFusion
 from espnet2_taste.speech_decoder.small_unit_decoder import SmallUnitDecoder
 from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.parts import keyword_names
-from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
@@ -190,7 +190,7 @@ def test_units_that_the_decoder_does_not_know_are_named(bpe_dir, tiny_asr_exp):
 def taslm_args(tiny_llm, taste_exp, *options):
     cmd = ["--tokenizer_path", str(tiny_llm), "--init_lm", str(tiny_llm)]
     cmd += ["--taste_exp", str(taste_exp), "--output_dir", "none", *options]
-    return TaslmTask.get_parser().parse_args(cmd)
+    return SpokenLMTask.get_parser().parse_args(cmd)
 
 
 def write_taste_exp(path, **options):
@@ -209,7 +209,7 @@ def write_taste_exp(path, **options):
 def test_a_spoken_lm_needs_codes(tiny_llm, tmp_path, options):
     args = taslm_args(tiny_llm, write_taste_exp(tmp_path, **options))
     with pytest.raises(ValueError, match="training without codes .*give --taste_exp"):
-        TaslmTask.build_model(args)
+        SpokenLMTask.build_model(args)
 
 
 def test_codes_of_another_quantizer_are_refused(tiny_llm, tmp_path):
@@ -220,7 +220,7 @@ def test_codes_of_another_quantizer_are_refused(tiny_llm, tmp_path):
     args = taslm_args(tiny_llm, write_taste_exp(tmp_path), *data)
     message = "holds 3 codebooks of 8 codes, .* has 2 of 4: give the experiment that"
     with pytest.raises(ValueError, match=message):
-        TaslmTask.build_model(args)
+        SpokenLMTask.build_model(args)
 
 
 def test_keyword_names_follow_open_ends():

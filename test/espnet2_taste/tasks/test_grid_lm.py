@@ -10,10 +10,9 @@ from half_precision import DTYPES, check_half_precision
 from tiny_models import write_lm
 from two_processes import train_in_two
 
-from espnet2_taste.bin import grid_lm_train
+from espnet2_taste.bin import slm_train
 from espnet2_taste.evaluation.training_cost import training_cost
-from espnet2_taste.tasks.grid_lm import GridLMTask
-from espnet2_taste.tasks.spoken_lm import task_of
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 SYSTEMS = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/systems"
 DESIGNS = [
@@ -79,9 +78,9 @@ def options(data, design, *more):
 
 
 def built(data, design, *more):
-    args = GridLMTask.get_parser().parse_args(options(data, design, *more))
+    args = SpokenLMTask.get_parser().parse_args(options(data, design, *more))
     torch.manual_seed(0)
-    return GridLMTask.build_model(args), args
+    return SpokenLMTask.build_model(args), args
 
 
 def read_rows(data):
@@ -100,9 +99,9 @@ def read_rows(data):
 
 
 def batch_of(data, args, count=8, train=False):
-    preprocess = GridLMTask.build_preprocess_fn(args, train)
+    preprocess = SpokenLMTask.build_preprocess_fn(args, train)
     rows = [(name, preprocess(name, item)) for name, item in read_rows(data)]
-    return GridLMTask.build_collate_fn(args, train)(rows[:count])[1]
+    return SpokenLMTask.build_collate_fn(args, train)(rows[:count])[1]
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -140,9 +139,9 @@ def test_padding_of_a_batch_changes_no_cell(data, design):
     model, args = built(data, design)
     model.eval()
     batch = batch_of(data, args, 4)
-    together = model.grid_lm(batch["grid"])[0]
+    together = model.core(batch["grid"])[0]
     for row, size in enumerate(batch["grid_lengths"].tolist()):
-        alone = model.grid_lm(batch["grid"][row : row + 1, :size])[0]
+        alone = model.core(batch["grid"][row : row + 1, :size])[0]
         for stream, logits in enumerate(alone):
             expected = together[stream][row : row + 1, :size]
             torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
@@ -152,7 +151,7 @@ def test_padding_of_a_batch_changes_no_cell(data, design):
 def test_states_save_and_load(data, design):
     model, args = built(data, design)
     other, _ = built(data, design)
-    torch.nn.init.normal_(other.grid_lm.embedding.start)
+    torch.nn.init.normal_(other.core.embedding.start)
     other.load_state_dict(model.state_dict())
     batch = batch_of(data, args, 2)
     assert model.eval()(**batch)[0] == other.eval()(**batch)[0]
@@ -168,20 +167,18 @@ def test_trainer_writes_an_experiment(data, tmp_path):
         conf += [option, f"{data}/word_times,word_times,text_float"]
     conf += ["--train_shape_file", f"{data}/text", "--valid_shape_file", f"{data}/text"]
     stats = ["--collect_stats", "true", "--output_dir", f"{tmp_path}/stats"]
-    grid_lm_train.main(options(data, "spiritlm", *conf, *stats))
+    slm_train.main(options(data, "spiritlm", *conf, *stats))
     conf[-3], conf[-1] = (
         f"{tmp_path}/stats/{p}/grid_shape" for p in ("train", "valid")
     )
-    grid_lm_train.main(
-        options(data, "spiritlm", *conf, "--output_dir", f"{tmp_path}/e")
-    )
+    slm_train.main(options(data, "spiritlm", *conf, "--output_dir", f"{tmp_path}/e"))
     config = yaml.safe_load((tmp_path / "e/config.yaml").read_text())
     assert config["layout"] == "interleave"
-    model, _ = GridLMTask.build_model_from_file(
+    model, _ = SpokenLMTask.build_model_from_file(
         tmp_path / "e/config.yaml", tmp_path / "e/valid.loss.best.pth", "cpu"
     )
-    assert model.grid_lm.layout.deduplicates
-    cost = training_cost(tmp_path / "e", task_of)
+    assert model.core.layout.deduplicates
+    cost = training_cost(tmp_path / "e", SpokenLMTask)
     trained = [p.numel() for p in model.parameters() if p.requires_grad]
     assert (cost.epochs, cost.step.trained) == (1, sum(trained))
     assert cost.steps >= 1 and cost.seconds > 0
@@ -199,7 +196,7 @@ def test_two_processes_train(data, tmp_path, design):
             entry = f"{data}/{name},{name},{kinds.get(name, 'text_int')}"
             conf += [f"--{part}_data_path_and_name_and_type", entry]
     cmd = options(data, design, *conf, "--output_dir", f"{tmp_path}/exp")
-    train_in_two(tmp_path, grid_lm_train.__name__, cmd)
+    train_in_two(tmp_path, slm_train.__name__, cmd)
     assert (tmp_path / "exp" / "1epoch.pth").is_file()
 
 
@@ -222,7 +219,7 @@ def test_too_many_units_for_ctc_are_counted_and_not_stretched(data):
 
 def test_data_that_do_not_fit_are_named(data):
     _, args = built(data, "moshi")
-    preprocess = GridLMTask.build_preprocess_fn(args, False)
+    preprocess = SpokenLMTask.build_preprocess_fn(args, False)
     name, item = next(read_rows(data))
     with pytest.raises(ValueError, match="utterance 'utt00': .* word_times has 3"):
         preprocess(name, {**item, "word_times": np.zeros(3)})

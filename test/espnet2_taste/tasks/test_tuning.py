@@ -63,7 +63,7 @@ def assert_changed(args, changes: Path):
 
 @pytest.mark.parametrize("changes", SLM_CHANGES, ids=lambda path: path.stem)
 def test_every_file_for_taslm_builds(changes, tiny_llm, tmp_path):
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
     variant = "token" if "head" in changes.stem else "embed"
     base = CONF / f"train_taslm_{variant}.yaml"
@@ -71,10 +71,10 @@ def test_every_file_for_taslm_builds(changes, tiny_llm, tmp_path):
     options = ["--config", path, "--tokenizer_path", str(tiny_llm)]
     options += ["--init_lm", str(tiny_llm), "--quantizer", "rvq"]
     options += ["--quantizer_conf", "dim=12", "--quantizer_conf", "codebook_size=8"]
-    args = TaslmTask.get_parser().parse_args(options)
+    args = SpokenLMTask.get_parser().parse_args(options)
     assert_changed(args, changes)
-    model = TaslmTask.build_model(args)
-    assert any(p.requires_grad for p in model.taslm.head.parameters())
+    model = SpokenLMTask.build_model(args)
+    assert any(p.requires_grad for p in model.core.head.parameters())
 
 
 def test_files_are_listed_and_cover_the_choices():

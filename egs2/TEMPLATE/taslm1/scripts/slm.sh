@@ -32,11 +32,11 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     begin "${tag}${name}" --after codes "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" "${train_set}" \
-        --check espnet2_taste.bin.taslm_train "${options[@]}" "${data[@]}" \
+        --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${design_dir}/${name}" || return 0
     write_shapes "${design_dir}/${name}_stats" text --tokenizer_path "${llm}" \
         --config "${config}" "${word_options[@]}"
-    train_model espnet2_taste.bin.taslm_train "${design_dir}/${name}" "${options[@]}" \
+    train_model espnet2_taste.bin.slm_train "${design_dir}/${name}" "${options[@]}" \
         "${data[@]}"
     need "${design_dir}/${name}/${inference_model}"
     finish

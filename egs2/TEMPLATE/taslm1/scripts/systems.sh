@@ -61,10 +61,10 @@ train_system() {  # <name>
         "${word_options[@]}" "${steps[@]}")
     begin "${tag}${name}" --after grids "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" "${steps[@]}" \
-        --check espnet2_taste.bin.grid_lm_train "${options[@]}" "${data[@]}" \
+        --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${design_dir}/${name}" || return 0
     write_shapes "${expdir}/systems_stats" units
-    train_model espnet2_taste.bin.grid_lm_train "${design_dir}/${name}" "${options[@]}" \
+    train_model espnet2_taste.bin.slm_train "${design_dir}/${name}" "${options[@]}" \
         "${data[@]}"
     need "${design_dir}/${name}/${inference_model}"
     finish

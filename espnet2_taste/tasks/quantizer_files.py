@@ -1,8 +1,7 @@
-"""Build the spoken LM that options describe, and what prepares its data.
+"""The quantizer whose codes TASLM reads, from the experiment that wrote them.
 
-Enters: options of ``TaslmTask``. Leaves: the model and the preprocessor of text and
-codes. Inference needs this and not the task, whose base class imports all of ESPnet's
-training.
+Enters: options with ``taste_exp``. Leaves: the quantizer; the options then hold all
+that rebuilding it needs.
 """
 
 import argparse
@@ -12,74 +11,16 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.data.files import read_yaml
-from espnet2_taste.espnet_taslm_model import ESPnetTaslmModel
 from espnet2_taste.experiment_files import load_weights
-from espnet2_taste.slm.taslm import Taslm
-from espnet2_taste.tasks import fitting
-from espnet2_taste.tasks.arguments import word_options
-from espnet2_taste.tasks.backbones import build_backbone, log_parameters
 from espnet2_taste.tasks.choices import quantizer_choices
 from espnet2_taste.tasks.parts import build_part
-from espnet2_taste.tasks.slm_choices import (
-    code_embedding_choices,
-    head_choices,
-    input_fusion_choices,
-    layout_choices,
-)
-from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 from espnet2_taste.tokenizer.quantizers.continuous import ContinuousQuantizer
 
 QUANTIZER_PREFIX = "tokenizer.quantizer."
-DATA = "train_data_path_and_name_and_type"
 
 
-def build_taslm(args: argparse.Namespace) -> ESPnetTaslmModel:
-    """Build the model; the options then hold all that rebuilding it needs.
-
-    Args:
-        args: Options of the task.
-
-    Returns:
-        The training model.
-
-    Raises:
-        ValueError: Parts are missing or do not fit each other.
-    """
-    quantizer = _quantizer(args)
-    fitting.check_codes(getattr(args, DATA, ()), quantizer)
-    tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-    backbone = build_backbone(args, tokenizer)
-    size = backbone.hidden_size
-    taslm = Taslm(
-        backbone=backbone,
-        quantizer=quantizer,
-        layout=build_part(layout_choices, args),
-        code_embedding=build_part(code_embedding_choices, args, quantizer),
-        input_fusion=build_part(input_fusion_choices, args, size, quantizer.dim),
-        head=build_part(head_choices, args, size, backbone.num_states, quantizer),
-        bos_id=tokenizer.special_id("bos"),
-        eos_id=tokenizer.special_id("eos"),
-    )
-    model = ESPnetTaslmModel(taslm, **args.model_conf)
-    log_parameters(model)
-    return model
-
-
-def build_taslm_preprocessor(args: argparse.Namespace) -> TaslmPreprocessor:
-    """What tokenises text word by word and checks codes against words.
-
-    Args:
-        args: Options of the task.
-
-    Returns:
-        The preprocessor.
-    """
-    return TaslmPreprocessor(args.tokenizer_path, **word_options(args))
-
-
-def _quantizer(args: argparse.Namespace) -> AbsQuantizer:
+def build_quantizer(args: argparse.Namespace) -> AbsQuantizer:
     """Load the quantizer from the TASTE experiment, or build it for a checkpoint."""
     if args.taste_exp is None:
         if "dim" not in args.quantizer_conf:

@@ -1,8 +1,16 @@
 #!/usr/bin/env python3
-"""Train a spoken language model of another design: collect statistics, or train.
+"""Train a spoken language model of any design: collect statistics, or train.
 
-Example:
-    python -m espnet2_taste.bin.grid_lm_train \
+Examples, TASLM (stage 11) and another design (stage 16):
+    python -m espnet2_taste.bin.slm_train \
+        --config conf/train_taslm_embed.yaml --output_dir exp/taslm_embed \
+        --tokenizer_path exp/llm_base --init_lm exp/llm_base \
+        --taste_exp exp/taste_vq --resume true \
+        --train_data_path_and_name_and_type dump/raw/train/text,text,text \
+        --train_data_path_and_name_and_type exp/taste_vq/codes/train/codes.scp,codes,kaldi_ark \
+        --train_shape_file exp/taslm_embed_stats/train/text_shape \
+        ... (the same with --valid_data_path_and_name_and_type and its shape file)
+    python -m espnet2_taste.bin.slm_train \
         --config conf/systems/moshi.yaml --output_dir exp/moshi \
         --tokenizer_path exp/llm_base --init_lm exp/llm_base --resume true \
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \
@@ -12,12 +20,12 @@ Example:
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501
 
-from espnet2_taste.tasks.grid_lm import GridLMTask
+from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 
 def get_parser():
     """Return the options of ESPnet's trainer and those of the task."""
-    return GridLMTask.get_parser()
+    return SpokenLMTask.get_parser()
 
 
 def main(cmd=None):
@@ -26,7 +34,7 @@ def main(cmd=None):
     Args:
         cmd: Arguments; those of the process when None.
     """
-    GridLMTask.main(cmd=cmd)
+    SpokenLMTask.main(cmd=cmd)
 
 
 if __name__ == "__main__":

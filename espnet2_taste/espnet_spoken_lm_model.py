@@ -1,0 +1,139 @@
+"""ESPnet model of every spoken LM: batch -> loss, statistics, weight.
+
+Enters: the fields that a design's preprocessor makes, padded. Leaves the loss that all
+designs share::
+
+    loss = sum over groups g of weight_g * L_g
+    L_g = mean cross entropy of the group's cells, or the loss of a TASTE head; of the
+          group with the text: (1 - kl_weight) * CE + kl_weight * KL(base || model)
+
+A group is text, speech, mixed where one stream holds both, or tail (units that no row
+holds). With two groups and equal weights this is the loss of the paper (section 3.3).
+
+Legend: B utterances, N text tokens, H hidden size of the text LM.
+"""
+
+import re
+
+import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet2_taste.ranks import joint_weight
+from espnet2_taste.slm.abs_core import AbsCore
+from espnet2_taste.slm.layouts.streams import MIXED, SPEECH, TAIL, TEXT
+from espnet2_taste.tokenizer.state_cache import StateCache
+from espnet2_taste.trainable_state import TrainableState
+
+FORMER = re.compile(r"^(taslm|grid_lm)\.")
+"""Beginnings of names in checkpoints of a time when each kind had its own model."""
+
+
+class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
+    """Trains a spoken LM; checkpoints leave out the frozen weights of the text LM.
+
+    Args:
+        core: The network.
+        text_weight: Weight of the text group.
+        speech_weight: Weight of the speech group.
+        mixed_weight: Weight of the mixed group.
+        tail_weight: Weight of the tail, in nats a unit.
+        kl_weight: Share of the divergence from the base LM in the loss of the group
+            that holds the text, 0 to 1 (published for TASLM: 0.9).
+        base_cache_mb: Memory for what the base LM says about texts seen before (its
+            last hidden states); 0 runs it anew in every step.
+        extract_feats_in_collect_stats: Read by ESPnet's task; statistics need no
+            model.
+
+    Raises:
+        ValueError: A share outside 0 to 1, or a cache for a base LM that trains.
+    """
+
+    def __init__(
+        self,
+        core: AbsCore,
+        text_weight: float = 0.5,
+        speech_weight: float = 0.5,
+        mixed_weight: float = 1.0,
+        tail_weight: float = 1.0,
+        kl_weight: float = 0.0,
+        base_cache_mb: int = 0,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        if not 0.0 <= kl_weight <= 1.0:
+            raise ValueError(
+                f"model_conf: kl_weight is a share from 0 to 1, found {kl_weight}"
+            )
+        if base_cache_mb and core.backbone.base_changes:
+            raise ValueError(
+                f"model_conf: base_cache_mb is {base_cache_mb}, but the base LM trains "
+                "as well: set it to 0, or adaptation_conf.keep_base to true"
+            )
+        self.core = core
+        self.weights = {
+            TEXT: text_weight,
+            SPEECH: speech_weight,
+            MIXED: mixed_weight,
+            TAIL: tail_weight,
+        }
+        self.kl_weight = kl_weight
+        self.cache = StateCache(base_cache_mb) if base_cache_mb else None
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+        named = core.backbone.named_parameters(remove_duplicate=False)
+        self.frozen_prefixes = tuple(
+            f"core.backbone.{name}" for name, p in named if not p.requires_grad
+        )
+
+    def forward(self, **batch: torch.Tensor):
+        """Compute the loss of a batch.
+
+        Args:
+            **batch: Fields of the preprocessor with their lengths; ``utt_id`` is not
+                used.
+
+        Returns:
+            Loss, statistics by name, weight (the batch size; with several ranks that
+            of all, divided by their number).
+        """
+        found = self.core.losses(batch, self.kl_weight, self.base_states)
+        parts = [self.weights[name] * value for name, value in found.groups.items()]
+        loss = torch.stack(parts).sum()
+        means = {f"loss_{name}": x.detach() for name, x in found.groups.items()}
+        stats = {**means, **found.stats, "loss": loss.detach()}
+        count = next(len(value) for value in batch.values())
+        weight = joint_weight(count, loss.device)
+        return force_gatherable((loss, stats, weight), loss.device)
+
+    def base_states(self, text: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of the base LM, from memory where it has them all.
+
+        Args:
+            text: (B, N).
+            lengths: (B,).
+
+        Returns:
+            (B, N + 1, H); anything at padding.
+        """
+        if self.cache is None:
+            return self.core.base_states(text)
+        pairs = zip(text.tolist(), lengths.tolist())
+        keys = [tuple(row[:length]) for row, length in pairs]
+        known = self.cache.find(keys)
+        if known is not None:
+            rows = [states for (states,) in known]
+            return pad_sequence(rows, batch_first=True).to(text.device)
+        states = self.core.base_states(text)
+        for row, key in zip(states, keys):
+            self.cache.keep(key, row[: len(key) + 1])
+        return states
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing: the shapes of the inputs are all that the batches need."""
+        return {}
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Load what ``state_dict`` saves, or saved under the former names."""
+        renamed = {FORMER.sub("core.", name): x for name, x in state_dict.items()}
+        return super().load_state_dict(renamed, strict, assign)

@@ -1,0 +1,87 @@
+"""What the training and the scoring of every design ask of its network.
+
+Enters: a padded batch of one design's fields. Leaves: the losses of its groups (text,
+speech, mixed, tail) with statistics, or log-likelihoods. Two networks do this:
+:class:`~espnet2_taste.slm.taslm.Taslm`, whose speech is a quantizer's vectors, and
+:class:`~espnet2_taste.slm.grid_lm.GridLM`, whose streams are all ids.
+
+Legend: B utterances, N text tokens, H hidden size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from espnet2_taste.slm.backbone import AbsBackbone
+from espnet2_taste.slm.scoring import UtteranceScores
+
+Batch = Mapping[str, torch.Tensor]
+BaseStates = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Text (B, N) and its lengths (B,) to the base LM's states, (B, N + 1, H)."""
+
+
+@dataclass(frozen=True)
+class GroupLosses:
+    """Losses of a batch.
+
+    Attributes:
+        groups: Mean loss of each group of cells, scalars with gradient.
+        stats: Statistics by name, without gradient; the same names for every batch.
+    """
+
+    groups: dict[str, torch.Tensor]
+    stats: dict[str, torch.Tensor]
+
+
+class AbsCore(nn.Module, ABC):
+    """The text LM with everything around it that a design needs.
+
+    Args:
+        backbone: The adapted text LM.
+        layout: What the rows mean.
+        bos_id: Text id that begins texts of the base LM.
+    """
+
+    def __init__(self, backbone: AbsBackbone, layout, bos_id: int):
+        super().__init__()
+        self.backbone = backbone
+        self.layout = layout
+        self.bos_id = bos_id
+
+    @abstractmethod
+    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+        """Compute the losses with the truth as history.
+
+        Args:
+            batch: Fields of the preprocessor, with their lengths.
+            kl_weight: Share of KL(base || model) in the loss of the group that holds
+                the text, 0 to 1; the rest is cross entropy. At 0 the base LM does not
+                run.
+            base: Gives the base LM's states.
+        """
+
+    @abstractmethod
+    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+        """Score a batch; padding never changes a score.
+
+        Args:
+            batch: Fields of the preprocessor, with their lengths.
+            mask_other_vocab: Where one stream holds text and speech, normalise a text
+                cell over text and a speech cell over speech.
+        """
+
+    def base_states(self, text: torch.Tensor) -> torch.Tensor:
+        """Return the base LM's hidden states on the same text.
+
+        Args:
+            text: Text ids, (B, N); any value after the end.
+
+        Returns:
+            Of rows 0 .. N, (B, N + 1, H), without gradient; ``backbone.base_logits``
+            turns them into logits.
+        """
+        bos = text.new_full((len(text), 1), self.bos_id)
+        return self.backbone.base_states(torch.cat([bos, text.clamp(min=0)], dim=1))
