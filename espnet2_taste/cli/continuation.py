@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli.parts import Job, Outcome
 from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
+from espnet2_taste.cli.stream import add_stream_argument, run_spoken
 
 TEXT = ("text_top_p", "text_temperature", "repetition_penalty", "speech_top_p")
 WORDS = ("max_words", "min_words", "seed")
@@ -23,6 +24,9 @@ EXAMPLE = """examples:
       --output more
   espnet2-taste continue --model taslm.zip --codes tokens --max_words 12 \\
       --text_top_p 0.9 --speech_top_p 0.9 --output more
+  heard while it is made:
+  espnet2-taste continue --model taslm.zip --wav hello.wav --output more --stream | \
+      aplay
   from written words, and from nothing, in a voice of your own:
   espnet2-taste continue --model taslm.zip --prompt_kind text --text "hello there" \\
       --voice me.wav --output more
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_voice_arguments(parser)
     add_prompt_arguments(parser)
     add_generation_arguments(parser, OPTIONS)
+    add_stream_argument(parser)
 
 
 def add_generation_arguments(
@@ -116,21 +121,17 @@ class SpokenLmJob(Job):
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
-        items, voices, spoken, dropped = {}, {}, {}, {}
-
-        def speak(some: Sequence[str]) -> list:
-            return self.speak(model, some)
-
-        for batch in self.batches(names):
-            for name, found in results.usable(speak, batch, dropped).items():
-                items[name], voices[name], spoken[name] = found
-        results.write_tokens(folder, items, voices)
-        results.write_speech(folder, spoken)
-        results.write_dropped(folder, dropped)
+        results.write_spoken(
+            folder, self.batches(names), lambda some: self.speak(model, some)
+        )
 
     @abstractmethod
     def speak(self, model, names: Sequence[str]) -> list[tuple]:
         """``SpeechTokens``, speaker (E,) and ``DecodedSpeech`` of each utterance."""
+
+    @abstractmethod
+    def stream(self, model, name: str) -> tuple:
+        """Speaker (E,) of an utterance, and an iterator of its ``StreamedWord``."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,12 @@ class ContinueJob(SpokenLmJob):
         speech = model.tokenizer.decode_batch(added, speakers, names)
         return list(zip(added, speakers, speech))
 
+    def stream(self, model, name):
+        """See ``SpokenLmJob.stream``."""
+        (beginning,) = self.given.beginnings(model.tokenizer, [name])
+        (voice,) = self.given.voices(model.tokenizer, [name])
+        return voice, model.stream_words(beginning, name)
+
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
@@ -157,6 +164,4 @@ def run(args: argparse.Namespace) -> Outcome:
     arguments.check_order(args, "min_words", "max_words")
     switches = arguments.switches_of(args, ["num_samples"])
     job = ContinueJob(switches, args.batch_size, given=given, **model_of(args))
-    outcome = run_job(job, given.inputs, **arguments.division(args))
-    results.show_speech(outcome.output)
-    return outcome
+    return run_spoken(args, job, given.inputs)

@@ -5,6 +5,7 @@ Enters: a command line. Leaves: what the sub-command writes; an error is one lin
 
 import argparse
 import importlib
+import os
 import sys
 
 from espnet2_taste.cli import (
@@ -38,6 +39,7 @@ FORWARDED = {
         "experiments of a recipe -> an archive for the model zoo",
     ),
 }
+_CLOSED = 141  # as of a program that SIGPIPE ends
 _STOPPED = "stopped; finished parts are kept, repeat the command to go on"
 _EXAMPLE = """examples:
   a recording, spoken again from its tokens:
@@ -97,6 +99,9 @@ def main(cmd=None) -> None:
     try:
         quiet_libraries(args)
         outcome = COMMANDS[args.command].run(args)
+    except BrokenPipeError:  # nobody reads standard output any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_CLOSED)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         sys.exit(f"espnet2-taste {args.command}: {error}")
     except KeyboardInterrupt:

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from espnet2_taste.cli import arguments, continuation, results, sources
-from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.cli import arguments, continuation, sources
+from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.prompts import texts_of
+from espnet2_taste.cli.stream import add_stream_argument, run_spoken
 
 SUMMARY = "text -> words with codes, and speech, in the manner of a recording"
 EXAMPLE = """examples:
@@ -14,6 +15,9 @@ EXAMPLE = """examples:
   as fast or slow, as lively or calm as a recording, in its voice; a list of texts:
   espnet2-taste say --model taslm.zip --text_file text --style slow.wav \\
       --style_text "the words of it" --output said
+  heard while it is made:
+  espnet2-taste say --model taslm.zip --text "hello there" --voice me.wav \
+      --output said --stream | aplay
 
 --output receives codes.scp, words, wav.scp and, where the unit decoder knows them, the
 times of the words (ctm); it can itself be given as --codes.
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style_text", help="Transcript of --style (default: it is recognised)")
     arguments.add_voice_arguments(parser, "the one of --style")
     continuation.add_generation_arguments(parser, ["speech_top_p"])
+    add_stream_argument(parser)
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,21 @@ class SayJob(continuation.SpokenLmJob):
     def speak(self, model, names: Sequence[str]) -> list[tuple]:
         """See ``SpokenLmJob.speak``."""
         speakers = sources.repeated_voice(self.voice, model.tokenizer, len(names))
-        styles = None
-        if self.style is not None:
-            styles = self.style.tokens(model.tokenizer, ["style"]) * len(names)
+        styles = [self._style(model)] * len(names)
         texts = [self.texts[name] for name in names]
         said = model.say_batch(texts, speakers, styles, names)
         return [(item, voice, speech) for voice, (item, speech) in zip(speakers, said)]
+
+    def stream(self, model, name: str) -> tuple:
+        """See ``SpokenLmJob.stream``."""
+        (voice,) = sources.repeated_voice(self.voice, model.tokenizer, 1)
+        return voice, model.stream_codes(self.texts[name], self._style(model), name)
+
+    def _style(self, model):
+        """``SpeechTokens`` of the recording whose manner is followed, or None."""
+        if self.style is None:
+            return None
+        return self.style.tokens(model.tokenizer, ["style"])[0]
 
 
 def style_of(args: argparse.Namespace) -> sources.WavSource | None:
@@ -93,6 +107,4 @@ def run(args: argparse.Namespace) -> Outcome:
         **continuation.model_of(args),
     )
     inputs = {name: arguments.digest_values(text) for name, text in texts.items()}
-    outcome = run_job(job, inputs, **arguments.division(args))
-    results.show_speech(outcome.output)
-    return outcome
+    return run_spoken(args, job, inputs)

@@ -7,6 +7,7 @@ with the recording.
 
 import os
 import re
+import struct
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -88,21 +89,29 @@ def read_header(path: str | os.PathLike):
         raise ValueError(f"the audio cannot be read ({error})") from error
 
 
-def read_audio_stream(source: str | BinaryIO) -> tuple[np.ndarray, int]:
+def read_audio_stream(
+    source: str | BinaryIO, max_duration: float = float("inf")
+) -> tuple[np.ndarray, int]:
     """Read audio of any format from a file or an open stream.
 
     Args:
         source: Path of a file that exists, or a stream.
+        max_duration: Longest audio that is read, seconds.
 
     Returns:
         Samples (S,) float32 and their rate.
 
     Raises:
-        ValueError: The audio is unreadable or empty, or holds values that are no
-            numbers.
+        ValueError: The audio is unreadable, empty or too long, or holds values that
+            are no numbers.
     """
     try:
         with soundfile.SoundFile(source) as file:
+            if file.frames > max_duration * file.samplerate:
+                raise ValueError(
+                    f"the audio lasts {file.frames / file.samplerate:.2f} s, expected "
+                    f"at most {max_duration:g} s"
+                )
             speech, rate = _read_blocks(file), file.samplerate
             promised = _promised_frames(file)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
@@ -227,12 +236,32 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
     if not np.isfinite(speech).all():
         raise ValueError(f"{path.name}: the speech made holds NaN or infinite samples")
     temporary = path.with_name("." + path.name)
-    scaled = np.clip(np.rint(np.asarray(speech) * 32768), -32768, 32767)
     soundfile.write(
         str(temporary),
-        scaled.astype(np.int16),
+        pcm16(speech),
         sample_rate,
         subtype="PCM_16",
         format=path.suffix[1:].upper(),
     )
     os.replace(temporary, path)
+
+
+def pcm16(speech: np.ndarray) -> np.ndarray:
+    """Samples (S,) in [-1, 1) as int16; values beyond are clipped."""
+    scaled = np.clip(np.rint(np.asarray(speech) * 32768), -32768, 32767)
+    return scaled.astype(np.int16)
+
+
+def wav_header(sample_rate: int) -> bytes:
+    """What stands before mono PCM of 16 bit whose length is not known yet.
+
+    Args:
+        sample_rate: Samples a second.
+
+    Returns:
+        44 bytes; the sizes are the largest ones, as of other programs that write to
+        pipes.
+    """
+    sizes = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    unknown = b"\xff\xff\xff\xff"
+    return b"RIFF" + unknown + b"WAVEfmt " + sizes + b"data" + unknown

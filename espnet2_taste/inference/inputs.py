@@ -10,9 +10,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.align.abs_aligner import AlignedUtterance
-from espnet2_taste.structures import WordCodes
+from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.preparation import TextRules
 
@@ -226,3 +228,35 @@ def check_speakers(names: Sequence[str], spembs: np.ndarray, size: int) -> np.nd
                 "values; embed another recording of the voice"
             )
     return vectors
+
+
+def word_times(
+    names: Sequence[str],
+    items: Sequence[WordCodes],
+    timings: Sequence[Sequence[WordTiming]] | None,
+    device: torch.device,
+) -> torch.Tensor | None:
+    """Given times of the words of a batch.
+
+    Args:
+        names: B utterance ids, for errors.
+        items: Utterances of W words.
+        timings: Their times, or None.
+        device: Of the model.
+
+    Returns:
+        Begin and end in seconds, (B, W, 2), or None.
+
+    Raises:
+        ValueError: An utterance has more or fewer times than words.
+    """
+    if timings is None:
+        return None
+    for name, item, given in zip(names, items, timings, strict=True):
+        if len(item.words) != len(given):
+            raise ValueError(
+                f"utterance '{name}': {len(item.words)} words with {len(given)} times; "
+                "give one a word"
+            )
+    rows = [torch.tensor([[t.start, t.end] for t in given]) for given in timings]
+    return pad_sequence(rows, batch_first=True).to(device)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
 from espnet2_taste.structures import WordCodes, WordTiming
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,27 @@ class DecodedSpeech:
     timings: tuple[WordTiming, ...] = ()
 
 
+def decoded_speech(
+    vocoder: AbsUnitVocoder, batch: UnitBatch, texts: Sequence[str]
+) -> list[DecodedSpeech]:
+    """Speak units.
+
+    Args:
+        vocoder: On the device where it speaks.
+        batch: Units of B utterances.
+        texts: What they say.
+
+    Returns:
+        Waveform, units and word times of each utterance.
+    """
+    timings = batch.timings(dict(zip(batch.names, texts)))
+    waves, rate = speak(vocoder, batch), vocoder.sample_rate
+    return [
+        DecodedSpeech(wave, rate, row.cpu().numpy(), timings.get(name, ()))
+        for name, wave, row in zip(batch.names, waves, batch.units)
+    ]
+
+
 @dataclass(frozen=True)
 class StreamedWord:
     """One word of a continuation, as soon as it is known.
@@ -73,12 +96,34 @@ class SpeechPiece:
         units: Units that are final now, (U,) int64; their samples come now or later.
         timings: Start, from the beginning of the speech, and duration in seconds of
             words that are final now, if the unit decoder knows them.
+        words: Words that were taken since the last piece.
     """
 
     wave: np.ndarray
     sample_rate: int
     units: np.ndarray
     timings: tuple[WordTiming, ...] = ()
+    words: tuple[StreamedWord, ...] = ()
+
+
+def joined_pieces(
+    pieces: Sequence[SpeechPiece], model: str = ""
+) -> tuple[SpeechTokens, DecodedSpeech]:
+    """Words with codes and speech of an utterance.
+
+    Args:
+        pieces: All of it, at least one.
+        model: See ``SpeechTokens``.
+    """
+    said = [word for piece in pieces for word in piece.words]
+    codes = np.stack([word.codes for word in said])
+    tokens = SpeechTokens(tuple(word.word for word in said), codes, model=model)
+    return tokens, DecodedSpeech(
+        np.concatenate([piece.wave for piece in pieces]),
+        pieces[0].sample_rate,
+        np.concatenate([piece.units for piece in pieces]),
+        tuple(timing for piece in pieces for timing in piece.timings),
+    )
 
 
 @dataclass(frozen=True)

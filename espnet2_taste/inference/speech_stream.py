@@ -52,7 +52,7 @@ class SpeechStream:
         self.units = tokenizer.generator.stream(name)
         self.waves = vocoder.stream(self.speaker.to(tokenizer.encoder.device))
         self.said: list[StreamedWord] = []
-        self.timed = 0  # words
+        self.timed = self.given = 0  # words
 
     def pieces(self, words: Iterable[StreamedWord]) -> Iterator[SpeechPiece]:
         """Speak words.
@@ -96,4 +96,6 @@ class SpeechStream:
         self.timed += len(new)
         if len(wave) or len(made.units) or new:
             rate, units = tokenizer.vocoder.sample_rate, made.units.numpy()
-            yield SpeechPiece(wave, rate, units, new)
+            taken = tuple(self.said[self.given :])
+            self.given = len(self.said)
+            yield SpeechPiece(wave, rate, units, new, taken)

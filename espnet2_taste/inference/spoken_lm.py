@@ -32,7 +32,7 @@ from espnet2_taste.inference.results import (
     utterance_names,
 )
 from espnet2_taste.inference.settings import InferenceSettings, changed
-from espnet2_taste.inference.streaming import stream_words
+from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.slm.beginnings import (
     AbsBeginning,
@@ -204,14 +204,30 @@ class SpokenLM:
             :meth:`continue_` gives; at the end, with a speaker, the speech.
         """
         words, codes = [], []
-        beginning = self._checked(name, SpokenBeginning(prompt))
-        for word in stream_words(self.continuer, name, beginning):
+        for word in self.stream_words(SpokenBeginning(prompt), name):
             words.append(word.word)
             codes.append(word.codes)
             yield word
         if spembs is not None and words:
             tokens = SpeechTokens(tuple(words), np.stack(codes), model=self.digest)
             yield self.tokenizer.decode(tokens, spembs, name)
+
+    def stream_words(
+        self, beginning: AbsBeginning, name: str = "0"
+    ) -> Iterator[StreamedWord]:
+        """Continue anything word by word; see :meth:`go_on`."""
+        begun = self._checked(name, beginning)
+        return stream_words(self.continuer, name, begun)
+
+    def stream_codes(
+        self, text: str, style: WordCodes | None = None, name: str = "0"
+    ) -> Iterator[StreamedWord]:
+        """Read one text word by word; see :meth:`say_batch`.
+
+        ``TasteTokenizer.stream`` speaks the words while they arrive.
+        """
+        words = self._speakable(name, text)
+        return stream_codes(self.continuer, name, self._style(name, style), words)
 
     def stream_speech(
         self, prompt: WordCodes, spembs: np.ndarray, name: str = "0"
@@ -274,17 +290,16 @@ class SpokenLM:
         names = utterance_names(names, len(texts))
         styles = [None] * len(texts) if styles is None else styles
         words = [self._speakable(name, text) for name, text in zip(names, texts)]
-        begun = [
-            (
-                NoBeginning()
-                if item is None
-                else self._checked(name, SpokenBeginning(item))
-            )
-            for name, item in zip(names, styles, strict=True)
-        ]
+        begun = [self._style(*row) for row in zip(names, styles, strict=True)]
         found, model = self.continuer.say(names, begun, words), self.digest
         tokens = [SpeechTokens(item.words, item.codes, model=model) for item in found]
         return list(zip(tokens, taste.decode_batch(tokens, spembs, names)))
+
+    def _style(self, name: str, style: WordCodes | None) -> AbsBeginning:
+        """What the words of a text follow."""
+        if style is None:
+            return NoBeginning()
+        return self._checked(name, SpokenBeginning(style))
 
     def _taste(self) -> TasteTokenizer:
         if self.tokenizer is None:
@@ -294,7 +309,7 @@ class SpokenLM:
     def _speakable(self, name: str, text: str) -> str:
         """Normalised words that both vocabularies can write."""
         written = self._checked(name, WrittenBeginning(tuple(text.split())))
-        return self.tokenizer.normalize(" ".join(written.words), name)
+        return self._taste().normalize(" ".join(written.words), name)
 
     def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:
         """Score one utterance; see :meth:`score_batch`."""

@@ -1,4 +1,4 @@
-"""Continuations word by word.
+"""Continuations, and codes of given words, word by word.
 
 Enters: a ``TaslmContinuer`` and one prompt. Leaves: each word with its codes (Q,) at
 the first row where both are known: its last token is followed by another word or by
@@ -45,3 +45,27 @@ def stream_words(
         yield from known(count)
         said = max(said, count)
     yield from known(len(writer.codes))
+
+
+def stream_codes(
+    continuer: TaslmContinuer, name: str, beginning: AbsBeginning, text: str
+) -> Iterator[StreamedWord]:
+    """Give codes to given words.
+
+    Args:
+        continuer: The model.
+        name: Utterance id, on which the random numbers depend.
+        beginning: What the words follow.
+        text: Words separated by spaces, normalised as in training.
+
+    Yields:
+        The words and codes that ``continuer.say`` would return together.
+    """
+    words = iter(text.split())
+    prompt = continuer.prompt(name, beginning)
+    given = continuer.given(name, beginning, text)
+    streams = UniformStreams.from_ids([name], continuer.seed)
+    for trace in continuer.generator.trace([prompt], streams, [given]):
+        due = trace.steps[0].due
+        if due is not None and due >= 0:
+            yield StreamedWord(next(words), trace.codes[0].cpu().numpy())

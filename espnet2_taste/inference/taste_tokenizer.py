@@ -13,6 +13,7 @@ Example:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from espnet2_taste.inference.inputs import (
     normal_text,
     warn_of_unknown,
     waveform,
+    word_times,
 )
 from espnet2_taste.inference.long_audio import WordPiece, cut_at_words, join_pieces
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
@@ -40,12 +42,13 @@ from espnet2_taste.inference.results import (
     SpeechPiece,
     SpeechTokens,
     StreamedWord,
+    decoded_speech,
     utterance_names,
 )
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.speech_stream import SpeechStream
-from espnet2_taste.recognizers.choices import load_recognizer
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
+from espnet2_taste.recognizers.choices import load_recognizer, recognizer_of
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.tasks.fitting import check_speakable
@@ -106,12 +109,9 @@ class TasteTokenizer:
             self.vocoder = load_unit_vocoder(
                 unit_vocoder_config, device, unit_vocoder_file
             )
-            check_speakable(
-                self.encoder.model.unit_decoder,
-                self.vocoder,
-                taste_train_config,
-                unit_vocoder_config,
-            )
+            decoder = self.encoder.model.unit_decoder
+            places = (taste_train_config, unit_vocoder_config)
+            check_speakable(decoder, self.vocoder, *places)
         if units_config is not None:
             self.embedder = load_speaker_embedder(units_config).to(device)
 
@@ -153,18 +153,8 @@ class TasteTokenizer:
             RuntimeError: No recognizer is given and the TASTE encoder belongs to none.
         """
         config, place, device = self._place
-        conf = {}
-        if place is None:
-            options = read_config(config_of(config))
-            place, conf = options.get("recognizer"), options.get("recognizer_conf")
-            encoder = options.get("speech_encoder_conf") or {}
-            place = place or encoder.get("asr_exp", encoder.get("model"))
-        if place is None:
-            raise RuntimeError(
-                "no recognizer is known, which word times and speech without text "
-                "need: pack one, or, in Python, give texts and timings=False"
-            )
-        recognizer = load_recognizer(str(place), conf)
+        options = {"recognizer": place} if place else read_config(config_of(config))
+        recognizer = load_recognizer(*recognizer_of(options))
         return recognizer.aligner(device, self.window)
 
     def __call__(
@@ -325,16 +315,22 @@ class TasteTokenizer:
         return self.embedder(batch.speech, batch.lengths)[0].cpu().numpy()
 
     def decode(
-        self, tokens: WordCodes, spembs: np.ndarray, name: str = "0"
+        self,
+        tokens: WordCodes,
+        spembs: np.ndarray,
+        name: str = "0",
+        timings: Sequence[WordTiming] | None = None,
     ) -> DecodedSpeech:
         """Speak one utterance, its speaker (E,); see :meth:`decode_batch`."""
-        return self.decode_batch([tokens], np.asarray(spembs)[None], [name])[0]
+        times = None if timings is None else [timings]
+        return self.decode_batch([tokens], np.asarray(spembs)[None], [name], times)[0]
 
     def decode_batch(
         self,
         items: Sequence[WordCodes],
         spembs: np.ndarray,
         names: Sequence[str] | None = None,
+        timings: Sequence[Sequence[WordTiming]] | None = None,
     ) -> list[DecodedSpeech]:
         """Speak utterances; each gets what it would get alone.
 
@@ -342,6 +338,7 @@ class TasteTokenizer:
             items: B utterances as words (W,) with codes (W, Q).
             spembs: Their speakers, (B, E).
             names: Utterance ids, on which the random numbers depend.
+            timings: When each word is said, in place of what the unit decoder predicts.
 
         Returns:
             Waveform and units of each utterance, and the times of its words if the
@@ -349,7 +346,8 @@ class TasteTokenizer:
 
         Raises:
             RuntimeError: The model was loaded without a unit vocoder.
-            ValueError: Words, codes or speakers are none of this model.
+            ValueError: Words, codes or speakers are none of this model; times differ
+                from the words in number, or the unit decoder predicts none.
         """
         self._check_vocoder()
         names = utterance_names(names, len(items))
@@ -359,17 +357,12 @@ class TasteTokenizer:
             warn_of_unknown(name, item.words, self.text_tokenizer)
         voices = check_speakers(names, spembs, self.vocoder.spembs_size)
         ids = self.encoder.texts(names, [item.text for item in items])
-        codes = [item.codes for item in items]
-        taste = self.generator.taste_from_codes(names, ids, codes)
+        taste = self.generator.taste_from_codes(names, ids, [i.codes for i in items])
         speakers = torch.from_numpy(voices)
-        units = self.generator(names, ids, taste, speakers)
+        times = word_times(names, items, timings, self.encoder.device)
+        units = self.generator(names, ids, taste, speakers, times)
         batch = UnitBatch.of(names, units, speakers)
-        timings = batch.timings({n: item.text for n, item in zip(names, items)})
-        waves, rate = speak(self.vocoder, batch), self.vocoder.sample_rate
-        return [
-            DecodedSpeech(wave, rate, row.cpu().numpy(), timings.get(name, ()))
-            for name, wave, row in zip(names, waves, batch.units)
-        ]
+        return decoded_speech(self.vocoder, batch, [item.text for item in items])
 
     def stream(
         self, words: Iterable[StreamedWord], spembs: np.ndarray, name: str = "0"
@@ -384,6 +377,13 @@ class TasteTokenizer:
     def _check_vocoder(self) -> None:
         if self.vocoder is None:
             raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
+
+    def with_sampling(self, **values) -> "TasteTokenizer":
+        """The same networks; single values of ``UnitSampling`` differ."""
+        other = copy(self)
+        other.sampling = changed(self.sampling, values)
+        other.generator = other.sampling.generator(self.encoder)
+        return other
 
     swap = staticmethod(editing.swap_words)
     copy = staticmethod(editing.copy_words)

@@ -69,6 +69,29 @@ def load_recognizer(place: str, conf: Mapping[str, Any] | None = None) -> AbsRec
         raise ValueError(f"recognizer_conf of '{kind}': {error}") from error
 
 
+def recognizer_of(options: Mapping[str, Any]) -> tuple[str, Mapping | None]:
+    """The recognizer of a TASTE experiment, otherwise that of its speech encoder.
+
+    Args:
+        options: ``config.yaml`` of the experiment.
+
+    Returns:
+        What :func:`find_recognizer` takes.
+
+    Raises:
+        RuntimeError: There is none.
+    """
+    place, conf = options.get("recognizer"), options.get("recognizer_conf")
+    encoder = options.get("speech_encoder_conf") or {}
+    place = place or encoder.get("asr_exp", encoder.get("model"))
+    if place is None:
+        raise RuntimeError(
+            "no recognizer is known, which word times and speech without text need: "
+            "pack one, or, in Python, give texts and timings=False"
+        )
+    return str(place), conf
+
+
 def _kind_of(place: str) -> str:
     """Which kind of recognizer lies there."""
     from transformers import AutoConfig

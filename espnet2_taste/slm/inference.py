@@ -102,7 +102,7 @@ class TaslmContinuer:
             ValueError: A text is empty, or the text LM has too few positions.
         """
         prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
-        given = [self._given(*row) for row in zip(names, beginnings, texts)]
+        given = [self.given(*row) for row in zip(names, beginnings, texts)]
         streams = UniformStreams.from_ids(names, self.seed)
         found = self.generator(prompts, streams, given)
         return [
@@ -110,8 +110,8 @@ class TaslmContinuer:
             for text, item in zip(texts, found)
         ]
 
-    def _given(self, name: str, item: AbsBeginning, text: str) -> GivenText:
-        """Words as the tokens that training has behind a beginning."""
+    def given(self, name: str, item: AbsBeginning, text: str) -> GivenText:
+        """Words of a text as the tokens that training has behind a beginning."""
         data = self.preprocessor(name, {"text": " ".join([*item.words, text])})
         first = int((data["word_ids"] < len(item.words)).sum())
         ids = (data[key][first:].tolist() for key in ("text", "word_ids"))

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from espnet2_taste.inference.results import StreamedWord
+from espnet2_taste.inference.results import StreamedWord, joined_pieces
 from espnet2_taste.slm.beginnings import SpokenBeginning
-from espnet2_taste.structures import WordCodes
+from espnet2_taste.structures import WordCodes, WordTiming
 
 TEXTS = ["the red dog", "a small bird runs home"]
 
@@ -114,6 +114,28 @@ def test_speech_comes_with_the_times_of_its_words(tokenizer):
         assert alone.timings == spoken.timings
 
 
+def test_words_are_said_when_it_is_asked_for(tokenizer):
+    items = tokenizer.encode_batch([noise(16000), noise(24000, 1)], TEXTS)
+    voices = np.stack([tokenizer.embed_speaker(noise(16000))] * 2)
+    wanted = [
+        [WordTiming(word, 0.4 * place, 0.2) for place, word in enumerate(item.words)]
+        for item in items
+    ]
+    for given, spoken in zip(
+        wanted, tokenizer.decode_batch(items, voices, None, wanted)
+    ):
+        assert [t.word for t in given] == [t.word for t in spoken.timings]
+        starts = [[t.start for t in row] for row in (given, spoken.timings)]
+        np.testing.assert_allclose(*starts, atol=0.5 / 25 + 1e-6)
+    one = tokenizer.decode(items[1], voices[1], "1", wanted[1])
+    assert one.timings == spoken.timings
+    with pytest.raises(ValueError, match="'0': 3 words with 5 times"):
+        tokenizer.decode(items[0], voices[0], timings=wanted[1])
+    slow = tokenizer.with_sampling(tempo=0.25).decode(items[1], voices[1], "1")
+    fast = tokenizer.decode(items[1], voices[1], "1")
+    assert len(slow.units) > 2 * len(fast.units) and tokenizer.sampling.tempo == 1
+
+
 def test_edited_words_are_spoken(tokenizer):
     items = tokenizer.encode_batch([noise(16000), noise(16000, 3)], [TEXTS[0]] * 2)
     mixed, _ = tokenizer.swap(*items, [1])
@@ -146,6 +168,7 @@ def test_speech_that_grows_is_the_speech_of_the_whole(lm):
         words = map(StreamedWord, item.words, item.codes)
         pieces = list(lm.tokenizer.stream(words, voice, "utt1"))
         check_pieces(pieces, whole)
+        assert joined_pieces(pieces)[0].words == item.words
     assert len(pieces) > 2
     pieces = lm.stream_speech(style, voice, "utt1")
     check_pieces(list(pieces), lm.tokenizer.decode(items[0], voice, "utt1"))
