@@ -43,8 +43,9 @@ EXTRAS = {
     "utmos": ["utmos-pytorch"],
     "test": [
         *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
-        *("pystoi", "speechmos"),
+        *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),
     ],
+    "demo": ["fastapi", "uvicorn", "python-multipart"],
     "lint": ["black", "isort", "flake8"],
     "lock": ["uv"],
 }
@@ -58,7 +59,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
-    package_data={"espnet2_taste.evaluation.listening": ["*.html", "*.css", "*.js"]},
+    package_data={
+        "espnet2_taste.evaluation.listening": ["*.html", "*.css", "*.js"],
+        "espnet2_taste.demo": ["*.html", "*.js"],
+    },
     entry_points={"console_scripts": ["espnet2-taste = espnet2_taste.cli.main:main"]},
     python_requires=">=3.12,<3.14",
     install_requires=REQUIRES,

@@ -11,6 +11,7 @@ import sys
 from espnet2_taste.cli import (
     again,
     continuation,
+    demo,
     resynthesize,
     say,
     score,
@@ -28,6 +29,7 @@ COMMANDS = {
     "continue": continuation,
     "say": say,
     "score": score,
+    "demo": demo,
 }
 FORWARDED = {
     "import": (

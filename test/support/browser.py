@@ -40,6 +40,7 @@ class Browser:
         binary = next(filter(None, map(shutil.which, NAMES)))
         flags = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"]
         flags += ["--disable-gpu", "--window-size=900,1000"]
+        flags += [f"--use-fake-{part}-for-media-stream" for part in ("device", "ui")]
         preferences = {"download.default_directory": str(downloads)}
         options = {"binary": binary, "args": flags, "prefs": preferences}
         wanted = {
@@ -81,25 +82,48 @@ class Browser:
         with self.opener.open(request, timeout=60) as reply:
             return json.loads(reply.read())["value"]
 
-    def open(self, page: Path, query: str = "") -> None:
-        """Open a file from disk."""
-        self._send("POST", "/url", {"url": page.absolute().as_uri() + query})
+    def open(self, page: Path | str, query: str = "") -> None:
+        """Open a file from disk, or an address."""
+        url = page if isinstance(page, str) else page.absolute().as_uri()
+        self._send("POST", "/url", {"url": url + query})
 
     def run(self, script: str):
         """Value that a script returns."""
         return self._send("POST", "/execute/sync", {"script": script, "args": []})
 
+    def _find(self, selector: str) -> str:
+        """The first element that fits."""
+        body = {"using": "css selector", "value": selector}
+        return self._send("POST", "/element", body)[ELEMENT]
+
     def click(self, selector: str) -> None:
         """Click the first element that fits, as a person would."""
-        body = {"using": "css selector", "value": selector}
-        found = self._send("POST", "/element", body)[ELEMENT]
-        self._send("POST", f"/element/{found}/click")
+        self._send("POST", f"/element/{self._find(selector)}/click")
 
     def write(self, selector: str, text: str) -> None:
-        """Type into the first element that fits."""
-        body = {"using": "css selector", "value": selector}
-        found = self._send("POST", "/element", body)[ELEMENT]
-        self._send("POST", f"/element/{found}/value", {"text": text})
+        """Type into the first element that fits; a path into one that takes files."""
+        body = {"text": text}
+        self._send("POST", f"/element/{self._find(selector)}/value", body)
+
+    def drag(self, selector: str, start: tuple[int, int], right: int) -> None:
+        """Press the mouse in the first element that fits, move it and let it go.
+
+        Args:
+            selector: The element.
+            start: Pixels right of and below its middle.
+            right: Pixels to move.
+        """
+        origin = {ELEMENT: self._find(selector)}
+        move = {"type": "pointerMove", "origin": origin, "y": start[1]}
+        steps = [
+            {**move, "x": start[0]},
+            {"type": "pointerDown", "button": 0},
+            {**move, "x": start[0] + right, "duration": 50},
+            {"type": "pointerUp", "button": 0},
+        ]
+        mouse = {"parameters": {"pointerType": "mouse"}, "actions": steps}
+        actions = [{"type": "pointer", "id": "mouse", **mouse}]
+        self._send("POST", "/actions", {"actions": actions})
 
     def wait(self, script: str, seconds: float = 15.0):
         """Wait until a script returns something true, and give it."""

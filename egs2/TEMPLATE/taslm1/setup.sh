@@ -17,7 +17,7 @@ mkdir -p "${target}/conf" "${target}/local"
 for name in cmd.sh db.sh conf/slurm.conf; do
     [ -e "${target}/${name}" ] || cp "${template}/${name}" "${target}/${name}"
 done
-for name in taslm.sh path.sh utils scripts; do
+for name in taslm.sh path.sh utils scripts demo; do
     ln -sfn "../../TEMPLATE/taslm1/${name}" "${target}/${name}"
 done
 echo "Made ${target}: write conf/*.yaml, local/data.sh and run.sh (see egs2/mini_an4)"
