@@ -1,7 +1,7 @@
 """``espnet2-taste tokenize``: recordings -> words, codes, times, speakers."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ EXAMPLE = """examples:
   espnet2-taste tokenize --model taste.zip --wav hello.wav --text "hello there" \\
       --output tokens
   espnet2-taste tokenize --model taste.zip --wav a.wav b.wav --output tokens
+  with a picture of words, codes and attention:
+  espnet2-taste tokenize --model taste.zip --wav hello.wav --plot --output tokens
   espnet2-taste tokenize --model taste.zip --wav_scp wav.scp --text_file text \\
       --output tokens --nj 4
 
@@ -34,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Hugging Face, or a YAML file (default: that of the TASTE encoder)",
     )
 
+    parser.add_argument(
+        "--plot",
+        action="store_true",
+        help="Draw the words and codes of each recording of up to 30 s over its "
+        "spectrogram, with the attention of the tokens below",
+    )
+
 
 @dataclass(frozen=True)
 class TokenizeJob(Job):
@@ -44,12 +53,14 @@ class TokenizeJob(Job):
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
         recognizer: What times and recognizes words; None for that of the encoder.
+        plot: Whether pictures are drawn.
     """
 
     source: sources.Source
     model: str
     cache_dir: str | None
     recognizer: str | None
+    plot: bool
 
     def load(self, device: str):
         """See ``Job.load``."""
@@ -75,6 +86,20 @@ class TokenizeJob(Job):
         voices = {n: voice for n, voice in voices.items() if voice is not None}
         results.write_tokens(folder, items, voices)
         results.write_dropped(folder, dropped)
+        if self.plot:
+            self._draw(model, items, folder / "plots")
+
+    def _draw(self, model, items: Mapping, folder: Path) -> None:
+        """Draw utterances, ``SpeechTokens`` by id, that were encoded at once."""
+        from espnet2_taste.evaluation.attention import draw_attention
+
+        for name, item in items.items():
+            (wave,) = self.source.waves(model, [name])
+            if len(wave) <= model.window * model.sample_rate:
+                path = folder / f"{name}.png"
+                draw_attention(
+                    path, model.encoder, name, wave, item.timings, item.codes
+                )
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -88,6 +113,7 @@ def run(args: argparse.Namespace) -> Outcome:
         args.model,
         args.cache_dir,
         args.recognizer,
+        args.plot,
     )
     outcome = run_job(job, source.inputs, **arguments.division(args))
     if outcome.count == 1 and not outcome.dropped:
@@ -113,3 +139,5 @@ def print_tokens(output: Path) -> None:
     if times:
         score = read_table(output / "alignment")[name]
         print(f"text and speech belong together (0 to 1): {score}")
+    for picture in output.glob("parts/*/plots/*.png"):
+        print(picture)

@@ -1,19 +1,22 @@
 """The aggregator's attention over one utterance, as a picture.
 
-Enters: a trained TASTE experiment and an utterance with word times. Leaves: a PNG
-with the mel, the words and where each token looks (paper, figure of the aggregator).
+Enters: a trained TASTE model and an utterance with word times. Leaves: a PNG with the
+mel, the words and where each token looks (paper, figure of the aggregator).
 
-Legend: N text tokens, F encoder frames, M mel bins, H heads.
+Legend: N text tokens, F encoder frames, M mel bins, H heads, S samples, W words, Q
+codebooks.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from espnet2_taste.data.audio import load_speech
 from espnet2_taste.metrics.plots import plot_attention
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.tokenizer.inference import TasteEncoder
 
 
 def log_mel(speech: np.ndarray, sample_rate: int, bins: int = 80) -> np.ndarray:
@@ -32,33 +35,39 @@ def log_mel(speech: np.ndarray, sample_rate: int, bins: int = 80) -> np.ndarray:
 
 @torch.no_grad()
 def draw_attention(
-    path: Path, taste_exp: Path, name: str, wav: str, words: list[WordTiming]
+    path: Path,
+    encoder: TasteEncoder,
+    name: str,
+    speech: np.ndarray,
+    words: Sequence[WordTiming],
+    codes: np.ndarray | None = None,
 ) -> None:
     """Draw one utterance; attention is averaged over blocks and heads.
 
     Args:
         path: PNG to write.
-        taste_exp: Experiment directory.
+        encoder: The model.
         name: Utterance id.
-        wav: Its audio.
+        speech: Samples (S,) at the model's rate.
         words: Its words with their times.
+        codes: Their codes (W, Q), written below the words.
     """
-    from espnet2_taste.tokenizer.inference import TasteEncoder
-
-    encoder = TasteEncoder.from_exp(taste_exp)
-    speech = load_speech(wav, encoder.sample_rate)
     ids = encoder.texts([name], [" ".join(timing.word for timing in words)])
-    tokenizer = encoder.model.tokenizer
-    wave = torch.from_numpy(speech)[None]
-    states = tokenizer.encoder(wave, torch.tensor([len(speech)]))
+    tokenizer, device = encoder.model.tokenizer, encoder.device
+    wave = torch.from_numpy(speech)[None].to(device)
+    states = tokenizer.encoder(wave, torch.tensor([len(speech)], device=device))
     weights = tokenizer.aggregator.attention(ids.text, states)  # (1, blocks, H, N, F)
     text_side = encoder.preprocessor.tokenizer
     labels = [text_side.decode([token]) for token in ids.text[0].tolist()]
+    rows = (
+        [""] * len(words) if codes is None else [" ".join(map(str, r)) for r in codes]
+    )
+    titles = [f"{timing.word}\n{row}".strip() for timing, row in zip(words, rows)]
     plot_attention(
         path,
         log_mel(speech, encoder.sample_rate),
-        weights[0].mean((0, 1))[: len(labels)].numpy(),  # (N, F)
+        weights[0].mean((0, 1))[: len(labels)].cpu().numpy(),  # (N, F)
         labels,
-        words,
+        [replace(timing, word=title) for timing, title in zip(words, titles)],
         len(speech) / encoder.sample_rate,
     )

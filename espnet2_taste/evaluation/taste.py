@@ -14,7 +14,7 @@ import numpy as np
 
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
 from espnet2_taste.data.arks import ArkTable
-from espnet2_taste.data.audio import read_header
+from espnet2_taste.data.audio import load_speech, read_header
 from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.attention import draw_attention
@@ -41,6 +41,7 @@ from espnet2_taste.metrics.plots import (
     plot_scatter,
 )
 from espnet2_taste.recognizers.options import LazyAligner
+from espnet2_taste.tokenizer.inference import TasteEncoder
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
 
@@ -61,6 +62,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
     device = "cuda" if args.ngpu else "cpu"
     aligner = LazyAligner.from_args(args)
     images = Path(args.output_dir) / "images"
+    encoder = TasteEncoder.from_exp(Path(args.taste_exp))
     scores = {"sets": {}, "units": {}, "bitrate": {}}
     for name in args.sets.split():
         folder = Path(args.dump_dir) / name
@@ -69,9 +71,9 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
         first = next(iter(original.timings))
         draw_attention(
             images / f"attention_{name}.png",
-            Path(args.taste_exp),
+            encoder,
             first,
-            original.wavs[first],
+            load_speech(original.wavs[first], encoder.sample_rate),
             original.timings[first],
         )
         scores["units"][name] = _score_units(folder, variants, args, device)

@@ -90,7 +90,9 @@ def plot_attention(
     extent = (0, seconds, 0, mel.shape[1])
     above.imshow(mel.T, aspect="auto", origin="lower", extent=extent, cmap="magma")
     above.set_ylabel("mel bin")
-    above.set_title("attention of subwords over frames", fontsize=10, pad=18)
+    lines = max((timing.word.count("\n") for timing in timings), default=0)
+    title = "attention of subwords over frames"
+    above.set_title(title, fontsize=10, pad=18 + 11 * lines)
     weights = below.imshow(
         attention,
         aspect="auto",

@@ -28,3 +28,11 @@ def test_a_recognizer_of_the_users_choice_times_the_words(
     main([*command, str(record), "--output", str(tmp_path / "later")])
     later = read_ctm(tmp_path / "later/ctm")["a"]
     assert later[1].start > words[1].start
+
+
+def test_words_and_codes_are_drawn(run, recordings, tmp_path, capsys):
+    wavs = ["--wav", recordings / "slow.wav", "--text", "the red dog", "--plot"]
+    run("tokenize", tmp_path / "out", *wavs)
+    (picture,) = (tmp_path / "out").rglob("plots/*.png")
+    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stem == "slow"
+    assert capsys.readouterr().out.splitlines()[-1] == str(picture)
