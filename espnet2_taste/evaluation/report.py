@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from espnet2_taste.evaluation.audio_report import audio_tables, noise_tables
+from espnet2_taste.evaluation.saying_report import saying_tables
 from espnet2_taste.evaluation.swap_report import swap_tables
 from espnet2_taste.evaluation.systems_report import systems_tables
 from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
@@ -22,6 +23,7 @@ EXTRA_STUDIES = {
     "systems_equal_flops": ("## Designs compared at equal FLOPs", systems_tables),
     "audio": ("## Audio measures of the tokenizer", audio_tables),
     "noise": ("## Noise", noise_tables),
+    "saying": ("## Texts that are said", saying_tables),
 }
 """Title and tables of studies that no stage asks for."""
 FEWEST_WORDS, FEWEST_PAIRS = 100, 20

@@ -1,0 +1,180 @@
+"""Say the texts of a set with a packed model, and score the speech.
+
+Enters: ``taslm.zip`` (stage 14), a text-only TASTE experiment as the baseline, and sets
+as stages 2 to 4 left them. Every text is said in the voice of the next recording of its
+speaker: by the text-only unit decoder, by TASLM, and by TASLM in the manner of that
+recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
+``styled``), and ``scores.json``: word errors, durations against the set's own
+recordings, whether rate and voice follow the recording, and how the word times of the
+unit decoder agree with forced alignment. Finished speech is kept.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from espnet2_taste.bin.command import run_command
+from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.say_score --model exp/packed/taslm.zip \\
+      --text_only exp/taste_text_only --recognizer exp/asr --sets test \\
+      --output_dir exp/taslm_embed/said
+"""
+MODULE = "espnet2_taste.bin.say_score"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = argparse.ArgumentParser(
+        description="Say the texts of a set with a packed model, and score the speech",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="Packed TASLM")
+    add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
+    add("--text_only", required=True, help="TASTE experiment without codes")
+    add_recognizer_arguments(parser, required=True)
+    add("--dump_dir", default="dump/raw", help="Where the sets are")
+    add("--sets", required=True, help="Names of sets, one string")
+    add("--output_dir", required=True, help="Parent of the results")
+    add("--batch_size", type=int, default=16, help="Utterances at once")
+    add("--ngpu", type=int, default=0, help="0 for the CPU")
+    add("--log_level", default="INFO", help="Level of messages")
+    return parser
+
+
+def speech_makers(lm, text_only: str, original, followed, device: str) -> dict:
+    """Functions that say texts, by the name of their folder.
+
+    Args:
+        lm: ``SpokenLM``.
+        text_only: TASTE experiment without codes.
+        original: ``OriginalSet``.
+        followed: Recording that each text is said like.
+        device: Where the networks run.
+
+    Returns:
+        Functions of utterance ids that give ``DecodedSpeech`` of each.
+    """
+    import numpy as np
+    import torch
+
+    from espnet2_taste.inference.results import decoded_speech
+    from espnet2_taste.speech_decoder.resynthesis import UnitBatch
+    from espnet2_taste.tokenizer.inference import TasteEncoder
+
+    taste = lm.tokenizer
+    generator = taste.sampling.generator(TasteEncoder.from_exp(text_only, None, device))
+
+    def voices(names: Sequence[str]) -> np.ndarray:
+        wavs = [original.wavs[followed[name]] for name in names]
+        return np.stack([taste.embed_speaker(wav) for wav in wavs])
+
+    def texts(names: Sequence[str]) -> list[str]:
+        return [original.texts[name] for name in names]
+
+    def baseline(names: Sequence[str]) -> list:
+        speakers = torch.from_numpy(voices(names))
+        ids = generator.encoder.texts(names, texts(names))
+        units = generator(names, ids, None, speakers)
+        batch = UnitBatch.of(names, units, speakers)
+        return decoded_speech(taste.vocoder, batch, texts(names))
+
+    def say(names: Sequence[str], styles: list | None = None) -> list:
+        said = lm.say_batch(texts(names), voices(names), styles, names)
+        return [speech for _, speech in said]
+
+    def say_alike(names: Sequence[str]) -> list:
+        others = [followed[name] for name in names]
+        wavs = [original.wavs[other] for other in others]
+        styles = taste.encode_batch(wavs, texts(others), others, timings=False)
+        return say(names, styles)
+
+    return {"text_only": baseline, "plain": say, "styled": say_alike}
+
+
+def write_said(
+    folder: Path, names: Sequence[str], make: Callable, batch_size: int
+) -> None:
+    """Say texts and write the speech; finished folders are kept."""
+    import tqdm
+
+    from espnet2_taste.data.audio import write_audio
+    from espnet2_taste.data.checks import audio_file
+    from espnet2_taste.data.ctm import write_ctm
+    from espnet2_taste.data.kaldi_dir import write_table
+
+    if (folder / "wav.scp").is_file():
+        return
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    timings = {}
+    for start in tqdm.trange(0, len(names), batch_size, desc=folder.name):
+        some = names[start : start + batch_size]
+        for name, speech in zip(some, make(some)):
+            write_audio(audio_file(folder, name), speech.wave, speech.sample_rate)
+            timings[name] = speech.timings
+    if any(timings.values()):
+        write_ctm(folder / "ctm", timings)
+    wavs = {name: str(audio_file(folder, name)) for name in names}
+    write_table(folder / "wav.scp", wavs)
+
+
+def score_set(args: argparse.Namespace, lm, name: str) -> dict:
+    """Say and score one set.
+
+    Args:
+        args: Options.
+        lm: ``SpokenLM``.
+        name: The set.
+
+    Returns:
+        Scores by the name of the folder.
+
+    Raises:
+        ValueError: No speaker of the set has two recordings.
+    """
+    from espnet2_taste.evaluation.rendition import read_original
+    from espnet2_taste.evaluation.speaking import followed_by, score_spoken
+
+    original = read_original(Path(args.dump_dir) / name)
+    followed = followed_by(original.speakers)
+    if not followed:
+        raise ValueError(
+            f"{args.dump_dir}/{name}: no speaker has two recordings, one to be said "
+            "like the other"
+        )
+    device = "cuda" if args.ngpu else "cpu"
+    makers = speech_makers(lm, args.text_only, original, followed, device)
+    aligner, scores = LazyAligner.from_args(args), {}
+    for label, make in makers.items():
+        folder = Path(args.output_dir) / name / label
+        write_said(folder, list(followed), make, args.batch_size)
+        embed = lm.tokenizer.embed_speaker
+        scores[label] = score_spoken(folder, original, followed, aligner, embed)
+    return scores
+
+
+def run(args: argparse.Namespace, cmd=None) -> None:
+    """Say, score and write."""
+    from espnet2_taste.evaluation.saying_report import saying_tables
+    from espnet2_taste.inference import SpokenLM
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    device = "cuda" if args.ngpu else "cpu"
+    lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
+    scores = {name: score_set(args, lm, name) for name in args.sets.split()}
+    settings = {"recognizer": args.recognizer, "text_only": args.text_only}
+    result = {"study": "saying", **provenance(MODULE, cmd, settings), "sets": scores}
+    write_json(Path(args.output_dir) / "scores.json", result)
+    print("\n\n".join(saying_tables(result)))
+
+
+def main(cmd=None) -> None:
+    """Run the command."""
+    run_command(get_parser, lambda args: run(args, cmd), cmd)
+
+
+if __name__ == "__main__":
+    main()

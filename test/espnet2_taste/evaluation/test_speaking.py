@@ -1,0 +1,48 @@
+"""Who is followed, whose voice is nearest, and how far claimed times are off."""
+
+import numpy as np
+import pytest
+
+from espnet2_taste.evaluation.saying_report import saying_tables
+from espnet2_taste.evaluation.speaking import (
+    followed_by,
+    timing_agreement,
+    voices_named,
+)
+from espnet2_taste.structures import WordTiming
+
+
+def test_each_text_follows_another_recording_of_its_speaker():
+    followed = followed_by({"b": "x", "a": "x", "c": "x", "d": "y", "e": "z", "f": "z"})
+    assert followed == {"a": "b", "b": "c", "c": "a", "e": "f", "f": "e"}
+
+
+def test_times_are_compared_border_by_border():
+    claimed = {"u": [WordTiming("a", 0.0, 0.5), WordTiming("b", 0.5, 0.5)], "v": []}
+    aligned = {"u": [WordTiming("a", 0.02, 0.5), WordTiming("b", 0.5, 0.6)]}
+    found = timing_agreement(claimed, aligned)
+    assert found["words"] == 2 and found["share_within"] == 0.75
+    assert found["median_difference"] == pytest.approx(0.02)
+    assert found["median_signed"] == pytest.approx(-0.02)
+    assert timing_agreement({}, aligned) == {"words": 0}
+
+
+def test_the_nearest_voice_is_named_whatever_its_length():
+    means = {"x": np.array([1.0, 0.0]), "y": np.array([0.0, 5.0])}
+    said = {("a", "x"): np.array([3.0, 1.0]), ("b", "x"): np.array([1.0, 2.0])}
+    assert voices_named(said, means) == 0.5
+    assert np.isnan(voices_named({}, means))
+
+
+def test_a_table_a_set():
+    row = {
+        "wer": {"rate": 0.1},
+        "durations": {"pearson": 0.9},
+        "rate": {"pearson": float("nan")},
+        "voice_named": 1.0,
+        "timings": {"words": 0},
+    }
+    title, table = saying_tables({"sets": {"test": {"plain": row}}})
+    assert title == "### Texts of `test`"
+    expected = "| TASLM | 10.0 | 0.900 | - | 100.0 | 0 | - | - |"
+    assert table.splitlines()[-1] == expected
