@@ -82,14 +82,17 @@ def word_time_rows(
     return rows
 
 
-def read_aligned_set(folder: Path, ctm_name: str, text_name: str) -> AlignedSet | None:
+def read_aligned_set(
+    folder: Path, ctm_name: str, text_name: str | None
+) -> AlignedSet | None:
     """Read what ``AlignedSet.write`` wrote; None if it is not there."""
-    files = (folder / ctm_name, folder / text_name, folder / PROBLEMS)
+    files = [folder / name for name in (ctm_name, PROBLEMS, text_name) if name]
     if not all(path.is_file() for path in files):
         return None
-    rows = read_rows(files[2], {"utt": str, "reason": str})
+    rows = read_rows(files[1], {"utt": str, "reason": str})
     problems = {row["utt"]: row["reason"] for row in rows}
-    return AlignedSet(read_ctm(files[0]), read_table(files[1]), problems)
+    recognized = read_table(files[2]) if text_name else {}
+    return AlignedSet(read_ctm(files[0]), recognized, problems)
 
 
 def align_set(

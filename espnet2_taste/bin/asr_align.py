@@ -13,6 +13,13 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    is_part,
+    join_parts,
+    set_names,
+)
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
@@ -30,7 +37,10 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add_recognizer_arguments(parser, required=True)
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument(
+        "--sets", type=set_names, required=True, help="Names of sets, one string"
+    )
+    add_parts_argument(parser)
     parser.add_argument(
         "--times_only", default="", help="Those that are not transcribed, e.g. train"
     )
@@ -90,19 +100,57 @@ def align_folder(
         The summary.
 
     Raises:
-        ValueError: The set lacks a file, or nothing in it could be aligned.
+        ValueError: The set lacks a file.
     """
-    from espnet2_taste.align.sets import PROBLEMS, align_set, word_time_rows
+    from espnet2_taste.align.sets import align_set, word_time_rows
     from espnet2_taste.data.kaldi_dir import read_table, write_table
-    from espnet2_taste.metrics.tables import write_json
 
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
     result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
-    if texts and not result.timings:
-        name, reason = next(iter(result.problems.items()))
-        raise ValueError(f"{folder}: no utterance can be aligned; {name}: {reason}")
     write_table(folder / "word_times", word_time_rows(result.timings, texts))
     result.write(folder, output, "text_asr" if transcribe else None)
+    return write_summary(result, folder, texts, transcribe)
+
+
+def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) -> dict:
+    """Make the results of one set of those of its parts.
+
+    Args:
+        parts: Folders of the parts, in order.
+        folder: The set.
+        output: Name of the word times.
+        transcribe: Whether the parts were recognized as well.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: A part lacks a file.
+    """
+    from espnet2_taste.align.sets import PROBLEMS, read_aligned_set
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    text_asr = ["text_asr"] if transcribe else []
+    join_parts(parts, folder, [*text_asr, "word_times", PROBLEMS, output])
+    result = read_aligned_set(folder, output, text_asr[0] if transcribe else None)
+    return write_summary(result, folder, read_table(folder / "text"), transcribe)
+
+
+def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool):
+    """Write ``asr_align.json``, which marks a set or a part as done.
+
+    Args:
+        result: ``AlignedSet``.
+        folder: The set.
+        texts: Transcripts.
+        transcribe: Whether there are word errors.
+
+    Returns:
+        The summary.
+    """
+    from espnet2_taste.align.sets import PROBLEMS
+    from espnet2_taste.metrics.tables import write_json
+
     summary = summarize(result, folder, texts, transcribe)
     write_json(folder / "asr_align.json", summary)
     if result.problems:
@@ -116,29 +164,43 @@ def main(cmd=None) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Align every set with one aligner, loaded only if a set needs it."""
+    """Align every set, or join its parts; the aligner is loaded if a set needs it."""
     from espnet2_taste.data.set_loop import finish_sets
 
-    times_only = args.times_only.split()
+    times_only, dump_dir = args.times_only.split(), Path(args.dump_dir)
 
     def transcribed(folder: Path) -> bool:
         return folder.name not in times_only
 
-    def work(aligner, folder: Path) -> str:
-        summary = align_folder(
-            *(aligner, folder, args.output, args.batch_size), transcribed(folder)
-        )
-        if "wer" not in summary:
-            return "word times"
-        return f"WER {100 * summary['wer']:.1f} %"
+    def work(aligner: LazyAligner, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            summary = join_folder(parts, folder, args.output, transcribed(folder))
+        else:
+            options = (args.output, args.batch_size, transcribed(folder))
+            summary = align_folder(aligner(), folder, *options)
+        return describe(summary, folder, is_part(str(folder.relative_to(dump_dir))))
 
     finish_sets(
         "asr_align",
-        [Path(args.dump_dir) / name for name in args.sets.split()],
+        [dump_dir / name for name in args.sets.split()],
         lambda folder: is_done(folder, args.output, transcribed(folder)),
-        LazyAligner.from_args(args),
+        lambda: LazyAligner.from_args(args),
         work,
     )
+
+
+def describe(summary: dict, folder: Path, part: bool) -> str:
+    """Say in a few words how it went.
+
+    Raises:
+        ValueError: Nothing in a whole set could be aligned.
+    """
+    if not part and 0 < summary["utterances"] == summary["not_aligned"]:
+        raise ValueError(
+            f"{folder}: no utterance can be aligned; not_aligned.tsv has the reasons"
+        )
+    return f"WER {100 * summary['wer']:.1f} %" if "wer" in summary else "word times"
 
 
 if __name__ == "__main__":

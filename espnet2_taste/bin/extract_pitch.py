@@ -1,113 +1,105 @@
-"""Measure F0 of every utterance of data directories once, for the unit vocoder.
+"""Measure F0 of every utterance of sets once, for the unit vocoder (stage 8).
 
 Enters: ``wav.scp``. Leaves: ``pitch.ark`` and ``pitch.scp``, one float vector (P,) an
 utterance, Hz every 10 ms, 0 where unvoiced. A complete ``pitch.scp`` is kept.
-
-Example:
-    python -m espnet2_taste.bin.extract_pitch --nj 2 \\
-        --data_dir dump/raw/train dump/raw/dev
 """
 
 import argparse
-import contextlib
-import multiprocessing
 import os
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    join_parts,
+    set_names,
+)
+
+_EXAMPLE = """example:
+  python -m espnet2_taste.bin.extract_pitch --dump_dir dump/raw --sets "train dev"
+"""
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description="Measure F0 of every utterance of sets",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--data_dir", required=True, nargs="+", help="Directories with wav.scp."
-    )
-    parser.add_argument("--fmin", type=float, default=60.0, help="Lowest F0, Hz.")
-    parser.add_argument("--fmax", type=float, default=500.0, help="Highest F0, Hz.")
-    parser.add_argument("--nj", type=int, default=1, help="Processes.")
+    add = parser.add_argument
+    add("--dump_dir", type=Path, default="dump/raw", help="Where the sets are")
+    add("--sets", type=set_names, required=True, help="Names of sets, one string")
+    add_parts_argument(parser)
+    add("--fmin", type=float, default=60.0, help="Lowest F0, Hz.")
+    add("--fmax", type=float, default=500.0, help="Highest F0, Hz.")
     return parser
 
 
-def read_ids(path: Path) -> list[str]:
-    """First fields of a Kaldi file, [] when it does not exist."""
-    if not path.is_file():
-        return []
-    return list(read_table(path))
-
-
-def measure(job: tuple[str, str, float, float]) -> tuple:
-    """F0 of one utterance.
-
-    Args:
-        job: Utterance id, path of its audio, lowest and highest F0.
-
-    Returns:
-        The id and F0 in Hz every 10 ms, (P,) float32.
+def is_done(folder: Path) -> bool:
+    """Whether F0 of exactly the utterances of a set is there.
 
     Raises:
-        ValueError: The audio cannot be read.
+        ValueError: There is no ``wav.scp``.
     """
-    from espnet2_taste.data.audio import read_audio
-    from espnet2_taste.metrics.pitch import track_pitch
-
-    utterance, path, fmin, fmax = job
-    try:
-        speech, rate = read_audio(path)
-    except ValueError as error:
-        raise ValueError(
-            f"utterance {utterance}: {error}; run stage 2 again"
-        ) from error
-    return utterance, track_pitch(speech, rate, fmin=fmin, fmax=fmax).astype("float32")
+    if not (folder / "wav.scp").is_file():
+        raise ValueError(f"{folder / 'wav.scp'} is missing; run stage 2 first")
+    done = folder / "pitch.scp"
+    return done.is_file() and list(read_table(done)) == list(
+        read_table(folder / "wav.scp")
+    )
 
 
-def extract(data_dir: Path, fmin: float, fmax: float, pool) -> int:
+def extract(folder: Path, fmin: float, fmax: float) -> int:
     """Write ``pitch.ark`` and, last, ``pitch.scp``.
 
     Args:
-        data_dir: Directory with wav.scp.
+        folder: Set with wav.scp.
         fmin: Lowest F0, Hz.
         fmax: Highest F0, Hz.
-        pool: Processes, or None.
 
     Returns:
-        Utterances measured, 0 when the result was already there.
+        Utterances measured.
 
     Raises:
-        RuntimeError: There is no wav.scp, or audio cannot be read.
+        ValueError: Audio cannot be read.
     """
     import kaldiio
     import tqdm
 
-    if not (data_dir / "wav.scp").is_file():
-        raise RuntimeError(f"{data_dir / 'wav.scp'} is missing; run stage 2 first")
-    entries = list(read_table(data_dir / "wav.scp").items())
-    done = data_dir / "pitch.scp"
-    if read_ids(done) == [utterance for utterance, _ in entries]:
-        return 0
-    jobs = [(utterance, path, fmin, fmax) for utterance, path in entries]
-    results = pool.imap(measure, jobs, chunksize=16) if pool else map(measure, jobs)
-    part = data_dir / "pitch.scp.part"
-    with kaldiio.WriteHelper(f"ark,scp:{data_dir / 'pitch.ark'},{part}") as writer:
-        for utterance, pitch in tqdm.tqdm(results, total=len(jobs), desc="pitch"):
-            writer(utterance, pitch)
-    os.replace(part, done)
-    return len(jobs)
+    from espnet2_taste.data.audio import read_audio
+    from espnet2_taste.metrics.pitch import track_pitch
+
+    wavs, part = read_table(folder / "wav.scp"), folder / "pitch.scp.part"
+    with kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer:
+        for utterance, path in tqdm.tqdm(wavs.items(), desc="pitch"):
+            try:
+                speech, rate = read_audio(path)
+            except ValueError as error:
+                raise ValueError(
+                    f"utterance {utterance}: {error}; run stage 2 again"
+                ) from error
+            pitch = track_pitch(speech, rate, fmin=fmin, fmax=fmax)
+            writer(utterance, pitch.astype("float32"))
+    os.replace(part, folder / "pitch.scp")
+    return len(wavs)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure the folders that lack F0."""
-    with contextlib.ExitStack() as stack:
-        pool = None
-        if args.nj > 1:
-            spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(spawn.Pool(args.nj))
-        for folder in map(Path, args.data_dir):
-            count = extract(folder, args.fmin, args.fmax, pool)
-            print(f"{folder / 'pitch.scp'}: {count or 'nothing new'} measured")
+    """Measure the sets that lack F0."""
+    from espnet2_taste.data.set_loop import finish_sets
+
+    def work(_, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            join_parts(parts, folder, ["pitch.scp"])
+            return f"F0 of {len(parts)} parts joined"
+        return f"F0 of {extract(folder, args.fmin, args.fmax)} utterances"
+
+    folders = [args.dump_dir / name for name in args.sets.split()]
+    finish_sets("extract_pitch", folders, is_done, lambda: None, work)
 
 
 def main(cmd=None) -> None:

@@ -10,6 +10,12 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    join_parts,
+    set_names,
+)
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.extract_units --units_dir exp/units \\
@@ -26,7 +32,10 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--units_dir", required=True, help="From fit_units")
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument(
+        "--sets", type=set_names, required=True, help="Names of sets, one string"
+    )
+    add_parts_argument(parser)
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
     parser.add_argument("--log_level", default="INFO", help="Level of messages")
@@ -126,19 +135,33 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f"{units_dir / 'config.yaml'} not found: run fit_units (stage 5) first"
         )
-    folders = [Path(args.dump_dir) / name for name in args.sets.split()]
-    waiting = [folder for folder in folders if not is_done(folder, units_dir)]
-    if not waiting:
-        print("extract_units: all sets are done")
-        return
-    from espnet2_taste.units.unit_exp import load_speaker_embedder, load_unit_extractor
+    from espnet2_taste.data.set_loop import finish_sets
 
-    device = "cuda" if args.ngpu else "cpu"
-    extractor = load_unit_extractor(units_dir).to(device)
-    embedder = load_speaker_embedder(units_dir).to(device)
-    for folder in waiting:
+    def load():
+        from espnet2_taste.units import unit_exp
+
+        if args.parts_dir:
+            return None
+        device = "cuda" if args.ngpu else "cpu"
+        extractor = unit_exp.load_unit_extractor(units_dir).to(device)
+        return extractor, unit_exp.load_speaker_embedder(units_dir).to(device), device
+
+    def work(tools, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            join_parts(parts, folder, ["spembs.scp", "units"])
+            return "units and embeddings joined"
+        extractor, embedder, device = tools
         count = extract_set(extractor, embedder, folder, args.batch_size, device)
-        print(f"{folder / 'units'}: {count} utterances")
+        return f"units and embeddings of {count} utterances"
+
+    finish_sets(
+        "extract_units",
+        [Path(args.dump_dir) / name for name in args.sets.split()],
+        lambda folder: is_done(folder, units_dir),
+        load,
+        work,
+    )
 
 
 if __name__ == "__main__":

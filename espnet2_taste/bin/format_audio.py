@@ -12,6 +12,12 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    is_part,
+    set_names,
+)
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.format_audio --data_dir data/train \\
@@ -32,9 +38,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, required=True, help="Set to make")
     parser.add_argument(
         "--sets",
+        type=set_names,
         default="",
         help="Names of sets, one string; --data_dir and --output_dir then hold sets",
     )
+    add_parts_argument(parser)
     parser.add_argument("--fs", type=int, default=16000, help="Samples a second")
     parser.add_argument("--min_duration", type=float, default=0.3, help="Seconds")
     parser.add_argument("--max_duration", type=float, default=30.0, help="Seconds")
@@ -44,12 +52,16 @@ def get_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write the sets in one form."""
-    from espnet2_taste.data.formatting import AudioForm, format_set
+    from espnet2_taste.data import formatting
 
-    form = AudioForm(args.fs, args.min_duration, args.max_duration)
+    form = formatting.AudioForm(args.fs, args.min_duration, args.max_duration)
     for name in args.sets.split() or [""]:
-        target = args.output_dir / name
-        result = format_set(args.data_dir / name, target, form)
+        source, target = args.data_dir / name, args.output_dir / name
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, name)
+            result = formatting.join_formatted(source, target, parts)
+        else:
+            result = formatting.format_set(source, target, form, is_part(name))
         logging.info(
             "%s: %d utterances%s, %d left out (%s)",
             target,

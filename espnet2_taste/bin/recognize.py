@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import add_parts_argument, find_parts, set_names
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 _EXAMPLE = """example:
@@ -28,7 +29,10 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_recognizer_arguments(parser, required=True)
-    add("--folders", nargs="+", required=True, help="Folders with wav.scp")
+    add("--folders", nargs="+", default=[], help="Folders with wav.scp")
+    add("--dump_dir", type=Path, default="dump/raw", help="Where --sets are")
+    add("--sets", type=set_names, default="", help="Names of sets, beside the folders")
+    add_parts_argument(parser)
     add("--batch_size", type=int, default=16, help="Utterances at once")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
@@ -38,18 +42,25 @@ def get_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Recognize the folders that are not done, with one recognizer."""
     from espnet2_taste.data.set_loop import finish_sets
-    from espnet2_taste.evaluation.transcripts import is_recognized, recognize_folder
+    from espnet2_taste.evaluation import transcripts
 
     def work(aligner, folder: Path) -> str:
-        count, silent = recognize_folder(
-            folder, aligner, args.recognizer, args.batch_size
-        )
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            count, silent = transcripts.join_recognized(folder, parts, args.recognizer)
+        else:
+            count, silent = transcripts.recognize_folder(
+                folder, aligner, args.recognizer, args.batch_size
+            )
         return f"{count} recordings, {silent} without a word"
 
     finish_sets(
         "recognize",
-        [Path(folder) for folder in args.folders],
-        lambda folder: is_recognized(folder, args.recognizer),
+        [
+            *map(Path, args.folders),
+            *(args.dump_dir / name for name in args.sets.split()),
+        ],
+        lambda folder: transcripts.is_recognized(folder, args.recognizer),
         lambda: LazyAligner.from_args(args),
         work,
     )

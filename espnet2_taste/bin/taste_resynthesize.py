@@ -13,6 +13,12 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    join_parts,
+    set_names,
+)
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
@@ -44,7 +50,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--codes_dir", help="Parent of <set>/codes.scp to speak")
     parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument(
+        "--sets", type=set_names, required=True, help="Names of sets, one string"
+    )
+    add_parts_argument(parser)
     parser.add_argument("--output_dir", required=True, help="Parent of the results")
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--seed", type=int, default=0, help="Of the unit sampling")
@@ -131,11 +140,27 @@ def run(args: argparse.Namespace) -> None:
     """Speak the sets that are not done, with one source and one vocoder."""
     if not args.taste_exp and not args.from_units:
         raise ValueError("give --taste_exp or --from_units true")
-    outputs = {name: Path(args.output_dir) / name for name in args.sets.split()}
-    waiting = {n: p for n, p in outputs.items() if not (p / "wav.scp").is_file()}
-    if not waiting:
-        print("taste_resynthesize: all sets are done")
-        return
+    from espnet2_taste.data.set_loop import finish_sets
+
+    output_dir = Path(args.output_dir)
+
+    def work(tools, output: Path) -> str:
+        if args.parts_dir:
+            return join_speech(find_parts(args.parts_dir, output.name), output)
+        folder = Path(args.dump_dir) / output.relative_to(output_dir)
+        return f"{resynthesize_set(*tools, folder, output)} utterances"
+
+    finish_sets(
+        "taste_resynthesize",
+        [output_dir / name for name in args.sets.split()],
+        lambda folder: (folder / "wav.scp").is_file(),
+        lambda: None if args.parts_dir else load_tools(args),
+        work,
+    )
+
+
+def load_tools(args: argparse.Namespace) -> tuple:
+    """Source of units and vocoder that the options name, after a look if they fit."""
     from espnet2_taste.tasks import fitting
     from espnet2_taste.vocoder.loading import load_unit_vocoder
 
@@ -149,9 +174,18 @@ def run(args: argparse.Namespace) -> None:
             args.taste_exp,
             args.unit_vocoder_exp,
         )
-    for name, path in waiting.items():
-        count = resynthesize_set(source, vocoder, Path(args.dump_dir) / name, path)
-        print(f"{path}: {count} utterances")
+    return source, vocoder
+
+
+def join_speech(parts: list[Path], output: Path) -> str:
+    """Make the tables of a set of those of its parts, whose audio stays where it is.
+
+    Raises:
+        ValueError: A part is not complete.
+    """
+    timed = [part / "ctm" for part in parts if (part / "ctm").is_file()]
+    join_parts(parts, output, ["units", *(["ctm"] if timed else []), "wav.scp"])
+    return f"{len(parts)} parts joined"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,12 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin.command import run_command
+from espnet2_taste.data.parts import (
+    add_parts_argument,
+    find_parts,
+    join_parts,
+    set_names,
+)
 
 _EXAMPLE = """example:
   python -m espnet2_taste.bin.taste_tokenize --taste_exp exp/taste_vq \\
@@ -28,7 +34,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--taste_exp", required=True, help="TASTE experiment directory")
     parser.add_argument("--model_file", help="Checkpoint, default: the best one")
     parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--sets", required=True, help="Names of sets, one string")
+    parser.add_argument(
+        "--sets", type=set_names, required=True, help="Names of sets, one string"
+    )
+    add_parts_argument(parser)
     parser.add_argument("--output_dir", required=True, help="Parent of the results")
     parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
     parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
@@ -45,21 +54,29 @@ def run(args: argparse.Namespace) -> None:
     """Tokenize the sets that are not done, with one model."""
     from espnet2_taste.data.set_loop import finish_sets
 
+    output_dir = Path(args.output_dir)
+
     def load():
+        if args.parts_dir:
+            return None
         from espnet2_taste.tokenizer.inference import TasteEncoder
 
         device = "cuda" if args.ngpu else "cpu"
         return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
 
     def work(encoder, output: Path) -> str:
-        source = Path(args.dump_dir) / output.name
+        if args.parts_dir:
+            return (
+                f"{join_codes(find_parts(args.parts_dir, output.name), output)} joined"
+            )
+        source = Path(args.dump_dir) / output.relative_to(output_dir)
         codes = tokenize_set(encoder, source, args.batch_size)
         write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
         return f"{len(codes)} utterances"
 
     finish_sets(
         "taste_tokenize",
-        [Path(args.output_dir) / name for name in args.sets.split()],
+        [output_dir / name for name in args.sets.split()],
         lambda folder: (folder / "codes.json").is_file(),
         load,
         work,
@@ -105,21 +122,57 @@ def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
         codes: ``WordCodes`` by utterance id.
         codebook_size: K, for the statistics.
     """
-    import torch
-
     from espnet2_taste.data.arks import write_ark
     from espnet2_taste.data.kaldi_dir import write_table
-    from espnet2_taste.metrics.tables import write_json
-    from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
 
     folder.mkdir(parents=True, exist_ok=True)
     write_ark(folder, "codes", {name: item.codes for name, item in codes.items()})
     write_table(folder / "words", {n: " ".join(c.words) for n, c in codes.items()})
-    rows = torch.cat([torch.from_numpy(item.codes) for item in codes.values()])
+    write_summary(folder, codebook_size)
+
+
+def join_codes(parts: list[Path], folder: Path) -> int:
+    """Make the codes of a set of those of its parts, whose arks stay where they are.
+
+    Args:
+        parts: Folders of the parts, in order.
+        folder: Gets what :func:`write_codes` writes, but the ark.
+
+    Returns:
+        Number of utterances.
+
+    Raises:
+        ValueError: A part is not complete.
+    """
+    from espnet2_taste.data.files import read_json
+
+    join_parts(parts, folder, ["words", "codes.scp"])
+    return write_summary(folder, read_json(parts[0] / "codes.json")["codebook_size"])
+
+
+def write_summary(folder: Path, codebook_size: int) -> int:
+    """Write ``codes.json``: how many of the codes in ``codes.scp`` are used.
+
+    Args:
+        folder: Of the codes.
+        codebook_size: K.
+
+    Returns:
+        Number of utterances.
+    """
+    import torch
+
+    from espnet2_taste.data.arks import ArkTable
+    from espnet2_taste.metrics.tables import write_json
+    from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
+
+    codes = ArkTable(folder / "codes.scp")
+    rows = torch.cat([torch.from_numpy(codes[name]) for name in codes]).long()
     used, perplexity = code_statistics(rows, codebook_size)
     summary = {"utterances": len(codes), "words": len(rows)}
     summary |= {"used": used.tolist(), "perplexity": perplexity.tolist()}
     write_json(folder / "codes.json", summary | {"codebook_size": codebook_size})
+    return len(codes)
 
 
 if __name__ == "__main__":

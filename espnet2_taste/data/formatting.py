@@ -7,7 +7,8 @@ everything left out.
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from espnet2_taste.data.audio import conform, read_header, write_audio
 from espnet2_taste.data.checks import find_utterances
+from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.files import read_lines, read_text, split_lines
 from espnet2_taste.data.finished import (
     digest,
@@ -24,11 +26,14 @@ from espnet2_taste.data.finished import (
 )
 from espnet2_taste.data.kaldi_dir import (
     KaldiDir,
+    read_table,
     sort_keys,
+    speakers_to_utterances,
     write_kaldi_dir,
     write_lines,
     write_table,
 )
+from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.recordings import (
     Segments,
     cut,
@@ -44,6 +49,7 @@ logger = logging.getLogger(__name__)
 RECORD = "format.json"
 HEADED_TABLES = ("word_prosody", "pairs.tsv", "prompt_words")
 SOURCE_TABLES = ("wav.scp", "segments", "text", "utt2spk", "ctm", *HEADED_TABLES)
+JOINED_TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", "dropped.tsv")
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,16 @@ class FormatResult:
     made: bool
 
 
-def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
+def format_set(
+    source: Path, target: Path, form: AudioForm, part: bool = False
+) -> FormatResult:
     """Write ``source`` in the given form to ``target``, unless that is done.
 
     Args:
         source: A Kaldi-style folder.
         target: The folder to make. Its ``wav.scp`` holds paths below this very name.
         form: Rate and durations wanted.
+        part: ``source`` is part of a set; maybe no utterance of it can be used.
 
     Returns:
         How many utterances were kept and dropped.
@@ -103,7 +112,8 @@ def format_set(source: Path, target: Path, form: AudioForm) -> FormatResult:
     _announce_commands(source, tables)
     folder = start_folder(target, RECORD, record)
     samples = _format_audio(tables, segments, folder / "audio", form, dropped)
-    _check_any_left(source, samples, dropped)
+    if not part:
+        _check_any_left(source, samples, dropped)
     kept = KaldiDir(
         {name: str(target / "audio" / f"{name}.wav") for name in samples},
         {name: tables.text[name] for name in samples},
@@ -191,6 +201,30 @@ def write_dropped(path: Path, dropped: dict[str, str]) -> None:
     """Write ``utt`` and ``reason`` of everything left out, header included."""
     rows = [f"{name}\t{' '.join(dropped[name].split())}" for name in sort_keys(dropped)]
     write_lines(path, ["utt\treason", *rows])
+
+
+def join_formatted(source: Path, target: Path, parts: Sequence[Path]) -> FormatResult:
+    """Make one set of the parts that :func:`format_set` made.
+
+    Args:
+        source: The set that the parts come from; its study tables are copied.
+        target: The folder to make.
+        parts: Folders of the formatted parts, in order. Audio stays in them.
+
+    Returns:
+        How many utterances were kept and dropped.
+
+    Raises:
+        ValueError: A part is not complete, or no utterance can be used.
+    """
+    join_parts(parts, target, JOINED_TABLES)
+    speakers = read_table(target / "utt2spk")
+    write_table(target / "spk2utt", speakers_to_utterances(speakers))
+    rows = read_rows(target / "dropped.tsv", {"utt": str, "reason": str})
+    dropped = {row["utt"]: row["reason"] for row in rows}
+    _check_any_left(source, speakers, dropped)
+    copy_study_tables(source, target, set(dropped))
+    return replace(_count(target), made=True)
 
 
 def _check_any_left(source: Path, samples: dict, dropped: dict[str, str]) -> None:

@@ -5,13 +5,14 @@ with their source, which belongs to every score made of them: another recognizer
 the scores of a continuation as much as another model does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.metrics.tables import write_json
 
@@ -101,6 +102,28 @@ def recognize_folder(
     write_rows(folder / "not_heard.tsv", ("utt", "reason"), sorted(unread.items()))
     write_json(folder / f"{HEARD}.json", {"recognizer": recognizer})
     write_table(folder / HEARD, texts)
+    return len(texts), sum(not text for text in texts.values())
+
+
+def join_recognized(
+    folder: Path, parts: Sequence[Path], recognizer: str
+) -> tuple[int, int]:
+    """Make ``text_heard`` of a folder of those of its parts.
+
+    Args:
+        folder: Gets what :func:`recognize_folder` writes.
+        parts: Folders of the parts, in order.
+        recognizer: What the recognizer is called in results.
+
+    Returns:
+        As :func:`recognize_folder`.
+
+    Raises:
+        ValueError: A part is not complete.
+    """
+    join_parts(parts, folder, ["not_heard.tsv", HEARD])
+    write_json(folder / f"{HEARD}.json", {"recognizer": recognizer})
+    texts = read_table(folder / HEARD)
     return len(texts), sum(not text for text in texts.values())
 
 

@@ -104,7 +104,8 @@ def round_trip_accuracies(
         if name not in truth:
             raise ValueError(f"{units_file} lacks '{name}': run stage 5 again")
         target = unit_ids(truth[name])
-        speech = torch.from_numpy(load_speech(path, extractor.sample_rate))
+        wave = load_speech(path, extractor.sample_rate, keep_silence=True)
+        speech = torch.from_numpy(wave)
         found, _ = extractor(speech[None], torch.tensor([len(speech)]))
         size = min(len(target), found.size(1))
         guesses = torch.nn.functional.one_hot(found[:, :size], extractor.num_units)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from recipe_runs import ROOT, copy_recipe, snapshot, start_recipe
 
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import read_ctm, read_rows
@@ -32,7 +33,6 @@ from espnet2_taste.data.kaldi_dir import (
 from espnet2_taste.metrics.wer import total_errors
 from espnet2_taste.recognizers.choices import load_recognizer
 
-ROOT = Path(__file__).resolve().parents[2]
 REALSPEECH = Path(
     os.environ.get("TASTE_REALSPEECH", ROOT.parent / "shared" / "realspeech")
 )
@@ -93,30 +93,15 @@ sys.addaudithook(kill)
 """
 
 
-def start_recipe(folder: Path, options: list[str], steps=()) -> subprocess.Popen:
-    """Start a recipe on one thread, in a process group of its own, to ``run.log``.
-
-    The trainings among ``steps`` kill it at their second epoch, once each.
-    """
+def start_and_kill(folder: Path, options: list[str], steps=()) -> subprocess.Popen:
+    """Start a recipe; the trainings among ``steps`` kill it at their second epoch."""
     hook = folder.parents[2] / "kill/sitecustomize.py"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(KILL_AT_SECOND_EPOCH)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{hook.parent}:{ROOT}",
-        "KILLED_TRAININGS": " ".join(set(steps) & set(TRAININGS)),
-    }
-    command = ["bash", "run.sh", "--stop_stage", "14", "--num_threads", "1", *options]
-    with (folder / "run.log").open("w") as log:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-            stdout=log,
-            stderr=log,
-        )
+    chosen = " ".join(set(steps) & set(TRAININGS))
+    return start_recipe(
+        folder, options, PYTHONPATH=str(hook.parent), KILLED_TRAININGS=chosen
+    )
 
 
 def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | None:
@@ -128,7 +113,7 @@ def run_and_kill(folder: Path, options: list[str], steps: list[str]) -> str | No
     known = {
         name: set(folder.glob(PROGRESS[name])) for name in steps if name in PROGRESS
     }
-    process = start_recipe(folder, options, steps)
+    process = start_and_kill(folder, options, steps)
     try:
         while process.poll() is None:
             for name in known:
@@ -164,21 +149,6 @@ def run_with_kills(folder: Path, options: list[str], steps: list[str]) -> list[s
         print(f"killed in {step} {' '.join(epochs)}", flush=True)
         killed.append(step)
     return killed
-
-
-def snapshot(folder: Path) -> dict[Path, int]:
-    """Modification time of every file of a recipe, locks left out."""
-    left_out = (".lock", "run.log")
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in left_out)
-    return {path: path.stat().st_mtime_ns for path in files}
-
-
-def copy_recipe(root: Path, name: str) -> Path:
-    """Copy the recipes below ``root``, without their results; gives one's folder."""
-    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads")
-    shutil.copytree(ROOT / "egs2", root / "egs2", symlinks=True, ignore=ignored)
-    (root / "tools").symlink_to(ROOT / "tools")
-    return root / "egs2" / name / "taslm1"
 
 
 @pytest.fixture(scope="module")

@@ -301,26 +301,12 @@ def test_shell_is_well_formed(path):
     subprocess.run(["bash", "-n", path], check=True)
 
 
-@pytest.mark.parametrize("name", ["data", "tokenizer", "slm"])
+@pytest.mark.parametrize("name", ["data", "tokenizer", "slm", "jobs"])
 def test_stage_functions_stay_short(name):
     text = (TEMPLATE / f"scripts/{name}.sh").read_text()
     for block in text.split("\n}\n")[:-1]:
         body = block[block.index("() {") :]
         assert body.count("\n") <= 26, body.splitlines()[0]
-
-
-@pytest.mark.parametrize(
-    "sets, parts",
-    [
-        ("train dev test", ["train", "dev test"]),
-        ("dev train test", ["train", "dev test"]),
-        ("dev test", ["dev test"]),
-        ("train", ["train"]),
-    ],
-)
-def test_sets_are_split_into_the_largest_and_the_others(tmp_path, sets, parts):
-    script = STAGES + f'split_sets train {sets}; printf "%s\\n" "${{parts[@]}}"'
-    assert run(tmp_path, script).stdout.splitlines() == parts
 
 
 @pytest.mark.parametrize(

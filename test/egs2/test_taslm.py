@@ -50,6 +50,17 @@ def output_files():
     yield from ("exp/RESULTS.md", "exp/packed/taste.zip", "exp/packed/taslm.zip")
 
 
+RECORD = """#!/bin/bash
+printf "%s\\n" "$*" >>calls
+while [ $# -gt 1 ]; do
+    case $1 in --parts_dir) parts=$2 ;; --nj) jobs=$2 ;; esac
+    shift
+done
+[ -z "${jobs:-}" ] || { mkdir -p "${parts}"; echo "${jobs}" >"${parts}/num_jobs"; }
+"""
+"""Notes what it is asked, and says how many jobs there are where sets are split."""
+
+
 @pytest.fixture
 def recipe(tmp_path):
     """A recipe with all outputs and a Python that only notes what it is asked."""
@@ -61,7 +72,7 @@ def recipe(tmp_path):
     for name in ("taslm.sh", "path.sh", "cmd.sh", "scripts", "utils"):
         (folder / name).symlink_to(EGS2 / "TEMPLATE/taslm1" / name)
     shutil.copytree(EGS2 / "mini_espeak/taslm1/conf", folder / "conf")
-    (folder / "record").write_text('#!/bin/bash\nprintf "%s\\n" "$*" >>calls\n')
+    (folder / "record").write_text(RECORD)
     (folder / "record").chmod(0o755)
     return folder
 
@@ -79,6 +90,11 @@ def run(recipe, *options, parallel="1"):
     ]
 
 
+def jobs(*modules):
+    """What is called for work in two jobs: the sets are split, worked on and joined."""
+    return [m for module in modules for m in ("split_sets", *[module] * 3)]
+
+
 def named(calls, module):
     """The commands of a module, or the trainings of one."""
     launched = [call for call in calls if f" -m {module} " in call]
@@ -89,10 +105,10 @@ def test_every_stage_runs_its_command_in_order(recipe):
     modules = [call.split()[0] for call in run(recipe)]
     shapes, train = "write_shapes", "espnet2.bin.launch"
     assert modules == [
-        *("copy_data", "format_audio", "prepare_text"),
-        *(shapes, train, "asr_align", "fit_units", *["extract_units"] * 2),
-        *(shapes, train, train, train, "extract_pitch", shapes, train),
-        *(*["taste_tokenize"] * 2, *["taste_resynthesize"] * 4),
+        *("copy_data", *jobs("format_audio"), "prepare_text"),
+        *(shapes, train, *jobs("asr_align"), "fit_units", *jobs("extract_units")),
+        *(shapes, train, train, train, *jobs("extract_pitch"), shapes, train),
+        *jobs("taste_tokenize", *["taste_resynthesize"] * 4),
         *("taste_score", "taste_swap"),
         *(shapes, train, "export_text_lm", *[shapes, train] * 2),
         *["slm_inference", "slm_score"] * 2,
@@ -105,8 +121,10 @@ MAKING = """#!/bin/bash
 printf "%s\\n" "$*" >>calls
 while [ $# -gt 1 ]; do
     case $1 in --sets) sets=$2 ;; --output_dir) output=$2 ;; esac
+    [ "$1" != --parts_dir ] || parts=$2
     shift
 done
+mkdir -p "${parts:-.}"; echo 1 >"${parts:-.}/num_jobs"
 for name in ${sets}; do
     mkdir -p ${output}/${name}
     echo x | tee ${output}/${name}/codes.scp >${output}/${name}/wav.scp
@@ -135,6 +153,19 @@ def test_another_quantizer_is_trained_and_scored_beside_the_first(recipe):
     assert f"--taste_exp exp/{names[-1]} " in score
     for name in (*TASTE, *names):
         assert (recipe / "exp" / name / "valid.loss.best.pth").is_file()
+
+
+def test_every_command_takes_the_words_before_python(recipe):
+    alone = run(recipe)
+    shutil.rmtree(recipe / "exp/.stages")
+    words = run(recipe, "--python", "./record 'a b' run")
+    alone = [call.replace("./record", "exp/.python") for call in full(alone)]
+    assert sorted(words) == sorted(f"a b run -m {call}" for call in alone)
+
+
+def full(calls):
+    """Module names as they were asked for."""
+    return [c if c.startswith("espnet2.") else f"espnet2_taste.bin.{c}" for c in calls]
 
 
 def test_help_lists_every_option_with_its_default(recipe):
@@ -181,16 +212,22 @@ def test_side_by_side_runs_the_same_commands(recipe):
 
 def test_only_what_is_scored_is_aligned(recipe):
     calls = run(recipe)
-    (align,) = named(calls, "asr_align")
-    assert "--sets test slow fast prompts --times_only train --ngpu" in align
-    assert not any("word_times" in call for call in calls)
+    *parts, join = named(calls, "asr_align")
+    lists = [f"--sets @dump/raw/parts/align/{job}.sets " for job in (1, 2)]
+    assert sorted(call.split("--sets")[1].split()[0] for call in parts) == [
+        name.split()[1] for name in lists
+    ]
+    assert all("--dump_dir dump/raw/parts/align --rec" in call for call in parts)
+    assert "--sets test slow fast prompts --parts_dir dump/raw/parts/align " in join
+    assert "--dump_dir dump/raw --rec" in join and "--times_only train --ngpu" in join
+    assert not any(",word_times,text_float" in call for call in calls)
 
 
 def test_guided_attention_times_the_training_sets(recipe):
     calls = run(recipe, "--guided_attention", "true")
-    largest, others = named(calls, "asr_align")
-    assert "--sets train --times_only train --ngpu" in largest
-    assert "--sets test slow fast prompts dev --times_only train --ngpu" in others
+    join = named(calls, "asr_align")[-1]
+    assert "--sets test slow fast prompts train dev --parts_dir " in join
+    assert "--times_only train --ngpu" in join
     for training in named(calls, "espnet2_taste.bin.taste_train"):
         for name in ("train", "dev"):
             assert f"dump/raw/{name}/word_times,word_times,text_float" in training
@@ -201,8 +238,8 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
         (recipe / file).mkdir(parents=True)
     (recipe / "exp/taste_vq/codes/more/codes.scp").write_text("x\n")
     calls = run(recipe, "--slm_train_set", "more")
-    largest, others = named(calls, "taste_tokenize")
-    assert "--sets more --" in largest and " train " in others
+    (split,) = [c for c in named(calls, "split_sets") if "codes" in c]
+    assert " train dev more " in split
     assert not any(" more " in call for call in named(calls, "extract_units"))
     for training in named(calls, "espnet2_taste.bin.slm_train"):
         assert "--train_data_path_and_name_and_type dump/raw/more/text," in training
@@ -252,9 +289,10 @@ def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
 
 def test_the_recognizers_words_may_become_the_text(recipe):
     given = ["--recognizer", "/models/asr", "--transcripts", "recognizer"]
-    calls = run(recipe, *given, "--stop_stage", "3")
-    recognize, text = calls[-2:]
-    assert recognize.startswith("recognize --recognizer /models/asr --folders dump/raw")
+    put(recipe, *(f"dump/raw/{name}/text_heard" for name in SETS))
+    *_, recognize, text = run(recipe, *given, "--stop_stage", "3")
+    assert recognize.startswith("recognize --sets train dev test")
+    assert "--dump_dir dump/raw --recognizer /models/asr" in recognize
     assert "--transcripts text_heard" in text
     with pytest.raises(AssertionError, match="--transcripts recognizer needs a"):
         run(recipe, *given[2:])
@@ -427,8 +465,8 @@ def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
     options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "20 5")
     modules = [call.split()[0] for call in run(recipe, *options)]
     assert modules == [
-        *("add_noise", "asr_align", "extract_units", "taste_tokenize"),
-        *["taste_resynthesize"] * 2,
+        *("add_noise", *jobs("asr_align", "extract_units", "taste_tokenize")),
+        *jobs(*["taste_resynthesize"] * 2),
         *("audio_score", "taste_score", "audio_score", "noise_table", "write_results"),
     ]
     assert run(recipe, *options) == []

@@ -89,6 +89,73 @@ def test_run_reports_a_failed_job(tmp_path, jobs):
     assert "code 3" in done.stderr
 
 
+def fake(folder: Path, name: str, text: str) -> dict[str, str]:
+    """A command that comes first on PATH; gives the environment."""
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_jobs_of_an_array_take_the_gpus_in_turn(tmp_path):
+    show = ["bash", "-c", "echo gpu=$CUDA_VISIBLE_DEVICES"]
+    environment = fake(tmp_path, "nvidia-smi", "#!/bin/bash\nprintf '0\\n1\\n'\n")
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    command = [UTILS / "run.pl", "--gpu", "1", "JOB=1:3", "JOB.log", *show]
+    subprocess.run(command, cwd=tmp_path, check=True, env=environment)
+    logs = [(tmp_path / f"{job}.log").read_text() for job in (1, 2, 3)]
+    assert ["gpu=0\n" in logs[0], "gpu=1\n" in logs[1], "gpu=0\n" in logs[2]] == [
+        True
+    ] * 3
+
+
+def test_stdout_shows_what_it_logs_and_fails_as_the_job_does(tmp_path):
+    command = [UTILS / "stdout.pl", "x.log", "bash", "-c", "echo shown; exit 3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "\nshown\n" in done.stdout
+    assert (tmp_path / "x.log").read_text() == done.stdout
+
+
+FAKE_SSH = """#!/usr/bin/env bash
+shift 2
+echo "host $1"
+shift
+cd / && exec bash -c "$*"
+"""
+
+
+def test_ssh_gives_jobs_to_the_hosts_in_turn(tmp_path):
+    (tmp_path / ".queue").mkdir()
+    (tmp_path / ".queue/machines").write_text("# ours\none\n\ntwo\n")
+    environment = fake(tmp_path, "ssh", FAKE_SSH)
+    words = ["printf", "[%s]", "JOB", "a b", "$(id)", "it's"]
+    command = [UTILS / "ssh.pl", "JOB=1:3", "JOB.log", *words]
+    subprocess.run(command, cwd=tmp_path, check=True, env=environment)
+    for job, host in (1, "one"), (2, "two"), (3, "one"):
+        log = (tmp_path / f"{job}.log").read_text()
+        assert f"host {host}\n" in log and f"[{job}][a b][$(id)][it's]" in log
+    failing = [UTILS / "ssh.pl", "x.log", "bash", "-c", "pwd; exit 4"]
+    assert subprocess.run(failing, cwd=tmp_path, env=environment).returncode == 4
+    assert f"\n{tmp_path}\n" in (tmp_path / "x.log").read_text()
+
+
+@pytest.mark.parametrize("backend", ["local", "stdout", "ssh", "slurm"])
+def test_backends_name_scripts_that_are_there(backend):
+    script = f". {TEMPLATE}/cmd.sh; command -v $train_cmd $cuda_cmd $decode_cmd"
+    path = f"{UTILS}:{os.environ['PATH']}"
+    done = bash(script, env={"cmd_backend": backend, "PATH": path})
+    assert len(set(done.stdout.split())) == 1 and done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "backend, message",
+    [("sge", "needs queue.pl: copy it"), ("pbs", "pbs.pl"), ("x", "choose local")],
+)
+def test_backends_that_are_not_there_are_named(backend, message):
+    done = bash(f". {TEMPLATE}/cmd.sh", env={"cmd_backend": backend})
+    assert done.returncode == 1 and message in done.stderr
+
+
 def test_run_limits_how_many_run_at_once(tmp_path):
     script = "mkdir lock && sleep 0.05 && rmdir lock"
     command = [UTILS / "run.pl", "--max-jobs-run", "1", "JOB=1:4", "JOB.log"]

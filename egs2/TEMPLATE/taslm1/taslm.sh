@@ -12,14 +12,15 @@ stop_stage=13           # last stage to run (see --help for those beyond)
 skip_stages=""          # stages to leave out, e.g. "8 10"
 ngpu=0                  # GPUs per node; 0 is the CPU
 num_nodes=1             # nodes of a training
-nj=2                    # processes of CPU work on lists of utterances
+nj=2                    # jobs of CPU work on lists of utterances
+inference_nj=""         # jobs of networks on such lists; default: a job for every GPU, else nj
 parallel=""             # trainings or inferences at once where none needs another;
                         # default: 1 with GPUs, else 2, which share the CPU threads
 num_workers=""          # data loading processes of a training; default: 4 with GPUs,
                         # else none, as they would wait for the same cores
 num_threads=""          # CPU threads of a process; default: all cores
-python=python3          # the interpreter, e.g. "coverage" needs a wrapper script
-cmd_backend=local       # local or slurm, see cmd.sh
+python=python3          # the interpreter, or words before it: "python -m coverage run --append"
+cmd_backend=local       # local, stdout, ssh, slurm, sge, pbs: see cmd.sh
 dumpdir=dump            # formatted audio, text, units
 expdir=exp              # models and results
 seed=0                  # of models and of sampling
@@ -96,7 +97,7 @@ help_message="Usage: $0 [options]
   --recognizer DIR    speech encoder, vocabulary, word times and transcripts: an ESPnet
                       experiment, or Whisper or a CTC model of Hugging Face (or hub name)
   --lm DIR            text language model: an HF directory or hub name
-  --ngpu N --nj N --python PYTHON --cmd_backend local|slurm --expdir DIR --dumpdir DIR
+  --ngpu N --nj N --python PYTHON --cmd_backend local|ssh|slurm|... --expdir DIR --dumpdir DIR
 Stages: 1 data, 2 format audio, 3 text, 4 speech encoder, 5 units and speakers,
   6 TASTE statistics, 7 TASTE training, 8 unit vocoder, 9 tokenize and resynthesize,
   10 score the tokenizer, 11 TASLM training, 12 TASLM inference, 13 results, 14 pack,
@@ -121,10 +122,12 @@ check_stages 17
 . ./path.sh
 # shellcheck source-path=SCRIPTDIR source=cmd.sh
 . ./cmd.sh
+make_python_one_word
 export OMP_NUM_THREADS=${num_threads:-$(nproc)}
 parallel=${parallel:-$((ngpu > 0 ? 1 : 2))}
 num_workers=${num_workers:-$((ngpu > 0 ? 4 : 0))}
-for part in training data tokenizer slm systems audio; do
+inference_nj=${inference_nj:-$((ngpu > 0 ? ngpu * num_nodes : nj))}
+for part in jobs training data tokenizer slm systems audio; do
     # shellcheck disable=SC1090
     . "${scripts}/${part}.sh"
 done

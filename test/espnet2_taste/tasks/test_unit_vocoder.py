@@ -88,7 +88,7 @@ def run_task(
 def experiment(data_dir, tmp_path_factory):
     """Statistics, one epoch, then resumed for a second one."""
     work_dir = tmp_path_factory.mktemp("work")
-    extract_pitch.main(["--data_dir", str(data_dir)])
+    extract_pitch.main(["--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
     run_task(data_dir, work_dir, "stats", collect_stats=True)
     run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=1)
     run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=2, resume=True)
@@ -117,9 +117,9 @@ def test_pitch_files_are_complete_and_kept(experiment, data_dir, capsys):
     tracks = kaldiio.load_scp(str(data_dir / "pitch.scp"))
     assert abs(numpy.median(tracks["utt2"]) - 180) < 2
     before = (data_dir / "pitch.ark").stat().st_mtime_ns
-    extract_pitch.main(["--data_dir", str(data_dir)])
+    extract_pitch.main(["--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
     assert (data_dir / "pitch.ark").stat().st_mtime_ns == before
-    assert "nothing new" in capsys.readouterr().out
+    assert "all sets are done" in capsys.readouterr().out
 
 
 def test_preprocessor_measures_missing_pitch():
@@ -140,10 +140,10 @@ def test_an_utterance_without_units_is_named():
 
 def test_extract_pitch_names_the_missing_file(tmp_path):
     with pytest.raises(SystemExit, match="wav.scp is missing; run stage 2"):
-        extract_pitch.main(["--data_dir", str(tmp_path)])
+        extract_pitch.main(["--dump_dir", str(tmp_path), "--sets", "."])
     (tmp_path / "wav.scp").write_text(f"utt1 {tmp_path}/none.wav\n")
     with pytest.raises(SystemExit, match="utterance utt1: the audio file is missing"):
-        extract_pitch.main(["--data_dir", str(tmp_path)])
+        extract_pitch.main(["--dump_dir", str(tmp_path), "--sets", "."])
 
 
 def test_loading_names_what_is_missing(tmp_path, experiment):

@@ -1,72 +1,35 @@
-"""Tiny ONNX graphs with the inputs of the published S3 and CAM++ files."""
+"""Tiny ONNX graphs of ``test/support/tiny_graphs.py`` as fixtures."""
 
-import numpy as np
 import pytest
-
-RATE = 16000
-MELS, BANDS, SIZE = 128, 80, 192
+import tiny_graphs
 
 
 @pytest.fixture(scope="session")
-def save_graph(tmp_path_factory):
-    """Write nodes as an ONNX file; return its path."""
+def graph_folder(tmp_path_factory):
+    """Where graphs go; tests that ask for it need onnx and onnxruntime."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-    folder = tmp_path_factory.mktemp("onnx")
-
-    def save(name, nodes, inputs, outputs, constants):
-        describe = onnx.helper.make_tensor_value_info
-        graph = onnx.helper.make_graph(
-            [onnx.helper.make_node(kind, *ends, **more) for kind, ends, more in nodes],
-            name,
-            [describe(*each) for each in inputs],
-            [describe(*each) for each in outputs],
-            [onnx.numpy_helper.from_array(v, name=k) for k, v in constants.items()],
-        )
-        model = onnx.helper.make_model(
-            graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8
-        )
-        onnx.checker.check_model(model)
-        onnx.save(model, str(folder / f"{name}.onnx"))
-        return str(folder / f"{name}.onnx")
-
-    return save
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    return tmp_path_factory.mktemp("onnx")
 
 
 @pytest.fixture(scope="session")
-def s3_file(save_graph):
-    """Loudest bin of every second frame, up to the frame count that is given."""
-    from onnx import TensorProto
+def save_graph(graph_folder):
+    """Write nodes as an ONNX file of a name; return its path."""
+    return lambda name, *parts: tiny_graphs.save_graph(
+        graph_folder / f"{name}.onnx", *parts
+    )
 
-    nodes = [
-        ("Cast", (["feats_length"], ["end"]), {"to": TensorProto.INT64}),
-        ("Slice", (["feats", "zero", "end", "axis", "step"], ["half"]), {}),
-        ("ArgMax", (["half"], ["indices"]), {"axis": 1, "keepdims": 0}),
-    ]
-    inputs = [
-        ("feats", TensorProto.FLOAT, [1, MELS, "T"]),
-        ("feats_length", TensorProto.INT32, [1]),
-    ]
-    outputs = [("indices", TensorProto.INT64, [1, "U"])]
-    constants = {"zero": np.array([0]), "axis": np.array([2]), "step": np.array([2])}
-    return save_graph("s3", nodes, inputs, outputs, constants)
+
+@pytest.fixture(scope="session")
+def s3_file(graph_folder):
+    return tiny_graphs.save_s3(graph_folder / "s3.onnx")
 
 
 @pytest.fixture(scope="session")
 def projection():
-    return np.random.default_rng(0).normal(size=(BANDS, SIZE)).astype(np.float32)
+    return tiny_graphs.campplus_projection()
 
 
 @pytest.fixture(scope="session")
-def campplus_file(save_graph, projection):
-    """Projection of the variance of each band over time."""
-    from onnx import TensorProto
-
-    nodes = [
-        ("Mul", (["feats", "feats"], ["square"]), {}),
-        ("ReduceMean", (["square"], ["mean"]), {"axes": [1], "keepdims": 0}),
-        ("MatMul", (["mean", "projection"], ["spembs"]), {}),
-    ]
-    inputs = [("feats", TensorProto.FLOAT, ["B", "F", BANDS])]
-    outputs = [("spembs", TensorProto.FLOAT, ["B", SIZE])]
-    return save_graph("campplus", nodes, inputs, outputs, {"projection": projection})
+def campplus_file(graph_folder):
+    return tiny_graphs.save_campplus(graph_folder / "campplus.onnx")

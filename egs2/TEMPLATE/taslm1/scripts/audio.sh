@@ -13,16 +13,13 @@ score_audio() {  # <sets> <output> <options>: what no package or weights serve i
 prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
     in_sets "${taste_exp}/codes" codes.scp "${spoken_sets[@]}"
     begin noisy_codes --after codes align --values "${noise_snrs}" "${seed}" \
-        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" || return 0
+        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
+        --parts "${raw}/parts"/noisy_{align,units} "${taste_exp}/codes/parts/noisy_codes" || return 0
     "${python}" -m espnet2_taste.bin.add_noise --dump_dir "${raw}" \
         --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
-    "${python}" -m espnet2_taste.bin.asr_align --recognizer "${recognizer}" \
-        --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
-        --dump_dir "${raw}" --sets "${spoken_sets[*]}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
-        --dump_dir "${raw}" --sets "${spoken_sets[*]}" \
-        --output_dir "${taste_exp}/codes" --ngpu "${infer_gpu}"
+    align "${spoken_sets[*]}"
+    extract_units "${spoken_sets[*]}"
+    tokenize "${spoken_sets[*]}"
     finish
 }
 
@@ -53,7 +50,8 @@ stage_17_audio() {
         for snr in ${noise_snrs}; do spoken_sets+=("${name}_snr${snr}"); done
     done
     prepare_noisy_sets
-    side_by_side resynthesize "$(basename "${taste_exp}")" unit_vocoder
+    resynthesize "$(basename "${taste_exp}")"
+    resynthesize unit_vocoder
     swap_voices
     begin audio --after taste_score noisy_resynthesis_unit_vocoder \
         "noisy_resynthesis_$(basename "${taste_exp}")" \

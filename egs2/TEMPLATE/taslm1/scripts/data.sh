@@ -28,9 +28,10 @@ stage_1_data() {
 
 stage_2_format() {
     begin format --after data --values "${fs}" "${min_duration}" "${max_duration}" \
-        --scope "${sets[@]}" --outputs "${sets[@]/#/${raw}/}" || return 0
-    "${python}" -m espnet2_taste.bin.format_audio --data_dir data \
-        --output_dir "${raw}" --sets "${sets[*]}" --fs "${fs}" \
+        --scope "${sets[@]}" --outputs "${sets[@]/#/${raw}/}" \
+        --parts "${raw}/parts/format" || return 0
+    in_jobs data "${raw}" format "wav.scp segments text utt2spk" "${sets[*]}" \
+        format_audio --data_dir "{in}" --output_dir "{out}" --fs "${fs}" \
         --min_duration "${min_duration}" --max_duration "${max_duration}"
     finish
 }
@@ -55,8 +56,12 @@ token_options() {  # adds the tokens of the speech encoder to options
 
 recognize_sets() {  # what the recognizer hears, as text_heard of each set
     [ "${transcripts}" = recognizer ] || return 0
-    "${python}" -m espnet2_taste.bin.recognize --recognizer "${recognizer}" \
-        --folders "${sets[@]/#/${raw}/}" --ngpu "${infer_gpu}"
+    in_sets "${raw}" text_heard "${sets[@]}"
+    begin heard --after format "${encoder[@]}" --scope "${sets[@]}" \
+        --outputs "${in_sets[@]}" --parts "${raw}/parts/heard" || return 0
+    in_jobs "${raw}" "${raw}" heard "wav.scp" "${sets[*]}" recognize \
+        --dump_dir "{in}" --recognizer "${recognizer}" --ngpu "${infer_gpu}"
+    finish
 }
 
 stage_3_text() {
@@ -71,13 +76,13 @@ stage_3_text() {
         options+=(--recognizer "${given_recognizer}")
         encoder_made_from
     fi
+    recognize_sets
     begin text --after format "${encoder[@]}" --values "${nbpe}" "${lm_vocab_size}" \
         "${extra_text}" "${rules[@]}" \
         --files ${non_linguistic_symbols:+"${non_linguistic_symbols}"} \
         --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
-    recognize_sets
     "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
         --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
@@ -104,40 +109,39 @@ train_encoder() {  # ESPnet's own ASR task
 }
 
 align() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.asr_align --recognizer "${recognizer}" \
-        --dump_dir "${raw}" --sets "$1" --times_only "${times_only}" --ngpu "${infer_gpu}"
+    in_jobs "${raw}" "${raw}" "${tag}align" "wav.scp text" "$1" asr_align --dump_dir "{in}" \
+        --recognizer "${recognizer}" --times_only "${times_only}" --ngpu "${infer_gpu}"
 }
 
 stage_4_encoder() {
-    local -a encoder parts
+    local -a encoder
     [ -n "${given_recognizer}" ] || train_encoder
     encoder_made_from
     in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
-        --outputs "${in_sets[@]}" || return 0
-    split_sets "${train_set}" "${timed_sets[@]}"
-    side_by_side align "${parts[@]}"
+        --outputs "${in_sets[@]}" --parts "${raw}/parts/align" || return 0
+    align "${timed_sets[*]}"
     finish
 }
 
 extract_units() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
-        --dump_dir "${raw}" --sets "$1" --ngpu "${infer_gpu}"
+    in_jobs "${raw}" "${raw}" "${tag}units" "wav.scp" "$1" extract_units --dump_dir "{in}" \
+        --units_dir "${expdir}/units" --ngpu "${infer_gpu}"
 }
 
 stage_5_units() {
-    local -a encoder parts
+    local -a encoder
     encoder_made_from
     in_sets "${raw}" units "${unit_sets[@]}"
     local -a outputs=("${in_sets[@]}")
     in_sets "${raw}" spembs.scp "${unit_sets[@]}"
     outputs+=("${in_sets[@]}" "${expdir}/units/kmeans.pt")
     begin units --after text "${encoder[@]}" --files "${units_config}" \
-        --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" || return 0
+        --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" \
+        --parts "${raw}/parts/units" || return 0
     "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
         --recognizer "${recognizer}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
-    split_sets "${train_set}" "${unit_sets[@]}"
-    side_by_side extract_units "${parts[@]}"
+    extract_units "${unit_sets[*]}"
     finish
 }

@@ -3,7 +3,8 @@
 #
 # A stage function reads
 #     begin NAME [--after NAME...] [--files FILE...] [--values VALUE...] [--scope VALUE...]
-#                [--check MODULE OPTION...] [--outputs PATH...] [--models PATH...] || return 0
+#                [--check MODULE OPTION...] [--outputs PATH...] [--models PATH...]
+#                [--parts PATH...] || return 0
 #     ...commands...
 #     finish
 # `begin` compares what the stage is made from (the stages it comes after, contents of
@@ -14,7 +15,8 @@
 #   different -> the training that --check names is tried without data (check_model in
 #       training.sh), then the old outputs are moved: --outputs to PATH.old, which is
 #       replaced; --models to PATH.DATE.old, which is kept and, when the former settings
-#       are asked for again, comes back. The stage then starts afresh.
+#       are asked for again, comes back. --parts of jobs (jobs.sh) are removed. The stage
+#       then starts afresh.
 
 log() {
     printf '%s (%s:%s:%s) %s\n' "$(date '+%Y-%m-%dT%H:%M:%S')" \
@@ -24,6 +26,14 @@ log() {
 die() {
     printf '%s error: %s\n' "$(date '+%Y-%m-%dT%H:%M:%S')" "$*" >&2
     exit 1
+}
+
+make_python_one_word() {  # "python -m coverage run --append" becomes a script of that
+    [[ ${python} == *[[:space:]]* ]] && [ ! -x "${python}" ] || return 0
+    mkdir -p "${expdir}"
+    printf '#!/usr/bin/env bash\nexec %s "$@"\n' "${python}" >"${expdir}/.python"
+    chmod +x "${expdir}/.python"
+    python=${expdir}/.python
 }
 
 check_stages() {  # <last stage>: refuse a choice of stages of which none would run
@@ -59,6 +69,7 @@ _identity_of() {  # <stage name>: what its stamp says it was made from
 
 _set_aside() {  # outputs made from other settings, those of the identity `previous`
     local path date
+    rm -rf "${step_parts[@]}"
     date=$(date +%Y%m%d-%H%M%S)
     while [ -e "${step_stamp}.${date}.old" ]; do sleep 1; date=$(date +%Y%m%d-%H%M%S); done
     for path in "${step_outputs[@]}"; do
@@ -90,11 +101,11 @@ _bring_back() {  # models that were made from the present settings and then set 
 begin() {
     local name=$1 part="" item="" identity scope_text previous=""
     local -a after=() files=() values=() scope=() check=()
-    step_outputs=() step_models=()
+    step_outputs=() step_models=() step_parts=()
     shift
     for item in "$@"; do
         case ${item} in
-            --after | --files | --values | --scope | --check | --outputs | --models)
+            --after | --files | --values | --scope | --check | --outputs | --models | --parts)
                 part=${item#--}
                 ;;
             *)
@@ -105,6 +116,7 @@ begin() {
                     scope) scope+=("${item}") ;;
                     check) check+=("${item}") ;;
                     outputs) step_outputs+=("${item}") ;;
+                    parts) step_parts+=("${item}") ;;
                     models) step_outputs+=("${item}"); step_models+=("${item}") ;;
                     *) die "begin ${name}: '${item}' follows no option" ;;
                 esac
@@ -154,17 +166,6 @@ run_stage() {  # <number> <title> <function>: run it if it was asked for
     "${function}"
     log "Stage ${number}: finished after $((SECONDS - start)) s"
     current_stage=""
-}
-
-split_sets() {  # <largest set> <set>...: fills parts, lists of about equal size
-    local largest=$1 name
-    local -a others=()
-    parts=()
-    shift
-    for name in "$@"; do
-        if [ "${name}" = "${largest}" ]; then parts=("${name}"); else others+=("${name}"); fi
-    done
-    [ "${#others[@]}" -eq 0 ] || parts+=("${others[*]}")
 }
 
 side_by_side() {  # <function> <argument>...: a call for each argument, ${parallel} at once

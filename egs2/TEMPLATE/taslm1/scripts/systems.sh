@@ -8,8 +8,7 @@ extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
     [ "${slm_train_set}" != "${train_set}" ] || return 0
     begin slm_units --after units --values "${slm_train_set}" \
         --outputs "${raw}/${slm_train_set}"/{units,spembs.scp} || return 0
-    "${python}" -m espnet2_taste.bin.extract_units --units_dir "${expdir}/units" \
-        --dump_dir "${raw}" --sets "${slm_train_set}" --ngpu "${infer_gpu}"
+    extract_units "${slm_train_set}"
     finish
 }
 

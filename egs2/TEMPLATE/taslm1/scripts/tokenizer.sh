@@ -50,8 +50,8 @@ stage_8_vocoder() {
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
         --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/unit_vocoder" "${stats}" || return 0
-    "${python}" -m espnet2_taste.bin.extract_pitch --nj "${nj}" \
-        --data_dir "${raw}/${train_set}" "${raw}/${valid_set}"
+    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" extract_pitch \
+        --dump_dir "{in}"
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
         "${options[@]}" "${data[@]}"
@@ -74,18 +74,16 @@ run_stages_7_and_8() {  # neither needs the other, and the text LM needs only st
 }
 
 tokenize() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.taste_tokenize --taste_exp "${taste_exp}" \
-        --dump_dir "${raw}" --sets "$1" --output_dir "${taste_exp}/codes" \
+    in_jobs "${raw}" "${taste_exp}/codes" "${tag}codes" "wav.scp text" "$1" taste_tokenize \
+        --dump_dir "{in}" --output_dir "{out}" --taste_exp "${taste_exp}" \
         --ngpu "${infer_gpu}"
 }
 
 tokenize_sets() {
-    local -a parts
     in_sets "${taste_exp}/codes" codes.scp "${sets[@]}"
     begin codes --after "$(basename "${taste_exp}")" --scope "${sets[@]}" \
-        --outputs "${in_sets[@]}" || return 0
-    split_sets "${slm_train_set}" "${sets[@]}"
-    side_by_side tokenize "${parts[@]}"
+        --outputs "${in_sets[@]}" --parts "${taste_exp}/codes/parts/codes" || return 0
+    tokenize "${sets[*]}"
     finish
 }
 
@@ -96,18 +94,21 @@ resynthesize() {  # <experiment>: codes (or text, or true units) of spoken_sets 
     in_sets "${expdir}/${name}/resynthesis" wav.scp "${spoken_sets[@]}"
     begin "${tag}resynthesis_${name}" --after "${name}" unit_vocoder "${tag}codes" \
         --files "${resynthesis_options[@]:1}" --values "${seed}" \
-        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.taste_resynthesize "${source[@]}" \
-        --unit_vocoder_exp "${expdir}/unit_vocoder" --dump_dir "${raw}" \
-        --sets "${spoken_sets[*]}" --output_dir "${expdir}/${name}/resynthesis" \
-        "${resynthesis_options[@]}" --seed "${seed}" --ngpu "${infer_gpu}"
+        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
+        --parts "${expdir}/${name}/resynthesis/parts/${tag}spoken" || return 0
+    in_jobs "${raw}" "${expdir}/${name}/resynthesis" "${tag}spoken" \
+        "wav.scp text spembs.scp units word_times" "${spoken_sets[*]}" taste_resynthesize \
+        --dump_dir "{in}" --output_dir "{out}" "${source[@]}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" "${resynthesis_options[@]}" \
+        --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
 stage_9_tokenize() {
     local -a spoken_sets=("${eval_sets[@]}")
+    local name
     tokenize_sets
-    side_by_side resynthesize "${step_names[@]}" unit_vocoder
+    for name in "${step_names[@]}" unit_vocoder; do resynthesize "${name}"; done
 }
 
 score_taste() {

@@ -29,11 +29,12 @@ set_shapes() {  # <stats dir> <name>: adds the lengths of the sets to data
 }
 
 train_model() {  # <module> <experiment dir> <options>: train, or go on where it stopped
-    local module=$1 experiment=$2
+    local module=$1 experiment=$2 cpus=$((OMP_NUM_THREADS + num_workers))
     shift 2
+    [ "${ngpu}" -eq 0 ] || cpus=$((ngpu * (1 + num_workers)))
     log "Training ${experiment}: see ${experiment}/train.log"
     "${python}" -m espnet2.bin.launch \
-        --cmd "${cuda_cmd} --name $(basename "${experiment}")" \
+        --cmd "${cuda_cmd} --name $(basename "${experiment}") --num_threads ${cpus}" \
         --log "${experiment}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \
         --init_file_prefix "${experiment}/.dist_init_" \
         --multiprocessing_distributed true -- \

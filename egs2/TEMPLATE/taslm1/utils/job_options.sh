@@ -1,4 +1,4 @@
-# Sourced by run.pl and slurm.pl: reads `[options] [JOB=1:4] log command...` into
+# Sourced by the job scripts beside it: reads `[options] [JOB=1:4] log command...` into
 #   job_name job_first job_last   array variable (JOB 1 1 when there is none)
 #   job_limit job_log job_command job_options (associative: gpu, mem, ...)
 # shellcheck shell=bash disable=SC2034
@@ -9,7 +9,10 @@ parse_job_options() {
     while [[ ${1:-} == --* ]]; do
         [ $# -ge 2 ] || { echo "$0: option $1 needs a value" >&2; exit 2; }
         local key=${1#--}
-        job_options[${key//-/_}]=$2
+        key=${key//-/_}
+        # ESPnet's launch asks for a thread a GPU after what the recipe asks for.
+        [ "${key}" = num_threads ] && [ "${job_options[num_threads]:-0}" -gt "$2" ] ||
+            job_options[${key}]=$2
         shift 2
     done
     job_limit=${job_options[max_jobs_run]:-${job_limit}}
