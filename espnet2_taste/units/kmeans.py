@@ -113,6 +113,50 @@ def fit_kmeans(
     return centroids
 
 
+def draw_frames(
+    parts: Iterable[torch.Tensor], count: int, seed: int
+) -> tuple[torch.Tensor, int]:
+    """Draw frames at random while they are read, so that few are held at once.
+
+    Every frame gets a random number; those with the smallest ones stay (reservoir
+    sampling).
+
+    Args:
+        parts: (F, D) each.
+        count: Frames wanted; at most 1.25 times as many and a part are held.
+        seed: Of the draw.
+
+    Returns:
+        Frames in random order, (min(count, total), D), and how many there were.
+
+    Raises:
+        ValueError: There are none.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept, keys, held, total, limit = [], [], 0, 0, float("inf")
+    for part in parts:
+        drawn = torch.rand(len(part), generator=generator, dtype=torch.float64)
+        total += len(part)
+        chosen = drawn < limit
+        kept.append(part[chosen])
+        keys.append(drawn[chosen])
+        held += len(keys[-1])
+        if held > 1.25 * count:
+            kept, keys = _smallest(kept, keys, count)
+            held, limit = count, float(keys[0].max())
+    if not total:
+        raise ValueError("no frames to learn units from: the set is empty")
+    return _smallest(kept, keys, count)[0][0], total
+
+
+def _smallest(
+    frames: list[torch.Tensor], keys: list[torch.Tensor], count: int
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The frames with the smallest keys, sorted by them, as lists of one."""
+    keys, order = torch.cat(keys).sort()
+    return [torch.cat(frames)[order[:count]]], [keys[:count]]
+
+
 def joined_frames(
     frames: torch.Tensor, lengths: torch.Tensor, stride: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -176,19 +220,13 @@ class KmeansUnits(AbsUnitExtractor):
 
     def fit(self, batches: Iterable[SpeechBatch], seed: int) -> Mapping[str, float]:
         """See ``AbsUnitExtractor.fit``."""
-        parts = []
-        for batch in batches:
-            frames, valid, _ = self._frames(batch.speech, batch.lengths)
-            parts.append(frames[valid].cpu())
-        frames = torch.cat(parts)
-        generator = torch.Generator().manual_seed(seed)
-        kept = torch.randperm(len(frames), generator=generator)[: self.max_frames]
-        centroids = fit_kmeans(frames[kept], self.num_units, seed)
+        frames, total = draw_frames(map(self._valid, batches), self.max_frames, seed)
+        centroids = fit_kmeans(frames, self.num_units, seed)
         self.centroids = centroids.to(self.centroids.device)
         shares = torch.bincount(nearest(frames, centroids), minlength=self.num_units)
         used = shares[shares > 0] / shares.sum()
         perplexity = float((-(used * used.log()).sum()).exp())
-        return {"frames": len(frames), "unit_perplexity": round(perplexity, 2)}
+        return {"frames": total, "unit_perplexity": round(perplexity, 2)}
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
         """See ``AbsUnitExtractor.fitted_state``."""
@@ -203,6 +241,11 @@ class KmeansUnits(AbsUnitExtractor):
                 "fit the units again"
             )
         self.centroids = state["centroids"].to(self.centroids.device)
+
+    def _valid(self, batch: SpeechBatch) -> torch.Tensor:
+        """Frames of a batch without padding, (F, D)."""
+        frames, valid, _ = self._frames(batch.speech, batch.lengths)
+        return frames[valid].cpu()
 
     @torch.no_grad()
     def _frames(

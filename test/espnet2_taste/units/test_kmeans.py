@@ -1,12 +1,16 @@
 """k-means: against a slow loop, on clear clusters, as units of a batch."""
 
+import weakref
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.units.batches import SpeechBatch
-from espnet2_taste.units.kmeans import KmeansUnits, fit_kmeans, nearest
+from espnet2_taste.units.kmeans import KmeansUnits, draw_frames, fit_kmeans, nearest
 
 
 class HopEncoder(AbsSpeechEncoder):
@@ -81,3 +85,37 @@ def test_errors():
         KmeansUnits(HopEncoder(), 1, 4).load_fitted_state(
             {"centroids": torch.zeros(3, 2)}
         )
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(1, 60))
+def test_drawn_frames_are_different_ones_of_those_that_were_read(sizes, count):
+    numbers = torch.arange(sum(sizes), dtype=torch.float32).unsqueeze(1)
+    if not sum(sizes):
+        with pytest.raises(ValueError, match="the set is empty"):
+            draw_frames(numbers.split(sizes), count, 0)
+        return
+    drawn, total = draw_frames(numbers.split(sizes), count, 0)
+    assert total == sum(sizes) and len(drawn) == min(count, total)
+    assert len(drawn.unique()) == len(drawn)
+
+
+def test_every_frame_is_drawn_equally_often():
+    numbers, often = torch.arange(40.0).unsqueeze(1), torch.zeros(40)
+    for seed in range(2000):
+        drawn, _ = draw_frames(numbers.split(3), 10, seed)
+        often[drawn.squeeze(1).long()] += 1
+    assert (often / 500 - 1).abs().max() < 0.2  # 4 standard deviations
+
+
+def test_frames_that_were_not_drawn_are_not_kept():
+    alive = []
+
+    def parts():
+        for _ in range(50):
+            part = torch.zeros(100, 4)
+            alive.append(weakref.ref(part))
+            yield part
+            del part
+            assert sum(ref() is not None for ref in alive) <= 3
+
+    draw_frames(parts(), 100, 0)
