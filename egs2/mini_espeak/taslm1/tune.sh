@@ -8,7 +8,7 @@ tastes="value_layer_shallow value_layer_last value_layer_mix quantizer_none quan
 vocoders="flow hifigan"
 budget=conf/tuning/short.yaml
 vocoder_budget=conf/tuning/short_vocoder.yaml
-set_name=test
+set_name="test"
 # shellcheck disable=SC2034
 help_message="Usage: $0 [--nj 2] [--tastes \"value_layer_last ...\"] [--vocoders \"flow ...\"]
     [--budget YAML] [--vocoder_budget YAML]

@@ -1,6 +1,6 @@
 # Sourced by taslm.sh: stage 17, audio measures of the renditions, clean and in noise,
 # and the exchange of words between two voices.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 
 score_audio() {  # <sets> <output> <options>: what no package or weights serve is left out
     local names=$1 output=$2

@@ -2,7 +2,7 @@
 # Each design is a file of conf/systems, an experiment of its own and resumable alone:
 # --systems "gslm moshi". The cascade trains nothing; files that name recordings (`wavs`,
 # `true_endings`) bring systems from elsewhere, which are only scored.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 
 extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
     [ "${slm_train_set}" != "${train_set}" ] || return 0
@@ -206,14 +206,14 @@ judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates cont
 
 make_listening_pages() {  # for people: how near to the recording are the renditions?
     local set=${eval_sets[0]} name
-    local -a systems=()
+    local -a renditions=()
     for name in "${step_names[@]}"; do
-        systems+=("${name}=${expdir}/${name}/resynthesis/${set}")
+        renditions+=("${name}=${expdir}/${name}/resynthesis/${set}")
     done
     begin listening_pages --after "${step_names[@]/#/resynthesis_}" \
         --outputs "${expdir}/mushra" || return 0
     "${python}" -m espnet2_taste.bin.listening_pages --test mushra \
-        --reference "${raw}/${set}" --systems "${systems[@]}" --anchors 3500 \
+        --reference "${raw}/${set}" --systems "${renditions[@]}" --anchors 3500 \
         --output_dir "${expdir}/mushra"
     finish
 }
@@ -224,11 +224,11 @@ write_budgets() {  # <parent> <names>
 }
 
 score_systems() {  # <parent> <names> <options>
-    local parent=$1 names=$2
+    local parent=$1 designs=$2
     local -a budgets=()
     shift 2
     [ ! -s "${parent}/budgets.tsv" ] || budgets=(--budgets "${parent}/budgets.tsv")
-    "${python}" -m espnet2_taste.bin.systems_evaluate --names "${names}" "$@" \
+    "${python}" -m espnet2_taste.bin.systems_evaluate --names "${designs}" "$@" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
         --recognizer "${recognizer}" "${budgets[@]}" "${word_options[@]}" \

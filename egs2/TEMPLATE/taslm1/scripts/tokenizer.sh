@@ -1,5 +1,5 @@
 # Sourced by taslm.sh: stages 6 to 10, the TASTE tokenizer, its vocoder, their scores.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 
 taste_data() {  # fills the array data with the tables that every TASTE training reads
     local -a times=()

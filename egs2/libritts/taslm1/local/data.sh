@@ -4,7 +4,7 @@ set -euo pipefail
 python=python3
 train="train-clean-100 train-clean-360 train-other-500"
 valid=dev-clean
-test=test-clean
+test="test-clean"
 # shellcheck disable=SC2034
 help_message="Usage: $0 [--python PYTHON] [--train \"PART PART\"] [--valid PART] [--test PART]"
 . utils/parse_options.sh
