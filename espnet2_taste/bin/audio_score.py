@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Audio measures of resynthesized sets against the original recordings.
 
 Enters: renditions of sets (by default those of every experiment that taste_score
@@ -6,6 +5,16 @@ compares), the sets, and which measures to take. Leaves in --output_dir: ``score
 (means with bootstrap intervals, every measure's model, sample rate and reference, the
 reasons of those that cannot be had), ``<set>.tsv`` (every utterance) and ``values``
 (what a later run uses again).
+
+Examples:
+    python -m espnet2_taste.bin.audio_score --taste_exp exp/taste_vq --expdir exp \\
+        --dump_dir dump/raw --sets "test" --output_dir exp/taste_vq/audio_scores \\
+        --metric_conf utmos.weights=utmos22_strong.pt
+    continuations, which say something else than the recordings:
+    python -m espnet2_taste.bin.audio_score --renditions \\
+        "embed=exp/taslm_embed/continuation" --with_reference false --sets prompts \\
+        --metrics "utmos dnsmos" --output_dir exp/taslm_embed/audio_scores \\
+        --study audio_of_continuations
 """
 
 import argparse
@@ -15,34 +24,17 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import run_command
+from espnet2_taste.bin.command import Command, add_shared
 
-_EXAMPLE = """examples:
-  python -m espnet2_taste.bin.audio_score --taste_exp exp/taste_vq --expdir exp \\
-      --dump_dir dump/raw --sets "test" --output_dir exp/taste_vq/audio_scores \\
-      --metric_conf utmos.weights=utmos22_strong.pt
-  continuations, which say something else than the recordings:
-  python -m espnet2_taste.bin.audio_score --renditions \\
-      "embed=exp/taslm_embed/continuation" --with_reference false --sets prompts \\
-      --metrics "utmos dnsmos" --output_dir exp/taslm_embed/audio_scores \\
-      --study audio_of_continuations
-"""
 MODULE = "espnet2_taste.bin.audio_score"
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = ArgumentParser(
-        description="Audio measures of resynthesized sets",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--taste_exp", help="TASTE with codes, in --expdir")
     add("--expdir", default="exp", help="Where the experiments are")
     add("--renditions", default="", help="'label=folder', one string, in their place")
-    add("--dump_dir", default="dump/raw", help="Where the sets are")
-    add("--sets", required=True, help="Names of sets, one string")
     add("--output_dir", required=True, help="Directory of the scores")
     add("--metrics", default="", help="Names of measures, one string; default: all")
     add(
@@ -60,7 +52,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--study", default="audio", help="Name in scores.json; RESULTS.md shows 'audio'"
     )
-    return parser
+    add_shared(parser, "dump_dir", "sets")
 
 
 def find_places(args: argparse.Namespace) -> dict[str, Path]:
@@ -83,7 +75,7 @@ def find_places(args: argparse.Namespace) -> dict[str, Path]:
     return {variant.label: variant.exp / "resynthesis" for variant in variants}
 
 
-def run(args: argparse.Namespace, cmd) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     from espnet2_taste.evaluation.audio import renditions_of, score_renditions
     from espnet2_taste.evaluation.audio_report import audio_tables
@@ -105,7 +97,7 @@ def run(args: argparse.Namespace, cmd) -> None:
         "levels": "as recorded",
         "with_reference": args.with_reference,
     }
-    result = {"study": args.study, **provenance(MODULE, cmd, settings)}
+    result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
     result["metrics"] = {name: metric.settings for name, metric in metrics.items()}
     result |= {"left_out": left_out, **scores}
     path = Path(args.output_dir) / "scores.json"
@@ -114,10 +106,7 @@ def run(args: argparse.Namespace, cmd) -> None:
     print(f"{path} written")
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, lambda args: run(args, cmd), cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

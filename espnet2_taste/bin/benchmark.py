@@ -6,30 +6,25 @@ opponent, which is what a user would run instead (``evaluation/opponents.py``), 
 where rows are made one after the other, the time against the limit: reading the
 weights once a row. The plain loops compute everything again, as
 ``espnet2_taste.evaluation.benchmark`` says.
+
+Examples:
+    python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
+    python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
 """
 
 import argparse
 import logging
 import time
 
-from espnet2_taste.bin.command import run_command
+from espnet2.utils.config_argparse import ArgumentParser
 
-_EXAMPLE = """examples:
-  python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
-  python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
-"""
+from espnet2_taste.bin.command import Command, add_shared
+
 MODULE = "espnet2_taste.bin.benchmark"
 
-logger = logging.getLogger("benchmark")
 
-
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Time tokenization, unit decoding and continuation",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
     add("--units", type=int, default=24, help="Units to decode for any of the words")
@@ -39,10 +34,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--dtype", default="float32", help="Of the language model")
     add("--num_threads", type=int, default=2, help="CPU threads")
     add("--repeat", type=int, default=1, help="The fastest of so many runs counts")
-    add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--output", help="JSON file for the results")
-    add("--log_level", default="INFO", help="Level of messages")
-    return parser
+    add_shared(parser, "ngpu")
 
 
 class Bench:
@@ -87,7 +80,7 @@ class Bench:
         """
         speed = {name: amount / way.seconds for name, way in ways.items()}
         speed["batch"] *= self.args.batch_size
-        logger.info("%s: %s", task, {n: f"{w.seconds:.2f} s" for n, w in ways.items()})
+        logging.info("%s: %s", task, {n: f"{w.seconds:.2f} s" for n, w in ways.items()})
         return {
             "task": task,
             "opponent": opponent,
@@ -237,7 +230,7 @@ def table(results: list[dict], batch_size: int) -> str:
     return markdown_table(header, rows)
 
 
-def run(args: argparse.Namespace, cmd=None) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure, print, write."""
     from espnet2_taste.evaluation.benchmark import LM_SIZES
     from espnet2_taste.metrics.tables import provenance, write_json
@@ -258,15 +251,12 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     )
     if args.output:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
-        study = {"study": "benchmark", **provenance(MODULE, cmd, settings)}
+        study = {"study": "benchmark", **provenance(MODULE, args.argv, settings)}
         study |= {"results": results, "sampler_tables_seconds": tables}
         write_json(args.output, study)
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, lambda args: run(args, cmd), cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,117 @@
 """What every command of this package does around its work.
 
-Enters: a parser and a function of its options. Leaves: the work done, or one line with
-the command's name and the reason, and exit status 1.
+Enters: functions that add options and do the work. Leaves: the work done, or one line
+with the command's name and the reason, and exit status 1. Every command takes its
+options from a YAML file as well (``--config``, as ESPnet's do).
 """
 
 import argparse
+import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.data.parts import set_names
+
+SHARED = {
+    "dump_dir": {"type": Path, "default": "dump/raw", "help": "Where the sets are"},
+    "sets": {"type": set_names, "required": True, "help": "Names of sets, one string"},
+    "parts_dir": {
+        "type": Path,
+        "help": "Join what jobs left in these parts of the sets",
+    },
+    "batch_size": {"type": int, "default": 16, "help": "Utterances at once"},
+    "ngpu": {"type": int, "default": 0, "help": "0 for the CPU"},
+    "log_level": {"default": "INFO", "help": "Level of messages"},
+}
+"""Options that mean the same in many commands."""
+_EXAMPLE = re.compile("Examples?.*", re.DOTALL)
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options of :data:`SHARED`."""
+    for name in names:
+        parser.add_argument(f"--{name}", **SHARED[name])
+
+
+class Command:
+    """One command: ``main`` of a module, or a sub-command of a :class:`Program`.
+
+    Args:
+        run: Does the work; gets the options, and in ``argv`` the words they come from.
+            The file it is defined in names the command.
+        add_options: Adds the options to a parser.
+        description: Shown by ``--help``; the docstring of ``run`` when None.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[argparse.Namespace], None],
+        add_options: Callable[[ArgumentParser], None],
+        description: str | None = None,
+    ) -> None:
+        self.run = run
+        self.add_options = add_options
+        self.description = description or inspect.getdoc(run)
+        self.name = Path(run.__code__.co_filename).stem
+
+    def fill(self, parser: ArgumentParser) -> None:
+        """Add help and options to a parser."""
+        parser.description = self.description
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        self.add_options(parser)
+        add_shared(parser, "log_level")
+
+    def get_parser(self) -> ArgumentParser:
+        """Return the parser of a command without sub-commands."""
+        parser = ArgumentParser()
+        self.fill(parser)
+        return parser
+
+    def __call__(self, cmd: Sequence[str] | None = None) -> None:
+        """Run with arguments; those of the process when None."""
+        run_command(self.get_parser, self.run, cmd)
+
+
+class Program:
+    """Commands that belong to one idea: ``main`` of a module.
+
+    Args:
+        description: What they have in common.
+        commands: By their names.
+    """
+
+    def __init__(self, description: str, **commands: Command) -> None:
+        self.description = description
+        self.commands = commands
+
+    def get_parser(self) -> argparse.ArgumentParser:
+        """Return the parser of all of them; its help ends with all their examples."""
+        texts = [command.description for command in self.commands.values()]
+        parser = argparse.ArgumentParser(
+            description=self.description,
+            epilog="\n\n".join(
+                part for text in texts for part in _EXAMPLE.findall(text)
+            ),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parsers = parser.add_subparsers(
+            dest="command", required=True, parser_class=ArgumentParser
+        )
+        for name, command in self.commands.items():
+            summary = command.description.splitlines()[0].replace("%", "%%")
+            command.fill(parsers.add_parser(name, help=summary))
+        return parser
+
+    def __call__(self, cmd: Sequence[str] | None = None) -> None:
+        """Run with arguments, the first a command; those of the process when None."""
+        args = _parse(self.get_parser(), cmd)
+        command = self.commands[args.command]
+        _run(f"{command.name} {args.command}", command.run, args)
 
 
 def run_command(
@@ -27,10 +130,20 @@ def run_command(
         SystemExit: The options are wrong, or what ``run`` was given is: ``ValueError``,
             ``RuntimeError`` and ``OSError`` become one line.
     """
-    args = get_parser().parse_args(cmd)
+    _run(Path(run.__code__.co_filename).stem, run, _parse(get_parser(), cmd))
+
+
+def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
+    argv = sys.argv[1:] if cmd is None else [str(word) for word in cmd]
+    args = parser.parse_args(argv)
+    args.argv = argv
+    return args
+
+
+def _run(name: str, run: Callable[[argparse.Namespace], None], args) -> None:
     if hasattr(args, "log_level"):
         logging.basicConfig(level=args.log_level)
     try:
         run(args)
     except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"{Path(run.__code__.co_filename).stem}: {error}")
+        sys.exit(f"{name}: {error}")

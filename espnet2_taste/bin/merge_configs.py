@@ -3,6 +3,12 @@
 Enters: configurations and a YAML file with the options that differ. Leaves: a complete
 configuration for each, in its own words where nothing differs; their names, which are
 what ``run.sh --taste_configs`` wants. ESPnet's configurations cannot include others.
+
+Example:
+    example: the three steps of TASTE with another quantizer
+    ./run.sh --stage 7 --stop_stage 10 --taste_configs "$(python -m \\
+        espnet2_taste.bin.merge_configs --changes conf/tuning/quantizer_fsq.yaml \\
+        --output_dir exp/conf conf/train_taste_{text_only,no_vq,vq}.yaml)"
 """
 
 import argparse
@@ -10,28 +16,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet2_taste.bin.command import run_command
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.bin.command import Command
 from espnet2_taste.data.files import read_yaml
 
-_EXAMPLE = """example: the three steps of TASTE with another quantizer
-  ./run.sh --stage 7 --stop_stage 10 --taste_configs "$(python -m \\
-      espnet2_taste.bin.merge_configs --changes conf/tuning/quantizer_fsq.yaml \\
-      --output_dir exp/conf conf/train_taste_{text_only,no_vq,vq}.yaml)"
-"""
 
-
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Write configurations with some options changed",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("configs", type=Path, nargs="+", help="Complete configurations")
     add("--changes", type=Path, required=True, help="YAML of the options that differ")
     add("--output_dir", type=Path, required=True, help="Receives <config>_<changes>")
-    return parser
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,16 +53,6 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(value, Mapping) and isinstance(old, Mapping)
         result[name] = merged(old, value) if both else value
     return result
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write them and print their names."""
-    print(" ".join(write(args.configs, args.changes, args.output_dir)))
-
-
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
 
 
 def write(configs: list[Path], changes: Path, output_dir: Path) -> list[str]:
@@ -105,6 +91,13 @@ def _dump(content: Mapping) -> str:
 
     return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
 
+
+def run(args: argparse.Namespace) -> None:
+    """Write them and print their names."""
+    print(" ".join(write(args.configs, args.changes, args.output_dir)))
+
+
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -13,51 +13,54 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from espnet2_taste.bin.command import run_command
+from espnet2.utils.config_argparse import ArgumentParser
 
-_EXAMPLE = """example, in the recipe's directory:
-  python -m espnet2_taste.bin.pack taste --expdir exp --taste_exp exp/taste_vq \\
-      --outpath exp/packed/taste.zip
-  python -m espnet2_taste.bin.pack taslm --expdir exp --taste_exp exp/taste_vq \\
-      --taslm_exp exp/taslm_embed --outpath exp/packed/taslm.zip
+from espnet2_taste.bin.command import Command, Program
+
+_TASTE = """TASTE tokenizer with its unit vocoder.
+
+Example, in the recipe's directory:
+    python -m espnet2_taste.bin.pack taste --expdir exp --taste_exp exp/taste_vq \\
+        --outpath exp/packed/taste.zip
+"""
+_TASLM = """Spoken language model, tokenizer inside.
+
+Example, in the recipe's directory:
+    python -m espnet2_taste.bin.pack taslm --expdir exp --taste_exp exp/taste_vq \\
+        --taslm_exp exp/taslm_embed --outpath exp/packed/taslm.zip
 """
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Pack a trained model for the ESPnet model zoo",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def taste_options(parser: ArgumentParser) -> None:
+    """Add the options of both packages."""
+    add = parser.add_argument
+    parser.set_defaults(add=add_taste, loader="TasteTokenizer")
+    add("--expdir", default="exp", help="Where unit_vocoder, units, RESULTS.md are")
+    add("--taste_exp", required=True, help="TASTE experiment directory")
+    add("--taste_model_file", help="Checkpoint, default: the best one")
+    add("--unit_vocoder_exp", help="Default: <expdir>/unit_vocoder")
+    add("--unit_vocoder_file", help="Its weights, default: the best ones")
+    add("--units_dir", help="Default: <expdir>/units")
+    add("--resynthesis_config", help="How stage 9 drew units, default: published")
+    add("--inference_config", help="How stage 12 drew text and codes, likewise")
+    add("--seed", type=int, default=0, help="Of all drawing (default 0)")
+    add("--option", action="append", default=[], help="More files or folders")
+    add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
+    add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
+    add(
+        "--include_public",
+        action="store_true",
+        help="Download frozen models that are named on a hub, and pack them too",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    taste = commands.add_parser("taste", help="TASTE tokenizer with its unit vocoder")
-    taste.set_defaults(add=add_taste, loader="TasteTokenizer")
-    taslm = commands.add_parser("taslm", help="Spoken language model, tokenizer inside")
-    taslm.set_defaults(add=add_taslm, loader="SpokenLM")
-    taslm.add_argument("--taslm_exp", required=True, help="TASLM experiment directory")
-    taslm.add_argument("--taslm_model_file", help="Checkpoint, default: the best one")
-    for command in (taste, taslm):
-        add = command.add_argument
-        add("--expdir", default="exp", help="Where unit_vocoder, units, RESULTS.md are")
-        add("--taste_exp", required=True, help="TASTE experiment directory")
-        add("--taste_model_file", help="Checkpoint, default: the best one")
-        add("--unit_vocoder_exp", help="Default: <expdir>/unit_vocoder")
-        add("--unit_vocoder_file", help="Its weights, default: the best ones")
-        add("--units_dir", help="Default: <expdir>/units")
-        add("--resynthesis_config", help="How stage 9 drew units, default: published")
-        add("--inference_config", help="How stage 12 drew text and codes, likewise")
-        add("--seed", type=int, default=0, help="Of all drawing (default 0)")
-        add("--option", action="append", default=[], help="More files or folders")
-        add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
-        add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
-        add(
-            "--include_public",
-            action="store_true",
-            help="Download frozen models that are named on a hub, and pack them too",
-        )
-        add("--outpath", required=True, help="The archive: .zip, .tgz ...")
-    return parser
+    add("--outpath", required=True, help="The archive: .zip, .tgz ...")
+
+
+def taslm_options(parser: ArgumentParser) -> None:
+    """Add the options of a spoken language model's package."""
+    taste_options(parser)
+    parser.set_defaults(add=add_taslm, loader="SpokenLM")
+    parser.add_argument("--taslm_exp", required=True, help="TASLM experiment directory")
+    parser.add_argument("--taslm_model_file", help="Checkpoint, default: the best one")
 
 
 def add_taste(package, args: argparse.Namespace) -> list:
@@ -239,9 +242,11 @@ def run(args: argparse.Namespace) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
+main = Program(
+    __doc__,
+    taste=Command(run, taste_options, _TASTE),
+    taslm=Command(run, taslm_options, _TASLM),
+)
 
 
 if __name__ == "__main__":

@@ -3,34 +3,28 @@
 Enters: ``<dump_dir>/<set>`` with raw ``text``. Leaves: normalised ``text`` in every
 set, sentencepiece + ESPnet token list in ``--token_dir``, a Hugging Face tokenizer in
 ``--lm_tokenizer_dir``, and ``<lm_text_dir>/text``: what the text backbone trains on.
+
+Example:
+    python -m espnet2_taste.bin.prepare_text --dump_dir dump/raw --train_set train \\
+        --sets "train dev test" --token_dir data/token_list/bpe --nbpe 120 \\
+        --lm_tokenizer_dir data/lm_tokenizer --extra_text data/text_extra
 """
 
 import argparse
 import logging
 from pathlib import Path
 
+from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import run_command
+from espnet2_taste.bin.command import Command
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.text.normalizers import normalizer_choices
 from espnet2_taste.text.segmenters import segmenter_choices
 
-logger = logging.getLogger("prepare_text")
 
-_EXAMPLE = """example:
-  python -m espnet2_taste.bin.prepare_text --dump_dir dump/raw --train_set train \\
-      --sets "train dev test" --token_dir data/token_list/bpe --nbpe 120 \\
-      --lm_tokenizer_dir data/lm_tokenizer --extra_text data/text_extra"""
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Normalise the text of all sets and train both vocabularies",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--dump_dir", required=True, help="Folder of the sets")
     add("--train_set", required=True, help="Set the vocabularies are trained on")
@@ -52,8 +46,6 @@ def get_parser() -> argparse.ArgumentParser:
     add("--transcripts", default="text", help="Table of each set with its transcripts")
     add("--max_unknown", type=float, default=0.05, help="Largest share of <unk>")
     add("--word_space", type=str2bool, default=True, help="Mark words by a space")
-    add("--log_level", default="INFO", help="Level of messages")
-    return parser
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -83,7 +75,7 @@ def prepare(args: argparse.Namespace) -> None:
     lm_dir = Path(args.lm_tokenizer_dir)
     if not (lm_dir / "tokenizer_config.json").is_file():
         train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
-        logger.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
+        logging.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
 
 
 def _text_rules(args: argparse.Namespace):
@@ -107,15 +99,15 @@ def _report_unknown(args: argparse.Namespace, sets: list[str]) -> None:
         folder = Path(args.dump_dir) / name
         texts = read_table(folder / "text").values()
         found = find_unknown(texts, tokenizer, args.word_space)
-        logger.info("%s: %s", name, report_unknown(folder, found, args.max_unknown))
+        logging.info("%s: %s", name, report_unknown(folder, found, args.max_unknown))
 
 
 def _report(name: str, report) -> None:
     """Log what was done to a set (None: nothing)."""
     if report is None:
-        logger.info("%s: prepared before", name)
+        logging.info("%s: prepared before", name)
         return
-    logger.info(
+    logging.info(
         "%s: %d utterances kept, %d dropped (dropped.tsv), %d lost tags or pieces "
         "without letters (removed_words.tsv), %d lost their word times (untimed.tsv)",
         *(name, report.kept, len(report.dropped)),
@@ -135,10 +127,10 @@ def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
 
         recognizer = load_recognizer(args.recognizer, args.recognizer_conf)
         write_directory(token_dir, recognizer.write_vocabulary)
-        logger.info("%s: the tokens of %s", token_dir, args.recognizer)
+        logging.info("%s: the tokens of %s", token_dir, args.recognizer)
         return
     train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
-    logger.info("%s: trained on %d sentences", token_dir, len(sentences))
+    logging.info("%s: trained on %d sentences", token_dir, len(sentences))
 
 
 def _write_lm_text(directory: Path, sentences: list[str]) -> None:
@@ -153,10 +145,37 @@ def _write_lm_text(directory: Path, sentences: list[str]) -> None:
     write_table(path, table)
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, prepare, cmd)
+def run(args: argparse.Namespace) -> None:
+    """Do what is not done yet.
 
+    Args:
+        args: Parsed options.
+
+    Raises:
+        ValueError: A set is missing or malformed, or a vocabulary cannot be trained.
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.text.preparation import prepare_set, read_sentences
+    from espnet2_taste.text.training import train_lm_tokenizer
+
+    rules = _text_rules(args)
+    dump_dir = Path(args.dump_dir)
+    sets = list(dict.fromkeys([args.train_set, *args.sets.split()]))
+    for name in sets:
+        _report(name, prepare_set(dump_dir / name, rules))
+    sentences = list(read_table(dump_dir / args.train_set / "text").values())
+    extra = read_sentences(args.extra_text, rules) if args.extra_text else []
+    lm_text_dir = Path(args.lm_text_dir or dump_dir / "lm_train")
+    _write_lm_text(lm_text_dir, sentences + extra)
+    _write_token_dir(args, sentences)
+    _report_unknown(args, sets)
+    lm_dir = Path(args.lm_tokenizer_dir)
+    if not (lm_dir / "tokenizer_config.json").is_file():
+        train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
+        logging.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
+
+
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -1,46 +1,206 @@
-"""Recognize spoken results, for the judge and for spoken QA.
-
-Enters: a recognizer and folders with ``wav.scp``, whatever made them.
-Leaves in each: ``text_heard`` (a line for every recording, empty where
-nothing is recognized), ``text_heard.json`` (who recognized) and ``not_heard.tsv``
-(recordings that cannot be read). Folders that are done are kept while their ``wav.scp``
-is older.
-"""
+"""What a recognizer gives: word times of sets, transcripts of spoken results."""
 
 import argparse
 from pathlib import Path
 
-from espnet2_taste.bin.command import run_command
-from espnet2_taste.data.parts import add_parts_argument, find_parts, set_names
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.parts import find_parts, is_part, join_parts, set_names
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
-_EXAMPLE = """example:
-  python -m espnet2_taste.bin.recognize --recognizer exp/asr \\
-      --folders exp/taslm_embed/continuation/prompts exp/gslm/continuation/prompts
-"""
+
+def align_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_align`."""
+    add = parser.add_argument
+    add_recognizer_arguments(parser, required=True)
+    add("--times_only", default="", help="Those that are not transcribed, e.g. train")
+    add("--output", default="ctm_aligned", help="Name of the result")
+    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Recognize spoken results",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> dict:
+    """Word errors of a set and, where the truth is known, errors of its word times.
+
+    Args:
+        result: ``AlignedSet``.
+        folder: The set; its ``ctm`` is the truth.
+        texts: Transcripts.
+        transcribe: Whether there are word errors.
+
+    Returns:
+        Numbers for ``asr_align.json``.
+    """
+    from dataclasses import asdict
+
+    from espnet2_taste.data.ctm import read_ctm
+    from espnet2_taste.metrics.durations import pair_words, score_durations
+
+    summary = {"utterances": len(texts), "not_aligned": len(result.problems)}
+    if transcribe:
+        errors = result.errors(texts)
+        summary |= {"wer": errors.rate, **asdict(errors)}
+    if (folder / "ctm").is_file():
+        pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
+        summary["durations_against_truth"] = asdict(score_durations(pairs))
+    return summary
+
+
+def is_done(folder: Path, output: str, transcribe: bool) -> bool:
+    """Whether a set was finished before, with what is asked for now."""
+    names = ["asr_align.json", output, *(["text_asr"] if transcribe else [])]
+    return all((folder / name).is_file() for name in names)
+
+
+def align_folder(
+    aligner, folder: Path, output: str, batch_size: int, transcribe: bool
+) -> dict:
+    """Align one set.
+
+    Args:
+        aligner: ``AbsAligner``.
+        folder: The set.
+        output: Name of the word times.
+        batch_size: Utterances at once.
+        transcribe: Recognize as well.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: The set lacks a file.
+    """
+    from espnet2_taste.align.sets import align_set, word_time_rows
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+
+    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
+    write_table(folder / "word_times", word_time_rows(result.timings, texts))
+    result.write(folder, output, "text_asr" if transcribe else None)
+    return write_summary(result, folder, texts, transcribe)
+
+
+def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) -> dict:
+    """Make the results of one set of those of its parts.
+
+    Args:
+        parts: Folders of the parts, in order.
+        folder: The set.
+        output: Name of the word times.
+        transcribe: Whether the parts were recognized as well.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: A part lacks a file.
+    """
+    from espnet2_taste.align.sets import PROBLEMS, read_aligned_set
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    text_asr = ["text_asr"] if transcribe else []
+    join_parts(parts, folder, [*text_asr, "word_times", PROBLEMS, output])
+    result = read_aligned_set(folder, output, text_asr[0] if transcribe else None)
+    return write_summary(result, folder, read_table(folder / "text"), transcribe)
+
+
+def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool):
+    """Write ``asr_align.json``, which marks a set or a part as done.
+
+    Args:
+        result: ``AlignedSet``.
+        folder: The set.
+        texts: Transcripts.
+        transcribe: Whether there are word errors.
+
+    Returns:
+        The summary.
+    """
+    from espnet2_taste.align.sets import PROBLEMS
+    from espnet2_taste.metrics.tables import write_json
+
+    summary = summarize(result, folder, texts, transcribe)
+    write_json(folder / "asr_align.json", summary)
+    if result.problems:
+        print(f"{folder / PROBLEMS}: {len(result.problems)} utterances left out")
+    return summary
+
+
+def describe(summary: dict, folder: Path, part: bool) -> str:
+    """Say in a few words how it went.
+
+    Raises:
+        ValueError: Nothing in a whole set could be aligned.
+    """
+    if not part and 0 < summary["utterances"] == summary["not_aligned"]:
+        raise ValueError(
+            f"{folder}: no utterance can be aligned; not_aligned.tsv has the reasons"
+        )
+    return f"WER {100 * summary['wer']:.1f} %" if "wer" in summary else "word times"
+
+
+def run_align(args: argparse.Namespace) -> None:
+    """Time the words of sets with a recognizer (end of stage 4).
+
+    Enters: a recognizer and sets with ``wav.scp`` and ``text``. Leaves in each set:
+    ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row, for
+    trainings), ``text_asr`` (the recognizer's transcript), ``asr_align.json`` (word
+    errors, and the distance to the true times where the set has a ``ctm``) and
+    ``not_aligned.tsv`` (what was left out and why). Sets of which only the times are
+    needed are not transcribed. Finished sets are kept.
+
+    Example:
+        python -m espnet2_taste.bin.recognize align --recognizer exp/asr \\
+            --dump_dir dump/raw \\
+            --sets "train dev test"
+    """
+    from espnet2_taste.data.set_loop import finish_sets
+
+    times_only, dump_dir = args.times_only.split(), args.dump_dir
+
+    def transcribed(folder: Path) -> bool:
+        return folder.name not in times_only
+
+    def work(aligner: LazyAligner, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            summary = join_folder(parts, folder, args.output, transcribed(folder))
+        else:
+            options = (args.output, args.batch_size, transcribed(folder))
+            summary = align_folder(aligner(), folder, *options)
+        return describe(summary, folder, is_part(str(folder.relative_to(dump_dir))))
+
+    finish_sets(
+        "recognize align",
+        [dump_dir / name for name in args.sets.split()],
+        lambda folder: is_done(folder, args.output, transcribed(folder)),
+        lambda: LazyAligner.from_args(args),
+        work,
     )
+
+
+def transcribe_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_transcribe`."""
     add = parser.add_argument
     add_recognizer_arguments(parser, required=True)
     add("--folders", nargs="+", default=[], help="Folders with wav.scp")
-    add("--dump_dir", type=Path, default="dump/raw", help="Where --sets are")
     add("--sets", type=set_names, default="", help="Names of sets, beside the folders")
-    add_parts_argument(parser)
-    add("--batch_size", type=int, default=16, help="Utterances at once")
-    add("--ngpu", type=int, default=0, help="0 for the CPU")
-    add("--log_level", default="INFO", help="Level of messages")
-    return parser
+    add_shared(parser, "dump_dir", "parts_dir", "batch_size", "ngpu")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Recognize the folders that are not done, with one recognizer."""
+def run_transcribe(args: argparse.Namespace) -> None:
+    """Recognize spoken results, for the judge and for spoken QA.
+
+    Enters: a recognizer and folders with ``wav.scp``, whatever made them. Leaves in
+    each: ``text_heard`` (a line for every recording, empty where nothing is
+    recognized), ``text_heard.json`` (who recognized) and ``not_heard.tsv`` (recordings
+    that cannot be read). Folders that are done are kept while their ``wav.scp`` is
+    older.
+
+    Example:
+        python -m espnet2_taste.bin.recognize transcribe --recognizer exp/asr \\
+            --folders exp/taslm_embed/continuation/prompts exp/gslm/continuation/prompts
+    """
     from espnet2_taste.data.set_loop import finish_sets
     from espnet2_taste.evaluation import transcripts
 
@@ -55,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
         return f"{count} recordings, {silent} without a word"
 
     finish_sets(
-        "recognize",
+        "recognize transcribe",
         [
             *map(Path, args.folders),
             *(args.dump_dir / name for name in args.sets.split()),
@@ -66,10 +226,11 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
+main = Program(
+    __doc__,
+    align=Command(run_align, align_options),
+    transcribe=Command(run_transcribe, transcribe_options),
+)
 
 if __name__ == "__main__":
     main()

@@ -68,7 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--lm", help="Text LM of the cascade")
     add("--taste_exp", help="TASTE experiment: of TASLM's codes, or the cascade's")
     add("--taste_model_file", help="TASTE checkpoint, default: the best one")
-    add("--durations", help="Folder of fit_durations, for deduplicated units")
+    add("--durations", help="Folder of units durations, for deduplicated units")
     add("--unit_vocoder_exp", required=True, help="Its experiment directory")
     add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--codes_dir", help="Parent of <set>/codes.scp, default: <taste_exp>/codes")
@@ -240,7 +240,7 @@ def build_writer(args: argparse.Namespace, layout, device: str):
         return designs.OwnUnits()
     if not args.durations:
         raise ValueError(
-            f"{args.exp} leaves repeated units out: give --durations (fit_durations)"
+            f"{args.exp} leaves repeated units out: give --durations (units durations)"
         )
     durations = UnitDurationPredictor.load(args.durations)
     return designs.LengthenedUnits(durations, layout.inventory.unit_rate)

@@ -4,6 +4,14 @@ Enters: a unit vocoder and, unless the true units are asked for, a TASTE experim
 sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
 each set, ``audio/``, ``units``, ``ctm`` if the decoder knows the times of its words,
 and, last, ``wav.scp``. Finished sets are kept.
+
+Example:
+    the experiment's own vectors (text only, without codes, with codes):
+      python -m espnet2_taste.bin.taste_resynthesize --taste_exp exp/taste_vq \\
+          --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets test \\
+          --output_dir exp/taste_vq/resynthesis
+    stored codes: the same with --codes_dir exp/taste_vq/codes
+    true units: --from_units true in place of --taste_exp
 """
 
 import argparse
@@ -12,60 +20,34 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import run_command
-from espnet2_taste.data.parts import (
-    add_parts_argument,
-    find_parts,
-    join_parts,
-    set_names,
-)
+from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.parts import find_parts, join_parts
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
 
-_EXAMPLE = """examples:
-  the experiment's own vectors (text only, without codes, with codes):
-    python -m espnet2_taste.bin.taste_resynthesize --taste_exp exp/taste_vq \\
-        --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets test \\
-        --output_dir exp/taste_vq/resynthesis
-  stored codes: the same with --codes_dir exp/taste_vq/codes
-  true units: --from_units true in place of --taste_exp
-"""
 
-
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = ArgumentParser(
-        description="Speak sets again from TASTE vectors, TASTE codes or true units",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
+    add = parser.add_argument
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--taste_exp", help="TASTE experiment directory")
     source.add_argument(
         "--from_units", type=str2bool, default=False, help="Speak the true units"
     )
-    parser.add_argument("--model_file", help="TASTE checkpoint, default: the best one")
-    parser.add_argument("--codes_dir", help="Parent of <set>/codes.scp to speak")
-    parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
-    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument(
-        "--sets", type=set_names, required=True, help="Names of sets, one string"
-    )
-    add_parts_argument(parser)
-    parser.add_argument("--output_dir", required=True, help="Parent of the results")
-    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
-    parser.add_argument("--seed", type=int, default=0, help="Of the unit sampling")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
-    parser.add_argument("--log_level", default="INFO", help="Level of messages")
-    parser.add_argument(
+    add("--model_file", help="TASTE checkpoint, default: the best one")
+    add("--codes_dir", help="Parent of <set>/codes.scp to speak")
+    add("--unit_vocoder_exp", required=True, help="Its experiment")
+    add("--output_dir", required=True, help="Parent of the results")
+    add("--seed", type=int, default=0, help="Of the unit sampling")
+    add(
         "--given_times",
         help="File of each set with word times, e.g. word_times, that take the place "
         "of predicted durations",
     )
     add_unit_sampling_arguments(parser)
-    return parser
+    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
 
 
 def build_source(args: argparse.Namespace, device: str):
@@ -131,11 +113,6 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
     return len(wavs)
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
-
 def run(args: argparse.Namespace) -> None:
     """Speak the sets that are not done, with one source and one vocoder."""
     if not args.taste_exp and not args.from_units:
@@ -187,6 +164,8 @@ def join_speech(parts: list[Path], output: Path) -> str:
     join_parts(parts, output, ["units", *(["ctm"] if timed else []), "wav.scp"])
     return f"{len(parts)} parts joined"
 
+
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

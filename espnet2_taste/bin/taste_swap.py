@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Exchange the codes of chosen words between two readings of a text (stages 10, 17).
 
 Enters: a TASTE experiment with the codes of two swap sets, a unit vocoder, the
@@ -6,6 +5,14 @@ recipe's ASR and ``pairs.tsv`` of the first set: two columns of utterances, titl
 what the readings are (``slow`` and ``fast``, or two voices). Leaves in --output_dir:
 audio before (``own``) and after (``swapped``), ``words.tsv``, ``images`` and
 ``scores.json``.
+
+Examples:
+    python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
+        --unit_vocoder_exp exp/unit_vocoder --recognizer exp/asr --dump_dir dump/raw \\
+        --sets "swap_slow swap_fast" --output_dir exp/taste_vq/swap
+    two voices:
+    python -m espnet2_taste.bin.taste_swap ... --sets "swap_woman swap_man" \\
+        --study swap_voices --output_dir exp/taste_vq/swap_voices
 """
 
 import argparse
@@ -13,7 +20,7 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import run_command
+from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
@@ -21,45 +28,25 @@ from espnet2_taste.speech_decoder.sampling_options import (
     unit_sampling_settings,
 )
 
-_EXAMPLE = """examples:
-  python -m espnet2_taste.bin.taste_swap --taste_exp exp/taste_vq \\
-      --unit_vocoder_exp exp/unit_vocoder --recognizer exp/asr --dump_dir dump/raw \\
-      --sets "swap_slow swap_fast" --output_dir exp/taste_vq/swap
-  two voices:
-  python -m espnet2_taste.bin.taste_swap ... --sets "swap_woman swap_man" \\
-      --study swap_voices --output_dir exp/taste_vq/swap_voices
-"""
 MODULE = "espnet2_taste.bin.taste_swap"
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = ArgumentParser(
-        description="Exchange codes between two readings and measure",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--taste_exp", required=True, help="TASTE with codes")
-    parser.add_argument("--model_file", help="TASTE checkpoint, default: the best one")
-    parser.add_argument("--codes_dir", help="Default: codes in the experiment")
-    parser.add_argument("--unit_vocoder_exp", required=True, help="Its experiment")
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
+    add = parser.add_argument
+    add("--taste_exp", required=True, help="TASTE with codes")
+    add("--model_file", help="TASTE checkpoint, default: the best one")
+    add("--codes_dir", help="Default: codes in the experiment")
+    add("--unit_vocoder_exp", required=True, help="Its experiment")
     add_recognizer_arguments(parser, required=True)
-    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--sets", required=True, help="The two sets, one string")
-    parser.add_argument("--output_dir", required=True, help="Directory of the study")
-    parser.add_argument("--study", default="swap", help="Its name in RESULTS.md")
-    parser.add_argument("--share", type=float, default=0.25, help="Words to swap")
-    parser.add_argument("--batch_size", type=int, default=16, help="Readings at once")
-    parser.add_argument("--seed", type=int, default=0, help="Of choice and sampling")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
-    parser.add_argument("--log_level", default="INFO", help="Level of messages")
+    add("--sets", required=True, help="The two sets, one string")
+    add("--output_dir", required=True, help="Directory of the study")
+    add("--study", default="swap", help="Its name in RESULTS.md")
+    add("--share", type=float, default=0.25, help="Words to swap")
+    add("--batch_size", type=int, default=16, help="Readings at once")
+    add("--seed", type=int, default=0, help="Of choice and sampling")
     add_unit_sampling_arguments(parser)
-    return parser
-
-
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, lambda args: run(args, cmd), cmd)
+    add_shared(parser, "dump_dir", "ngpu")
 
 
 def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
@@ -122,7 +109,7 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
     return render, vocoder.sample_rate
 
 
-def run(args: argparse.Namespace, cmd=None) -> None:
+def run(args: argparse.Namespace) -> None:
     """Run the study unless its scores exist."""
     output = Path(args.output_dir)
     if (output / "scores.json").is_file():
@@ -149,12 +136,14 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     swap.draw_swaps(output / "images", readings)
     settings = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
     settings |= unit_sampling_settings(args)
-    result = {"study": args.study, **provenance(MODULE, cmd, settings)}
+    result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
     result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
     result["left_out"] = left_out
     write_json(output / "scores.json", result)
     print(f"{output / 'scores.json'} written")
 
+
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -1,86 +1,31 @@
-#!/usr/bin/env python3
 """Turn sets of speech and transcripts into word-level TASTE codes (stage 9).
 
 Enters: a trained TASTE experiment and sets with ``wav.scp`` and ``text``. Leaves, for
 each set, ``codes.scp`` and ``codes.ark`` (words x codebooks, float32 as Kaldi has no
 integer matrices), ``words`` (the words of the rows) and ``codes.json`` (how many codes
 are used). Finished sets are kept.
+
+Example:
+    python -m espnet2_taste.bin.taste_tokenize --taste_exp exp/taste_vq \\
+        --dump_dir dump/raw --sets "train dev test" --output_dir exp/taste_vq/codes
 """
 
 import argparse
 from pathlib import Path
 
-from espnet2_taste.bin.command import run_command
-from espnet2_taste.data.parts import (
-    add_parts_argument,
-    find_parts,
-    join_parts,
-    set_names,
-)
+from espnet2.utils.config_argparse import ArgumentParser
 
-_EXAMPLE = """example:
-  python -m espnet2_taste.bin.taste_tokenize --taste_exp exp/taste_vq \\
-      --dump_dir dump/raw --sets "train dev test" --output_dir exp/taste_vq/codes
-"""
+from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.parts import find_parts, join_parts
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Tokenize sets with a trained TASTE tokenizer",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--taste_exp", required=True, help="TASTE experiment directory")
-    parser.add_argument("--model_file", help="Checkpoint, default: the best one")
-    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument(
-        "--sets", type=set_names, required=True, help="Names of sets, one string"
-    )
-    add_parts_argument(parser)
-    parser.add_argument("--output_dir", required=True, help="Parent of the results")
-    parser.add_argument("--batch_size", type=int, default=16, help="Utterances at once")
-    parser.add_argument("--ngpu", type=int, default=0, help="0 for the CPU")
-    parser.add_argument("--log_level", default="INFO", help="Level of messages")
-    return parser
-
-
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Tokenize the sets that are not done, with one model."""
-    from espnet2_taste.data.set_loop import finish_sets
-
-    output_dir = Path(args.output_dir)
-
-    def load():
-        if args.parts_dir:
-            return None
-        from espnet2_taste.tokenizer.inference import TasteEncoder
-
-        device = "cuda" if args.ngpu else "cpu"
-        return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
-
-    def work(encoder, output: Path) -> str:
-        if args.parts_dir:
-            return (
-                f"{join_codes(find_parts(args.parts_dir, output.name), output)} joined"
-            )
-        source = Path(args.dump_dir) / output.relative_to(output_dir)
-        codes = tokenize_set(encoder, source, args.batch_size)
-        write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
-        return f"{len(codes)} utterances"
-
-    finish_sets(
-        "taste_tokenize",
-        [output_dir / name for name in args.sets.split()],
-        lambda folder: (folder / "codes.json").is_file(),
-        load,
-        work,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
+    add = parser.add_argument
+    add("--taste_exp", required=True, help="TASTE experiment directory")
+    add("--model_file", help="Checkpoint, default: the best one")
+    add("--output_dir", required=True, help="Parent of the results")
+    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
 
 
 def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:
@@ -174,6 +119,41 @@ def write_summary(folder: Path, codebook_size: int) -> int:
     write_json(folder / "codes.json", summary | {"codebook_size": codebook_size})
     return len(codes)
 
+
+def run(args: argparse.Namespace) -> None:
+    """Tokenize the sets that are not done, with one model."""
+    from espnet2_taste.data.set_loop import finish_sets
+
+    output_dir = Path(args.output_dir)
+
+    def load():
+        if args.parts_dir:
+            return None
+        from espnet2_taste.tokenizer.inference import TasteEncoder
+
+        device = "cuda" if args.ngpu else "cpu"
+        return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+
+    def work(encoder, output: Path) -> str:
+        if args.parts_dir:
+            return (
+                f"{join_codes(find_parts(args.parts_dir, output.name), output)} joined"
+            )
+        source = args.dump_dir / output.relative_to(output_dir)
+        codes = tokenize_set(encoder, source, args.batch_size)
+        write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
+        return f"{len(codes)} utterances"
+
+    finish_sets(
+        "taste_tokenize",
+        [output_dir / name for name in args.sets.split()],
+        lambda folder: (folder / "codes.json").is_file(),
+        load,
+        work,
+    )
+
+
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

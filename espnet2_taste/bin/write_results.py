@@ -1,40 +1,32 @@
-#!/usr/bin/env python3
 """Collect the scores of a recipe into RESULTS.md (end of stage 13).
 
 Enters: every ``scores.json`` below --expdir. Leaves: one Markdown page with the
 recipe's targets, met or missed, and the tables with the commands that made them; and
 ``images/losses.png`` of every training, drawn once instead of after each epoch; and
 ``listen.html`` beside the page, with recordings of some utterances.
+
+Example:
+    python -m espnet2_taste.bin.write_results --expdir exp --output exp/RESULTS.md
 """
 
 import argparse
 from pathlib import Path
 
-from espnet2_taste.bin.command import run_command
+from espnet2.utils.config_argparse import ArgumentParser
 
-_EXAMPLE = """example:
-  python -m espnet2_taste.bin.write_results --expdir exp --output exp/RESULTS.md
-"""
+from espnet2_taste.bin.command import Command, add_shared
+
 LISTEN = "listen.html"
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Collect the scores of a recipe into RESULTS.md",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--expdir", default="exp", help="Where the experiments are")
-    parser.add_argument("--dump_dir", default="dump/raw", help="Where the sets are")
-    parser.add_argument("--output", default="exp/RESULTS.md", help="Page to write")
-    parser.add_argument(
-        "--taste_exp", help="Tokenizer whose studies are shown if there are several"
-    )
-    parser.add_argument(
-        "--test_sets", default="test", help="Sets whose targets are listed, one string"
-    )
-    return parser
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
+    add = parser.add_argument
+    add("--expdir", default="exp", help="Where the experiments are")
+    add("--output", default="exp/RESULTS.md", help="Page to write")
+    add("--taste_exp", help="Tokenizer whose studies are shown if there are several")
+    add("--test_sets", default="test", help="Sets whose targets are listed, one string")
+    add_shared(parser, "dump_dir")
 
 
 def read_studies(expdir: Path, taste_exp: Path | None = None) -> dict[str, dict]:
@@ -109,14 +101,11 @@ def run(args: argparse.Namespace) -> None:
     page += picture_section(pictures, Path(args.output).parent)
     write_lines(args.output, page.splitlines())
     listen = Path(args.output).with_name(LISTEN)
-    write_page(listen, find_tables(expdir, Path(args.dump_dir)))
+    write_page(listen, find_tables(expdir, args.dump_dir))
     print(f"{args.output} and {LISTEN} written from: {', '.join(studies)}")
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -33,11 +33,13 @@ COMMANDS = {
 }
 FORWARDED = {
     "import": (
-        "espnet2_taste.bin.import_reference",
+        "espnet2_taste.bin.imports",
+        ["reference"],
         "a folder of the published model -> experiment directories",
     ),
     "pack": (
         "espnet2_taste.bin.pack",
+        [],
         "experiments of a recipe -> an archive for the model zoo",
     ),
 }
@@ -81,7 +83,7 @@ def get_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-    for name, (_, summary) in FORWARDED.items():
+    for name, (*_, summary) in FORWARDED.items():
         commands.add_parser(name, help=summary, add_help=False)
     return parser
 
@@ -94,8 +96,8 @@ def main(cmd=None) -> None:
     """
     cmd = sys.argv[1:] if cmd is None else list(cmd)
     if cmd and cmd[0] in FORWARDED:
-        module, _ = FORWARDED[cmd[0]]
-        importlib.import_module(module).main(cmd[1:])
+        module, words, _ = FORWARDED[cmd[0]]
+        importlib.import_module(module).main([*words, *cmd[1:]])
         return
     args = get_parser().parse_args(cmd)
     try:

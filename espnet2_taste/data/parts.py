@@ -7,7 +7,6 @@ commands need not know of it: what a job holds in memory, and what it loses when
 killed, is one part.
 """
 
-import argparse
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
@@ -32,15 +31,6 @@ def set_names(value: str) -> str:
         ValueError: There is no such file.
     """
     return " ".join(read_lines(value[1:])) if value.startswith("@") else value
-
-
-def add_parts_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--parts_dir`` to a command that works on sets, whole or in parts."""
-    parser.add_argument(
-        "--parts_dir",
-        type=Path,
-        help="Join what jobs left in the parts of the sets there, and do nothing else",
-    )
 
 
 def is_part(name: str) -> bool:

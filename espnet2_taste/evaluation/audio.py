@@ -44,7 +44,7 @@ def renditions_of(
 ) -> list[Rendition]:
     """Renditions of a set, the recordings themselves first.
 
-    A noisy set (``bin/add_noise``) is compared with its clean recordings, and so are
+    A noisy set (``data noise``) is compared with its clean recordings, and so are
     its own; other recordings are not compared with themselves.
 
     Args:

@@ -79,7 +79,7 @@ def collect_noise(studies: Iterable[Mapping], dump_dir: Path) -> list[dict]:
     if not noisy:
         raise ValueError(
             f"none of the sets {' '.join(scores)} has {RECORD} in {dump_dir}: make "
-            "noisy sets with add_noise, score them, and name their scores.json"
+            "noisy sets with data noise, score them, and name their scores.json"
         )
     groups = []
     for (source, kind), sets in noisy.items():

@@ -96,7 +96,7 @@ def measure_word_f0(
 def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
     """Read a set that has been through stage 4 and measure its F0.
 
-    Of a noisy set (``bin/add_noise``) word times and F0 are those of its clean
+    Of a noisy set (``data noise``) word times and F0 are those of its clean
     recordings, as far as they are there: noise must not change what is compared with.
 
     Args:

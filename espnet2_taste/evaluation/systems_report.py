@@ -1,6 +1,6 @@
 """Table and picture of the comparison of designs for RESULTS.md.
 
-Enters: the study ``systems`` of ``bin/systems_evaluate``. Leaves: Markdown, and the
+Enters: the study ``systems`` of ``slm_evaluate designs``. Leaves: Markdown, and the
 points of the picture.
 """
 

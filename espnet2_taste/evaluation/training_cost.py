@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from espnet2_taste.data.ctm import finite, read_rows
 from espnet2_taste.data.files import read_json
+from espnet2_taste.evaluation.budget import equal_flops_steps, scaled_steps
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.resuming import CHECKPOINT
 
@@ -176,3 +178,87 @@ def training_cost(experiment: str | Path, task) -> TrainingCost | None:
         steps=done[-1]["total_count"],
         seconds=sum(stats["time"].total_seconds() for stats in done),
     )
+
+
+BUDGET_HEADER = (
+    "design",
+    "trained_parameters",
+    "parameters",
+    "epochs",
+    "training_seconds",
+    "rows",
+    "padding_percent",
+    "training_teraflops",
+    "equal_flops_steps_an_epoch",
+    "equal_flops_warmup_steps",
+    "rows_written_per_second",
+)
+
+
+MISSING = "-"
+
+
+def rows_per_second(folder: Path) -> str:
+    """Rows that generation wrote in a second, over all sets that were continued."""
+    found = [
+        row
+        for path in sorted(folder.glob("continuation/*/speed.tsv"))
+        for row in read_rows(path, {"seconds": finite, "rows": int})
+    ]
+    seconds = sum(row["seconds"] for row in found)
+    if not seconds:
+        return MISSING
+    return f"{sum(row['rows'] for row in found) / seconds:.1f}"
+
+
+def padding_of(name: str, padding: dict) -> dict:
+    """Row of a design in the table of padding; TASLM's variants share one."""
+    return padding.get(name, padding.get(name.split("_")[0], {}))
+
+
+def equal_flops(folder: Path, cost, reference: float) -> tuple[str, str]:
+    """How a training would cost what another one did.
+
+    Args:
+        folder: Its experiment.
+        cost: ``TrainingCost`` of it.
+        reference: Operations of the other training.
+
+    Returns:
+        Steps an epoch, and the corners of the learning rate's schedule in steps as a
+        YAML list; "-" for a schedule of another kind.
+    """
+    steps = equal_flops_steps(cost.steps, cost.epochs, cost.flops, reference)
+    conf = read_config(folder / "config.yaml").get("scheduler_conf", {})
+    corners = conf.get("warmup_steps_list")
+    if corners is None:
+        return str(steps), MISSING
+    scaled = scaled_steps(corners, steps * cost.epochs / cost.steps)
+    return str(steps), f"[{','.join(map(str, scaled))}]"
+
+
+def budget_line(name: str, folder: Path, padding: dict, cost, reference) -> tuple:
+    """One line of the table.
+
+    Args:
+        name: Of the design.
+        folder: Its experiment.
+        padding: Row of the table of padding, or nothing.
+        cost: ``TrainingCost``, or None.
+        reference: Operations of the training that sets the budget, or None.
+
+    Returns:
+        Cells under ``BUDGET_HEADER``.
+    """
+    rows = padding.get("rows", MISSING)
+    share = padding.get("padding_percent", MISSING)
+    spent: tuple = (MISSING,) * 4
+    arithmetic, equal = MISSING, (MISSING, MISSING)
+    if cost is not None:
+        step = cost.step
+        spent = (step.trained, step.total, cost.epochs, f"{cost.seconds:.0f}")
+        arithmetic = f"{cost.flops / 1e12:.2f}"
+        if reference is not None:
+            equal = equal_flops(folder, cost, reference)
+    speed = rows_per_second(folder)
+    return (Path(name).name, *spent, rows, share, arithmetic, *equal, speed)

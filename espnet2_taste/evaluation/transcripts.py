@@ -17,7 +17,7 @@ from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.metrics.tables import write_json
 
 HEARD = "text_heard"
-"""Table of ``bin/recognize``; ``text_heard.json`` beside it names the recognizer."""
+"""Table of ``recognize transcribe``; ``text_heard.json`` names the recognizer."""
 SOURCES = {
     "text": "the model's own words, not recognized",
     "text_asr": "transcripts of the recipe's recognizer",
@@ -55,9 +55,8 @@ def read_transcripts(folder: Path, name: str, source: str | None = None) -> Tran
     if not path.is_file():
         remedy = "give the name of a table that is there with --transcripts"
         if name == HEARD:
-            remedy = (
-                f"make it: python -m espnet2_taste.bin.recognize --folders {folder}"
-            )
+            command = f"espnet2_taste.bin.recognize transcribe --folders {folder}"
+            remedy = f"make it: python -m {command}"
         raise ValueError(f"{path}: expected transcripts, found no such file; {remedy}")
     record = path.with_name(name + ".json")
     if source is None and record.is_file():

@@ -48,7 +48,7 @@ class Experiment:
         path = self.directory / "config.yaml"
         if not path.is_file():
             raise ValueError(
-                f"no such file: '{path}'; give a directory that import_reference "
+                f"no such file: '{path}'; give a directory that imports reference "
                 "wrote, or an experiment trained from it"
             )
         return read_yaml(path)
@@ -156,7 +156,7 @@ def kept_record(root: Path) -> ExportRecord:
     for name in (layout.CONFIG, importing.FILES_FILE):
         if not (record / name).is_file():
             raise ValueError(
-                f"'{root}' was not written by import_reference: "
+                f"'{root}' was not written by imports reference: "
                 f"{importing.RECORD}/{name} is missing; leave --imported_dir out and "
                 "name the experiments to export models trained here"
             )

@@ -138,7 +138,7 @@ class UtteranceReader:
             raise ValueError(
                 f"utterance '{uid}': {count} words, but word_times has {pairs.size} "
                 f"numbers instead of {2 * count}: write it again from the ctm of this "
-                "text (prepare_grids)"
+                "text (units expression)"
             )
         return tuple((start, end) for start, end in pairs.reshape(-1, 2).tolist())
 

@@ -56,7 +56,7 @@ def read_fields(
         files = {**TOKENS, "word_times": ctm, "codes": "codes.scp"}
         raise ValueError(
             f"{folder} has no {', '.join(sorted(files[f] for f in missing))}: make it "
-            "with extract_units (stage 5), asr_align (stage 4) or prepare_grids"
+            "with units extract (stage 5), recognize align (stage 4), units expression"
         )
     return {name: f for name, f in table.items() if needs <= set(f)}
 

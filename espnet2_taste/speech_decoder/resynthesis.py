@@ -86,7 +86,7 @@ def read_spembs(folder: Path) -> Mapping[str, np.ndarray]:
     Raises:
         ValueError: The set has none.
     """
-    return ArkTable(folder / "spembs.scp", "run extract_units (stage 5) first")
+    return ArkTable(folder / "spembs.scp", "run units extract (stage 5) first")
 
 
 def read_times(folder: Path, name: str | None) -> dict[str, np.ndarray] | None:

@@ -101,7 +101,7 @@ def add_units_dir_argument(group) -> None:
         "--units_dir",
         type=str_or_none,
         default=None,
-        help="From fit_units; gives num_units and spembs_size, or checks them",
+        help="From units fit; gives num_units and spembs_size, or checks them",
     )
 
 

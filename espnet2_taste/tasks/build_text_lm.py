@@ -1,6 +1,6 @@
 """Build the text backbone that options describe.
 
-Enters: options of ``TextLmTask``. Leaves: the training model. ``export_text_lm`` needs
+Enters: options of ``TextLmTask``. Leaves: the training model. ``exports text_lm`` needs
 this and not the task, whose base class imports all of ESPnet's training.
 """
 

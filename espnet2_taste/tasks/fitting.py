@@ -167,7 +167,7 @@ def fill_unit_sizes(args: argparse.Namespace, name: str, sizes: Sequence[str]) -
         return
     conf, config = getattr(args, name), config_of(args.units_dir)
     if not config.is_file():
-        raise ValueError(f"{config} not found: run fit_units (stage 5) first")
+        raise ValueError(f"{config} not found: run units fit (stage 5) first")
     found = read_config(config)
     for size in sizes:
         if conf.get(size, found[size]) != found[size]:

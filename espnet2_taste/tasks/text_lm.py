@@ -1,7 +1,7 @@
 """Task of the text backbone: a Hugging Face causal LM on the recipe's text.
 
 Enters: ``text`` (one sentence an utterance). Leaves: an ESPnet experiment directory,
-which ``export_text_lm`` turns into a Hugging Face directory.
+which ``exports text_lm`` turns into a Hugging Face directory.
 """
 
 import argparse

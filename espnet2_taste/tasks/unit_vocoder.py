@@ -2,7 +2,7 @@
 
 Enters, per utterance: ``speech`` (sound), ``units`` (text_int), ``spembs`` (kaldi_ark)
 and, optionally, ``pitch`` (kaldi_ark, F0 in Hz every 10 ms, made once by
-``espnet2_taste.bin.extract_pitch``; measured at each access where it is not given).
+``espnet2_taste.bin.data pitch``; measured at each access where it is not given).
 A vocoder with a discriminator is trained by ``GanUnitVocoderTask``; ``main`` of
 ``bin/unit_vocoder_train.py`` takes the task that the vocoder needs.
 """

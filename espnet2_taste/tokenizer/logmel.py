@@ -74,7 +74,7 @@ def pad_to_window(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     if longest > WINDOW_SAMPLES:
         raise ValueError(
             f"utterance of {longest / SAMPLE_RATE:.1f} s, but the Whisper encoder's "
-            f"window is {WINDOW_SECONDS} s: cut the audio (format_audio "
+            f"window is {WINDOW_SECONDS} s: cut the audio (data format "
             f"--max_duration {WINDOW_SECONDS})"
         )
     valid = length_mask(lengths, longest)

@@ -115,7 +115,7 @@ class UnitDurationPredictor(nn.Module):
         """
         path = Path(folder) / CONFIG
         if not path.is_file():
-            raise ValueError(f"{path} not found: run fit_durations first")
+            raise ValueError(f"{path} not found: run units durations first")
         model = cls(**read_yaml(path))
         model.load_state_dict(load_weights(Path(folder) / WEIGHTS))
         return model.eval()
@@ -147,7 +147,7 @@ def fit_durations(
     """
     rows = [list(row) for row in strings if len(row)]
     if not rows:
-        raise ValueError("no units to learn durations from: run extract_units")
+        raise ValueError("no units to learn durations from: run units extract")
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     model = UnitDurationPredictor(num_units)

@@ -159,12 +159,12 @@ def single_waves(
         if length < SHORTEST:
             raise ValueError(
                 f"{which}, less than one frame of {SHORTEST}: leave out short audio "
-                "(format_audio --min_duration 0.3)"
+                "(data format --min_duration 0.3)"
             )
         if longest is not None and length > longest:
             seconds = longest // sample_rate
             raise ValueError(
                 f"{which}, more than {seconds} s: leave out or cut long audio "
-                f"(format_audio --max_duration {seconds})"
+                f"(data format --max_duration {seconds})"
             )
         yield wave[:length]

@@ -54,7 +54,7 @@ def read_config(units_dir: str | Path) -> dict:
     """
     path = config_of(units_dir)
     if not path.is_file():
-        raise ValueError(f"{path} not found: run fit_units (stage 5) first")
+        raise ValueError(f"{path} not found: run units fit (stage 5) first")
     return experiment_files.read_config(path)
 
 
@@ -114,5 +114,72 @@ def load_speaker_embedder(units_dir: str | Path) -> AbsSpeakerEmbedder:
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise ValueError(f"{path} not found: run fit_units (stage 5) again")
+        raise ValueError(f"{path} not found: run units fit (stage 5) again")
     return experiment_files.load_weights(path)
+
+
+def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str):
+    """Write units and embeddings of one set.
+
+    Args:
+        extractor: ``AbsUnitExtractor``.
+        embedder: ``AbsSpeakerEmbedder`` for the same sample rate.
+        folder: The set.
+        batch_size: Utterances at once.
+        device: Where the networks are.
+
+    Returns:
+        Number of utterances.
+
+    Raises:
+        ValueError: Audio cannot be read, or the two want different sample rates.
+    """
+    import torch
+
+    from espnet2_taste.data.arks import write_ark
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.units.batches import speech_batches
+
+    if extractor.sample_rate != embedder.sample_rate:
+        raise ValueError(
+            f"the units want {extractor.sample_rate} Hz, the speaker embeddings "
+            f"{embedder.sample_rate} Hz; set sample_rate in speaker_embedder_conf"
+        )
+    wavs = read_table(folder / "wav.scp")
+    rows, vectors = {}, {}
+    with torch.no_grad():
+        for batch in speech_batches(
+            wavs, extractor.sample_rate, batch_size, folder.name, device
+        ):
+            units, lengths = run_named(extractor, batch)
+            spembs = run_named(embedder, batch).cpu().numpy()
+            for row, name in enumerate(batch.names):
+                kept = units[row, : int(lengths[row])].tolist()
+                rows[name] = " ".join(map(str, kept))
+                vectors[name] = spembs[row]
+    write_ark(folder, "spembs", vectors)
+    write_table(folder / "units", rows)
+    return len(rows)
+
+
+def run_named(network, batch):
+    """Run a network so that its errors name the utterance.
+
+    Args:
+        network: ``AbsUnitExtractor`` or ``AbsSpeakerEmbedder``.
+        batch: ``SpeechBatch``.
+
+    Returns:
+        What the network makes of the batch.
+
+    Raises:
+        ValueError: An utterance cannot be used, e.g. is longer than the network takes.
+    """
+    try:
+        return network(batch.speech, batch.lengths)
+    except ValueError as error:
+        if len(batch.names) == 1:
+            raise ValueError(f"utterance {batch.names[0]}: {error}") from error
+        for single in batch.singles():
+            run_named(network, single)
+        raise

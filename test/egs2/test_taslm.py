@@ -92,27 +92,32 @@ def run(recipe, *options, parallel="1"):
 
 def jobs(*modules):
     """What is called for work in two jobs: the sets are split, worked on and joined."""
-    return [m for module in modules for m in ("split_sets", *[module] * 3)]
+    return [m for module in modules for m in ("data split", *[module] * 3)]
 
 
 def named(calls, module):
-    """The commands of a module, or the trainings of one."""
+    """The calls of a command, or the trainings of a module."""
     launched = [call for call in calls if f" -m {module} " in call]
-    return launched + [call for call in calls if call.split()[0] == module]
+    return launched + [call for call in calls if command_of(call) == module]
+
+
+def command_of(call):
+    """A module, with its sub-command if it has any."""
+    return re.split(r" (?!\w)", call, maxsplit=1)[0]
 
 
 def test_every_stage_runs_its_command_in_order(recipe):
-    modules = [call.split()[0] for call in run(recipe)]
-    shapes, train = "write_shapes", "espnet2.bin.launch"
+    modules = [command_of(call) for call in run(recipe)]
+    shapes, train = "data shapes", "espnet2.bin.launch"
     assert modules == [
-        *("copy_data", *jobs("format_audio"), "prepare_text"),
-        *(shapes, train, *jobs("asr_align"), "fit_units", *jobs("extract_units")),
-        *(shapes, train, train, train, *jobs("extract_pitch"), shapes, train),
+        *("data copy", *jobs("data format"), "prepare_text"),
+        *(shapes, train, *jobs("recognize align"), "units fit", *jobs("units extract")),
+        *(shapes, train, train, train, *jobs("data pitch"), shapes, train),
         *jobs("taste_tokenize", *["taste_resynthesize"] * 4),
         *("taste_score", "taste_swap"),
-        *(shapes, train, "export_text_lm", *[shapes, train] * 2),
+        *(shapes, train, "exports text_lm", *[shapes, train] * 2),
         *["slm_inference", "slm_score"] * 2,
-        *("taslm_evaluate", "write_results", "pack", "pack"),
+        *("slm_evaluate models", "write_results", "pack taste", "pack taslm"),
     ]
     assert run(recipe) == []
 
@@ -191,7 +196,7 @@ def test_other_data_brings_sets_of_its_own(recipe):
     env = {"PATH": os.environ["PATH"]}
     subprocess.run(command, cwd=recipe, env=env, capture_output=True)
     (copy,) = (recipe / "calls").read_text().splitlines()
-    assert "copy_data --source /data/kaldi --sets train dev test --output" in copy
+    assert "data copy --source /data/kaldi --sets train dev test --output" in copy
     assert (recipe / "data/train.old").is_dir()
 
 
@@ -212,7 +217,7 @@ def test_side_by_side_runs_the_same_commands(recipe):
 
 def test_only_what_is_scored_is_aligned(recipe):
     calls = run(recipe)
-    *parts, join = named(calls, "asr_align")
+    *parts, join = named(calls, "recognize align")
     lists = [f"--sets @dump/raw/parts/align/{job}.sets " for job in (1, 2)]
     assert sorted(call.split("--sets")[1].split()[0] for call in parts) == [
         name.split()[1] for name in lists
@@ -225,7 +230,7 @@ def test_only_what_is_scored_is_aligned(recipe):
 
 def test_guided_attention_times_the_training_sets(recipe):
     calls = run(recipe, "--guided_attention", "true")
-    join = named(calls, "asr_align")[-1]
+    join = named(calls, "recognize align")[-1]
     assert "--sets test slow fast prompts train dev --parts_dir " in join
     assert "--times_only train --ngpu" in join
     for training in named(calls, "espnet2_taste.bin.taste_train"):
@@ -238,9 +243,9 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
         (recipe / file).mkdir(parents=True)
     (recipe / "exp/taste_vq/codes/more/codes.scp").write_text("x\n")
     calls = run(recipe, "--slm_train_set", "more")
-    (split,) = [c for c in named(calls, "split_sets") if "codes" in c]
+    (split,) = [c for c in named(calls, "data split") if "codes" in c]
     assert " train dev more " in split
-    assert not any(" more " in call for call in named(calls, "extract_units"))
+    assert not any(" more " in call for call in named(calls, "units extract"))
     for training in named(calls, "espnet2_taste.bin.slm_train"):
         assert "--train_data_path_and_name_and_type dump/raw/more/text," in training
     for training in named(calls, "espnet2_taste.bin.taste_train"):
@@ -267,7 +272,7 @@ def test_another_recognizer_renews_what_is_made_with_it(recipe):
     run(recipe, "--recognizer", "/models/asr")
     assert run(recipe, "--recognizer", "/models/asr", "--stop_stage", "5") == []
     calls = run(recipe, "--recognizer", "/models/other", "--stop_stage", "3")
-    assert [call.split()[0] for call in calls] == ["prepare_text"]
+    assert [command_of(call) for call in calls] == ["prepare_text"]
     assert (recipe / "data/token_list/given.old").is_dir()
 
 
@@ -281,7 +286,7 @@ def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
     for task in ("taste", "taslm", "text_lm"):
         for training in named(calls, f"espnet2_taste.bin.{task}_train"):
             assert "--word_space false" in training
-    shapes = [call for call in named(calls, "write_shapes") if "--shape text" in call]
+    shapes = [call for call in named(calls, "data shapes") if "--shape text" in call]
     assert shapes and all("--word_space false" in call for call in shapes)
     (again,) = run(recipe, "--stop_stage", "3")
     assert "--normalizer basic --segmenter whitespace --word_space true" in again
@@ -291,7 +296,7 @@ def test_the_recognizers_words_may_become_the_text(recipe):
     given = ["--recognizer", "/models/asr", "--transcripts", "recognizer"]
     put(recipe, *(f"dump/raw/{name}/text_heard" for name in SETS))
     *_, recognize, text = run(recipe, *given, "--stop_stage", "3")
-    assert recognize.startswith("recognize --sets train dev test")
+    assert recognize.startswith("recognize transcribe --sets train dev")
     assert "--dump_dir dump/raw --recognizer /models/asr" in recognize
     assert "--transcripts text_heard" in text
     with pytest.raises(AssertionError, match="--transcripts recognizer needs a"):
@@ -301,7 +306,7 @@ def test_the_recognizers_words_may_become_the_text(recipe):
 def test_a_given_language_model_is_not_trained(recipe):
     calls = run(recipe, "--lm", "/models/llm")
     assert not named(calls, "espnet2_taste.bin.text_lm_train")
-    assert not named(calls, "export_text_lm")
+    assert not named(calls, "exports text_lm")
     for training in named(calls, "espnet2_taste.bin.slm_train"):
         assert "--tokenizer_path /models/llm --init_lm /models/llm" in training
 
@@ -354,14 +359,14 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
     assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
     assert len(named(calls, "espnet2_taste.bin.slm_train")) == 2
-    (table,) = named(calls, "systems_evaluate")
+    (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm moshi cascade " in table
     assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
-    (made,) = named(calls, "import_questions")
+    (made,) = named(calls, "imports questions")
     assert "--cloze --source dump/raw/pairs" in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
     assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
-    assert len(named(calls, "listening_pages")) == 1
+    assert len(named(calls, "listening pages")) == 1
     again = run(recipe, *options)
     assert not named(again, "espnet2_taste.bin.slm_train")
     assert not [call for call in again if "_inference" in call]
@@ -391,7 +396,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     assert "--num_iters_per_epoch 12" in trained[1]
     assert "--scheduler_conf warmup_steps_list=[0,11]" in trained[1]
     assert sum("--num_iters_per_epoch" in call for call in calls) == 2
-    study, whole = named(calls, "systems_evaluate")
+    study, whole = named(calls, "slm_evaluate designs")
     assert (
         "--names ../taslm_embed ../taslm_token gslm moshi --expdirs exp/equal" in study
     )
@@ -417,7 +422,7 @@ def test_designs_continue_by_other_rules_as_well(recipe):
     assert any("--exp exp/gslm --durations" in call for call in again)
     assert any("--exp exp/taslm_embed --taste_exp" in call for call in again)
     assert any("--exp conf/systems/cascade.yaml --lm" in call for call in again)
-    studies = [c for c in named(calls, "systems_evaluate") if "--study" in c]
+    studies = [c for c in named(calls, "slm_evaluate designs") if "--study" in c]
     assert len(studies) == 1 and "--study systems_decode_slm_greedy" in studies[0]
 
 
@@ -433,20 +438,20 @@ def test_recordings_from_elsewhere_are_only_scored(recipe):
     options = ("--stage", "16", "--stop_stage", "16")
     options += ("--systems", "gslm recordings other")
     calls = run(recipe, *options)
-    imported = named(calls, "external")
-    assert [call.split()[2] for call in imported] == [
+    imported = named(calls, "imports continuations")
+    assert [call.split()[3] for call in imported] == [
         f"conf/systems/{name}.yaml" for name in ("recordings", "other")
     ]
     assert len(named(calls, "espnet2_taste.bin.slm_train")) == 1
-    (table,) = named(calls, "systems_evaluate")
+    (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm recordings other " in table
-    for module in ("pair_scores", "budget_table"):
+    for module in ("tables pairs", "tables budget"):
         (costs,) = named(calls, module)
         assert "--names taslm_embed taslm_token gslm" in costs.replace("  ", " ")
         assert "other" not in costs
-    assert not named(run(recipe, *options), "external")
+    assert not named(run(recipe, *options), "imports continuations")
     put(recipe, "downloads/other/prompts/utt2.wav")
-    (renewed,) = named(run(recipe, *options), "external")
+    (renewed,) = named(run(recipe, *options), "imports continuations")
     assert "other.yaml" in renewed
 
 
@@ -463,11 +468,11 @@ def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
     )
     run(recipe)
     options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "20 5")
-    modules = [call.split()[0] for call in run(recipe, *options)]
+    modules = [command_of(call) for call in run(recipe, *options)]
     assert modules == [
-        *("add_noise", *jobs("asr_align", "extract_units", "taste_tokenize")),
+        *("data noise", *jobs("recognize align", "units extract", "taste_tokenize")),
         *jobs(*["taste_resynthesize"] * 2),
-        *("audio_score", "taste_score", "audio_score", "noise_table", "write_results"),
+        *("audio_score", "taste_score", "audio_score", "tables noise", "write_results"),
     ]
     assert run(recipe, *options) == []
 

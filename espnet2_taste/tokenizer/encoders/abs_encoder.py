@@ -160,7 +160,7 @@ def check_frames(frames: torch.Tensor, speech_lengths: torch.Tensor) -> None:
     if int(frames[index]) < 1:
         raise ValueError(
             f"utterance {index} of the batch has {int(speech_lengths[index])} "
-            "samples, too few for the speech encoder: drop it (format_audio "
+            "samples, too few for the speech encoder: drop it (data format "
             "--min_duration)"
         )
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from espnet2_taste.align.ctc_aligner import CtcAligner, CtcScorer
-from espnet2_taste.bin import asr_align
+from espnet2_taste.bin import recognize
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm, write_ctm
 from espnet2_taste.data.kaldi_dir import read_table, write_table
@@ -44,8 +44,17 @@ def dump(tmp_path):
 
 
 def run(asr_exp, dump, *more):
-    asr_align.main(
-        ["--recognizer", str(asr_exp), "--dump_dir", str(dump), "--sets", "test", *more]
+    recognize.main(
+        [
+            "align",
+            "--recognizer",
+            str(asr_exp),
+            "--dump_dir",
+            str(dump),
+            "--sets",
+            "test",
+            *more,
+        ]
     )
 
 
@@ -137,9 +146,3 @@ def test_a_batch_scores_as_espnet_scores_each_utterance(asr_exp_builder, encoder
 def test_a_missing_set_is_one_line(asr_exp, tmp_path):
     with pytest.raises(SystemExit, match="wav.scp"):
         run(asr_exp, tmp_path)
-
-
-def test_help_shows_an_example(capsys):
-    with pytest.raises(SystemExit):
-        asr_align.main(["--help"])
-    assert "example:" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.bin import copy_data, format_audio, prepare_text
+from espnet2_taste.bin import data, prepare_text
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -78,8 +78,10 @@ def corpus(tmp_path, monkeypatch):
 
 def run_stages():
     """The commands of stages 1 to 3."""
-    copy_data.main(["--source", "corpus", "--sets", "train", "--output_dir", "data"])
-    format_audio.main(["--data_dir", "data", "--output_dir", "dump", "--sets", "train"])
+    data.main(["copy", "--source", "corpus", "--sets", "train", "--output_dir", "data"])
+    data.main(
+        ["format", "--data_dir", "data", "--output_dir", "dump", "--sets", "train"]
+    )
     options = ["--dump_dir", "dump", "--train_set", "train", "--sets", "train"]
     folders = ["--token_dir", "token", "--lm_tokenizer_dir", "lm"]
     prepare_text.main([*options, *folders, "--nbpe", "40", "--lm_vocab_size", "270"])
@@ -118,7 +120,7 @@ def test_everything_left_out_has_its_reason(corpus):
 def test_what_is_wrong_for_the_whole_set_is_one_line(corpus, table, line, complaint):
     with open(corpus / table, "a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(SystemExit, match=f"copy_data: .*{complaint}") as info:
+    with pytest.raises(SystemExit, match=f"data copy: .*{complaint}") as info:
         run_stages()
     assert "\n" not in str(info.value)
 

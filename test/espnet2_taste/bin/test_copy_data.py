@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.bin.copy_data import main
+from espnet2_taste.bin import data
 from espnet2_taste.data.formatting import AudioForm, format_set
 from espnet2_taste.data.kaldi_dir import read_kaldi_dir
 
@@ -28,7 +28,9 @@ def test_sets_are_sorted_and_their_audio_is_found_from_anywhere(
     corpus, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    main(["--source", "corpus/data", "--sets", "dev", "--output_dir", "data"])
+    data.main(
+        ["copy", "--source", "corpus/data", "--sets", "dev", "--output_dir", "data"]
+    )
     tables = read_kaldi_dir(tmp_path / "data" / "dev")
     assert list(tables.wav) == ["a", "b"] and tables.text["a"] == "café"
     assert tables.wav["a"] == str(corpus.parent / "wav" / "a.wav")
@@ -37,23 +39,23 @@ def test_sets_are_sorted_and_their_audio_is_found_from_anywhere(
 
 def test_a_second_run_changes_nothing(corpus, tmp_path):
     options = ["--source", str(corpus), "--sets", "dev", "--output_dir"]
-    main([*options, str(tmp_path / "data")])
+    data.main(["copy", *options, str(tmp_path / "data")])
     before = (tmp_path / "data" / "dev" / "wav.scp").stat().st_mtime_ns
-    main([*options, str(tmp_path / "data")])
+    data.main(["copy", *options, str(tmp_path / "data")])
     assert (tmp_path / "data" / "dev" / "wav.scp").stat().st_mtime_ns == before
 
 
 def test_a_set_that_is_not_there_is_named_with_those_that_are(corpus, tmp_path):
     options = ["--source", str(corpus), "--sets", "train", "--output_dir"]
-    with pytest.raises(SystemExit, match="copy_data: .*no such set.*holds: dev"):
-        main([*options, str(tmp_path / "data")])
+    with pytest.raises(SystemExit, match="data copy: .*no such set.*holds: dev"):
+        data.main(["copy", *options, str(tmp_path / "data")])
 
 
 def test_malformed_sets_are_refused(corpus, tmp_path):
     (corpus / "dev" / "wav.scp").write_text("a/b wav/a.wav\n")
     options = ["--source", str(corpus), "--sets", "dev", "--output_dir"]
     with pytest.raises(SystemExit, match="utterance 'a/b'.*Rename"):
-        main([*options, str(tmp_path / "data")])
+        data.main(["copy", *options, str(tmp_path / "data")])
     assert not (tmp_path / "data" / "dev").exists()
 
 
@@ -64,7 +66,9 @@ def test_commands_and_segments_hold_from_anywhere(corpus, tmp_path, monkeypatch)
     (corpus / "dev" / "text").write_text("".join(f"{name} x\n" for name in "abcd"))
     (corpus / "dev" / "segments").write_text("a r 0 0.5\nb r 0.5 1\nc r\nd s 0 1\n")
     monkeypatch.chdir(tmp_path)
-    main(["--source", str(corpus), "--sets", "dev", "--output_dir", "data"])
+    data.main(
+        ["copy", "--source", str(corpus), "--sets", "dev", "--output_dir", "data"]
+    )
     result = format_set(Path("data/dev"), Path("dump/dev"), AudioForm())
     assert (result.kept, result.dropped) == (2, 2)
 
@@ -72,5 +76,5 @@ def test_commands_and_segments_hold_from_anywhere(corpus, tmp_path, monkeypatch)
 def test_a_corpus_is_never_its_own_copy(corpus):
     options = ["--source", str(corpus), "--sets", "dev", "--output_dir", str(corpus)]
     with pytest.raises(SystemExit, match="not made by this command"):
-        main(options)
+        data.main(["copy", *options])
     assert (corpus / "dev" / "text").is_file()

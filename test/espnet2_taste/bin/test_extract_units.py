@@ -1,4 +1,4 @@
-"""fit_units and extract_units: files, rates, resuming, bad input."""
+"""units fit and units extract: files, rates, resuming, bad input."""
 
 import os
 
@@ -9,8 +9,9 @@ import soundfile
 import torch
 import yaml
 
-from espnet2_taste.bin import extract_units, fit_units
+from espnet2_taste.bin import units
 from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.unit_exp import run_named
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def recipe(tmp_path_factory, tiny_asr_exp):
     command = ["--config", str(config), "--recognizer", str(tiny_asr_exp)]
     command += ["--num_units", "6", "--data_dir", str(folder)]
     command += ["--output_dir", str(root / "units")]
-    fit_units.main(command)
+    units.main(["fit", *command])
     return root, command
 
 
@@ -40,7 +41,7 @@ def extract(root, sets="train", **options):
     command += ["--sets", sets]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    extract_units.main(command)
+    units.main(["extract", *command])
 
 
 def read_units(folder):
@@ -86,28 +87,30 @@ def test_batch_size_changes_nothing_and_finished_sets_are_kept(recipe, capsys):
 def test_fitting_again_keeps_the_same_units(recipe, capsys):
     root, command = recipe
     before = (root / "units" / "kmeans.pt").stat().st_mtime_ns
-    fit_units.main(command)
+    units.main(["fit", *command])
     assert "is done" in capsys.readouterr().out
     assert (root / "units" / "kmeans.pt").stat().st_mtime_ns == before
 
 
 def test_units_are_fitted_on_some_utterances():
     wavs = {name: f"{name}.wav" for name in "fbdaec"}
-    some = fit_units.drawn(wavs, 3, seed=1)
+    some = units.drawn(wavs, 3, seed=1)
     assert len(some) == 3 and list(some) == [name for name in wavs if name in some]
-    assert fit_units.drawn(wavs, 3, seed=1) == some
-    assert fit_units.drawn(wavs, None, 0) == fit_units.drawn(wavs, 9, 0) == wavs
+    assert units.drawn(wavs, 3, seed=1) == some
+    assert units.drawn(wavs, None, 0) == units.drawn(wavs, 9, 0) == wavs
     with pytest.raises(ValueError, match="--max_utterances 0"):
-        fit_units.drawn(wavs, 0, 0)
+        units.drawn(wavs, 0, 0)
 
 
 def test_errors_are_one_line(recipe, tmp_path):
     root, command = recipe
-    with pytest.raises(SystemExit, match="fit_units: .*--num_units"):
-        fit_units.main([*command, "--num_units", "5000", "--output_dir", str(tmp_path)])
-    with pytest.raises(SystemExit, match="extract_units: .*fit_units"):
-        extract_units.main(["--units_dir", str(tmp_path / "none"), "--sets", "x"])
-    with pytest.raises(SystemExit, match="extract_units: .*wav.scp"):
+    with pytest.raises(SystemExit, match="units fit: .*--num_units"):
+        units.main(
+            ["fit", *command, "--num_units", "5000", "--output_dir", str(tmp_path)]
+        )
+    with pytest.raises(SystemExit, match="units extract: .*units fit"):
+        units.main(["extract", "--units_dir", str(tmp_path / "none"), "--sets", "x"])
+    with pytest.raises(SystemExit, match="units extract: .*wav.scp"):
         extract(root, sets="absent")
 
 
@@ -121,4 +124,4 @@ def test_an_error_names_the_utterance():
         return lengths
 
     with pytest.raises(ValueError, match="utterance b: 9 samples of 9"):
-        extract_units.run_named(at_most_six, batch)
+        run_named(at_most_six, batch)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.bin.format_audio import main
+from espnet2_taste.bin import data
 
 
 def make_set(folder, wav="a a.wav\n", text="a one\n"):
@@ -19,7 +19,7 @@ def test_several_sets_in_one_run(tmp_path):
     for name in ("train", "dev"):
         make_set(tmp_path / "data" / name)
     options = ["--data_dir", str(tmp_path / "data"), "--output_dir"]
-    main([*options, str(tmp_path / "dump"), "--sets", "train dev"])
+    data.main(["format", *options, str(tmp_path / "dump"), "--sets", "train dev"])
     for name in ("train", "dev"):
         assert (tmp_path / "dump" / name / "audio" / "a.wav").is_file()
 
@@ -38,7 +38,7 @@ def test_several_sets_in_one_run(tmp_path):
 def test_errors_are_one_line(tmp_path, wav, text, options, complaint):
     make_set(tmp_path / "set", wav, text)
     paths = ["--data_dir", str(tmp_path / "set"), "--output_dir", str(tmp_path / "out")]
-    with pytest.raises(SystemExit, match=f"format_audio: .*{complaint}") as info:
-        main(paths + options)
+    with pytest.raises(SystemExit, match=f"data format: .*{complaint}") as info:
+        data.main(["format", *paths, *options])
     assert "\n" not in str(info.value)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from espnet2_taste.bin import import_questions, score_answers
+from espnet2_taste.bin import continuations, imports
 from espnet2_taste.data.audio import read_audio, write_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import (
@@ -42,8 +42,8 @@ def recipe(tmp_path, monkeypatch):
 def test_a_cloze_is_cut_before_its_ending(recipe, capsys):
     write_table(recipe / "sentences", {"u": "an island or an empire"})
     options = ["--source", "data/pairs", "--cloze", "--sentences", "sentences"]
-    import_questions.main([*options, "--output_dir", "data/questions"])
-    import_questions.main([*options, "--output_dir", "data/questions"])
+    imports.main(["questions", *options, "--output_dir", "data/questions"])
+    imports.main(["questions", *options, "--output_dir", "data/questions"])
     assert "1 questions, as it was" in capsys.readouterr().out
     tables = read_kaldi_dir("data/questions")
     assert tables.text == {"s-pos-question": "he rules"}
@@ -65,20 +65,20 @@ def test_recordings_with_answers_are_scored(recipe):
     write_audio(source / "q1.wav", np.full(1600, 0.1), 16000)
     rows = [("q1", "Which river?", "the Nile"), ("q1", "Which river?", "Amazon")]
     write_rows(source / "questions.tsv", ("utt", "question", "answer"), rows)
-    import_questions.main(["--source", "web", "--output_dir", "data/web"])
+    imports.main(["questions", "--source", "web", "--output_dir", "data/web"])
     assert read_kaldi_dir("data/web").text == {"q1": "which river"}
     said = recipe / "cont" / "web"
     said.mkdir(parents=True)
     write_table(said / "text", {"q1": "the amazon is long"})
     options = ["--sets", "web", "--continuation_dir", "cont", "--output_dir", "out"]
-    score_answers.main([*options, "--transcripts", "text"])
+    continuations.main(["answers", *options, "--transcripts", "text"])
     result = json.loads((recipe / "out" / "answers.json").read_text())
     assert result["sets"]["web"]["accuracy"] == 1.0
     assert "own words" in result["sets"]["web"]["transcripts"]
     assert read_rows("out/web.tsv")[0]["said"] == "the amazon is long"
     write_table(said / "text", {"other": "words"})
     with pytest.raises(SystemExit, match="knows no question.*'q1'"):
-        score_answers.main([*options, "--transcripts", "text"])
+        continuations.main(["answers", *options, "--transcripts", "text"])
 
 
 def test_errors_name_the_item(recipe, capsys):
@@ -88,18 +88,14 @@ def test_errors_name_the_item(recipe, capsys):
     write_rows(source / "questions.tsv", columns, [("q1", "Which?", "this")])
     options = ["--source", "web", "--output_dir", "data/web"]
     with pytest.raises(SystemExit, match="recording of question 'q1'"):
-        import_questions.main(options)
+        imports.main(["questions", *options])
     rows = [("q1", "Which?", "this"), ("q1", "Who?", "me")]
     write_rows(source / "questions.tsv", columns, rows)
     write_audio(source / "q1.wav", np.full(1600, 0.1), 16000)
     with pytest.raises(SystemExit, match="one text with words for question 'q1'"):
-        import_questions.main(options)
+        imports.main(["questions", *options])
     with pytest.raises(SystemExit, match="--sentences is for --cloze"):
-        import_questions.main([*options, "--sentences", "x"])
+        imports.main(["questions", *options, "--sentences", "x"])
     write_ctm(recipe / "data" / "pairs" / "ctm", {})
     with pytest.raises(SystemExit, match="'s-pos' needs audio and a time"):
-        import_questions.main(["--source", "data/pairs", "--cloze", *options[2:]])
-    for command in (import_questions, score_answers):
-        with pytest.raises(SystemExit, match="0"):
-            command.main(["--help"])
-        assert "example:" in capsys.readouterr().out
+        imports.main(["questions", "--source", "data/pairs", "--cloze", *options[2:]])

@@ -5,7 +5,7 @@ import json
 import pytest
 from chat_server import ChatServer
 
-from espnet2_taste.bin.judge_continuations import main
+from espnet2_taste.bin import continuations
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.metrics.tables import write_json
@@ -33,8 +33,16 @@ def recipe(tmp_path, monkeypatch):
 
 
 def judge(server, *more):
-    main(
-        ["--continuation_dir", "cont", "--sets", "prompts", "--dump_dir", "dump"]
+    continuations.main(
+        [
+            "judge",
+            "--continuation_dir",
+            "cont",
+            "--sets",
+            "prompts",
+            "--dump_dir",
+            "dump",
+        ]
         + ["--base_url", server.base_url, "--model", "judge-1", "--output_dir", "out"]
         + ["--retries", "0", *more]
     )
@@ -92,11 +100,5 @@ def test_errors_name_the_remedy(recipe):
         with pytest.raises(SystemExit, match="--prompt_file: no such file"):
             judge(server, "--prompt_file", "none")
         (recipe / "cont" / "prompts" / "text_heard").unlink()
-        with pytest.raises(SystemExit, match="espnet2_taste.bin.recognize"):
+        with pytest.raises(SystemExit, match="espnet2_taste.bin.recognize transcribe"):
             judge(server)
-
-
-def test_help_has_an_example(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    assert "python -m espnet2_taste.bin.judge_continuations" in capsys.readouterr().out

@@ -10,14 +10,7 @@ import yaml
 from helper_modules import load_tests
 from tiny_models import write_lm
 
-from espnet2_taste.bin import (
-    external,
-    fit_durations,
-    padding_table,
-    prepare_grids,
-    slm_inference,
-    slm_score,
-)
+from espnet2_taste.bin import imports, slm_inference, slm_score, tables, units
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.slm.grid_sets import read_fields
@@ -73,10 +66,10 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
     write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--data_dir", str(folder), "--steps", "3", *SMALL]
-    fit_durations.main([*options, "--output_dir", str(root / "durations")])
+    units.main(["durations", *options, "--output_dir", str(root / "durations")])
     options = ["--dump_dir", str(root / "dump"), "--sets", "test", "--train_set"]
     options += ["test", "--num_pitch", "4", "--num_style", "2"]
-    prepare_grids.main([*options, "--output_dir", str(root / "expression")])
+    units.main(["expression", *options, "--output_dir", str(root / "expression")])
     return root
 
 
@@ -184,7 +177,7 @@ def test_the_cascade_needs_no_training(recipe, capsys, monkeypatch):
 
 
 def test_what_is_missing_is_named(recipe):
-    with pytest.raises(SystemExit, match="run fit_durations first"):
+    with pytest.raises(SystemExit, match="run units durations first"):
         run(recipe, "gslm", "nothing", "--durations", str(recipe / "nowhere"))
     with pytest.raises(SystemExit, match="trains its layout 'unit'"):
         options = ["--exp", str(SYSTEMS / "gslm.yaml"), "--lm", str(recipe / "llm")]
@@ -202,12 +195,12 @@ def test_the_padding_table_has_every_design(recipe, capsys, tmp_path):
     systems = sorted(str(path) for path in SYSTEMS.glob("*.yaml"))
     command = ["--data_dir", str(recipe / "dump" / "test"), "--num_units", "7"]
     command += ["--tokenizer_path", str(recipe / "llm"), "--systems", *systems]
-    padding_table.main([*command, "--output", str(tmp_path / "padding.tsv")])
+    tables.main(["padding", *command, "--output", str(tmp_path / "padding.tsv")])
     rows = {row["design"]: row for row in read_rows(tmp_path / "padding.tsv")}
     laid_out = [path for path in systems if "layout:" in Path(path).read_text()]
     assert len(rows) == len(laid_out) + 1  # TASLM; recordings have no rows
     assert "mini_omni" in capsys.readouterr().out
-    taslm, moshi = (float(rows[n]["rows"]) for n in (padding_table.TASLM, "moshi"))
+    taslm, moshi = (float(rows[n]["rows"]) for n in (tables.TASLM, "moshi"))
     mean = np.mean([len(r.split()) for r in read_units(recipe).values()])
     assert moshi >= mean + 2 and taslm < moshi
     assert float(rows["moshi"]["epochs_for_one_of_taslm"]) < 1
@@ -225,11 +218,11 @@ def test_sets_without_units_count_by_their_durations(recipe, tmp_path, capsys):
     command = ["--data_dir", str(tmp_path), "--tokenizer_path", str(recipe / "llm")]
     command += ["--systems", str(SYSTEMS / "moshi.yaml"), str(SYSTEMS / "gslm.yaml")]
     with pytest.raises(SystemExit, match="has neither units nor utt2dur"):
-        padding_table.main(command)
+        tables.main(["padding", *command])
     durations = {n: len(r.split()) / 25 for n, r in read_units(recipe).items()}
     lines = [f"{name} {seconds}\n" for name, seconds in durations.items()]
     (tmp_path / "utt2dur").write_text("".join(lines))
-    padding_table.main(command)
+    tables.main(["padding", *command])
     shown = capsys.readouterr().out
     assert "needs true units" in shown and "FrameAligned  3" in shown
 
@@ -254,7 +247,7 @@ def test_designs_read_the_times_they_are_told_to(recipe, tmp_path):
     (folder / "word_times").write_text(aligned)  # of stage 4
     (folder / "word_times_ctm").unlink()
     command = ["--dump_dir", str(tmp_path), "--train_set", "test", "--sets", "test"]
-    prepare_grids.main([*command, "--output_dir", str(tmp_path / "tables")])
+    units.main(["expression", *command, "--output_dir", str(tmp_path / "tables")])
     assert (folder / "word_times").read_text() == aligned
     ends = {n: words[-1].end for n, words in read_ctm(folder / "ctm").items()}
     written = read_table(folder / "word_times_ctm")
@@ -270,7 +263,7 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     soundfile.write(wavs / "utt2.wav", 0.1 * np.ones(24000), 24000)
     command = ["--wavs", str(wavs), "--dump_dir", str(recipe / "dump"), "--sets"]
     command += ["test", "--output_dir", str(tmp_path / "out")]
-    external.main(command)
+    imports.main(["continuations", *command])
     assert "1 recordings, 2 missing" in capsys.readouterr().out
     folder = tmp_path / "out" / "test"
     info = soundfile.info(read_table(folder / "wav.scp")["utt2"])
@@ -284,21 +277,21 @@ def test_recordings_of_other_systems_become_a_row(recipe, tmp_path, capsys):
     shutil.copytree(recipe / "dump" / "test", with_table)
     (with_table / "prompt_words").write_text("utt\tn_words\nutt2\t1\n")
     command[3] = str(with_table.parent)
-    external.main(command)
+    imports.main(["continuations", *command])
     assert "1 recordings, 0 missing" in capsys.readouterr().out  # one is a prompt
     first = {"utt2": said["utt2"].split()[0]}
     assert read_table(folder / "prompt" / "text") == first
     command[3] = str(recipe / "dump")
     (tmp_path / "manifest").write_text("utt1 wavs/utt2.wav\n")
     command[1] = str(tmp_path / "manifest")
-    external.main(command)
+    imports.main(["continuations", *command])
     assert "1 recordings" in capsys.readouterr().out
     (tmp_path / "none").mkdir()
     command[1] = str(tmp_path / "none")
     with pytest.raises(SystemExit, match="expected <utt>.wav"):
-        external.main(command)
+        imports.main(["continuations", *command])
     with pytest.raises(SystemExit, match="expected either --wavs"):
-        external.main(command[2:])
+        imports.main(["continuations", *command[2:]])
 
 
 def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
@@ -314,7 +307,7 @@ def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
     config.write_text((SYSTEMS / "recordings.yaml").read_text())
     command = ["--config", str(config), "--dump_dir", str(folder.parent)]
     command += ["--sets", "test", "--output_dir", str(tmp_path / "out")]
-    external.main(command)
+    imports.main(["continuations", *command])
     assert "1 recordings, 1 missing" in capsys.readouterr().out
     table = read_table(tmp_path / "out" / "test" / "wav.scp")
     ending, _ = soundfile.read(table["utt1"])
@@ -323,11 +316,11 @@ def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
     assert 0 < start < len(whole)
     np.testing.assert_allclose(ending, whole[start:], atol=1e-4)
     (folder / "prompt_words").unlink()
-    external.main([*command, "--prompt_words", "1"])
+    imports.main(["continuations", *command, "--prompt_words", "1"])
     longer = sum(count > 1 for count in words.values())
     found = f"{longer} recordings, {len(words) - longer} missing"
     assert found in capsys.readouterr().out
     with pytest.raises(SystemExit, match="found none to cut"):
-        external.main([*command, "--prompt_words", "99"])
-    with pytest.raises(SystemExit, match="has no ctm_aligned: run asr_align"):
-        external.main([*command, "--ctm", "ctm_aligned"])
+        imports.main(["continuations", *command, "--prompt_words", "99"])
+    with pytest.raises(SystemExit, match="has no ctm_aligned: run recognize align"):
+        imports.main(["continuations", *command, "--ctm", "ctm_aligned"])

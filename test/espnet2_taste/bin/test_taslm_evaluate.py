@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet2_taste.bin import taslm_evaluate
+from espnet2_taste.bin import slm_evaluate
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
@@ -61,7 +61,7 @@ def recipe(tmp_path):
 def run(root, *more):
     command = ["--expdir", str(root / "exp"), "--dump_dir", str(root / "dump")]
     command += ["--recognizer", "unused", "--pair_sets", "pairs_style"]
-    taslm_evaluate.main([*command, *more])
+    slm_evaluate.main(["models", *command, *more])
     return json.loads((root / "exp" / "taslm_scores" / "scores.json").read_text())
 
 

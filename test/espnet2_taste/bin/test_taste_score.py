@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin import (
-    asr_align,
+    recognize,
     taste_resynthesize,
     taste_score,
     taste_swap,
@@ -91,7 +91,7 @@ def recipe(tmp_path_factory, asr_exp_builder, bpe_dir):
     write_exp(TasteTask, root / "exp" / "taste_text_only", text_only)
     write_exp(UnitVocoderTask, root / "exp" / "unit_vocoder", VOCODER)
     sets = ["--dump_dir", str(root / "dump"), "--sets", "swap_slow swap_fast"]
-    asr_align.main(["--recognizer", asr, *sets])
+    recognize.main(["align", "--recognizer", asr, *sets])
     codes = ["--output_dir", str(root / "exp" / "taste_vq" / "codes")]
     taste = ["--taste_exp", str(root / "exp" / "taste_vq")]
     taste_tokenize.main([*taste, *sets, *codes])

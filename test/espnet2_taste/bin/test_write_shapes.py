@@ -2,14 +2,14 @@
 
 import pytest
 
-from espnet2_taste.bin import write_shapes
+from espnet2_taste.bin import data
 from espnet2_taste.tasks.text_lm import TextLmTask
 
 TEXT = "a1 the red dog runs home\nb1 a bird\n"
 
 
 @pytest.fixture
-def data(tmp_path):
+def tables(tmp_path):
     (tmp_path / "text").write_text(TEXT)
     triple = f"{tmp_path / 'text'},text,text"
     return [
@@ -24,7 +24,7 @@ def data(tmp_path):
     [("true", []), ("false", []), ("true", ["--word_space", "false"])],
 )
 def test_the_lengths_are_those_of_collect_stats(
-    data, tmp_path, lm_tokenizer_dir, word_space, option
+    tables, tmp_path, lm_tokenizer_dir, word_space, option
 ):
     config = tmp_path / "train.yaml"
     config.write_text(
@@ -33,10 +33,11 @@ def test_the_lengths_are_those_of_collect_stats(
         "lm_conf: {model_type: llama, hidden_size: 8, intermediate_size: 8, "
         "num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1}\n"
     )
-    text = ["--tokenizer_path", str(lm_tokenizer_dir), "--config", str(config), *data]
-    text += option
-    write_shapes.main(
-        ["--output_dir", str(tmp_path / "ours"), "--shape", "text", *text]
+    tokenizer = ["--tokenizer_path", str(lm_tokenizer_dir)]
+    text = [*tokenizer, *tables, *option]
+    data.main(
+        ["shapes", "--output_dir", str(tmp_path / "ours"), "--shape", "text", *text]
+        + ["--train_config", str(config)]
     )
     keys = [
         option
@@ -44,7 +45,17 @@ def test_the_lengths_are_those_of_collect_stats(
         for option in (f"--{part}_shape_file", str(tmp_path / "text"))
     ]
     stats = ["--output_dir", str(tmp_path / "espnet"), "--batch_type", "unsorted"]
-    options = [*text, *keys, *stats, "--collect_stats", "true", "--ngpu", "0"]
+    options = [
+        *text,
+        "--config",
+        str(config),
+        *keys,
+        *stats,
+        "--collect_stats",
+        "true",
+        "--ngpu",
+        "0",
+    ]
     TextLmTask.main(cmd=options)
     for part in ("train", "valid"):
         ours, espnet = (
@@ -54,12 +65,6 @@ def test_the_lengths_are_those_of_collect_stats(
         assert ours == espnet
 
 
-def test_a_text_needs_its_tokenizer(data, tmp_path):
+def test_a_text_needs_its_tokenizer(tables, tmp_path):
     with pytest.raises(SystemExit, match="expected its --tokenizer_path, found none"):
-        write_shapes.main(["--output_dir", str(tmp_path), "--shape", "text", *data])
-
-
-def test_help_shows_an_example(capsys):
-    with pytest.raises(SystemExit):
-        write_shapes.main(["--help"])
-    assert "example:" in capsys.readouterr().out
+        data.main(["shapes", "--output_dir", str(tmp_path), "--shape", "text", *tables])

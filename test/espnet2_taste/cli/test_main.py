@@ -12,7 +12,7 @@ from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
-HEAVY = {"torch", "transformers", "espnet2", "librosa", "scipy", "pandas"}
+HEAVY = {"torch", "transformers", "espnet2.train", "librosa", "scipy", "pandas"}
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in (*COMMANDS, *FORWARDED))])
@@ -26,7 +26,7 @@ def test_help_imports_nothing_heavy_and_teaches_by_example(command):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert "example" in done.stdout
+    assert "example" in done.stdout.lower()
 
 
 def test_tokenize_writes_codes_words_times_voices(tokens):

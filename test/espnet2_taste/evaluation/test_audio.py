@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from espnet2_taste.bin import audio_score, noise_table, write_results
+from espnet2_taste.bin import audio_score, tables, write_results
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.audio import renditions_of, score_renditions
@@ -176,7 +176,7 @@ def test_scores_by_ratio_stand_in_one_table(recipe, capsys):
     write_json(recipe / "b.json", {"study": "x", "metrics": {}, "sets": audio})
     output = recipe / "exp" / "noise"
     options = ["--dump_dir", str(recipe / "dump"), "--output_dir", str(output)]
-    noise_table.main([*options, "--scores", f"{first} {recipe / 'b.json'}"])
+    tables.main(["noise", *options, "--scores", f"{first} {recipe / 'b.json'}"])
     group = json.loads((output / "scores.json").read_text())["groups"][0]
     assert [row["snr"] for row in group["rows"]] == ["clean", "20", "5"]
     assert group["columns"] == ["WER %", "peak"]
@@ -189,5 +189,5 @@ def test_scores_by_ratio_stand_in_one_table(recipe, capsys):
     page = recipe / "RESULTS.md"
     write_results.main(["--expdir", str(recipe / "exp"), "--output", str(page)])
     assert "## Noise" in page.read_text()
-    with pytest.raises(SystemExit, match="make noisy sets with add_noise"):
-        noise_table.main([*options[2:], "--dump_dir", "x", "--scores", first])
+    with pytest.raises(SystemExit, match="make noisy sets with data noise"):
+        tables.main(["noise", *options[2:], "--dump_dir", "x", "--scores", first])

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_taste.bin import budget_table
+from espnet2_taste.bin import tables
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.evaluation.budget import (
     count_rows,
@@ -102,7 +102,7 @@ def test_the_table_shows_what_is_there(tmp_path, capsys):
     write_rows(tmp_path / "padding.tsv", header, rows)
     command = ["--expdir", str(tmp_path), "--names", "taslm_embed gslm"]
     command += ["--padding", str(tmp_path / "padding.tsv")]
-    budget_table.main([*command, "--output", str(tmp_path / "budgets.tsv")])
+    tables.main(["budget", *command, "--output", str(tmp_path / "budgets.tsv")])
     first, second = read_rows(tmp_path / "budgets.tsv")
     assert first["rows_written_per_second"] == "15.0" and first["epochs"] == "2"
     assert first["training_teraflops"] == "126.00" and first["padding_percent"] == "5.0"
@@ -110,17 +110,17 @@ def test_the_table_shows_what_is_there(tmp_path, capsys):
     assert first["training_seconds"] == "96"
     assert set(second.values()) == {"gslm", "40.0", "-"}
     write_training(tmp_path / "gslm", flops=4e12)
-    budget_table.main([*command, "--output", str(tmp_path / "budgets.tsv")])
+    tables.main(["budget", *command, "--output", str(tmp_path / "budgets.tsv")])
     table = read_rows(tmp_path / "budgets.tsv")
     assert [r["equal_flops_steps_an_epoch"] for r in table] == ["63", "16"]
     corners = [r["equal_flops_warmup_steps"] for r in table]
     assert corners == ["[0,60,126]", "[0,15,32]"]
     (tmp_path / "more").mkdir()
     command[1:4] = [str(tmp_path / "more"), "--names", "../taslm_embed ../gslm"]
-    budget_table.main([*command, "--output", str(tmp_path / "more.tsv")])
+    tables.main(["budget", *command, "--output", str(tmp_path / "more.tsv")])
     again = [row["design"] for row in read_rows(tmp_path / "more.tsv")]
     assert again == ["taslm_embed", "gslm"]
     assert "taslm_embed" in capsys.readouterr().out
     command[-1] = str(tmp_path / "nowhere")
-    with pytest.raises(SystemExit, match="budget_table: "):
-        budget_table.main(command)
+    with pytest.raises(SystemExit, match="tables budget: "):
+        tables.main(["budget", *command])

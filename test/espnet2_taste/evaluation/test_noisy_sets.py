@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from espnet2_taste.bin import add_noise
+from espnet2_taste.bin import data
 from espnet2_taste.data.audio import read_audio, write_audio
 from espnet2_taste.data.ctm import read_ctm, write_ctm
 from espnet2_taste.data.kaldi_dir import (
@@ -42,7 +42,7 @@ def dump(tmp_path):
 
 
 def run(dump, *more):
-    add_noise.main(["--dump_dir", str(dump), "--sets", "test", *more])
+    data.main(["noise", "--dump_dir", str(dump), "--sets", "test", *more])
 
 
 def test_a_noisy_set_is_a_set(dump, capsys):
@@ -93,7 +93,7 @@ def test_scores_compare_with_clean_times_and_pitch(dump):
 
 def test_errors_are_one_line(dump):
     assert noisy_name("a", "b", 0.5) == "a_b_snr0.5"
-    with pytest.raises(SystemExit, match="add_noise: .*must be one of"):
+    with pytest.raises(SystemExit, match="data noise: .*must be one of"):
         run(dump, "--noise", "pink")
     with pytest.raises(SystemExit, match="--noise_wavs"):
         run(dump, "--noise", "recorded")

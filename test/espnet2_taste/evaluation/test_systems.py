@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.bin import systems_evaluate
+from espnet2_taste.bin import slm_evaluate
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
@@ -66,7 +66,7 @@ def run(root, llm, names="both speech_only absent"):
     command += ["--names", names, "--dump_dir", str(root / "dump"), "--recognizer", ASR]
     command += ["--pair_sets", "pairs", "--lm", str(llm)]
     command += ["--question_set", "questions"]
-    systems_evaluate.main([*command, "--output_dir", str(root / "scores")])
+    slm_evaluate.main(["designs", *command, "--output_dir", str(root / "scores")])
     return json.loads((root / "scores" / "scores.json").read_text())
 
 
@@ -98,7 +98,7 @@ def test_a_design_may_lie_elsewhere(recipe, tiny_llm):
         str(tiny_llm),
     ]
     command += ["--dump_dir", str(recipe / "dump"), "--output_dir", str(recipe / "x")]
-    systems_evaluate.main(command)
+    slm_evaluate.main(["designs", *command])
     study = json.loads((recipe / "x" / "scores.json").read_text())
     assert study["study"] == "again" and list(study["designs"]) == ["both"]
 

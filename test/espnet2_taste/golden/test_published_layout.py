@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from espnet2_taste.bin import export_reference
+from espnet2_taste.bin import exports
 from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE, import_folder
 from espnet2_taste.reference.layout import PublishedFolder
@@ -19,7 +19,7 @@ from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 def test_round_trip_is_bit_identical(published, imported, tmp_path):
     folder = tmp_path / "again"
     options = ["--imported_dir", str(imported), "--output_dir", str(folder)]
-    export_reference.main(options)
+    exports.main(["reference", *options])
     want, got = layout.read_folder(published), layout.read_folder(folder)
     assert got.config == want.config and got.places == want.places
     assert got.voice_file == want.voice_file
@@ -41,7 +41,7 @@ def test_experiments_without_an_import_are_described_anew(
     published, imported, import_options, tmp_path
 ):
     folder = tmp_path / "new"
-    export_reference.main([*experiments(imported), "--output_dir", str(folder)])
+    exports.main(["reference", *experiments(imported), "--output_dir", str(folder)])
     want, got = layout.read_folder(published), layout.read_folder(folder)
     assert got.state.keys() == want.state.keys()
     for name, tensor in want.state.items():
@@ -67,11 +67,11 @@ def test_parts_without_a_place_are_all_named(imported, tmp_path):
     command = [*experiments(imported), "--output_dir", str(tmp_path / "out")]
     command[1] = str(exp)
     with pytest.raises(SystemExit) as error:
-        export_reference.main(command)
+        exports.main(["reference", *command])
     for wanted in ("quantizer 'fsq'", "unit_decoder 'small'", "full_window is false"):
         assert wanted in str(error.value)
     with pytest.raises(SystemExit, match="name --taslm_exp, or --imported_dir"):
-        export_reference.main(command[:2] + command[-2:])
+        exports.main(["reference", *command[:2]] + command[-2:])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_variants_of_the_spoken_lm(golden, published, import_options, tmp_path):
     import_folder(source, exp, import_options)
     taslm = next(p for n in importing.TASLM_EXPS if (p := exp / n).is_dir())
     SpokenLMTask.build_model_from_file(taslm / "config.yaml", taslm / MODEL_FILE)
-    export_reference.main(["--imported_dir", str(exp), "--output_dir", str(again)])
+    exports.main(["reference", "--imported_dir", str(exp), "--output_dir", str(again)])
     back = layout.read_folder(again)
     assert back.config == content.config and back.state.keys() == content.state.keys()
     for name, tensor in content.state.items():
@@ -202,6 +202,12 @@ def test_another_quantizer_is_refused(imported, tmp_path, capsys):
     name = "tokenizer.quantizer.codebooks.0.vectors"
     layout.write_tensors(exp / MODEL_FILE, state | {name: state[name] + 1})
     with pytest.raises(SystemExit, match="codebooks.0.vectors"):
-        export_reference.main(
-            ["--imported_dir", str(root), "--output_dir", str(tmp_path / "out")]
+        exports.main(
+            [
+                "reference",
+                "--imported_dir",
+                str(root),
+                "--output_dir",
+                str(tmp_path / "out"),
+            ]
         )

@@ -25,8 +25,8 @@ def local_only(self, address):
     return connect(self, address)
 
 socket.socket.connect = local_only
-from espnet2_taste.bin import upload_hf
-upload_hf.main(["--archive", archive, "--hf_repo", repo, "--tag", "v1"])
+from espnet2_taste.bin import exports
+exports.main(["hub", "--archive", archive, "--hf_repo", repo, "--tag", "v1"])
 
 from espnet2_taste.inference import TasteTokenizer
 noise = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_upload_download_and_identical_codes(packed_models, hub, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = done.stdout.strip().splitlines()
-    assert any(line.startswith(f"upload_hf: {hub.url}/tester/") for line in lines)
+    assert any(line.startswith(f"{hub.url}/tester/") for line in lines)
     for codes in json.loads(lines[-1]).values():
         np.testing.assert_array_equal(codes, expected[0][0])
     files = hub.repos["tester/mini_taste"]
@@ -85,8 +85,8 @@ def test_upload_download_and_identical_codes(packed_models, hub, tmp_path):
     ],
 )
 def test_what_cannot_be_uploaded_is_one_line(repo, archive, message, packed_models):
-    from espnet2_taste.bin import upload_hf
+    from espnet2_taste.bin import exports
 
     command = ["--archive", str(packed_models[0] / archive), "--hf_repo", repo]
-    with pytest.raises(SystemExit, match=f"upload_hf: .*{message}"):
-        upload_hf.main(command)
+    with pytest.raises(SystemExit, match=f"exports hub: .*{message}"):
+        exports.main(["hub", *command])

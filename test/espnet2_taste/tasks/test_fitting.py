@@ -147,7 +147,7 @@ def test_units_of_another_stage_5_are_refused_and_missing_ones_taken(taste, unit
     rest = {name: DECODER[name] for name in set(DECODER) - set(UNITS)}
     model = taste(units_dir=units_dir, unit_decoder_conf=rest)
     assert model.unit_decoder.num_units == 9
-    with pytest.raises(ValueError, match="not found: run fit_units"):
+    with pytest.raises(ValueError, match="not found: run units fit"):
         taste(units_dir=units_dir + "/none")
 
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 from two_processes import train_in_two
 
-from espnet2_taste.bin import export_text_lm, text_lm_train
+from espnet2_taste.bin import exports, text_lm_train
 
 TINY = {
     "model_type": "llama",
@@ -100,8 +100,14 @@ def test_a_kill_while_a_checkpoint_is_written_costs_one_epoch(
 
 
 def _export(trained, target):
-    export_text_lm.main(
-        ["--train_config", f"{trained}/config.yaml", "--output_dir", str(target)]
+    exports.main(
+        [
+            "text_lm",
+            "--train_config",
+            f"{trained}/config.yaml",
+            "--output_dir",
+            str(target),
+        ]
         + ["--model_file", f"{trained}/valid.loss.best.pth"]
     )
 
@@ -147,8 +153,14 @@ def test_export_refuses_another_models_checkpoint(trained, tmp_path):
     wrong = tmp_path / "wrong.pth"
     torch.save({"other": torch.zeros(1)}, wrong)
     with pytest.raises(SystemExit, match="does not fit"):
-        export_text_lm.main(
-            ["--train_config", f"{trained}/config.yaml", "--model_file", str(wrong)]
+        exports.main(
+            [
+                "text_lm",
+                "--train_config",
+                f"{trained}/config.yaml",
+                "--model_file",
+                str(wrong),
+            ]
             + ["--output_dir", str(tmp_path / "out")]
         )
     assert not (tmp_path / "out").exists()
@@ -156,7 +168,13 @@ def test_export_refuses_another_models_checkpoint(trained, tmp_path):
 
 def test_export_names_the_missing_file(tmp_path):
     with pytest.raises(SystemExit, match="no such file: .*config.yaml"):
-        export_text_lm.main(
-            ["--train_config", f"{tmp_path}/config.yaml", "--model_file", "x.pth"]
+        exports.main(
+            [
+                "text_lm",
+                "--train_config",
+                f"{tmp_path}/config.yaml",
+                "--model_file",
+                "x.pth",
+            ]
             + ["--output_dir", str(tmp_path / "out")]
         )

@@ -11,7 +11,7 @@ from half_precision import DTYPES, check_half_precision
 from tiny_models import tiny_hifigan
 from two_processes import train_in_two
 
-from espnet2_taste.bin import extract_pitch, unit_vocoder_train
+from espnet2_taste.bin import data, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import (
     UnitVocoderPreprocessor,
     task_of,
@@ -88,7 +88,7 @@ def run_task(
 def experiment(data_dir, tmp_path_factory):
     """Statistics, one epoch, then resumed for a second one."""
     work_dir = tmp_path_factory.mktemp("work")
-    extract_pitch.main(["--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
+    data.main(["pitch", "--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
     run_task(data_dir, work_dir, "stats", collect_stats=True)
     run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=1)
     run_task(data_dir, work_dir, "exp", pitch=True, max_epoch=2, resume=True)
@@ -117,7 +117,7 @@ def test_pitch_files_are_complete_and_kept(experiment, data_dir, capsys):
     tracks = kaldiio.load_scp(str(data_dir / "pitch.scp"))
     assert abs(numpy.median(tracks["utt2"]) - 180) < 2
     before = (data_dir / "pitch.ark").stat().st_mtime_ns
-    extract_pitch.main(["--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
+    data.main(["pitch", "--dump_dir", str(data_dir.parent), "--sets", data_dir.name])
     assert (data_dir / "pitch.ark").stat().st_mtime_ns == before
     assert "all sets are done" in capsys.readouterr().out
 
@@ -138,12 +138,12 @@ def test_an_utterance_without_units_is_named():
         UnitVocoderPreprocessor(True, RATE)("utt7", dict(units=numpy.array([])))
 
 
-def test_extract_pitch_names_the_missing_file(tmp_path):
+def test_data_pitch_names_the_missing_file(tmp_path):
     with pytest.raises(SystemExit, match="wav.scp is missing; run stage 2"):
-        extract_pitch.main(["--dump_dir", str(tmp_path), "--sets", "."])
+        data.main(["pitch", "--dump_dir", str(tmp_path), "--sets", "."])
     (tmp_path / "wav.scp").write_text(f"utt1 {tmp_path}/none.wav\n")
     with pytest.raises(SystemExit, match="utterance utt1: the audio file is missing"):
-        extract_pitch.main(["--dump_dir", str(tmp_path), "--sets", "."])
+        data.main(["pitch", "--dump_dir", str(tmp_path), "--sets", "."])
 
 
 def test_loading_names_what_is_missing(tmp_path, experiment):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet2_taste.bin import fit_durations as command
+from espnet2_taste.bin import units as command
 from espnet2_taste.slm.layouts.utterance import deduplicate
 from espnet2_taste.units.durations import (
     UnitDurationPredictor,
@@ -40,18 +40,18 @@ def test_what_is_learned_is_used(tmp_path, capsys):
     (tmp_path / "units").write_text("\n".join(lines) + "\n", encoding="utf-8")
     options = ["--data_dir", str(tmp_path), "--valid_dir", str(tmp_path), "--steps"]
     options += ["3", "--num_units", "5", "--output_dir", str(tmp_path / "exp")]
-    command.main(options)
+    command.main(["durations", *options])
     assert "of a constant" in capsys.readouterr().out
     loaded = UnitDurationPredictor.load(tmp_path / "exp")
     again = fit_durations(strings(), 5, steps=3)
     units = torch.tensor([[1, 2, 3]])
     torch.testing.assert_close(loaded(units), again(units))
-    command.main(options)
+    command.main(["durations", *options])
     assert "is done" in capsys.readouterr().out
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match="run fit_durations"):
+    with pytest.raises(ValueError, match="run units durations"):
         UnitDurationPredictor.load(tmp_path)
     with pytest.raises(ValueError, match="no units"):
         fit_durations([[]], 5)

@@ -8,7 +8,7 @@ import soundfile
 import torch
 import yaml
 
-from espnet2_taste.bin import extract_units, fit_units
+from espnet2_taste.bin import units as command_of_units
 from espnet2_taste.tokenizer.logmel import WhisperLogMel
 from espnet2_taste.units.s3 import S3Units
 from espnet2_taste.units.unit_exp import build_unit_extractor
@@ -113,13 +113,13 @@ def test_stage_five_with_published_extractors(s3_file, campplus_file, tmp_path):
     (tmp_path / "units.yaml").write_text(yaml.safe_dump(conf))
     units = str(tmp_path / "units")
     command = ["--config", str(tmp_path / "units.yaml"), "--data_dir", str(folder)]
-    fit_units.main([*command, "--output_dir", units])
+    command_of_units.main(["fit", *command, "--output_dir", units])
     written = yaml.safe_load((tmp_path / "units" / "config.yaml").read_text())
     assert conf.items() <= written.items()
     assert (written["num_units"], written["unit_rate"]) == (4096, 50.0)
     assert written["spembs_size"] == 192
     command = ["--units_dir", units, "--dump_dir", str(tmp_path / "dump")]
-    extract_units.main([*command, "--sets", "dev"])
+    command_of_units.main(["extract", *command, "--sets", "dev"])
     rows = (folder / "units").read_text().splitlines()
     assert [len(row.split()) for row in rows] == [1 + 25, 1 + 40]
     spembs = kaldiio.load_scp(str(folder / "spembs.scp"))

@@ -15,7 +15,7 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
     begin noisy_codes --after codes align --values "${noise_snrs}" "${seed}" \
         --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
         --parts "${raw}/parts"/noisy_{align,units} "${taste_exp}/codes/parts/noisy_codes" || return 0
-    "${python}" -m espnet2_taste.bin.add_noise --dump_dir "${raw}" \
+    "${python}" -m espnet2_taste.bin.data noise --dump_dir "${raw}" \
         --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
     align "${spoken_sets[*]}"
     extract_units "${spoken_sets[*]}"
@@ -30,7 +30,7 @@ score_noisy() {
         --sets "${spoken_sets[*]}" --output_dir "${noise}/tokenizer" \
         --study tokenizer_in_noise --ngpu "${infer_gpu}"
     score_audio "${spoken_sets[*]}" "${noise}/audio" --study audio_in_noise
-    "${python}" -m espnet2_taste.bin.noise_table --dump_dir "${raw}" --output_dir "${noise}" \
+    "${python}" -m espnet2_taste.bin.tables noise --dump_dir "${raw}" --output_dir "${noise}" \
         --scores "${taste_exp}/scores/scores.json ${taste_exp}/audio_scores/scores.json ${noise}/tokenizer/scores.json ${noise}/audio/scores.json"
 }
 

@@ -15,7 +15,7 @@ stage_1_data() {
     if [ -n "${data_dir}" ]; then
         begin data --values "${data_dir}" --scope "${sets[@]}" \
             --outputs "${outputs[@]}" || return 0
-        "${python}" -m espnet2_taste.bin.copy_data --source "${data_dir}" \
+        "${python}" -m espnet2_taste.bin.data copy --source "${data_dir}" \
             --sets "${sets[*]}" --output_dir data
     else
         read -r -a options <<<"${local_data_opts}"
@@ -31,7 +31,7 @@ stage_2_format() {
         --scope "${sets[@]}" --outputs "${sets[@]/#/${raw}/}" \
         --parts "${raw}/parts/format" || return 0
     in_jobs data "${raw}" format "wav.scp segments text utt2spk" "${sets[*]}" \
-        format_audio --data_dir "{in}" --output_dir "{out}" --fs "${fs}" \
+        "data format" --data_dir "{in}" --output_dir "{out}" --fs "${fs}" \
         --min_duration "${min_duration}" --max_duration "${max_duration}"
     finish
 }
@@ -59,7 +59,7 @@ recognize_sets() {  # what the recognizer hears, as text_heard of each set
     in_sets "${raw}" text_heard "${sets[@]}"
     begin heard --after format "${encoder[@]}" --scope "${sets[@]}" \
         --outputs "${in_sets[@]}" --parts "${raw}/parts/heard" || return 0
-    in_jobs "${raw}" "${raw}" heard "wav.scp" "${sets[*]}" recognize \
+    in_jobs "${raw}" "${raw}" heard "wav.scp" "${sets[*]}" "recognize transcribe" \
         --dump_dir "{in}" --recognizer "${recognizer}" --ngpu "${infer_gpu}"
     finish
 }
@@ -109,7 +109,7 @@ train_encoder() {  # ESPnet's own ASR task
 }
 
 align() {  # <names of sets, one string>
-    in_jobs "${raw}" "${raw}" "${tag}align" "wav.scp text" "$1" asr_align --dump_dir "{in}" \
+    in_jobs "${raw}" "${raw}" "${tag}align" "wav.scp text" "$1" "recognize align" --dump_dir "{in}" \
         --recognizer "${recognizer}" --times_only "${times_only}" --ngpu "${infer_gpu}"
 }
 
@@ -125,7 +125,7 @@ stage_4_encoder() {
 }
 
 extract_units() {  # <names of sets, one string>
-    in_jobs "${raw}" "${raw}" "${tag}units" "wav.scp" "$1" extract_units --dump_dir "{in}" \
+    in_jobs "${raw}" "${raw}" "${tag}units" "wav.scp" "$1" "units extract" --dump_dir "{in}" \
         --units_dir "${expdir}/units" --ngpu "${infer_gpu}"
 }
 
@@ -139,7 +139,7 @@ stage_5_units() {
     begin units --after text "${encoder[@]}" --files "${units_config}" \
         --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" \
         --parts "${raw}/parts/units" || return 0
-    "${python}" -m espnet2_taste.bin.fit_units --config "${units_config}" \
+    "${python}" -m espnet2_taste.bin.units fit --config "${units_config}" \
         --recognizer "${recognizer}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
     extract_units "${unit_sets[*]}"

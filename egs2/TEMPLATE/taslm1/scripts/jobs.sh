@@ -1,21 +1,23 @@
 # Sourced by taslm.sh: work on lists of utterances, as jobs.
 # shellcheck shell=bash disable=SC2154
 #
-#     in_jobs FROM TO NAME TABLES SETS MODULE OPTION...
+#     in_jobs FROM TO NAME TABLES SETS COMMAND OPTION...
 # splits the TABLES of the sets of FROM into parts of at most 1000 utterances, below
-# TO/parts/NAME, runs MODULE on them in JOB=1:nj jobs with a log each, and joins what they
+# TO/parts/NAME, runs COMMAND ("data pitch") on them in JOB=1:nj jobs with a log each, and joins what they
 # leave to the sets of TO. {in} and {out} before options are the folders of the sets and
 # of the results. A repeated call does the parts that are missing. With `--ngpu 1` among
 # the options every job gets a GPU and there are --inference_nj of them, else --nj.
 
 in_jobs() {
-    local from=$1 to=$2 name=$3 tables=$4 names=$5 module=espnet2_taste.bin.$6
+    local from=$1 to=$2 name=$3 tables=$4 names=$5
     local parts=${to}/parts/$3 jobs=${nj} gpu=0 results threads
+    local -a command
+    read -r -a command <<<"-m espnet2_taste.bin.$6"
     shift 6
     results=${parts}/out
     [ "${from}" != "${to}" ] || results=${parts}
     if [[ " $* " == *" --ngpu 1 "* ]]; then gpu=1 jobs=${inference_nj}; fi
-    "${python}" -m espnet2_taste.bin.split_sets --dump_dir "${from}" --sets "${names}" \
+    "${python}" -m espnet2_taste.bin.data split --dump_dir "${from}" --sets "${names}" \
         --tables "${tables}" --parts_dir "${parts}" --nj "${jobs}" \
         --resolve "$([ "${from}" = "${raw}" ] && echo false || echo true)"
     jobs=$(cat "${parts}/num_jobs")
@@ -24,9 +26,9 @@ in_jobs() {
     set_places "${parts}" "${results}" "$@"
     OMP_NUM_THREADS=${threads} ${decode_cmd} --name "${name}" --gpu "${gpu}" \
         --num_threads "${threads}" "JOB=1:${jobs}" "${parts}/log/JOB.log" \
-        "${python}" -m "${module}" --sets "@${parts}/JOB.sets" "${placed[@]}"
+        "${python}" "${command[@]}" --sets "@${parts}/JOB.sets" "${placed[@]}"
     set_places "${from}" "${to}" "$@"
-    "${python}" -m "${module}" --sets "${names}" --parts_dir "${results}" "${placed[@]}"
+    "${python}" "${command[@]}" --sets "${names}" --parts_dir "${results}" "${placed[@]}"
 }
 
 set_places() {  # <in> <out> <option>...: fills placed, options with the folders in them

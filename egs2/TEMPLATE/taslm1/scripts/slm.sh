@@ -12,10 +12,10 @@ train_text_lm() {  # a small text backbone, exported as an HF directory, if none
         --check espnet2_taste.bin.text_lm_train "${options[@]}" "${data[@]}" \
         --models "${llm}" "${expdir}/text_lm" || return 0
     write_shapes "${stats}" text --tokenizer_path data/lm_tokenizer \
-        --config "${text_lm_config}" "${word_options[@]}"
+        --train_config "${text_lm_config}" "${word_options[@]}"
     train_model espnet2_taste.bin.text_lm_train "${expdir}/text_lm" "${options[@]}" \
         "${data[@]}"
-    "${python}" -m espnet2_taste.bin.export_text_lm \
+    "${python}" -m espnet2_taste.bin.exports text_lm \
         --train_config "${expdir}/text_lm/config.yaml" \
         --model_file "${expdir}/text_lm/${inference_model}" --output_dir "${llm}"
     need "${llm}/config.json" "${llm}/model.safetensors"
@@ -35,7 +35,7 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
         --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${design_dir}/${name}" || return 0
     write_shapes "${design_dir}/${name}_stats" text --tokenizer_path "${llm}" \
-        --config "${config}" "${word_options[@]}"
+        --train_config "${config}" "${word_options[@]}"
     train_model espnet2_taste.bin.slm_train "${design_dir}/${name}" "${options[@]}" \
         "${data[@]}"
     need "${design_dir}/${name}/${inference_model}"
@@ -107,7 +107,7 @@ stage_13_results() {
     begin results --after taste_score continuation_taslm_{embed,token} \
         likelihood_taslm_{embed,token} --scope "${sets[@]}" \
         --outputs "${expdir}/RESULTS.md" || return 0
-    "${python}" -m espnet2_taste.bin.taslm_evaluate --expdir "${expdir}" \
+    "${python}" -m espnet2_taste.bin.slm_evaluate models --expdir "${expdir}" \
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
         --prompt_sets "${prompts[*]}" \
         --recognizer "${recognizer}" --ngpu "${infer_gpu}"
@@ -149,8 +149,8 @@ stage_15_upload() {  # the token is that of `hf auth login` or of HF_TOKEN
     fi
     [ -n "${hf_repo}" ] || die "--skip_upload_hf false needs --hf_repo user/name"
     need "${expdir}"/packed/{taste,taslm}.zip
-    "${python}" -m espnet2_taste.bin.upload_hf --archive "${expdir}/packed/taste.zip" \
+    "${python}" -m espnet2_taste.bin.exports hub --archive "${expdir}/packed/taste.zip" \
         --hf_repo "${hf_repo}"
-    "${python}" -m espnet2_taste.bin.upload_hf --archive "${expdir}/packed/taslm.zip" \
+    "${python}" -m espnet2_taste.bin.exports hub --archive "${expdir}/packed/taslm.zip" \
         --hf_repo "${hf_repo}_taslm"
 }

@@ -22,7 +22,7 @@ prepare_systems() {  # word times, pitch and style tokens, durations of units
 }
 
 prepare_grids() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.prepare_grids --dump_dir "${raw}" \
+    "${python}" -m espnet2_taste.bin.units expression --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "$1" --ctm "${systems_ctm}" \
         --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
 }
@@ -30,7 +30,7 @@ prepare_grids() {  # <names of sets, one string>
 train_durations() {
     begin unit_durations --after units --values "${seed}" \
         --outputs "${expdir}/unit_durations" || return 0
-    "${python}" -m espnet2_taste.bin.fit_durations --data_dir "${raw}/${train_set}" \
+    "${python}" -m espnet2_taste.bin.units durations --data_dir "${raw}/${train_set}" \
         --valid_dir "${raw}/${valid_set}" --output_dir "${expdir}/unit_durations" \
         --num_units "$(units_value num_units)" --seed "${seed}"
     finish
@@ -91,7 +91,7 @@ import_recordings() {  # <name>: of a system that was made elsewhere, or of the 
     begin "external_${name}" --after grids --files "${config}" \
         --values "${systems_ctm}" "$([ -z "${wavs}" ] || ls -lRL --full-time "${wavs}" | sha256sum)" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.external --config "${config}" --dump_dir "${raw}" \
+    "${python}" -m espnet2_taste.bin.imports continuations --config "${config}" --dump_dir "${raw}" \
         --ctm "${systems_ctm}" --sets "${prompts[*]}" \
         --output_dir "${design_dir}/${name}/continuation"
     finish
@@ -134,7 +134,7 @@ run_other_decodings() {  # the same models continue by other rules, in a folder 
 prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
     begin questions --after grids codes --values "${question_pairs}" \
         --outputs "${raw}/questions" "${taste_exp}/codes/questions" || return 0
-    "${python}" -m espnet2_taste.bin.import_questions --cloze \
+    "${python}" -m espnet2_taste.bin.imports questions --cloze \
         --source "${raw}/${question_pairs}" --sentences "${raw}/lm_train/text" \
         --output_dir "${raw}/questions"
     extract_units questions
@@ -190,16 +190,16 @@ stage_16_systems() {
 }
 
 write_padding() {
-    "${python}" -m espnet2_taste.bin.padding_table --data_dir "${raw}/${slm_train_set}" \
+    "${python}" -m espnet2_taste.bin.tables padding --data_dir "${raw}/${slm_train_set}" \
         --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         --output "${expdir}/padding.tsv"
 }
 
 judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates continuations
-    "${python}" -m espnet2_taste.bin.recognize --recognizer "${recognizer}" \
+    "${python}" -m espnet2_taste.bin.recognize transcribe --recognizer "${recognizer}" \
         --folders "${prompts[@]/#/${expdir}/$1/continuation/}" --ngpu "${infer_gpu}"
-    "${python}" -m espnet2_taste.bin.judge_continuations --sets "${prompts[*]}" \
+    "${python}" -m espnet2_taste.bin.continuations judge --sets "${prompts[*]}" \
         --dump_dir "${raw}" --continuation_dir "${expdir}/$1/continuation" \
         --base_url "${judge_url}" --model "${judge_model}" --output_dir "${expdir}/$1/judge"
 }
@@ -212,14 +212,14 @@ make_listening_pages() {  # for people: how near to the recording are the rendit
     done
     begin listening_pages --after "${step_names[@]/#/resynthesis_}" \
         --outputs "${expdir}/mushra" || return 0
-    "${python}" -m espnet2_taste.bin.listening_pages --test mushra \
+    "${python}" -m espnet2_taste.bin.listening pages --test mushra \
         --reference "${raw}/${set}" --systems "${renditions[@]}" --anchors 3500 \
         --output_dir "${expdir}/mushra"
     finish
 }
 
 write_budgets() {  # <parent> <names>
-    "${python}" -m espnet2_taste.bin.budget_table --expdir "$1" --names "$2" \
+    "${python}" -m espnet2_taste.bin.tables budget --expdir "$1" --names "$2" \
         --padding "${expdir}/padding.tsv" --output "$1/budgets.tsv"
 }
 
@@ -228,7 +228,7 @@ score_systems() {  # <parent> <names> <options>
     local -a budgets=()
     shift 2
     [ ! -s "${parent}/budgets.tsv" ] || budgets=(--budgets "${parent}/budgets.tsv")
-    "${python}" -m espnet2_taste.bin.systems_evaluate --names "${designs}" "$@" \
+    "${python}" -m espnet2_taste.bin.slm_evaluate designs --names "${designs}" "$@" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
         --recognizer "${recognizer}" "${budgets[@]}" "${word_options[@]}" \
@@ -241,7 +241,7 @@ compare_systems() {
         for name in taslm_embed taslm_token ${systems}; do judge_system "${name}"; done
     fi
     write_budgets "${expdir}" "taslm_embed taslm_token ${untrained[*]} ${trained[*]}"
-    "${python}" -m espnet2_taste.bin.pair_scores --expdir "${expdir}" \
+    "${python}" -m espnet2_taste.bin.tables pairs --expdir "${expdir}" \
         --names "taslm_embed taslm_token ${trained[*]}" --dump_dir "${raw}" \
         --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
     score_systems "${expdir}" "taslm_embed taslm_token ${systems}" \

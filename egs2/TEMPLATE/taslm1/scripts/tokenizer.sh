@@ -50,7 +50,7 @@ stage_8_vocoder() {
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
         --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/unit_vocoder" "${stats}" || return 0
-    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" extract_pitch \
+    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
         --dump_dir "{in}"
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \

@@ -18,7 +18,7 @@ set_data() {  # <"name type path">...: array data, SET in a path being train or 
 write_shapes() {  # <stats dir> <name> <options>: lengths of the sets in data, added to it
     local stats=$1 name=$2
     shift 2
-    "${python}" -m espnet2_taste.bin.write_shapes --output_dir "${stats}" \
+    "${python}" -m espnet2_taste.bin.data shapes --output_dir "${stats}" \
         --shape "${name}" "$@" "${data[@]}"
     set_shapes "${stats}" "${name}"
 }

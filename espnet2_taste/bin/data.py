@@ -1,0 +1,354 @@
+"""Kaldi-style sets of a recipe: from any corpus to what trainings read."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.parts import (
+    find_parts,
+    is_part,
+    join_parts,
+    set_names,
+    split_sets,
+)
+
+
+def copy_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_copy`."""
+    add = parser.add_argument
+    add("--source", type=Path, required=True, help="Folder of sets")
+    add("--output_dir", type=Path, default=Path("data"))
+    add_shared(parser, "sets")
+
+
+def run_copy(args: argparse.Namespace) -> None:
+    """Take sets from any Kaldi-style folder into a recipe (stage 1 with --data_dir).
+
+    Enters: a folder with one folder per set. Leaves: the same sets under
+    ``--output_dir``, sorted, with Unix line ends and with audio paths that hold from
+    anywhere. Audio stays where it is. What cannot be used is left to ``data format``,
+    which lists it; malformed sets (ids twice, unusable ids) are refused here. Commands
+    in wav.scp are copied, and run by ``data format``.
+
+    Example:
+        python -m espnet2_taste.bin.data copy --source /corpora/mine \\
+            --sets "train dev test" --output_dir data
+    """
+    from espnet2_taste.data.copying import copy_set
+
+    for name in args.sets.split():
+        made = copy_set(args.source / name, args.output_dir / name)
+        logging.info(
+            "%s: %s", args.output_dir / name, "copied" if made else "as it was"
+        )
+
+
+def format_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_format`."""
+    add = parser.add_argument
+    add("--data_dir", type=Path, required=True, help="A set")
+    add("--output_dir", type=Path, required=True, help="Set to make")
+    add(
+        "--sets",
+        type=set_names,
+        default="",
+        help="Names of sets, one string; --data_dir and --output_dir then hold sets",
+    )
+    add("--fs", type=int, default=16000, help="Samples a second")
+    add("--min_duration", type=float, default=0.3, help="Seconds")
+    add("--max_duration", type=float, default=30.0, help="Seconds")
+    add_shared(parser, "parts_dir")
+
+
+def run_format(args: argparse.Namespace) -> None:
+    """Bring the audio of sets into one form; leave out what cannot be used (stage 2).
+
+    Enters: Kaldi-style sets; ``wav.scp`` names audio files, places in ark files
+    (``a.ark:123``) or commands (``flac -c -d -s a.flac |``), which are run here, and
+    ``segments`` cuts recordings. Leaves: the same sets with mono wav files of 16 bit at
+    one rate, ``utt2num_samples`` and ``dropped.tsv`` (utterance and reason). A set made
+    from the same tables, audio and options is kept.
+
+    Examples:
+        python -m espnet2_taste.bin.data format --data_dir data/train \\
+            --output_dir dump/raw/train --fs 16000
+        python -m espnet2_taste.bin.data format --data_dir data --output_dir dump/raw \\
+            --sets "train dev test"
+    """
+    from espnet2_taste.data import formatting
+
+    form = formatting.AudioForm(args.fs, args.min_duration, args.max_duration)
+    for name in args.sets.split() or [""]:
+        source, target = args.data_dir / name, args.output_dir / name
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, name)
+            result = formatting.join_formatted(source, target, parts)
+        else:
+            result = formatting.format_set(source, target, form, is_part(name))
+        logging.info(
+            "%s: %d utterances%s, %d left out (%s)",
+            target,
+            result.kept,
+            "" if result.made else ", as they were",
+            result.dropped,
+            target / "dropped.tsv",
+        )
+
+
+def shapes_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_shapes`."""
+    add = parser.add_argument
+    add("--output_dir", type=Path, required=True, help="Parent of train and valid")
+    add("--shape", required=True, help="Name of the table whose lengths are written")
+    for part in ("train", "valid"):
+        add(
+            f"--{part}_data_path_and_name_and_type",
+            action="append",
+            required=True,
+            metavar="PATH,NAME,TYPE",
+            help="As in the training; one for each table",
+        )
+    add("--tokenizer_path", help="Hugging Face tokenizer of a 'text' to be measured")
+    add("--train_config", type=Path, help="YAML that says how words become tokens")
+    add("--word_space", type=str2bool, help="Words begin with a space; else as in YAML")
+
+
+def token_counter(
+    tokenizer_path: str | None, config: Path | None, word_space: bool | None = None
+):
+    """Function that counts the tokens of a transcript as the training does.
+
+    Args:
+        tokenizer_path: Hugging Face tokenizer.
+        config: YAML of the training.
+        word_space: Words begin with a space, whatever ``config`` says.
+
+    Returns:
+        From transcript to the number of its tokens.
+    """
+    from espnet2_taste.data.files import read_yaml
+    from espnet2_taste.text.tokenizers import build_text_tokenizer
+    from espnet2_taste.text.words import tokenize_words
+
+    content = read_yaml(config) if config else {}
+    names = ("first_word_space", "word_space")
+    options = {name: content[name] for name in names if name in content}
+    if word_space is not None:
+        options["word_space"] = word_space
+    tokenizer = build_text_tokenizer("hf", tokenizer_path=tokenizer_path)
+    return lambda text: len(tokenize_words(text.split(), tokenizer, **options).ids)
+
+
+def refuse_to_count(text: str) -> int:
+    """Stand in for ``token_counter`` where no tokenizer was given."""
+    raise ValueError("--shape names a text: expected its --tokenizer_path, found none")
+
+
+def run_shapes(args: argparse.Namespace) -> None:
+    """Write the lengths of a training's utterances: shape files, without a model.
+
+    Enters: the data options of an ESPnet training. Leaves: ``train/<shape>_shape`` and
+    ``valid/<shape>_shape`` below --output_dir, for --train_shape_file and
+    --valid_shape_file. Tables over different utterances are refused.
+
+    Example:
+        python -m espnet2_taste.bin.data shapes --shape speech \\
+            --output_dir exp/asr_stats \\
+            --train_data_path_and_name_and_type dump/raw/train/wav.scp,speech,sound \\
+            --train_data_path_and_name_and_type dump/raw/train/text,text,text \\
+            --valid_data_path_and_name_and_type dump/raw/dev/wav.scp,speech,sound \\
+            --valid_data_path_and_name_and_type dump/raw/dev/text,text,text
+    """
+    from espnet2_taste.data.kaldi_dir import write_table
+    from espnet2_taste.data.shapes import DataTable, measure_lengths
+
+    if args.tokenizer_path:
+        count = token_counter(args.tokenizer_path, args.train_config, args.word_space)
+    else:
+        count = refuse_to_count
+    for part in ("train", "valid"):
+        triples = getattr(args, f"{part}_data_path_and_name_and_type")
+        tables = [DataTable.parse(triple) for triple in triples]
+        lengths = measure_lengths(tables, args.shape, count)
+        folder = args.output_dir / part
+        folder.mkdir(parents=True, exist_ok=True)
+        shapes = {name: str(length) for name, length in lengths.items()}
+        write_table(folder / f"{args.shape}_shape", shapes)
+        print(f"{folder / f'{args.shape}_shape'}: {len(shapes)} utterances")
+
+
+def pitch_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_pitch`."""
+    add = parser.add_argument
+    add("--fmin", type=float, default=60.0, help="Lowest F0, Hz.")
+    add("--fmax", type=float, default=500.0, help="Highest F0, Hz.")
+    add_shared(parser, "dump_dir", "sets", "parts_dir")
+
+
+def is_measured(folder: Path) -> bool:
+    """Whether F0 of exactly the utterances of a set is there.
+
+    Raises:
+        ValueError: There is no ``wav.scp``.
+    """
+    if not (folder / "wav.scp").is_file():
+        raise ValueError(f"{folder / 'wav.scp'} is missing; run stage 2 first")
+    done = folder / "pitch.scp"
+    return done.is_file() and list(read_table(done)) == list(
+        read_table(folder / "wav.scp")
+    )
+
+
+def extract(folder: Path, fmin: float, fmax: float) -> int:
+    """Write ``pitch.ark`` and, last, ``pitch.scp``.
+
+    Args:
+        folder: Set with wav.scp.
+        fmin: Lowest F0, Hz.
+        fmax: Highest F0, Hz.
+
+    Returns:
+        Utterances measured.
+
+    Raises:
+        ValueError: Audio cannot be read.
+    """
+    import kaldiio
+    import tqdm
+
+    from espnet2_taste.data.audio import read_audio
+    from espnet2_taste.metrics.pitch import track_pitch
+
+    wavs, part = read_table(folder / "wav.scp"), folder / "pitch.scp.part"
+    with kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer:
+        for utterance, path in tqdm.tqdm(wavs.items(), desc="pitch"):
+            try:
+                speech, rate = read_audio(path)
+            except ValueError as error:
+                raise ValueError(
+                    f"utterance {utterance}: {error}; run stage 2 again"
+                ) from error
+            pitch = track_pitch(speech, rate, fmin=fmin, fmax=fmax)
+            writer(utterance, pitch.astype("float32"))
+    os.replace(part, folder / "pitch.scp")
+    return len(wavs)
+
+
+def run_pitch(args: argparse.Namespace) -> None:
+    """Measure F0 of every utterance of sets once, for the unit vocoder (stage 8).
+
+    Enters: ``wav.scp``. Leaves: ``pitch.ark`` and ``pitch.scp``, one float vector (P,)
+    an utterance, Hz every 10 ms, 0 where unvoiced. A complete ``pitch.scp`` is kept.
+
+    Example:
+        python -m espnet2_taste.bin.data pitch --dump_dir dump/raw --sets "train dev"
+    """
+    from espnet2_taste.data.set_loop import finish_sets
+
+    def work(_, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            join_parts(parts, folder, ["pitch.scp"])
+            return f"F0 of {len(parts)} parts joined"
+        return f"F0 of {extract(folder, args.fmin, args.fmax)} utterances"
+
+    folders = [args.dump_dir / name for name in args.sets.split()]
+    finish_sets("data pitch", folders, is_measured, lambda: None, work)
+
+
+def noise_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_noise`."""
+    add = parser.add_argument
+    add("--dump_dir", type=Path, default="dump/raw", help="Where the sets are, and go")
+    add("--noise", default="white", help="white, speech_shaped or recorded")
+    add("--noise_wavs", default="", help="wav.scp or folder of recorded noise")
+    add("--snr", default="20 15 10 5", help="Ratios in dB, one string")
+    add("--tag", default="", help="Part of the names: test_<tag>_snr20")
+    add("--fs", type=int, default=16000, help="Sample rate of the results")
+    add("--seed", type=int, default=0, help="Of the noise")
+    add_shared(parser, "sets")
+
+
+def run_noise(args: argparse.Namespace) -> None:
+    """Make noisy copies of sets, for scores of robustness.
+
+    Enters: sets as stages 2 and 3 left them (after stage 4, their word times are kept
+    as those of clean speech). Leaves, for each set and ratio, ``<set>_snr20`` and so
+    on: a set like any other, which recognize align, units extract, taste_tokenize,
+    taste_resynthesize, taste_score and audio_score take, with ``clean.scp``. What is
+    finished is kept.
+
+    Examples:
+        python -m espnet2_taste.bin.data noise --dump_dir dump/raw --sets test
+        python -m espnet2_taste.bin.data noise --dump_dir dump/raw --sets test \\
+            --tag babble \\
+            --noise recorded --noise_wavs noise/wav.scp --snr "10 5"
+    """
+    from espnet2_taste.evaluation.noisy_sets import (
+        NoiseForm,
+        add_noise_to_set,
+        noisy_name,
+    )
+
+    for name in args.sets.split():
+        for snr_db in map(float, args.snr.split()):
+            form = NoiseForm(args.noise, snr_db, args.seed, args.fs, args.noise_wavs)
+            target = args.dump_dir / noisy_name(name, args.tag, snr_db)
+            made = add_noise_to_set(args.dump_dir / name, target, form)
+            print(f"{target}: {'made' if made else 'done before'}")
+
+
+def split_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_split`."""
+    add = parser.add_argument
+    add("--tables", required=True, help="What the jobs read, one string")
+    add("--nj", type=int, default=1, help="Jobs, at most")
+    add(
+        "--resolve",
+        type=str2bool,
+        default=False,
+        help="Paths of wav.scp that begin at the set shall hold from here",
+    )
+    add("--parts_dir", type=Path, required=True, help="Where the parts go")
+    add_shared(parser, "dump_dir", "sets")
+
+
+def run_split(args: argparse.Namespace) -> None:
+    """Split sets into parts of at most 1000 utterances, and these into lists for jobs.
+
+    Enters: sets. Leaves: ``<parts_dir>/0001/<set>`` and so on with the tables asked
+    for, ``<parts_dir>/<job>.sets``, and the number of jobs in ``num_jobs``. A part that
+    is as it was is kept, with what a job left in it: repeated jobs do only what is
+    missing.
+
+    Example:
+        python -m espnet2_taste.bin.data split --dump_dir dump/raw --sets "train dev" \\
+            --tables "wav.scp text" --parts_dir dump/raw/parts/align --nj 8
+    """
+    if args.nj < 1:
+        raise ValueError(f"--nj {args.nj}: expected at least one job")
+    jobs = split_sets(
+        *(args.dump_dir, args.sets.split(), args.tables.split()),
+        *(args.parts_dir, args.nj, args.resolve),
+    )
+    (args.parts_dir / "num_jobs").write_text(f"{jobs}\n")
+
+
+main = Program(
+    __doc__,
+    copy=Command(run_copy, copy_options),
+    format=Command(run_format, format_options),
+    shapes=Command(run_shapes, shapes_options),
+    pitch=Command(run_pitch, pitch_options),
+    noise=Command(run_noise, noise_options),
+    split=Command(run_split, split_options),
+)
+
+if __name__ == "__main__":
+    main()

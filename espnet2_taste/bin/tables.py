@@ -1,0 +1,394 @@
+"""Tables of a comparison: budgets, padding, pairs, noise."""
+
+import argparse
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.bin.command import Command, Program, add_shared
+
+MODULE = "espnet2_taste.bin.tables"
+
+
+def show_table(header: tuple, rows: list[tuple], output: Path | None) -> None:
+    """Print a table and, if there is a path, write it with tabs."""
+    from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.metrics.tables import aligned_lines
+
+    print("\n".join(aligned_lines([header, *rows])))
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(output, header, rows)
+
+
+def budget_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_budget`."""
+    add = parser.add_argument
+    add("--expdir", default="exp", help="Parent of the experiments")
+    add(
+        "--names",
+        required=True,
+        help="Experiments, one string; the first sets the budget of equal FLOPs",
+    )
+    add("--padding", help="Table of tables padding")
+    add("--output", type=Path, help="Tab-separated table")
+
+
+def run_budget(args: argparse.Namespace) -> None:
+    """What each design of the comparison cost: one line a design.
+
+    Enters: experiments with their ``config.yaml`` and ``checkpoint.pth`` and, where
+    there are, ``speed.tsv`` of their continuations and the table of ``tables padding``.
+    Leaves, printed and as a table: trained and all parameters, epochs, seconds of
+    training, rows and padding, floating point operations of the training as its modules
+    are counted (``evaluation/training_cost.py``), rows written a second, and with how
+    many steps, and which corners of the learning rate's schedule, the training would
+    cost what the first one did. What is not there is shown as "-".
+
+    Example:
+        python -m espnet2_taste.bin.tables budget --expdir exp \\
+            --names "taslm_embed gslm" \\
+            --padding exp/padding.tsv --output exp/budgets.tsv
+    """
+    from espnet2_taste.data.ctm import read_rows
+    from espnet2_taste.evaluation import training_cost as budgets
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
+
+    known = read_rows(args.padding) if args.padding else []
+    padding = {row["design"].split()[0]: row for row in known}
+    names = args.names.split()
+    folders = {name: Path(args.expdir) / name for name in names}
+    costs = {name: budgets.training_cost(folders[name], SpokenLMTask) for name in names}
+    first = costs[names[0]]
+    reference = None if first is None else first.flops
+    rows = []
+    for name, folder in folders.items():
+        own = budgets.padding_of(Path(name).name, padding)
+        rows.append(budgets.budget_line(name, folder, own, costs[name], reference))
+    show_table(budgets.BUDGET_HEADER, rows, args.output)
+
+
+def padding_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_padding`."""
+    add = parser.add_argument
+    add("--data_dir", required=True, help="The set")
+    add("--tokenizer_path", required=True, help="The language model's")
+    add("--systems", nargs="*", default=[], help="YAML files of the designs")
+    add("--ctm", default="ctm", help="File with word times in the set")
+    add("--text", default="text", help="File with transcripts in the set")
+    add("--num_units", type=int, default=200, help="Units")
+    add("--unit_rate", type=float, default=25.0, help="Units a second")
+    add("--taslm_delay", type=int, default=1, help="Words between a word and its code")
+    add("--seed", type=int, default=0, help="Of layouts with chance in training")
+    add("--output", type=Path, help="Tab-separated table")
+
+
+PADDING_HEADER = (
+    "design",
+    "layout",
+    "utterances",
+    "rows",
+    "rows_per_second",
+    "padding_percent",
+    "text_padding_percent",
+    "tail_units",
+    "epochs_for_one_of_taslm",
+)
+
+
+TASLM = "taslm (text_aligned)"
+
+
+def add_placeholders(fields: dict, folder: Path, rate: float) -> bool:
+    """Give units to a set that has none: as many as its durations say.
+
+    Args:
+        fields: Of the set, changed.
+        folder: The set.
+        rate: Units a second.
+
+    Returns:
+        Whether the units are true ones.
+
+    Raises:
+        ValueError: Neither units nor durations.
+    """
+    import numpy as np
+
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    if any("units" in field for field in fields.values()):
+        return True
+    path = folder / "utt2dur"
+    if not path.is_file():
+        raise ValueError(f"{folder} has neither units nor utt2dur: run units extract")
+    for name, seconds in read_table(path).items():
+        if name in fields:
+            count = max(round(float(seconds) * rate), 1)
+            fields[name]["units"] = np.zeros(count, dtype=np.int64)
+    return False
+
+
+def layouts(args: argparse.Namespace, tokenizer) -> dict:
+    """Layout of each design by its name, TASLM's first.
+
+    Args:
+        args: Options.
+        tokenizer: The language model's.
+
+    Returns:
+        Layouts by design.
+    """
+    from espnet2_taste.data.files import read_yaml
+    from espnet2_taste.slm.grid_data import text_vocabulary
+    from espnet2_taste.slm.layouts.streams import Inventory
+    from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
+    from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
+
+    inventory = Inventory(text_vocabulary(tokenizer), 1, codes=1, code_codebooks=4)
+    result = {TASLM: WordCodesLayout(inventory, args.taslm_delay)}
+    for path in map(Path, args.systems):
+        given = read_yaml(path)
+        if "layout" not in given:
+            continue
+        sizes = {"num_units": args.num_units, "unit_rate": args.unit_rate}
+        result[path.stem] = build_layout(complete_options(given | sizes), tokenizer)
+    return result
+
+
+def measure(layout, utterances: dict, true_units: bool, seed: int):
+    """Budget of a layout on a set, or the reason why there is none.
+
+    Args:
+        layout: Of the design.
+        utterances: By id.
+        true_units: The units are not placeholders.
+        seed: Of the layout's draws.
+
+    Returns:
+        ``RowBudget`` or str.
+    """
+    from dataclasses import replace
+
+    from espnet2_taste.evaluation.budget import count_rows
+
+    if layout.deduplicates and not true_units:
+        return "repeated units are left out: needs true units"
+    items = list(utterances.values())
+    if "codes" in layout.needs:  # their number counts, not what they are
+        code = (0,) * layout.inventory.code_codebooks
+        items = [replace(item, codes=(code,) * len(item.words)) for item in items]
+    try:
+        return count_rows(layout, items, seed)
+    except ValueError as error:
+        return str(error)
+
+
+def table(args: argparse.Namespace) -> list[tuple]:
+    """One line a design.
+
+    Args:
+        args: Options.
+
+    Returns:
+        Rows under ``PADDING_HEADER``.
+    """
+    from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
+    from espnet2_taste.slm.grid_sets import read_fields, read_utterances
+    from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
+
+    folder = Path(args.data_dir)
+    tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
+    fields = read_fields(folder, args.ctm, frozenset(("word_times",)), args.text)
+    true_units = add_placeholders(fields, folder, args.unit_rate)
+    fields = {name: field for name, field in fields.items() if "units" in field}
+    reader = UtteranceReader(tokenizer, UtteranceOptions(unit_rate=args.unit_rate))
+    utterances = read_utterances(fields, reader)
+    rows, reference = [], None
+    for design, layout in layouts(args, tokenizer).items():
+        kind = type(layout).__name__.removesuffix("Layout")
+        found = measure(layout, utterances, true_units, args.seed)
+        if isinstance(found, str):
+            rows.append((design, kind, *["-"] * (len(PADDING_HEADER) - 3), found))
+            continue
+        reference = reference or found.rows
+        shares = (100 * found.padding, 100 * found.text_padding)
+        numbers = (found.rows, found.rows_per_second, *shares, found.tail)
+        shown = [f"{number:.1f}" for number in numbers]
+        epochs = f"{reference / found.rows:.2f}"
+        rows.append((design, kind, found.utterances, *shown, epochs))
+    return rows
+
+
+def run_padding(args: argparse.Namespace) -> None:
+    """Rows and padding of every design on a set.
+
+    Enters: Kaldi-style sets with ``text``, word times (``ctm``) and ``units``, and the
+    YAML files of the designs. Leaves, printed and, if asked for, as a table: for each
+    design rows of an utterance, rows a second, padding of all cells and of the text
+    stream, and the epochs that cost as much as one epoch of TASLM. Without ``units``
+    their number follows from ``utt2dur``, and designs that leave out repeated units are
+    left out with that reason; so are designs whose other data are missing.
+
+    Example:
+        python -m espnet2_taste.bin.tables padding --data_dir dump/raw/train \\
+            --tokenizer_path exp/llm_base --systems conf/systems/*.yaml \\
+            --output exp/padding.tsv
+    """
+    rows = table(args)
+    show_table(PADDING_HEADER, rows, args.output)
+
+
+def pairs_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_pairs`."""
+    add = parser.add_argument
+    add("--expdir", type=Path, default=Path("exp"), help="Parent of the experiments")
+    add("--names", required=True, help="Names of experiments, one string")
+    add("--sets", required=True, help="Names of sets with pairs.tsv, one string")
+    add("--columns", default="", help="Columns of scores.tsv, default: all but tokens")
+    add("--groups", default="", help='Means: "name=set,set name=set,set"')
+    add("--output", type=Path, help="Tab-separated table")
+    add_shared(parser, "dump_dir")
+
+
+PAIRS_HEADER = ("design", "set", "score", "pairs", "ties", "accuracy", "low", "high")
+
+
+def read_groups(text: str, sets: list[str]) -> dict[str, list[str]]:
+    """Sets of each group.
+
+    Raises:
+        ValueError: A group is written differently or holds an unknown set.
+    """
+    groups = {}
+    for item in text.split():
+        name, _, members = item.partition("=")
+        groups[name] = members.split(",")
+        unknown = set(groups[name]) - set(sets)
+        if not members or unknown:
+            raise ValueError(
+                f"--groups {item}: expected name=set,set with sets of --sets "
+                f"({', '.join(sets)})"
+            )
+    return groups
+
+
+def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
+    """Lines of one design.
+
+    Raises:
+        ValueError: A set has no scores or lacks a column.
+    """
+    from dataclasses import asdict
+
+    from espnet2_taste.evaluation.slm import score_pair_set
+    from espnet2_taste.metrics.pairs import PairAccuracy, mean_accuracy
+
+    sets, lines = args.sets.split(), []
+    results: dict[str, dict[str, dict]] = {}
+    for name in sets:
+        results[name] = score_pair_set(
+            exp / "likelihood", args.dump_dir, name, args.columns.split()
+        )
+    for name, members in read_groups(args.groups, sets).items():
+        shared = [
+            c for c in results[members[0]] if all(c in results[m] for m in members)
+        ]
+        results[name] = {
+            column: asdict(
+                mean_accuracy([PairAccuracy(**results[m][column]) for m in members])
+            )
+            for column in shared
+        }
+    for name, by_column in results.items():
+        for column, result in by_column.items():
+            numbers = [f"{result[key]:.4f}" for key in ("accuracy", "low", "high")]
+            lines.append(
+                (exp.name, name, column, result["pairs"], result["ties"], *numbers)
+            )
+    return lines
+
+
+def run_pairs(args: argparse.Namespace) -> None:
+    """Pair accuracy of every design, by stream and reduction, and over groups of sets.
+
+    Enters: ``<exp>/likelihood/<set>/scores.tsv`` of experiments of any design, and
+    ``pairs.tsv`` of the sets. Leaves a table with one line a design, set and column of
+    ``scores.tsv``: pairs, accuracy (ties one half), 95 % interval; and, for groups, the
+    mean over their sets (the paper's SALMON is that of the six consistency parts).
+
+    Example:
+        python -m espnet2_taste.bin.tables pairs --expdir exp \\
+            --names "taslm_embed gslm" \\
+            --sets "pairs_style pairs_voice pairs_coherent" --dump_dir dump/raw \\
+            --groups "consistency=pairs_style,pairs_voice" --output exp/pair_scores.tsv
+    """
+    rows = []
+    for name in args.names.split():
+        rows += score_design(args.expdir / name, args)
+    show_table(PAIRS_HEADER, rows, args.output)
+
+
+def noise_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_noise`."""
+    add = parser.add_argument
+    add("--scores", required=True, help="scores.json files, one string")
+    add("--output_dir", required=True, help="Directory of the table")
+    add_shared(parser, "dump_dir")
+
+
+def run_noise(args: argparse.Namespace) -> None:
+    """Collect scores of clean and noisy sets into one table by signal-to-noise ratio.
+
+    Enters: ``scores.json`` files of taste_score and audio_score. Leaves in
+    --output_dir: ``scores.json`` of the study ``noise``, which write_results shows, and
+    ``noise.tsv``.
+
+    Example:
+        python -m espnet2_taste.bin.tables noise --dump_dir dump/raw \\
+            --scores "exp/vq/scores/scores.json exp/vq/noise/tokenizer/scores.json" \\
+            --output_dir exp/taste_vq/noise
+    """
+    from espnet2_taste.data.ctm import write_rows
+    from espnet2_taste.data.files import read_json
+    from espnet2_taste.evaluation.audio_report import noise_tables
+    from espnet2_taste.evaluation.noise_table import collect_noise
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    studies = [read_json(path) for path in args.scores.split()]
+    groups = collect_noise(studies, Path(args.dump_dir))
+    settings = {
+        "ratio": "ITU-T P.56 active speech level to noise power",
+        "reference": "clean recordings",
+        "text": "the sets' transcripts, not recognised in noise",
+    }
+    result = {
+        "study": "noise",
+        **provenance(MODULE, args.argv, settings),
+        "groups": groups,
+    }
+    output = Path(args.output_dir)
+    write_json(output / "scores.json", result)
+    columns = list(dict.fromkeys(c for group in groups for c in group["columns"]))
+    rows = [
+        (group["source"], group["noise"], row["snr"], row["rendition"])
+        + tuple(row.get(column, "-") for column in columns)
+        for group in groups
+        for row in group["rows"]
+    ]
+    header = ("set", "noise", "snr", "rendition", *columns)
+    write_rows(output / "noise.tsv", header, rows)
+    print("\n\n".join(noise_tables(result)))
+    print(f"{output / 'scores.json'} written")
+
+
+main = Program(
+    __doc__,
+    budget=Command(run_budget, budget_options),
+    padding=Command(run_padding, padding_options),
+    pairs=Command(run_pairs, pairs_options),
+    noise=Command(run_noise, noise_options),
+)
+
+if __name__ == "__main__":
+    main()

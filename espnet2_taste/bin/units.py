@@ -1,0 +1,356 @@
+"""Speech units: learned, extracted, their durations, and tokens of expression."""
+
+import argparse
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.parts import find_parts, join_parts
+from espnet2_taste.recognizers.options import add_recognizer_arguments
+
+
+def fit_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_fit`."""
+    add = parser.add_argument
+    add("--data_dir", required=True, help="Training set")
+    add("--output_dir", required=True, help="Unit directory to write")
+    add("--unit_extractor", default="kmeans", help="Kind of units")
+    add(
+        "--unit_extractor_conf",
+        action=NestedDictAction,
+        default={},
+        help="Options of the units",
+    )
+    add_recognizer_arguments(parser)
+    add("--layer", type=int, help="Short for unit_extractor_conf layer=...")
+    add("--num_units", type=int, help="Short for its num_units=...")
+    add("--speaker_embedder", default="mel_statistics", help="Kind of embeddings")
+    add(
+        "--speaker_embedder_conf",
+        action=NestedDictAction,
+        default={},
+        help="Options of the embeddings",
+    )
+    add(
+        "--max_utterances",
+        type=int,
+        help="Fit on so many utterances, drawn at random; default: all",
+    )
+    add("--seed", type=int, default=0, help="Of the first centroids")
+    add_shared(parser, "batch_size", "ngpu")
+
+
+def unit_config(args: argparse.Namespace) -> dict:
+    """Choices and options that define the units, as ``config.yaml`` keeps them."""
+    short = {name: getattr(args, name) for name in ("layer", "num_units")}
+    given = {name: value for name, value in short.items() if value is not None}
+    conf = {**_recognizer_options(args), **args.unit_extractor_conf, **given}
+    return {
+        "unit_extractor": args.unit_extractor,
+        "unit_extractor_conf": conf,
+        "speaker_embedder": args.speaker_embedder,
+        "speaker_embedder_conf": dict(args.speaker_embedder_conf),
+        "data_dir": args.data_dir,
+        "max_utterances": args.max_utterances,
+        "seed": args.seed,
+    }
+
+
+def _recognizer_options(args: argparse.Namespace) -> dict:
+    """The recognizer, for units that are made of its frames."""
+    import inspect
+
+    from espnet2_taste.recognizers.choices import find_recognizer
+    from espnet2_taste.units.unit_exp import unit_extractor_choices
+
+    units = unit_extractor_choices.get_class(args.unit_extractor)
+    if not args.recognizer or "recognizer" not in inspect.signature(units).parameters:
+        return {}
+    kind, conf = find_recognizer(args.recognizer, args.recognizer_conf)
+    return {"recognizer": kind, "recognizer_conf": conf}
+
+
+def drawn(
+    wavs: Mapping[str, str], max_utterances: int | None, seed: int
+) -> dict[str, str]:
+    """At most so many utterances in their old order, drawn at random; None for all."""
+    count = len(wavs) if max_utterances is None else min(max_utterances, len(wavs))
+    if count < 1:
+        raise ValueError(
+            f"nothing to fit on: {len(wavs)} utterances and --max_utterances "
+            f"{max_utterances}; expected at least one of each"
+        )
+    kept = set(random.Random(seed).sample(list(wavs), count))
+    return {name: path for name, path in wavs.items() if name in kept}
+
+
+def is_fitted(output_dir: Path, config: dict) -> bool:
+    """Whether the directory was finished with these options."""
+    path = output_dir / "config.yaml"
+    if not path.is_file():
+        return False
+    return config.items() <= read_yaml(path).items()
+
+
+def run_fit(args: argparse.Namespace) -> None:
+    """Learn speech units and the speaker average from a training set (stage 5).
+
+    Enters: a recognizer and a set with ``wav.scp``. Leaves: a unit directory
+    (``config.yaml``, ``kmeans.pt``, ``spembs.pt``). A finished directory that was made
+    with the same options is kept.
+
+    Example:
+        python -m espnet2_taste.bin.units fit --recognizer exp/asr --layer 4 \\
+            --num_units 200 --data_dir dump/raw/train --output_dir exp/units
+    """
+    config = unit_config(args)
+    if is_fitted(Path(args.output_dir), config):
+        print(f"{args.output_dir} is done")
+        return
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.units import unit_exp
+    from espnet2_taste.units.batches import speech_batches
+
+    wavs = read_table(Path(args.data_dir) / "wav.scp")
+    wavs = drawn(wavs, args.max_utterances, args.seed)
+    device = "cuda" if args.ngpu else "cpu"
+    extractor = unit_exp.build_unit_extractor(config).to(device)
+    embedder = unit_exp.build_speaker_embedder(config).to(device)
+
+    def batches(rate: int, label: str):
+        return speech_batches(wavs, rate, args.batch_size, label, device)
+
+    facts = extractor.fit(batches(extractor.sample_rate, "units"), args.seed)
+    embedder.fit(batches(embedder.sample_rate, "speakers"))
+    unit_exp.write_units_dir(args.output_dir, {**config, **facts}, extractor, embedder)
+    print(
+        f"{args.output_dir}: {extractor.num_units} units at "
+        f"{extractor.unit_rate:g} Hz, embeddings of {embedder.size}; {dict(facts)}"
+    )
+
+
+def extract_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_extract`."""
+    add = parser.add_argument
+    add("--units_dir", required=True, help="From units fit")
+    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
+
+
+def is_extracted(folder: Path, units_dir: Path) -> bool:
+    """Whether a set holds units and embeddings of exactly its utterances."""
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    made = units_dir / "config.yaml"
+    names = sorted(read_table(folder / "wav.scp"))
+    for path in (folder / "units", folder / "spembs.scp"):
+        if not path.is_file() or path.stat().st_mtime < made.stat().st_mtime:
+            return False
+        if sorted(read_table(path)) != names:
+            return False
+    return True
+
+
+def run_extract(args: argparse.Namespace) -> None:
+    """Write the speech units and speaker embeddings of sets (stage 5).
+
+    Enters: a unit directory and sets with ``wav.scp``. Leaves in each set: ``units``
+    (one line an utterance, ESPnet's ``text_int``) and ``spembs.ark``/``spembs.scp``
+    (one vector an utterance, ESPnet's ``kaldi_ark``). Finished sets are kept unless the
+    unit directory is newer.
+
+    Example:
+        python -m espnet2_taste.bin.units extract --units_dir exp/units \\
+            --dump_dir dump/raw --sets "train dev test"
+    """
+    units_dir = Path(args.units_dir)
+    if not (units_dir / "config.yaml").is_file():
+        raise ValueError(
+            f"{units_dir / 'config.yaml'} not found: run units fit (stage 5) first"
+        )
+    from espnet2_taste.data.set_loop import finish_sets
+
+    def load():
+        from espnet2_taste.units import unit_exp
+
+        if args.parts_dir:
+            return None
+        device = "cuda" if args.ngpu else "cpu"
+        extractor = unit_exp.load_unit_extractor(units_dir).to(device)
+        return extractor, unit_exp.load_speaker_embedder(units_dir).to(device), device
+
+    def work(tools, folder: Path) -> str:
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, folder.name)
+            join_parts(parts, folder, ["spembs.scp", "units"])
+            return "units and embeddings joined"
+        from espnet2_taste.units.unit_exp import extract_set
+
+        extractor, embedder, device = tools
+        count = extract_set(extractor, embedder, folder, args.batch_size, device)
+        return f"units and embeddings of {count} utterances"
+
+    finish_sets(
+        "units extract",
+        [args.dump_dir / name for name in args.sets.split()],
+        lambda folder: is_extracted(folder, units_dir),
+        load,
+        work,
+    )
+
+
+def durations_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_durations`."""
+    add = parser.add_argument
+    add("--data_dir", required=True, help="Training set with units")
+    add("--valid_dir", help="Set whose error is printed")
+    add("--num_units", type=int, default=200, help="Units")
+    add("--output_dir", required=True, help="Folder to write")
+    add("--steps", type=int, default=600, help="Batches")
+    add("--batch_size", type=int, default=32, help="Utterances of a batch")
+    add("--seed", type=int, default=0, help="Of weights and batches")
+
+
+def read_units(folder: Path) -> list[list[int]]:
+    """Units of a set, one string an utterance."""
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    rows = read_table(folder / "units").values()
+    return [[int(unit) for unit in row.split()] for row in rows]
+
+
+def run_durations(args: argparse.Namespace) -> None:
+    """Learn how long units last, for designs that leave repeated units out.
+
+    Enters: ``units`` of a training set. Leaves <output_dir>: ``durations.pth`` and
+    ``config.yaml``, and the error on another set beside that of a constant. A finished
+    folder is kept.
+
+    Example:
+        python -m espnet2_taste.bin.units durations --data_dir dump/raw/train \\
+            --valid_dir dump/raw/dev --num_units 200 --output_dir exp/unit_durations
+    """
+    from espnet2_taste.units.durations import CONFIG, duration_error, fit_durations
+
+    if (Path(args.output_dir) / CONFIG).is_file():
+        print(f"{args.output_dir} is done")
+        return
+    units = read_units(Path(args.data_dir))
+    model = fit_durations(
+        units, args.num_units, args.steps, args.batch_size, seed=args.seed
+    )
+    model.save(args.output_dir)
+    if args.valid_dir:
+        error, constant = duration_error(model, read_units(Path(args.valid_dir)))
+        print(
+            f"{args.output_dir}: mean error {error:.2f} frames, of a constant "
+            f"{constant:.2f}"
+        )
+
+
+def expression_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_expression`."""
+    add = parser.add_argument
+    add("--ctm", default="ctm", help="File with word times in the sets")
+    add("--train_set", default="train", help="Set that the tables are learned from")
+    add("--num_pitch", type=int, default=0, help="Pitch tokens, 0 for none")
+    add("--num_style", type=int, default=0, help="Style tokens, 0 for none")
+    add("--output_dir", default="exp/expression", help="Where the tables go")
+    add("--seed", type=int, default=0, help="Of the k-means")
+    add_shared(parser, "dump_dir", "sets")
+
+
+def times_file(ctm: str) -> str:
+    """Name of a file with the word times of a ctm; stage 4 has ``word_times``."""
+    return f"word_times_{ctm}"
+
+
+def write_word_times(folder: Path, ctm: str) -> None:
+    """Write the word times of a set; utterances without any are left out."""
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.slm.grid_sets import read_word_times
+
+    times = read_word_times(folder, ctm)
+    if not times:
+        raise ValueError(f"{folder} has no {ctm}: run recognize align (stage 4)")
+    texts = read_table(folder / "text")
+    rows = {
+        name: " ".join(f"{t:.4f}" for t in times[name].tolist())
+        for name in texts
+        if name in times
+    }
+    write_table(folder / times_file(ctm), rows)
+
+
+def write_tokens(folder: Path, tables) -> None:
+    """Write pitch and style tokens of a set.
+
+    Args:
+        folder: The set.
+        tables: ``ExpressionTables``.
+    """
+    import tqdm
+
+    from espnet2_taste.data.audio import read_audio
+    from espnet2_taste.data.kaldi_dir import read_table, write_table
+
+    found: dict[str, dict[str, str]] = {"pitch_tokens": {}, "style_tokens": {}}
+    for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):
+        speech, rate = read_audio(path)
+        pitch, style = tables.tokens(speech, rate)
+        found["pitch_tokens"][name] = " ".join(map(str, pitch))
+        found["style_tokens"][name] = " ".join(map(str, style))
+    for file, rows in found.items():
+        write_table(folder / file, rows)
+
+
+def run_expression(args: argparse.Namespace) -> None:
+    """What some designs need besides units: word times, pitch and style tokens.
+
+    Enters: sets with word times (``ctm``) and, for pitch and style, ``wav.scp`` and
+    ``units``. Leaves in each set ``word_times_ctm``, named after the file of the times
+    (start and end of each word, for ESPnet's ``text_float``), and, if asked for,
+    ``pitch_tokens`` and ``style_tokens``, and the tables they come from in
+    --output_dir. Pitch: k-means of the logarithm of F0, relative to the utterance's
+    median, with one token for unvoiced speech. Style: k-means of spectrum, energy and
+    pitch of each second. Sets that have their files are kept.
+
+    Example:
+        python -m espnet2_taste.bin.units expression --dump_dir dump/raw \\
+            --train_set train \\
+            --sets "train dev prompts" --num_pitch 20 --num_style 8 \\
+            --output_dir exp/expression
+    """
+    dump = Path(args.dump_dir)
+    folders = [dump / name for name in args.sets.split()]
+    for folder in folders:
+        if not (folder / times_file(args.ctm)).is_file():
+            write_word_times(folder, args.ctm)
+    waiting = [f for f in folders if not (f / "style_tokens").is_file()]
+    if not args.num_pitch or not waiting:
+        print(f"units expression: {len(folders)} sets")
+        return
+    from espnet2_taste.units.expression import ExpressionTables
+
+    sizes = (args.num_pitch, args.num_style, args.seed)
+    tables = ExpressionTables.fit(dump / args.train_set / "wav.scp", *sizes)
+    tables.save(args.output_dir)
+    for folder in waiting:
+        write_tokens(folder, tables)
+    print(f"units expression: {len(folders)} sets, tables in {args.output_dir}")
+
+
+main = Program(
+    __doc__,
+    fit=Command(run_fit, fit_options),
+    extract=Command(run_extract, extract_options),
+    durations=Command(run_durations, durations_options),
+    expression=Command(run_expression, expression_options),
+)
+
+if __name__ == "__main__":
+    main()
