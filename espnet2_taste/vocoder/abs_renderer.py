@@ -9,12 +9,15 @@ come from its own file and are not in the checkpoint of the vocoder.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 
 from espnet2_taste.vocoder.log_mel import LogMel
 
 SHORTEST = 16
+FURTHEST = 64
+"""Frames to each side within which a network's context is looked for."""
 
 
 class AbsRenderer(torch.nn.Module, ABC):
@@ -22,7 +25,14 @@ class AbsRenderer(torch.nn.Module, ABC):
 
     Args:
         mel: The front end that the log-mel comes from.
+
+    Attributes:
+        voiced: Whether it has a source of its own and takes ``f0_before``, the F0
+            (B, P) of the frames before a piece, so that pieces go on with the phase
+            they stopped at.
     """
+
+    voiced = False
 
     def __init__(self, mel: LogMel):
         super().__init__()
@@ -30,11 +40,7 @@ class AbsRenderer(torch.nn.Module, ABC):
 
     @property
     def context(self) -> int | None:
-        """Frames to each side that samples depend on audibly; None for all.
-
-        A renderer with a context takes ``f0_before``, the F0 (B, P) of the frames
-        before a piece, so that pieces go on with the phase they stopped at.
-        """
+        """Frames to each side that samples depend on audibly; None for all."""
         return None
 
     @abstractmethod
@@ -62,6 +68,21 @@ class SingleRenderer(AbsRenderer):
     Utterances of fewer than ``SHORTEST`` frames, which some networks cannot mirror at
     the edges, are followed by silence.
     """
+
+    @cached_property
+    @torch.no_grad()
+    def context(self) -> int | None:
+        """See ``AbsRenderer.context``.
+
+        It is found with one frame that is not a number: neither are the samples that
+        depend on it.
+        """
+        log_mel = self.mel.filters.new_zeros(2 * FURTHEST + 1, self.mel.n_mels)
+        log_mel[FURTHEST] = torch.nan
+        lost = self.render_one(log_mel).isnan().nonzero()[:, 0]
+        frames = lost // self.mel.hop_length - FURTHEST
+        reach = int(frames.abs().max()) + 1
+        return max(reach, SHORTEST) if reach < FURTHEST else None
 
     @abstractmethod
     def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:

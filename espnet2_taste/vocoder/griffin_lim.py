@@ -61,6 +61,8 @@ class GriffinLim(AbsRenderer):
         seed: Of the noise source.
     """
 
+    voiced = True
+
     def __init__(
         self,
         mel: LogMel,

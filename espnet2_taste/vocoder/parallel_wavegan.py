@@ -64,6 +64,12 @@ class ParallelWaveGAN(SingleRenderer):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
+    @property
+    def context(self) -> int | None:
+        """See ``SingleRenderer``; noise for the whole is not noise for a piece."""
+        noisy = isinstance(self.generator, generator_classes()[PUBLISHED_TYPE])
+        return None if noisy else super().context
+
     def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:
         """See ``SingleRenderer.render_one``."""
         features = (log_mel / math.log(10) - self.mean) / self.scale

@@ -16,6 +16,7 @@ from espnet2_taste.vocoder.wave_stream import (
     AbsWaveStream,
     VoicedWaveStream,
     WholeWaveStream,
+    WindowedWaveStream,
 )
 
 MEL_MEAN = -5.0
@@ -98,7 +99,7 @@ class UnitToMelVocoder(MelVocoder):
 
     @property
     def context(self) -> int | None:
-        """See ``AbsUnitVocoder.context``; that of the renderer is approximate."""
+        """See ``AbsUnitVocoder.context``; that of Griffin-Lim is approximate."""
         if self.renderer.context is None:
             return None
         frames = self.renderer.context / self.frames_per_unit
@@ -106,8 +107,12 @@ class UnitToMelVocoder(MelVocoder):
 
     def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
         """See ``AbsUnitVocoder.stream``."""
-        kind = WholeWaveStream if self.context is None else VoicedWaveStream
-        return kind(self, spembs)
+        if self.context is None:
+            return WholeWaveStream(self, spembs)
+        frame = self.hop_length
+        hop, lead = self.frames_per_unit * frame, self.frame_offset * frame
+        kind = VoicedWaveStream if self.renderer.voiced else WindowedWaveStream
+        return kind(self, spembs, hop, lead)
 
     def forward(
         self,

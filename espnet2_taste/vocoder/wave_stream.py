@@ -15,7 +15,6 @@ import torch
 
 if TYPE_CHECKING:
     from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-    from espnet2_taste.vocoder.unit_to_mel_vocoder import UnitToMelVocoder
 
 
 class AbsWaveStream(ABC):
@@ -104,16 +103,16 @@ class WindowedWaveStream(AbsWaveStream):
 
 
 class VoicedWaveStream(WindowedWaveStream):
-    """The same for renderers whose source goes on through the utterance.
+    """The same for voiced renderers, whose source goes on through the utterance.
 
     Args:
-        vocoder: With a renderer that takes ``f0_before``.
+        vocoder: A ``UnitToMelVocoder``.
         spembs: (1, D).
+        hop: See ``WindowedWaveStream``.
+        lead: Likewise.
     """
 
-    def __init__(self, vocoder: "UnitToMelVocoder", spembs: torch.Tensor):
-        frame = vocoder.hop_length
-        hop, lead = vocoder.frames_per_unit * frame, vocoder.frame_offset * frame
+    def __init__(self, vocoder, spembs, hop: int, lead: int):
         super().__init__(vocoder, spembs, hop, lead)
         self.f0 = spembs.new_empty(1, 0)  # of the units given away, (1, P)
 

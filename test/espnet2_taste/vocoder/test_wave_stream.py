@@ -2,11 +2,17 @@
 
 import pytest
 import torch
+from helper_modules import load_tests
 from tiny_models import tiny_hifigan
 
+from espnet2_taste.vocoder.abs_renderer import SingleRenderer
 from espnet2_taste.vocoder.griffin_lim import GriffinLim
+from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN
-from espnet2_taste.vocoder.unit_to_mel_vocoder import UnitToMelGriffinLim
+from espnet2_taste.vocoder.unit_to_mel_vocoder import (
+    UnitToMelGriffinLim,
+    UnitToMelVocoder,
+)
 from espnet2_taste.vocoder.wave_stream import WholeWaveStream
 
 SMALL = dict(unit_size=16, unit_layers=2, frame_size=12, pitch_layers=2, frame_layers=2)
@@ -128,6 +134,51 @@ def test_a_renderer_of_whole_utterances_makes_the_vocoder_wait():
     vocoder.renderer = WholeRenderer(vocoder.log_mel)
     assert vocoder.context is None
     assert isinstance(vocoder.stream(spembs), WholeWaveStream)
+
+
+def rendered(kind, mel, path):
+    vocoder = UnitToMelVocoder(
+        num_units=12,
+        spembs_size=4,
+        frame_offset=2,
+        network_conf=SMALL,
+        mel_conf=mel,
+        renderer=kind,
+        renderer_conf={"model_file": str(path)},
+    )
+    return vocoder.eval()
+
+
+def renderers(folder):
+    """Vocoders by their kind, with small renderers of other collections."""
+    tests = load_tests("vocoder", "test_renderers.py")
+    for name in tests.GENERATORS:
+        (folder / name).mkdir()
+        path, _ = tests.write_generator(folder / name, name)
+        yield name, rendered("parallel_wavegan", tests.MEL, path)
+    path, _ = tests.write_vocos(folder)
+    yield "vocos", rendered("vocos", tests.VOCOS_MEL, path)
+
+
+def test_renderers_of_other_collections_in_pieces(tmp_path):
+    units, spembs = utterance()
+    for name, vocoder in renderers(tmp_path):
+        whole = whole_wave(vocoder, units, spembs)
+        pieces = pieces_of(vocoder.stream(spembs), units, [13] * 4 + [8])
+        atol = 1e-5 * float(whole.abs().max())
+        torch.testing.assert_close(torch.cat(pieces), whole, atol=atol, rtol=1e-4)
+        early = sum(map(len, pieces[:-1]))
+        assert (early > 0) == (name != "ParallelWaveGANGenerator"), name
+
+
+class FarRenderer(SingleRenderer):
+    def render_one(self, log_mel):
+        wave = log_mel.repeat_interleave(self.mel.hop_length, 0)
+        return wave[:, 0].cumsum(0)
+
+
+def test_a_context_without_end_is_found():
+    assert FarRenderer(LogMel()).context is None
 
 
 @pytest.mark.parametrize("make", [hifigan, griffin_lim])
