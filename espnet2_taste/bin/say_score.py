@@ -5,8 +5,9 @@ as stages 2 to 4 left them. Every text is said in the voice of the next recordin
 speaker: by the text-only unit decoder, by TASLM, and by TASLM in the manner of that
 recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
 ``styled``), and ``scores.json``: word errors, durations against the set's own
-recordings, whether rate and voice follow the recording, and how the word times of the
-unit decoder agree with forced alignment. Finished speech is kept.
+recordings, whether rate and voice follow the recording, how the word times of the unit
+decoder agree with forced alignment, and how soon a text of 30 words is heard. Finished
+speech is kept.
 """
 
 import argparse
@@ -22,6 +23,7 @@ _EXAMPLE = """example:
       --output_dir exp/taslm_embed/said
 """
 MODULE = "espnet2_taste.bin.say_score"
+STREAMED = 30  # words
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -156,6 +158,17 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
     return scores
 
 
+def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
+    """How soon the first words of the first set are heard: see ``stream_speed``."""
+    from espnet2_taste.data.kaldi_dir import read_kaldi_dir
+    from espnet2_taste.evaluation.speaking import stream_speed
+
+    tables = read_kaldi_dir(Path(args.dump_dir) / args.sets.split()[0])
+    words = " ".join(tables.text.values()).split()[:STREAMED]
+    voice = lm.tokenizer.embed_speaker(next(iter(tables.wav.values())))
+    return stream_speed(lm, " ".join(words), voice)
+
+
 def run(args: argparse.Namespace, cmd=None) -> None:
     """Say, score and write."""
     from espnet2_taste.evaluation.saying_report import saying_tables
@@ -164,9 +177,10 @@ def run(args: argparse.Namespace, cmd=None) -> None:
 
     device = "cuda" if args.ngpu else "cpu"
     lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
-    scores = {name: score_set(args, lm, name) for name in args.sets.split()}
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
-    result = {"study": "saying", **provenance(MODULE, cmd, settings), "sets": scores}
+    result = {"study": "saying", **provenance(MODULE, cmd, settings)}
+    result["sets"] = {name: score_set(args, lm, name) for name in args.sets.split()}
+    result["streaming"] = score_streaming(args, lm)
     write_json(Path(args.output_dir) / "scores.json", result)
     print("\n\n".join(saying_tables(result)))
 

@@ -77,7 +77,7 @@ async function decoded(blob) {
 
 // The waveform, its words with durations, and F0 (50 to 400 Hz, bottom to top).
 function draw(canvas, samples, found) {
-  const width = (canvas.width = 900), height = (canvas.height = 130);
+  const width = (canvas.width = 900), height = (canvas.height = 160);
   const pen = canvas.getContext("2d"), x = (seconds) => (seconds / found.seconds) * width;
   pen.fillStyle = "#3b6ea5";
   const step = samples.length / width;
@@ -86,14 +86,16 @@ function draw(canvas, samples, found) {
     for (let i = Math.floor(column * step); i < (column + 1) * step; i++) {
       peak = Math.max(peak, Math.abs(samples[i] || 0));
     }
-    pen.fillRect(column, 75 - peak * 50, 1, peak * 100 + 1);
+    pen.fillRect(column, 100 - peak * 50, 1, peak * 100 + 1);
   }
   pen.fillStyle = "#000";
   pen.font = "13px sans-serif";
   for (const word of found.timings) {
-    pen.fillRect(x(word.start), 20, 1, height);
-    pen.fillRect(x(word.start + word.duration), 20, 1, height);
-    pen.fillText(`${word.word} ${word.duration.toFixed(2)} s`, x(word.start) + 2, 14);
+    pen.fillRect(x(word.start), 4, 1, height);
+    pen.fillRect(x(word.start + word.duration), 4, 1, height);
+    const lines = [word.word, word.duration.toFixed(2) + " s"];
+    if (word.f0) lines.push(word.f0.toFixed(0) + " Hz");
+    lines.forEach((line, row) => pen.fillText(line, x(word.start) + 3, 14 + 14 * row));
   }
   pen.fillStyle = "#d98032";
   found.pitch.forEach((hz, frame) => {

@@ -7,6 +7,7 @@ numbers a folder.
 Legend: B utterances, W words, E speaker features.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -128,4 +129,32 @@ def score_spoken(
         "rate": asdict(follow_rates(*rates)),
         "voice_named": voices_named(said, means),
         "timings": timing_agreement(claimed, aligned.timings),
+    }
+
+
+def stream_speed(lm, text: str, voice: np.ndarray) -> dict[str, float]:
+    """How soon a text is heard that is said while its codes are generated.
+
+    Args:
+        lm: ``SpokenLM``; it says the text once before, so that everything is loaded.
+        text: The text.
+        voice: Speaker, (E,).
+
+    Returns:
+        ``words``, ``first`` and ``seconds`` (until the first samples and the last),
+        ``share`` (of the two), ``real_time_factor`` (seconds a second of speech).
+    """
+    lm.say(text, voice)
+    begin, first, samples = time.perf_counter(), None, 0
+    for piece in lm.tokenizer.stream(lm.stream_codes(text), voice):
+        samples += len(piece.wave)
+        if samples and first is None:
+            first = time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    return {
+        "words": len(text.split()),
+        "first": first,
+        "seconds": seconds,
+        "share": first / seconds,
+        "real_time_factor": seconds * lm.tokenizer.vocoder.sample_rate / samples,
     }

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("fastapi", reason="the extra 'demo' is not installed")
-
 
 def wav_bytes(seconds=1.0, seed=0, rate=16000):
     """A file of noise."""
