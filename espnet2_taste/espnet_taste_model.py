@@ -30,6 +30,7 @@ from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
+from espnet2_taste.units.prosody import measure_prosody
 
 IGNORE = -1
 
@@ -170,6 +171,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         word_times: torch.Tensor | None = None,
+        pitch: torch.Tensor | None = None,
         utt_id: Sequence[str] | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
@@ -187,6 +189,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             word_times: Begin and end of each word in seconds, (B, W, 2), read when
                 ``alignment_weight`` or ``duration_weight`` is above zero, and by unit
                 decoders that are aligned with the words.
+            pitch: F0 every 10 ms in Hz, 0 where unvoiced, (B, P), read by unit decoders
+                that predict prosody.
             utt_id: Utterance ids, which ESPnet's trainer adds.
             **kwargs: Further data, unused.
 
@@ -203,6 +207,11 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             word_times=word_times,
             seconds=speech_lengths / self.tokenizer.encoder.sample_rate,
         )
+        rate = self.unit_decoder.prosody_rate
+        if pitch is not None and rate is not None:
+            sizes = (self.tokenizer.encoder.sample_rate, units.size(1), rate)
+            prosody = measure_prosody(pitch, speech, speech_lengths, *sizes)
+            inputs = replace(inputs, prosody=prosody)
         guided = self.alignment_weight > 0
         if guided:
             self._needed(word_times, "alignment_weight")
@@ -228,7 +237,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
     def _unit_losses(
         self, scores: UnitScores, loss_commit: torch.Tensor, loss_frames: torch.Tensor
     ) -> dict[str, tuple[float, torch.Tensor]]:
-        """Weight and loss of units, codes, both alignments and durations."""
+        """Weight and loss of units, codes, both alignments, durations, prosody."""
         loss_ce = unit_cross_entropy(
             scores.logits, scores.targets, self.unit_change_weight
         )
@@ -237,6 +246,7 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             "loss_commit": (self.commit_weight, loss_commit),
             "loss_align": (self.alignment_weight, scores.alignment + loss_frames),
             "loss_times": (1.0, scores.durations),
+            "loss_prosody": (1.0, scores.prosody),
         }
 
     def _rewards(self, inputs: UnitInputs) -> dict[str, tuple[float, torch.Tensor]]:

@@ -15,6 +15,7 @@ Example:
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -46,6 +47,13 @@ def add_options(parser: ArgumentParser) -> None:
         help="File of each set with word times, e.g. word_times, that take the place "
         "of predicted durations",
     )
+    add(
+        "--exchange_words",
+        type=str2bool,
+        default=False,
+        help="Give each word the vector of another word of its utterance: what is then "
+        "lost, the vectors were worth",
+    )
     add_unit_sampling_arguments(parser)
     add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
 
@@ -69,7 +77,13 @@ def build_source(args: argparse.Namespace, device: str):
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)
     encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    if args.exchange_words and not encoder.model.use_taste:
+        raise ValueError(
+            f"--exchange_words: {args.taste_exp} was trained on text alone and has no "
+            "vectors"
+        )
     generator = UnitSampling.from_options(vars(args)).generator(encoder)
+    generator = replace(generator, exchange=args.exchange_words)
     if args.codes_dir:
         codes_dir = Path(args.codes_dir)
         return resynthesis.UnitsFromCodes(

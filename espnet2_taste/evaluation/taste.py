@@ -139,11 +139,12 @@ def _score_units(
     """Unit accuracy of each variant on one set."""
     scores = {}
     for variant in variants:
-        if not variant.speaks_units:
+        if variant.trained and not variant.speaks_units:
             counts = count_taste_hits(
                 variant.exp, args.inference_model, folder, args.batch_size, device
             )
             scores[variant.label] = counts.accuracies()
+        if not variant.speaks_units:
             continue
         wav_scp = variant.rendition(folder.name) / "wav.scp"
         units_dir = Path(args.expdir) / "units"

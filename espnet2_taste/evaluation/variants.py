@@ -27,6 +27,11 @@ class Variant:
     exp: Path
 
     @property
+    def trained(self) -> bool:
+        """Whether a model lies beside it; another's may have made the rendition."""
+        return (self.exp / CONFIG).is_file()
+
+    @property
     def speaks_units(self) -> bool:
         """Whether it renders the true units, so that only its vocoder is judged."""
         return "vocoder" in self.exp.name

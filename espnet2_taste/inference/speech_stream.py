@@ -89,7 +89,7 @@ class SpeechStream:
         taste = tokenizer.generator.taste_from_codes([name], ids, [codes])
         inputs = tokenizer.generator.inputs(ids, taste, self.speaker)
         made = self.units.extend(inputs, last)
-        wave = self.waves.extend(made.units, last).cpu().numpy()
+        wave = self.waves.extend(made.units, last, made.prosody).cpu().numpy()
         later = " ".join(word.word for word in self.said[self.timed :])
         timings = UnitBatch.of([name], [made], self.speaker).timings({name: later})
         new = timings.get(name, ())

@@ -38,6 +38,8 @@ class UnitInputs:
         word_times: Begin and end of each word in seconds, (B, W, 2); None where they
             are not known.
         seconds: Length of each utterance, (B,); None where it is not known.
+        prosody: In training, what ``units.prosody`` measures of each unit, (B, U, 3);
+            None where it is not known.
     """
 
     text: torch.Tensor
@@ -47,6 +49,7 @@ class UnitInputs:
     spembs: torch.Tensor
     word_times: torch.Tensor | None = None
     seconds: torch.Tensor | None = None
+    prosody: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,15 @@ class UnitScores:
             decoders that attend to no text.
         durations: Loss of the durations of words and silences, scalar; zero for
             decoders that predict none.
+        prosody: Loss of pitch, voicing and loudness of the units, scalar; zero for
+            decoders that predict none.
     """
 
     logits: torch.Tensor
     targets: torch.Tensor
     alignment: torch.Tensor
     durations: torch.Tensor
+    prosody: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,13 @@ class GeneratedUnits:
         units: (U,) int64, on the CPU.
         word_times: Begin and end of each word in seconds, (W, 2), on the CPU; None
             if the decoder does not know them.
+        prosody: Of each unit as in ``units.prosody``, (U, 3), on the CPU; None if the
+            decoder predicts none or was asked for none.
     """
 
     units: torch.Tensor
     word_times: torch.Tensor | None = None
+    prosody: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class UnitSettings:
         duration_temperature: Factor of the deviation of predicted durations; 0 takes
             their centre.
         tempo: Factor of the speed of predicted durations.
+        use_prosody: Whether to give prosody, from a decoder that predicts it.
 
     Raises:
         ValueError: A temperature below 0 or a tempo that is not above 0.
@@ -104,6 +114,7 @@ class UnitSettings:
     window: ReadingWindow | None = None
     duration_temperature: float = 0.0
     tempo: float = 1.0
+    use_prosody: bool = True
 
     def __post_init__(self):
         if self.duration_temperature < 0 or self.tempo <= 0:
@@ -166,6 +177,11 @@ class AbsUnitDecoder(nn.Module, ABC):
     @property
     def look_ahead(self) -> LookAhead | None:
         """How far a unit depends on what follows; None: on the whole text."""
+        return None
+
+    @property
+    def prosody_rate(self) -> float | None:
+        """Units a second, if it learns their prosody; None if it does not."""
         return None
 
     def stream(self, name: str, seed: int, settings: UnitSettings) -> AbsUnitStream:

@@ -1,7 +1,8 @@
 """Unit decoder that knows which word each unit belongs to.
 
 Enters: as ``abs_unit_decoder`` says, with word times in training. Leaves: units, one
-row each at the rate of the units, and exact word times.
+row each at the rate of the units, exact word times and, if it has learned it, the
+prosody of the units (``prosody_head``).
 
 Words and silences first get durations, from the text, their vectors and the speaker.
 Then each unit has a row: the symbols of its word at its place in it, how long the word
@@ -34,7 +35,8 @@ from espnet2_taste.speech_decoder.aligned_unit_stream import (
     LaidOutUnits,
 )
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
-from espnet2_taste.speech_decoder.spelling import Symbols, spread, sum_words
+from espnet2_taste.speech_decoder.prosody_head import ProsodyHead
+from espnet2_taste.speech_decoder.spelling import Symbols, spread, word_means
 from espnet2_taste.speech_decoder.text_input import AbsTextInput
 from espnet2_taste.speech_decoder.unit_history import AbsUnitHistory
 from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise
@@ -68,6 +70,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         time_blur: Deviation by which borders of words are moved in training, in
             seconds, since alignments are not exact.
         duration_weight: Weight of the loss of the durations.
+        prosody_weight: Weight of the loss of pitch, voicing and loudness; 0 predicts
+            none of them.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         shortest_silence: float = 0.06,
         time_blur: float = 0.0,
         duration_weight: float = 0.3,
+        prosody_weight: float = 0.0,
     ):
         super().__init__()
         self.vocab_size, self.num_units = vocab_size, num_units
@@ -97,6 +102,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         self.shortest_silence = shortest_silence
         self.time_blur = time_blur
         self.duration_weight = duration_weight
+        self.prosody_weight = prosody_weight
         size, rate = hidden_size, dropout_rate
         self.text_input = text_input
         self.text_stack = GatedConvStack(
@@ -112,12 +118,18 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             size, row_blocks, row_kernel_size, dropout_rate=rate
         )
         self.history = unit_history
+        self.prosody = ProsodyHead(size) if prosody_weight > 0 else None
 
     @property
     def look_ahead(self) -> LookAhead:
         """See ``AbsUnitDecoder.look_ahead``."""
         units = self.row_stack.after + self.history.after
         return LookAhead(self.text_stack.after, units)
+
+    @property
+    def prosody_rate(self) -> float | None:
+        """See ``AbsUnitDecoder.prosody_rate``."""
+        return None if self.prosody is None else self.unit_rate
 
     def stream(self, name: str, seed: int, settings: UnitSettings) -> AbsUnitStream:
         """See ``AbsUnitDecoder.stream``."""
@@ -156,12 +168,14 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         loss = predicted.loss(times, words * timed.squeeze(1), seconds)
         counts = segments.units_of_times(times, words, units_lengths, self.unit_rate)
         rows, valid = self._rows(encoded, symbols, conditions, counts)
-        logits = self.history(self.row_stack(rows, valid), valid, units)
+        hidden = self.row_stack(rows, valid)
+        logits = self.history(hidden, valid, units)
         return UnitScores(
             logits=logits,
             targets=torch.where(valid & timed, units.long(), -1),
             alignment=logits.new_zeros(()),
             durations=self.duration_weight * loss,
+            prosody=self._prosody_loss(hidden, inputs.prosody, valid & timed),
         )
 
     @torch.no_grad()
@@ -178,11 +192,24 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         noise = UtteranceNoise.from_ids(names, seed)
         units = self.history.generate(hidden, laid.valid, settings.sampler, noise)
         units, times = units.cpu(), laid.word_times(self.unit_rate)
+        prosody = self.prosody_of(hidden, settings)
         lengths, words = laid.counts.sum(1).tolist(), laid.symbols.words.tolist()
         return [
-            GeneratedUnits(units[row, :length], times[row, :count])
+            GeneratedUnits(
+                units[row, :length],
+                times[row, :count],
+                None if prosody is None else prosody[row, :length],
+            )
             for row, (length, count) in enumerate(zip(lengths, words))
         ]
+
+    def prosody_of(
+        self, hidden: torch.Tensor, settings: UnitSettings
+    ) -> torch.Tensor | None:
+        """Prosody (B, U, 3) of what ``row_stack`` gives, on the CPU, if wanted."""
+        if self.prosody is None or not settings.use_prosody:
+            return None
+        return self.prosody(hidden).cpu()
 
     def lay_out(
         self,
@@ -214,6 +241,19 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         rows, valid = self._rows(encoded, symbols, conditions, counts)
         return LaidOutUnits(symbols, counts, rows, valid)
 
+    def _prosody_loss(
+        self, hidden: torch.Tensor, measured: torch.Tensor | None, counted: torch.Tensor
+    ) -> torch.Tensor:
+        """Weighted loss of the prosody of the units that count (B, U)."""
+        if self.prosody is None:
+            return hidden.new_zeros(())
+        if measured is None:
+            raise ValueError(
+                "unit_decoder_conf.prosody_weight is above 0, but the data has no "
+                "pitch: run stage 6 of the recipe, or set the weight to 0"
+            )
+        return self.prosody_weight * self.prosody.loss(hidden, measured, counted)
+
     def _encode(self, symbols: Symbols) -> torch.Tensor:
         """Symbols with their neighbours, (B, C, D)."""
         embedded = self.dropout(self.text_input.embed(symbols.ids))
@@ -229,9 +269,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         speaker = self.speaker_affine(speaker).unsqueeze(1)  # (B, 1, D)
         if inputs.taste is None:
             return speaker.expand(-1, words, -1)
-        tokens = (inputs.word_ids >= 0).unsqueeze(-1).to(inputs.taste)
-        count = sum_words(tokens, inputs.word_ids, words).clamp(min=1)
-        vectors = sum_words(inputs.taste * tokens, inputs.word_ids, words) / count
+        vectors = word_means(inputs.taste, inputs.word_ids)
         return speaker + self.taste_affine(self.taste_norm(vectors))
 
     def _blurred(self, word_times: torch.Tensor) -> torch.Tensor:

@@ -102,28 +102,36 @@ class AlignedUnitStream(AbsUnitStream):
             known = int(laid.counts[0, : 2 * words].sum())
         times = laid.word_times(decoder.unit_rate)[0, self.words : words]
         self.words = words
-        return GeneratedUnits(self._write(laid.rows[:, :known], last).cpu(), times)
+        units, prosody = self._write(laid.rows[:, :known], last)
+        return GeneratedUnits(units.cpu(), times, prosody)
 
-    def _write(self, rows: torch.Tensor, last: bool) -> torch.Tensor:
-        """New units (U',) of all rows (1, U, D) whose durations are final."""
+    def _write(
+        self, rows: torch.Tensor, last: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """New units (U',) of all rows (1, U, D) whose durations are final.
+
+        Their prosody (U', 3) with them, if it is wanted.
+        """
         history, stack = self.decoder.history, self.decoder.row_stack
         seen = rows.size(1) - (0 if last else stack.after)
         stop = seen - (0 if last else history.after)
         if stop <= self.units:
-            return torch.empty(0, dtype=torch.int64)
+            return torch.empty(0, dtype=torch.int64), None
         first = max(0, self.units - history.before)
         begin = max(0, first - stack.before)
         valid = torch.ones(1, rows.size(1), dtype=torch.bool, device=rows.device)
         hidden = stack(rows[:, begin:], valid[:, begin:])[:, first - begin :]
         hidden = hidden[:, : seen - first]
         self.written = self.written or history.start(rows)
+        place = slice(self.units - first, stop - first)
         units = history.write(
             hidden,
             valid[:, first:seen],
-            slice(self.units - first, stop - first),
+            place,
             self.written,
             self.settings.sampler,
             self.noise,
         )
         self.units = stop
-        return units[0]
+        prosody = self.decoder.prosody_of(hidden[:, place], self.settings)
+        return units[0], None if prosody is None else prosody[0]

@@ -25,6 +25,7 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
     UnitInputs,
     UnitSettings,
 )
+from espnet2_taste.speech_decoder.word_exchange import exchange_words
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.tokenizer.inference import TasteEncoder, TextBatch
 from espnet2_taste.tokenizer.word_pooling import token_codes
@@ -42,12 +43,15 @@ class UnitBatch:
         spembs: (B, E).
         word_times: Begin and end of the words of each utterance in seconds, (W, 2),
             or None where they are not known.
+        prosody: Of the units of each utterance as in ``units.prosody``, (U, 3); empty
+            where the vocoder is to find it.
     """
 
     names: list[str]
     units: list[torch.Tensor]
     spembs: torch.Tensor
     word_times: tuple[torch.Tensor | None, ...] = ()
+    prosody: tuple[torch.Tensor, ...] = ()
 
     @classmethod
     def of(
@@ -59,7 +63,8 @@ class UnitBatch:
         """A batch of generated units."""
         units = [item.units for item in generated]
         times = tuple(item.word_times for item in generated)
-        return cls(list(names), units, spembs, times)
+        prosody = tuple(x.prosody for x in generated if x.prosody is not None)
+        return cls(list(names), units, spembs, times, prosody)
 
     def timings(self, texts: Mapping[str, str]) -> dict[str, tuple[WordTiming, ...]]:
         """Words with their times, of the utterances where those are known.
@@ -174,11 +179,14 @@ class UnitGenerator:
         encoder: The TASTE model with its text side.
         settings: How units are chosen.
         seed: With its name, all an utterance's randomness depends on.
+        exchange: Give each word the vector of another word of its utterance, to see
+            what vectors are worth.
     """
 
     encoder: TasteEncoder
     settings: UnitSettings = field(default_factory=UnitSettings)
     seed: int = 0
+    exchange: bool = False
 
     def __call__(
         self,
@@ -201,6 +209,8 @@ class UnitGenerator:
         Returns:
             Units of each utterance.
         """
+        if self.exchange and taste is not None:
+            taste = exchange_words(taste, ids.word_ids, names, self.seed)
         inputs = self.inputs(ids, taste, spembs, word_times)
         decoder = self.encoder.model.unit_decoder
         return decoder.generate_units(inputs, names, self.seed, self.settings)
@@ -346,7 +356,10 @@ def speak(vocoder: AbsUnitVocoder, batch: UnitBatch) -> list[np.ndarray]:
     device = next(vocoder.parameters()).device
     lengths = torch.tensor([len(units) for units in batch.units])
     units = pad_sequence(batch.units, batch_first=True)
+    prosody = None
+    if batch.prosody:
+        prosody = pad_sequence(batch.prosody, batch_first=True).to(device)
     waves, samples = vocoder.synthesize(
-        units.to(device), lengths.to(device), batch.spembs.to(device)
+        units.to(device), lengths.to(device), batch.spembs.to(device), prosody
     )
     return [wave[:end].cpu().numpy() for wave, end in zip(waves, samples.tolist())]

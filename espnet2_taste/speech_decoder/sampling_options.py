@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from espnet2.utils.types import str2bool
+
 NAMES = {
     "unit_top_k": "top_k",
     "unit_temperature": "temperature",
@@ -18,6 +20,7 @@ NAMES = {
     "read_ahead": "read_ahead",
     "duration_temperature": "duration_temperature",
     "tempo": "tempo",
+    "use_prosody": "use_prosody",
 }
 """Option of the commands -> field of ``UnitSampling``."""
 
@@ -36,6 +39,8 @@ class UnitSampling:
             models trained with ``alignment_weight``; 0 leaves it free.
         duration_temperature: Of predicted durations of words; 0 takes their centre.
         tempo: Factor of the speed, for models that predict durations.
+        use_prosody: Whether a vocoder gets the pitch and loudness that a model
+            predicts.
     """
 
     top_k: int = 25
@@ -46,6 +51,7 @@ class UnitSampling:
     read_ahead: int = 0
     duration_temperature: float = 0.0
     tempo: float = 1.0
+    use_prosody: bool = True
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "UnitSampling":
@@ -81,6 +87,7 @@ class UnitSampling:
             window=ReadingWindow(ahead=self.read_ahead) if self.read_ahead else None,
             duration_temperature=self.duration_temperature,
             tempo=self.tempo,
+            use_prosody=self.use_prosody,
         )
         return UnitGenerator(encoder, settings, self.seed)
 
@@ -106,6 +113,13 @@ def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         help="Of predicted durations of words, 0 takes their centre",
     )
     add("--tempo", type=float, default=1.0, help="Of predicted durations, 2 is twice")
+    add(
+        "--use_prosody",
+        type=str2bool,
+        default=True,
+        help="Give the vocoder the pitch and loudness that the model predicts, if it "
+        "does; false for vocoders that take none",
+    )
 
 
 def unit_sampling_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -203,7 +203,8 @@ class UnitDecoder(AbsUnitDecoder):
             steps = steps.of_tokens(units_lengths, attention.size(2)).mT  # (B, U, N)
             alignment = guided_attention_loss(attention, steps)
         targets = self.targets(units, units_lengths)
-        return UnitScores(logits, targets, alignment, logits.new_zeros(()))
+        zero = logits.new_zeros(())
+        return UnitScores(logits, targets, alignment, zero, zero)
 
     def targets(
         self, units: torch.Tensor, units_lengths: torch.Tensor, ignore: int = -1

@@ -113,7 +113,7 @@ class TasteTask(AbsTask):
         cls, train: bool = True, inference: bool = False
     ) -> tuple[str, ...]:
         """Name the data that may be given."""
-        return ("word_times",)
+        return ("word_times", "pitch")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTasteModel:

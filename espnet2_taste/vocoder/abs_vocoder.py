@@ -1,6 +1,7 @@
 """What every unit vocoder offers: speech units and a speaker embedding in, wave out.
 
 Legend: B utterances, U units, D speaker embedding size, S samples, F mel frames.
+Prosody is what ``units.prosody`` measures of units.
 A vocoder is trained by ``ESPnetUnitVocoderModel``, which calls ``forward``, and used
 through ``synthesize``; nothing outside this folder needs to know which one it is.
 """
@@ -21,11 +22,13 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         sample_rate: Samples a second of the waveform that ``synthesize`` returns.
         num_units: Size of the unit inventory; valid units are 0 .. num_units - 1.
         spembs_size: Size of the speaker embedding.
+        takes_prosody: Whether the prosody of the units may be given.
     """
 
     sample_rate: int
     num_units: int
     spembs_size: int
+    takes_prosody: bool = False
 
     @property
     def context(self) -> int | None:
@@ -74,6 +77,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units. Deterministic, and a batch gives what its items give alone.
 
@@ -81,16 +85,23 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
             units: Speech units, (B, U) int64, any value at padding.
             units_lengths: Valid units, (B,).
             spembs: Speaker embeddings, (B, D).
+            prosody: Pitch, voicing and loudness of the units, (B, U, 3); None leaves
+                them to the vocoder.
 
         Returns:
             Waveforms (B, S) in [-1, 1], zero at padding, and their lengths (B,).
 
         Raises:
-            ValueError: A unit, a length or an embedding does not fit the vocoder.
+            ValueError: A unit, a length or an embedding does not fit the vocoder, or
+                there is prosody that it does not take.
         """
 
     def check_inputs(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Refuse inputs of another unit inventory or speaker model.
 
@@ -98,6 +109,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
             units: Speech units, (B, U).
             units_lengths: Valid units, (B,).
             spembs: Speaker embeddings, (B, D).
+            prosody: (B, U, 3) or None.
 
         Returns:
             The units with zeros at padding, (B, U) int64.
@@ -109,6 +121,12 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
             raise ValueError(
                 f"units_lengths must lie in 1 .. {units.size(1)}, found "
                 f"{units_lengths.tolist()}; leave utterances without units out"
+            )
+        if prosody is not None and not self.takes_prosody:
+            raise ValueError(
+                "this vocoder takes no prosody, but the unit decoder predicts some: "
+                "speak without it (--use_prosody false), or train a unit-to-mel "
+                "vocoder with vocoder_conf.prosody: true"
             )
         if spembs.dim() != 2 or spembs.size(1) != self.spembs_size:
             raise ValueError(

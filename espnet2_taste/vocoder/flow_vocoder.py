@@ -12,10 +12,11 @@ S samples, P pitch frames (one every 10 ms).
 import torch
 from torch.nn import functional
 
+from espnet2_taste.units.prosody import PITCH_RATE
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.flow import UnitFlow
 from espnet2_taste.vocoder.hift import HiFTGenerator
-from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
+from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 
 PUBLISHED_MEL = dict(
     sample_rate=22050,
@@ -82,7 +83,11 @@ class FlowVocoder(MelVocoder):
         return loss, dict(flow=loss)
 
     def predict(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
         lengths = self.mel_lengths(units_lengths)

@@ -13,8 +13,6 @@ from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.renderers import build_renderer
 
-PITCH_RATE = 100.0
-
 
 @dataclass(frozen=True)
 class PredictedMel:
@@ -66,17 +64,25 @@ class MelVocoder(AbsUnitVocoder):
 
     @abstractmethod
     def predict(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> PredictedMel:
-        """Log-mel of checked units (B, U), their lengths (B,) and speakers (B, D)."""
+        """Log-mel of checked inputs, see ``AbsUnitVocoder.synthesize``."""
 
     @torch.no_grad()
     def synthesize(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
-        units = self.check_inputs(units, units_lengths, spembs)
-        return self.speak(self.predict(units, units_lengths, spembs))
+        units = self.check_inputs(units, units_lengths, spembs, prosody)
+        return self.speak(self.predict(units, units_lengths, spembs, prosody))
 
     def speak(self, predicted: PredictedMel) -> tuple[torch.Tensor, torch.Tensor]:
         """Waves (B, S) and lengths (B,) of predicted mels, silence before them."""

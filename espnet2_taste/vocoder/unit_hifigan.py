@@ -183,10 +183,14 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
 
     @torch.no_grad()
     def synthesize(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
-        units = self.check_inputs(units, units_lengths, spembs)
+        units = self.check_inputs(units, units_lengths, spembs, prosody)
         features = self.generator.features(units, units_lengths)
         waves, samples = by_length(
             lambda rows, length: self.generator(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.masks import length_mask
+from espnet2_taste.units.prosody import FEATURES, REFERENCE_F0
 
-REFERENCE_F0 = 150.0
 RESOLVED_HZ = 1500.0
 
 
@@ -129,6 +129,7 @@ class UnitToMel(torch.nn.Module):
         unit_kernel_size: Taps of the convolutions at unit rate.
         frame_kernel_size: Taps of the convolutions at mel rate.
         dropout: Probability.
+        prosody: Whether the prosody of the units may be given.
     """
 
     def __init__(
@@ -145,12 +146,15 @@ class UnitToMel(torch.nn.Module):
         unit_kernel_size: int = 5,
         frame_kernel_size: int = 3,
         dropout: float = 0.1,
+        prosody: bool = False,
     ):
         super().__init__()
         n_mels = frequencies.numel()
         self.frames_per_unit = frames_per_unit
         self.embedding = torch.nn.Embedding(num_units, unit_size)
         self.speaker = torch.nn.Linear(spembs_size, unit_size)
+        if prosody:
+            self.prosody = torch.nn.Linear(FEATURES, unit_size, bias=False)
         self.unit_stack = ConvStack(unit_size, unit_layers, unit_kernel_size, dropout)
         self.to_frames = torch.nn.Linear(unit_size, frames_per_unit * frame_size)
         self.pitch_stack = ConvStack(
@@ -174,6 +178,7 @@ class UnitToMel(torch.nn.Module):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         f0: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> MelPrediction:
         """Predict F0, and the mel of the given or, without one, the predicted F0.
 
@@ -182,6 +187,8 @@ class UnitToMel(torch.nn.Module):
             units_lengths: (B,).
             spembs: (B, D), normalised to unit length here.
             f0: Hz, 0 where unvoiced, (B, F).
+            prosody: Of the units, (B, U, 3), for a network that takes it; zeros are
+                as good as none.
 
         Returns:
             The prediction at mel rate.
@@ -192,6 +199,8 @@ class UnitToMel(torch.nn.Module):
         unit_mask, frame_mask = unit_mask.to(spembs), frame_mask.to(spembs)
         speaker = self.speaker(torch.nn.functional.normalize(spembs, dim=1))
         hidden = self.embedding(units) + speaker[:, None, :]  # (B, U, H)
+        if prosody is not None:
+            hidden = hidden + self.prosody(prosody)
         hidden = self.to_frames(self.unit_stack(hidden, unit_mask))
         hidden = hidden.unflatten(2, (self.frames_per_unit, -1)).flatten(1, 2)
         pitch = self.pitch_head(self.pitch_stack(hidden, frame_mask))  # (B, F, 2)

@@ -10,8 +10,9 @@ import math
 import torch
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.vocoder.mel_vocoder import PITCH_RATE, MelVocoder, PredictedMel
-from espnet2_taste.vocoder.unit_to_mel import REFERENCE_F0, MelPrediction, UnitToMel
+from espnet2_taste.units.prosody import PITCH_RATE, REFERENCE_F0, measure_prosody
+from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
+from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (
     AbsWaveStream,
     VoicedWaveStream,
@@ -61,6 +62,9 @@ class UnitToMelVocoder(MelVocoder):
         frame_offset: Mel frames before those of the first unit.
         pitch_weight: Of the F0 loss.
         voicing_weight: Of the voicing loss.
+        prosody: Take pitch, voicing and loudness of units where they are given.
+        prosody_dropout: Share of the utterances that are trained without them, so that
+            units can be spoken that come without prosody.
         mel_conf: Options of ``LogMel``.
         network_conf: Options of ``UnitToMel``.
         renderer: In ``renderer_choices``.
@@ -75,6 +79,8 @@ class UnitToMelVocoder(MelVocoder):
         frame_offset: int = 0,
         pitch_weight: float = 2.0,
         voicing_weight: float = 0.5,
+        prosody: bool = False,
+        prosody_dropout: float = 0.3,
         mel_conf: dict | None = None,
         network_conf: dict | None = None,
         renderer: str = "griffin_lim",
@@ -86,6 +92,8 @@ class UnitToMelVocoder(MelVocoder):
         self.frame_offset = frame_offset
         self.pitch_weight = pitch_weight
         self.voicing_weight = voicing_weight
+        self.takes_prosody = prosody
+        self.prosody_dropout = prosody_dropout
         self.frames_per_unit = frames_per_unit(
             self.sample_rate, self.hop_length, unit_rate
         )
@@ -94,6 +102,7 @@ class UnitToMelVocoder(MelVocoder):
             spembs_size,
             self.log_mel.band_frequencies(),
             self.frames_per_unit,
+            prosody=prosody,
             **(network_conf or {}),
         )
 
@@ -129,18 +138,41 @@ class UnitToMelVocoder(MelVocoder):
         mel, mel_lengths = self.log_mel(speech, speech_lengths)
         mel = self._frames_of_units(mel, num_frames)
         f0 = self._f0_of_frames(pitch, num_frames)
-        prediction = self.network(units, units_lengths, spembs, f0)
+        prosody = self._measured(pitch, speech, speech_lengths, units.size(1))
+        prediction = self.network(units, units_lengths, spembs, f0, prosody)
         known = (mel_lengths - self.frame_offset).clamp(min=0)
         mask = length_mask(torch.minimum(prediction.lengths, known), num_frames)
         return self._losses(prediction, (mel - MEL_MEAN) / MEL_SCALE, f0, mask)
 
     def predict(
-        self, units: torch.Tensor, units_lengths: torch.Tensor, spembs: torch.Tensor
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        prosody: torch.Tensor | None = None,
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
-        found = self.network(units, units_lengths, spembs)
+        found = self.network(units, units_lengths, spembs, prosody=prosody)
         mel = found.mel * MEL_SCALE + MEL_MEAN
         return PredictedMel(mel, found.lengths, found.f0, self.frame_offset)
+
+    def _measured(
+        self,
+        pitch: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        units: int,
+    ) -> torch.Tensor | None:
+        """Prosody for the loss, (B, U, 3), zeros where it is hidden in training."""
+        if not self.takes_prosody:
+            return None
+        prosody = measure_prosody(
+            pitch, speech, speech_lengths, self.sample_rate, units, self.unit_rate
+        )
+        if not self.training:
+            return prosody
+        chance = torch.rand(len(pitch), 1, 1, device=pitch.device)
+        return prosody * (chance >= self.prosody_dropout)
 
     def _frames_of_units(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Frames offset .. offset + num_frames of (B, F, M), zeros past its end."""

@@ -29,14 +29,18 @@ class AbsWaveStream(ABC):
         self.vocoder = vocoder
         self.spembs = spembs
         self.units = torch.empty(0, dtype=torch.int64, device=spembs.device)
+        self.prosody: torch.Tensor | None = None  # (U, 3)
 
     @torch.no_grad()
-    def extend(self, units: torch.Tensor, last: bool) -> torch.Tensor:
+    def extend(
+        self, units: torch.Tensor, last: bool, prosody: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Take more units.
 
         Args:
             units: (U,), perhaps none.
             last: Whether the utterance ends with them.
+            prosody: Of the units, (U, 3), for all of an utterance or for none.
 
         Returns:
             The next samples, (S,) in [-1, 1], perhaps none.
@@ -45,16 +49,25 @@ class AbsWaveStream(ABC):
             ValueError: A unit or the embedding does not fit the vocoder.
         """
         self.units = torch.cat([self.units, units.to(self.units)])
+        if prosody is not None:
+            before = prosody[:0] if self.prosody is None else self.prosody
+            self.prosody = torch.cat([before.to(self.spembs), prosody.to(self.spembs)])
         return self._next(last) if len(self.units) else self.spembs.new_empty(0)
 
     @abstractmethod
     def _next(self, last: bool) -> torch.Tensor:
         """Samples that are final and were not given yet, (S,)."""
 
-    def _speak(self, units: torch.Tensor) -> torch.Tensor:
-        """All samples (S,) of units (U,)."""
-        lengths = torch.tensor([len(units)], device=units.device)
-        return self.vocoder.synthesize(units[None], lengths, self.spembs)[0][0]
+    def _inputs_from(self, start: int) -> tuple[torch.Tensor, ...]:
+        """Units from a place on, as ``AbsUnitVocoder.synthesize`` takes them."""
+        units = self.units[None, start:]
+        lengths = torch.tensor([units.size(1)], device=units.device)
+        prosody = None if self.prosody is None else self.prosody[None, start:]
+        return units, lengths, self.spembs, prosody
+
+    def _speak(self, start: int) -> torch.Tensor:
+        """All samples (S,) of the units from a place on."""
+        return self.vocoder.synthesize(*self._inputs_from(start))[0][0]
 
 
 class WholeWaveStream(AbsWaveStream):
@@ -62,7 +75,7 @@ class WholeWaveStream(AbsWaveStream):
 
     def _next(self, last):
         """See ``AbsWaveStream._next``."""
-        return self._speak(self.units) if last else self.spembs.new_empty(0)
+        return self._speak(0) if last else self.spembs.new_empty(0)
 
 
 class WindowedWaveStream(AbsWaveStream):
@@ -99,7 +112,7 @@ class WindowedWaveStream(AbsWaveStream):
 
         Units up to ``ready`` are given away now, those behind it again.
         """
-        return self._speak(self.units[start:])
+        return self._speak(start)
 
 
 class VoicedWaveStream(WindowedWaveStream):
@@ -119,10 +132,8 @@ class VoicedWaveStream(WindowedWaveStream):
     def _window(self, start, ready):
         """See ``WindowedWaveStream._window``."""
         vocoder, frames = self.vocoder, self.vocoder.frames_per_unit
-        units = self.units[None, start:]
-        lengths = torch.tensor([units.size(1)], device=units.device)
-        units = vocoder.check_inputs(units, lengths, self.spembs)
-        made = vocoder.predict(units, lengths, self.spembs)
+        inputs = self._inputs_from(start)
+        made = vocoder.predict(vocoder.check_inputs(*inputs), *inputs[1:])
         known = (self.spoken - start) * frames  # their F0 was made with all its context
         f0 = torch.cat([self.f0[:, start * frames :], made.f0[:, known:]], dim=1)
         earlier = self.f0[:, : start * frames]

@@ -109,6 +109,13 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir):
     text_only = config | {"model_conf": {"use_taste": False}}
     write_exp(TasteTask, root / "taste_text_only", text_only, *tokens)
     write_exp(UnitVocoderTask, root / "unit_vocoder", VOCODER)
+    conf = ALIGNED["unit_decoder_conf"] | {"prosody_weight": 1.0}
+    config |= ALIGNED | {"unit_decoder_conf": conf}
+    write_exp(TasteTask, root / "taste_prosody", config, *tokens)
+    conf = VOCODER["vocoder_conf"] | {"prosody": True}
+    write_exp(
+        UnitVocoderTask, root / "vocoder_prosody", {**VOCODER, "vocoder_conf": conf}
+    )
     return root
 
 
@@ -223,3 +230,30 @@ def test_errors_are_one_line(recipe, tmp_path):
     ):
         with pytest.raises(SystemExit, match=f"taste_resynthesize: .*{words}"):
             run(recipe, "error", *options)
+
+
+def test_prosody_is_spoken_by_a_vocoder_that_takes_it_and_refused_by_others(recipe):
+    options = ["--taste_exp", str(recipe / "taste_prosody")]
+    with pytest.raises(SystemExit, match="takes no prosody.*--use_prosody false"):
+        run(recipe, "refused", *options)
+    options += ["--unit_vocoder_exp", str(recipe / "vocoder_prosody")]
+    told = run(recipe, "prosody_told", *options)
+    free = run(recipe, "prosody_free", *options, "--use_prosody", "false")
+    assert read_units(told) == read_units(free)
+    waves = [
+        soundfile.read(folder / "audio" / "utt2.wav")[0] for folder in (told, free)
+    ]
+    assert len(waves[0]) == len(waves[1]) and (waves[0] != waves[1]).any()
+    run(recipe, "prosody_unused", *options[:2], "--use_prosody", "false")
+    run(recipe, "no_prosody", "--from_units", "true", *options[2:])
+
+
+def test_vectors_of_other_words_speak_otherwise(recipe):
+    options = ["--taste_exp", str(recipe / "taste_aligned"), "--unit_top_k", "1"]
+    own = read_units(run(recipe, "own_vectors", *options))
+    options += ["--exchange_words", "true"]
+    other = read_units(run(recipe, "other_vectors", *options))
+    assert other != own and other["utt3"] == own["utt3"]  # which has but one word
+    options[1] = str(recipe / "taste_text_only")
+    with pytest.raises(SystemExit, match="text alone and has no vectors"):
+        run(recipe, "no_vectors", *options)

@@ -66,3 +66,14 @@ def test_vocoders_that_speak_true_units_are_rows_of_their_own(tmp_path):
     assert list(found) == ["units from audio", "TASTE", "vocoder_flow"]
     assert found["vocoder_flow"].speaks_units
     assert found["units from audio"].speaks_units and not found["TASTE"].speaks_units
+
+
+def test_controls_are_rows_beside_the_steps(tmp_path):
+    steps = ("taste_text_only", "taste_no_vq", "taste_vq")
+    controls = ["taste_text_only_as_long_as_taste", "taste_vq_other_words"]
+    make(tmp_path, *steps, *controls)
+    write_steps(tmp_path, *steps)
+    write_steps(tmp_path, controls[0])
+    found = find_variants(tmp_path, tmp_path / "taste_vq")
+    assert [v.label for v in found] == ["no VQ", "TASTE", "text only", *controls]
+    assert [v.trained for v in found] == [True] * 4 + [False]

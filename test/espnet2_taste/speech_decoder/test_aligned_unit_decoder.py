@@ -105,13 +105,15 @@ def test_a_batch_scores_what_its_utterances_do(parts):
     ids=["argmax", "sampled"],
 )
 def test_a_batch_generates_what_its_utterances_do(parts, settings):
-    decoder, inputs = build(*parts), free(batch())
+    decoder, inputs = build(*parts, prosody_weight=1.0), free(batch())
     found = decoder.generate_units(inputs, ["a", "b"], 3, settings)
     for row, name in enumerate("ab"):
         part = free(only(batch(), row))
         alone = decoder.generate_units(part, [name], 3, settings)[0]
         assert found[row].units.tolist() == alone.units.tolist()
         assert torch.equal(found[row].word_times, alone.word_times)
+        assert found[row].prosody.shape == (len(alone.units), 3)
+        assert torch.allclose(found[row].prosody, alone.prosody, atol=1e-5)
 
 
 def with_known_durations(decoder, monkeypatch):
@@ -159,6 +161,56 @@ def test_a_changed_vector_reaches_no_further_than_stated():
     assert moved.min() >= begin - 1 - reach
     assert moved.max() <= end + reach
     assert len(moved) >= end - begin
+
+
+def test_a_changed_vector_changes_no_prosody_beyond_the_rows_it_reaches():
+    decoder, inputs = build(prosody_weight=1.0), batch((30,))
+    taste = inputs.taste.clone()
+    taste[0, inputs.word_ids[0] == 10] += 1.0
+    one, two = (
+        decoder.generate_units(
+            UnitInputs(**{**vars(inputs), "taste": each}), ["a"], 0, ARGMAX
+        )[0]
+        for each in (inputs.taste, taste)
+    )
+    moved = (one.prosody != two.prosody).any(-1).nonzero().squeeze(1)
+    begin, end = (one.word_times[10] * RATE).round().tolist()
+    reach = decoder.look_ahead.units
+    assert begin - reach <= moved.min() and moved.max() < end + reach
+    assert len(moved) >= end - begin
+
+
+def with_prosody(inputs, units):
+    torch.manual_seed(2)
+    shape = units.shape
+    voiced = (torch.rand(shape) > 0.4).float()
+    rows = torch.stack([torch.randn(shape) * voiced, voiced, torch.randn(shape)], -1)
+    return UnitInputs(**{**vars(inputs), "prosody": rows})
+
+
+def test_prosody_is_learned_where_it_is_measured_and_never_at_padding():
+    decoder, inputs = build(prosody_weight=2.0), batch()
+    units, lengths = units_of(inputs)
+    inputs = with_prosody(inputs, units)
+    loss = decoder.score(inputs, units, lengths).prosody
+    for row, length in enumerate(lengths.tolist()):
+        inputs.prosody[row, length:] = torch.tensor([9.0, 1.0, 9.0])
+    assert torch.equal(decoder.score(inputs, units, lengths).prosody, loss)
+    taste = inputs.taste.clone().requires_grad_()
+    inputs = UnitInputs(**{**vars(inputs), "taste": taste})
+    decoder.score(inputs, units, lengths).prosody.backward()
+    assert torch.equal(taste.grad.abs().sum(-1) > 0, inputs.word_ids >= 0)
+
+
+def test_prosody_needs_measured_pitch_and_is_left_out_where_it_is_not_wanted():
+    decoder, inputs = build(prosody_weight=1.0), batch()
+    with pytest.raises(ValueError, match="prosody_weight .* no pitch: run stage 6"):
+        decoder.score(inputs, *units_of(inputs))
+    silent = UnitSettings(sampler=ArgmaxSampler(), use_prosody=False)
+    item, _ = decoder.generate_units(free(inputs), ["a", "b"], 0, silent)
+    assert item.prosody is None
+    assert build().generate_units(free(inputs), "ab", 0, ARGMAX)[0].prosody is None
+    assert build().prosody_rate is None and decoder.prosody_rate == RATE
 
 
 def test_a_changed_vector_moves_no_other_duration():

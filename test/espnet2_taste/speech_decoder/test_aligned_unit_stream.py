@@ -37,12 +37,14 @@ def streamed(stream, inputs, words):
 @pytest.mark.parametrize("settings", [decoders.ARGMAX, SAMPLED])
 @pytest.mark.parametrize("words", [1, 2, 24])
 def test_pieces_are_those_of_the_whole(parts, settings, words):
-    decoder = decoders.build(*parts)
+    decoder = decoders.build(*parts, prosody_weight=1.0)
     inputs = decoders.free(decoders.batch((words,)))
     (whole,) = decoder.generate_units(inputs, ["a"], 3, settings)
     pieces = streamed(decoder.stream("a", 3, settings), inputs, words)
     assert torch.equal(torch.cat([piece.units for piece in pieces]), whole.units)
     assert torch.equal(torch.cat([p.word_times for p in pieces]), whole.word_times)
+    given = [piece.prosody for piece in pieces if len(piece.units)]
+    assert torch.allclose(torch.cat(given), whole.prosody, atol=1e-5)
     assert len(pieces[-1].units) > 0
     if words > 2:
         assert sum(len(piece.units) for piece in pieces[:-1]) > len(whole.units) / 2

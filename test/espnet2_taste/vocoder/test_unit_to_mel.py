@@ -161,6 +161,37 @@ def test_bad_inputs_are_named(vocoder, change, message):
         vocoder.synthesize(**{**inputs, **change})
 
 
+def test_prosody_moves_pitch_and_none_is_as_zeros(batch):
+    torch.manual_seed(0)
+    conf = dict(num_units=20, spembs_size=6, network_conf=SMALL, prosody=True)
+    vocoder = UnitToMelGriffinLim(**conf).eval()
+    units, lengths, spembs = batch
+    units = units.clamp(min=0)
+    rows = torch.tensor([0.3, 1.0, 0.5]).expand(3, 12, 3)
+    none = vocoder.network(units, lengths, spembs)
+    zeros = vocoder.network(units, lengths, spembs, prosody=0 * rows)
+    given = vocoder.network(units, lengths, spembs, prosody=rows)
+    assert torch.equal(none.log_f0, zeros.log_f0)
+    assert (given.log_f0 != none.log_f0).any()
+
+
+@pytest.mark.parametrize("dropout, hidden", [(0.0, 0), (1.0, 3)])
+def test_prosody_is_measured_in_training_and_hidden_in_a_share(batch, dropout, hidden):
+    conf = dict(num_units=20, spembs_size=6, network_conf=SMALL, prosody=True)
+    vocoder = UnitToMelGriffinLim(**conf, prosody_dropout=dropout)
+    pitch = torch.full((3, 52), 300.0)
+    arguments = pitch, torch.randn(3, 8200), torch.tensor([8200] * 3), 12
+    rows = vocoder._measured(*arguments)
+    assert int((rows == 0).all(-1).all(-1).sum()) == hidden
+    rows = vocoder.eval()._measured(*arguments)
+    torch.testing.assert_close(rows[..., 0], torch.full((3, 12), 2.0).log())
+
+
+def test_prosody_is_refused_by_a_vocoder_that_was_trained_without(vocoder, batch):
+    with pytest.raises(ValueError, match="takes no prosody.*--use_prosody false"):
+        vocoder.synthesize(*batch, torch.zeros(3, 12, 3))
+
+
 def test_frames_per_unit_must_be_whole():
     assert frames_per_unit(16000, 320, 25.0) == 2
     with pytest.raises(ValueError, match="2.5000 mel frames a unit"):

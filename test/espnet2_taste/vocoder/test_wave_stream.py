@@ -50,6 +50,18 @@ def whole_wave(vocoder, units, spembs):
     return waves[0]
 
 
+def prosody_of(units):
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(len(units), 3, generator=generator)
+    return rows * torch.tensor([0.3, 0.0, 1.0]) + torch.tensor([0.0, 1.0, 0.0])
+
+
+def spoken_in(stream, units, sizes, prosody):
+    parts = zip(units.split(sizes), prosody.split(sizes))
+    pieces = [stream.extend(part, False, rows) for part, rows in parts]
+    return [*pieces, stream.extend(units[:0], True)]
+
+
 def pieces_of(stream, units, sizes):
     pieces = [stream.extend(part, False) for part in units.split(sizes)]
     return [*pieces, stream.extend(units[:0], True)]
@@ -91,6 +103,18 @@ def test_griffin_lim_in_pieces_is_near_the_whole_and_does_not_click(sizes):
     seams = seams[(seams > 0) & (seams < len(whole))]
     steps, usual = joined.diff().abs(), whole.diff().abs()
     assert (steps[seams - 1] - usual[seams - 1] < 0.5 * usual.std()).all()
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_prosody_in_pieces_is_spoken_as_prosody_of_the_whole(sizes):
+    vocoder, (units, spembs) = griffin_lim(prosody=True), utterance()
+    rows = prosody_of(units)
+    lengths = torch.tensor([len(units)])
+    whole = vocoder.synthesize(units[None], lengths, spembs, rows[None])[0][0]
+    joined = torch.cat(spoken_in(vocoder.stream(spembs), units, sizes, rows))
+    error = (joined - whole).square().sum()
+    assert error < TOLERANCE * whole.square().sum()
+    assert (whole_wave(vocoder, units, spembs) - whole).square().sum() > 100 * error
 
 
 def test_voiced_and_unvoiced_frames_were_tested():

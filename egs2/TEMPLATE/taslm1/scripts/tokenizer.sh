@@ -7,14 +7,21 @@ taste_data() {  # fills the array data with the tables that every TASTE training
         times=("word_times text_float ${raw}/SET/word_times")
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
         "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
-        "${times[@]}"
+        "pitch kaldi_ark ${raw}/SET/pitch.scp" "${times[@]}"
+}
+
+measure_pitch() {  # F0 of the sets that are trained on; what is there is kept
+    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
+        --dump_dir "{in}"
 }
 
 stage_6_taste_stats() {
     local -a data
     taste_data
     begin taste_stats --after units --values "${guided_attention}" \
-        --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
+        --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" \
+        "${raw}/${train_set}/pitch.scp" "${raw}/${valid_set}/pitch.scp" || return 0
+    measure_pitch
     write_shapes "${expdir}/taste_stats" speech
     finish
 }
@@ -50,8 +57,7 @@ stage_8_vocoder() {
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
         --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/unit_vocoder" "${stats}" || return 0
-    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
-        --dump_dir "{in}"
+    measure_pitch
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
         "${options[@]}" "${data[@]}"
