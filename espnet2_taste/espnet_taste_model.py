@@ -19,6 +19,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional as F
 
 from espnet2_taste.align.guided_attention import WordSteps, guided_attention_loss
+from espnet2_taste.prosody import measure_prosody
 from espnet2_taste.ranks import joint_mean, joint_weight
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitDecoder,
@@ -30,7 +31,6 @@ from espnet2_taste.tokenizer.reward_heads import DurationHead, SpeakerHead
 from espnet2_taste.tokenizer.state_cache import EncoderStateCache
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 from espnet2_taste.trainable_state import TrainableState
-from espnet2_taste.units.prosody import measure_prosody
 
 IGNORE = -1
 

@@ -38,7 +38,7 @@ class UnitInputs:
         word_times: Begin and end of each word in seconds, (B, W, 2); None where they
             are not known.
         seconds: Length of each utterance, (B,); None where it is not known.
-        prosody: In training, what ``units.prosody`` measures of each unit, (B, U, 3);
+        prosody: In training, what ``prosody.py`` measures of each unit, (B, U, 3);
             None where it is not known.
     """
 
@@ -83,7 +83,7 @@ class GeneratedUnits:
         units: (U,) int64, on the CPU.
         word_times: Begin and end of each word in seconds, (W, 2), on the CPU; None
             if the decoder does not know them.
-        prosody: Of each unit as in ``units.prosody``, (U, 3), on the CPU; None if the
+        prosody: Of each unit as in ``prosody.py``, (U, 3), on the CPU; None if the
             decoder predicts none or was asked for none.
     """
 

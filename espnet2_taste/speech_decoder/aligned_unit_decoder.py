@@ -36,7 +36,7 @@ from espnet2_taste.speech_decoder.aligned_unit_stream import (
 )
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
 from espnet2_taste.speech_decoder.prosody_head import ProsodyHead
-from espnet2_taste.speech_decoder.spelling import Symbols, spread, word_means
+from espnet2_taste.speech_decoder.spelling import Symbols, spread, sum_words
 from espnet2_taste.speech_decoder.text_input import AbsTextInput
 from espnet2_taste.speech_decoder.unit_history import AbsUnitHistory
 from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise
@@ -269,7 +269,9 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         speaker = self.speaker_affine(speaker).unsqueeze(1)  # (B, 1, D)
         if inputs.taste is None:
             return speaker.expand(-1, words, -1)
-        vectors = word_means(inputs.taste, inputs.word_ids)
+        tokens = (inputs.word_ids >= 0).unsqueeze(-1).to(inputs.taste)
+        count = sum_words(tokens, inputs.word_ids, words).clamp(min=1)
+        vectors = sum_words(inputs.taste * tokens, inputs.word_ids, words) / count
         return speaker + self.taste_affine(self.taste_norm(vectors))
 
     def _blurred(self, word_times: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Pitch, voicing and loudness of units, which the units themselves hardly hold.
 
 Enters: what a decoder knows of each unit (B, U, D). Leaves: rows as
-``units.prosody`` has them (B, U, 3), and in training the loss of measured ones.
+``prosody.py`` has them (B, U, 3), and in training the loss of measured ones.
 
 Legend: B utterances, U units, D features.
 """
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.prosody import FEATURES
 from espnet2_taste.ranks import joint_mean
-from espnet2_taste.units.prosody import FEATURES
 
 PITCH_SCALE = 0.1  # a tenth of a natural logarithm, 1.7 semitones, costs 1
 

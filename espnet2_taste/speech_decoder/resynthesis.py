@@ -43,7 +43,7 @@ class UnitBatch:
         spembs: (B, E).
         word_times: Begin and end of the words of each utterance in seconds, (W, 2),
             or None where they are not known.
-        prosody: Of the units of each utterance as in ``units.prosody``, (U, 3); empty
+        prosody: Of the units of each utterance as in ``prosody.py``, (U, 3); empty
             where the vocoder is to find it.
     """
 

@@ -163,19 +163,3 @@ def sum_words(values: torch.Tensor, word_ids: torch.Tensor, words: int) -> torch
     index = index.unsqueeze(-1).expand_as(values)
     sums = values.new_zeros(len(values), words + 1, values.size(-1))
     return sums.scatter_add(1, index, values)[:, :words]
-
-
-def word_means(vectors: torch.Tensor, word_ids: torch.Tensor) -> torch.Tensor:
-    """Mean of the vectors of each word's tokens.
-
-    Args:
-        vectors: (B, N, D).
-        word_ids: Word of each token, -1 at padding, (B, N).
-
-    Returns:
-        (B, W, D), zeros behind the last word of an utterance.
-    """
-    words = int(word_ids.max()) + 1
-    tokens = (word_ids >= 0).unsqueeze(-1).to(vectors)
-    count = sum_words(tokens, word_ids, words).clamp(min=1)
-    return sum_words(vectors * tokens, word_ids, words) / count

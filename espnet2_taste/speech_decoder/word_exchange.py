@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from espnet2_taste.speech_decoder.spelling import word_means
+from espnet2_taste.tokenizer.word_pooling import word_means, word_starts
 
 
 def other_words(name: str, words: int, seed: int) -> np.ndarray:
@@ -51,9 +51,11 @@ def exchange_words(
     Returns:
         (B, N, D), zeros at padding.
     """
-    vectors = word_means(taste, word_ids)  # (B, W, D)
-    for row, (name, ids) in enumerate(zip(names, word_ids.tolist())):
-        order = other_words(name, max(ids) + 1, seed)
-        vectors[row, : len(order)] = vectors[row, torch.from_numpy(order)]
-    index = word_ids.clamp(min=0).unsqueeze(-1).expand(-1, -1, taste.size(-1))
-    return vectors.gather(1, index) * (word_ids >= 0).unsqueeze(-1)
+    vectors, starts = word_means(taste, word_ids), word_starts(word_ids)
+    exchanged = torch.zeros_like(taste)
+    for row, name in enumerate(names):
+        words = vectors[row, starts[row]]  # (W, D)
+        order = torch.from_numpy(other_words(name, len(words), seed))
+        spoken = word_ids[row] >= 0
+        exchanged[row, spoken] = words[order.to(words.device)][word_ids[row, spoken]]
+    return exchanged

@@ -91,6 +91,7 @@ def _aggregator(
         encoder.value_size,
         len(encoder.value_layers),
     )
+    encoder.adds_prosody = source.needs_prosody
     sizes = {"key_size": source.key_size, "value_size": source.value_size}
     default = aggregator_choices.get_class(args.aggregator).default_prefix
     given = {"vocab_size": text.vocab_size}  # a trained table may have more rows

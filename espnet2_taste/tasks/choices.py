@@ -46,6 +46,7 @@ from espnet2_taste.tokenizer.states_sources import (
     LastLayerStates,
     MixedStates,
     NormedSumStates,
+    ProsodyStates,
     SeparateStates,
     SummedStates,
 )
@@ -65,6 +66,7 @@ states_source_choices = ClassChoices(
     "states_source",
     classes={
         "separate": SeparateStates,
+        "prosody": ProsodyStates,
         "mix": MixedStates,
         "last": LastLayerStates,
         "sum": SummedStates,

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.transformer import (
     DecoderBlock,
@@ -157,7 +158,8 @@ class DecoderAggregator(AbsAggregator):
     def _make_values_identity(self):
         projections = [block.encoder_attn.v_proj for block in self.blocks]
         for projection in projections:
-            if projection.in_features != projection.out_features:
+            more = projection.in_features - projection.out_features
+            if more not in (0, FEATURES):  # those of prosody start as zeros
                 raise ValueError(
                     f"identity_values needs encoder values of {self.output_size} "
                     f"features, found {projection.in_features}: set "

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
 
 
@@ -29,10 +30,13 @@ class AbsStatesSource(nn.Module, ABC):
     Attributes:
         key_size: Features of the keys that leave.
         value_size: Features of the values that leave.
+        needs_prosody: Whether the encoder is to measure prosody (``adds_prosody``).
 
     Raises:
         ValueError: The encoder gives other layers than are used here.
     """
+
+    needs_prosody: bool = False
 
     def __init__(self, key_size: int, value_size: int, num_layers: int = 1):
         super().__init__()
@@ -67,6 +71,19 @@ class SeparateStates(AbsStatesSource):
     def forward(self, states: EncoderStates) -> EncoderStates:
         """See ``AbsStatesSource.forward``."""
         return states
+
+
+class ProsodyStates(SeparateStates):
+    """The same, and behind the values measured pitch, voicing and loudness.
+
+    Few layers of an encoder that was trained to recognize words hold pitch. Not part of
+    the published system. Relative: the pitch tokens of SPIRIT LM (Nguyen et al. 2024).
+    """
+
+    needs_prosody = True
+
+    def __init__(self, key_size: int, value_size: int, num_layers: int = 1):
+        super().__init__(key_size, value_size + FEATURES, num_layers)
 
 
 class MixedStates(AbsStatesSource):

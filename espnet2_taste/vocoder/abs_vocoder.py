@@ -1,7 +1,7 @@
 """What every unit vocoder offers: speech units and a speaker embedding in, wave out.
 
 Legend: B utterances, U units, D speaker embedding size, S samples, F mel frames.
-Prosody is what ``units.prosody`` measures of units.
+Prosody is what ``prosody.py`` measures of units.
 A vocoder is trained by ``ESPnetUnitVocoderModel``, which calls ``forward``, and used
 through ``synthesize``; nothing outside this folder needs to know which one it is.
 """

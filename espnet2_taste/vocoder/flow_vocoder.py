@@ -12,7 +12,7 @@ S samples, P pitch frames (one every 10 ms).
 import torch
 from torch.nn import functional
 
-from espnet2_taste.units.prosody import PITCH_RATE
+from espnet2_taste.prosody import PITCH_RATE
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.flow import UnitFlow
 from espnet2_taste.vocoder.hift import HiFTGenerator

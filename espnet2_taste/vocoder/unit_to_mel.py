@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.units.prosody import FEATURES, REFERENCE_F0
+from espnet2_taste.prosody import FEATURES, REFERENCE_F0
 
 RESOLVED_HZ = 1500.0
 
@@ -205,6 +205,9 @@ class UnitToMel(torch.nn.Module):
         hidden = hidden.unflatten(2, (self.frames_per_unit, -1)).flatten(1, 2)
         pitch = self.pitch_head(self.pitch_stack(hidden, frame_mask))  # (B, F, 2)
         log_f0, voicing = pitch.unbind(2)
+        if prosody is not None:  # what is learned is how frames differ from their unit
+            of_units = prosody[..., 0].repeat_interleave(self.frames_per_unit, dim=1)
+            log_f0 = log_f0 + of_units
         if f0 is None:
             f0 = torch.where(voicing > 0, REFERENCE_F0 * log_f0.exp(), 0.0)
         features = harmonic_features(f0, self.frequencies)

@@ -10,7 +10,7 @@ import math
 import torch
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.units.prosody import PITCH_RATE, REFERENCE_F0, measure_prosody
+from espnet2_taste.prosody import PITCH_RATE, REFERENCE_F0, measure_prosody
 from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from espnet2_taste.prosody import measure_frames
 from espnet2_taste.structures import EncoderStates
 
 
@@ -31,6 +32,8 @@ class AbsSpeechEncoder(nn.Module, ABC):
         trainable: Whether training changes its weights.
         in_checkpoints: Whether checkpoints hold its weights. An encoder that has no
             files of its own to be rebuilt from needs that.
+        adds_prosody: Whether measured pitch, voicing and loudness stand behind the
+            values (``prosody.measure_frames``).
     """
 
     key_size: int
@@ -42,6 +45,7 @@ class AbsSpeechEncoder(nn.Module, ABC):
     key_layer: int | None = None
     trainable: bool = False
     in_checkpoints: bool = False
+    adds_prosody: bool = False
 
     @abstractmethod
     def layer_states(
@@ -88,7 +92,8 @@ class AbsSpeechEncoder(nn.Module, ABC):
             speech_lengths: Valid samples, (B,).
 
         Returns:
-            Keys (B, F, D), values (B, F, L * D) with valid frames (B,).
+            Keys (B, F, D), values (B, F, L * D), or 3 more where it adds prosody, with
+            valid frames (B,).
         """
         keys_from = () if self.key_layer is None else (self.key_layer,)
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
@@ -97,6 +102,10 @@ class AbsSpeechEncoder(nn.Module, ABC):
             )
         values = torch.cat(states[: len(self.value_layers)], dim=-1)
         keys = states[-1] if keys_from else final
+        if self.adds_prosody:
+            sizes = (self.sample_rate, values.size(1), self.frame_rate)
+            prosody = measure_frames(speech, speech_lengths, *sizes)
+            values = torch.cat([values, prosody.to(values)], dim=-1)
         return EncoderStates(keys=keys, values=values, lengths=lengths)
 
     def train(self, mode: bool = True):

@@ -10,6 +10,7 @@ from espnet2_taste.tokenizer.states_sources import (
     LastLayerStates,
     MixedStates,
     NormedSumStates,
+    ProsodyStates,
     SeparateStates,
     SummedStates,
 )
@@ -79,3 +80,31 @@ def test_what_cannot_be_is_refused():
         SeparateStates(4, 4, 2)
     with pytest.raises(ValueError, match="needs several layers"):
         MixedStates(4, 4, 1)
+
+
+def test_prosody_stands_behind_the_values_and_starts_without_weight():
+    source = ProsodyStates(4, 4)
+    assert source.needs_prosody and source.value_size == 7
+    options = dict(size=4, num_heads=2, linear_units=8, identity_values=True)
+    aggregator = EspnetAggregator(
+        6, source.key_size, source.value_size, **options, states_source=source
+    )
+    given = states()
+    prosody = torch.ones(2, 5, 3)
+    told = EncoderStates(
+        given.keys, torch.cat([given.values, prosody], dim=-1), given.lengths
+    )
+    silent = EncoderStates(
+        given.keys, torch.cat([given.values, 0 * prosody], dim=-1), given.lengths
+    )
+    text, ids = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[0, 1], [0, -1]])
+    both = [aggregator(text, torch.tensor([2, 1]), ids, x) for x in (told, silent)]
+    assert torch.equal(both[0], both[1])
+    both[0].square().sum().backward()
+    for block in aggregator.blocks:
+        assert block.encoder_attn.v_proj.weight.grad[:, 4:].abs().sum() > 0
+
+
+def test_prosody_goes_with_one_layer():
+    with pytest.raises(ValueError, match="ProsodyStates takes one"):
+        ProsodyStates(4, 4, num_layers=2)

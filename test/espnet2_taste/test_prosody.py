@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.units.prosody import (
+from espnet2_taste.prosody import (
     LOUDNESS_MEAN,
     LOUDNESS_SCALE,
+    MELODY_SCALE,
     QUIETEST,
     REFERENCE_F0,
+    measure_frames,
     measure_prosody,
 )
 
@@ -65,3 +67,30 @@ def test_padding_is_silence():
     assert short[0, -1, 2] == pytest.approx(
         (math.log(QUIETEST) - LOUDNESS_MEAN) / LOUDNESS_SCALE
     )
+
+
+def tone(f0, seconds):
+    times = torch.arange(int(16000 * seconds)) / 16000
+    return 0.3 * torch.sin(2 * math.pi * f0 * times)
+
+
+def test_frames_know_pitch_through_silence_and_whatever_the_batch():
+    silence = torch.zeros(4800)
+    speech = torch.cat([tone(120, 0.4), silence, tone(240, 0.4)])
+    batch = torch.zeros(2, 20000)
+    batch[0, : len(speech)], batch[1, :6400] = speech, tone(200, 0.4)
+    lengths = torch.tensor([len(speech), 6400])
+    found = measure_frames(batch, lengths, 16000, 27, 25.0)
+    alone = measure_frames(batch[1:, :6400], lengths[1:], 16000, 10, 25.0)
+    torch.testing.assert_close(found[1:, :10], alone)
+    melody, voiced, _ = found[0].unbind(-1)
+    low, high = (math.log(f0 / REFERENCE_F0) / MELODY_SCALE for f0 in (120, 240))
+    assert melody[2:8] == pytest.approx(low, abs=0.05)
+    assert melody[20:26] == pytest.approx(high, abs=0.05)
+    assert voiced[2:8].all() and not voiced[11:16].any() and voiced[20:26].all()
+    assert (melody[9:18].diff() > 0).all()  # a straight line through the silence
+
+
+def test_frames_without_voice_have_a_finite_pitch():
+    found = measure_frames(torch.zeros(1, 3200), torch.tensor([3200]), 16000, 5, 25.0)
+    assert torch.isfinite(found).all() and (found[..., :2] == 0).all()
