@@ -12,6 +12,7 @@ Example:
           --output_dir exp/taste_vq/resynthesis
     stored codes: the same with --codes_dir exp/taste_vq/codes
     true units: --from_units true in place of --taste_exp
+    vectors of other words: --exchange_words true and an --output_dir of its own
 """
 
 import argparse

@@ -12,7 +12,7 @@ from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import taste_tokenize, taste_train
-from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.tokenizer.inference import TasteEncoder, load_taste_exp
 from espnet2_taste.units.batches import SpeechBatch
 
@@ -288,3 +288,40 @@ def test_two_processes_learn_what_one_learns(recipe, tmp_path, step):
     )
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_pitch_is_learned_and_stands_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
+    """A decoder that predicts prosody, and values with measured pitch behind them."""
+    parts = config(tiny_asr_exp, bpe_dir, "no_vq") | {
+        "states_source": "prosody",
+        "unit_decoder": "aligned",
+        "unit_decoder_conf": {
+            **dict(num_units=7, spembs_size=3, unit_rate=25.0, hidden_size=8),
+            **dict(row_blocks=1, prosody_weight=1.0),
+        },
+        "unit_history_conf": {"num_blocks": 1},
+    }
+    (recipe / "prosody.yaml").write_text(yaml.safe_dump(parts), encoding="utf-8")
+    folder, scp = recipe / "dump" / "raw" / "train", "pitch.scp"
+    texts = read_table(folder / "text")
+    words = {name: len(text.split()) for name, text in texts.items()}
+    write_table(
+        folder / "word_times",
+        {n: " ".join(f"{i / 2 / w:.3f}" for i in (np.arange(2 * w) + 1) // 2)
+         for n, w in words.items()},
+    )  # fmt: skip
+    pitch = {name: np.full(50, 200.0, np.float32) for name in words}
+    kaldiio.save_ark(str(folder / "pitch.ark"), pitch, scp=str(folder / scp))
+    more = ["--train_shape_file", str(folder / "wav.scp")]
+    more += ["--valid_shape_file", str(folder / "wav.scp"), "--batch_type", "unsorted"]
+    for part in ("train", "valid"):
+        for entry in ("word_times,word_times,text_float", f"{scp},pitch,kaldi_ark"):
+            more += [f"--{part}_data_path_and_name_and_type", f"{folder}/{entry}"]
+    run(recipe, "prosody", recipe / "prosody", *more)
+    encoder = TasteEncoder.from_exp(recipe / "prosody", None, "cpu")
+    assert encoder.model.unit_decoder.prosody is not None
+    speech, lengths = torch.randn(1, 8000), torch.tensor([8000])
+    values = encoder.model.tokenizer.encoder(speech, lengths).values
+    assert values.size(-1) == 16 + 3
+    weights = encoder.model.tokenizer.aggregator.blocks[1].encoder_attn.v_proj.weight
+    assert (weights[:, 16:] != 0).any()

@@ -10,18 +10,21 @@ taste_data() {  # fills the array data with the tables that every TASTE training
         "pitch kaldi_ark ${raw}/SET/pitch.scp" "${times[@]}"
 }
 
-measure_pitch() {  # F0 of the sets that are trained on; what is there is kept
+measure_pitch() {  # F0 of the sets that TASTE and its vocoder are trained on
+    in_sets "${raw}" pitch.scp "${train_set}" "${valid_set}"
+    begin pitch --after format --scope "${train_set}" "${valid_set}" \
+        --outputs "${in_sets[@]}" || return 0
     in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
         --dump_dir "{in}"
+    finish
 }
 
 stage_6_taste_stats() {
     local -a data
     taste_data
-    begin taste_stats --after units --values "${guided_attention}" \
-        --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" \
-        "${raw}/${train_set}/pitch.scp" "${raw}/${valid_set}/pitch.scp" || return 0
     measure_pitch
+    begin taste_stats --after units --values "${guided_attention}" \
+        --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
     write_shapes "${expdir}/taste_stats" speech
     finish
 }
@@ -54,10 +57,10 @@ stage_8_vocoder() {
     local stats=${expdir}/unit_vocoder_stats
     set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
+    measure_pitch
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
         --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/unit_vocoder" "${stats}" || return 0
-    measure_pitch
     write_shapes "${stats}" speech
     train_model espnet2_taste.bin.unit_vocoder_train "${expdir}/unit_vocoder" \
         "${options[@]}" "${data[@]}"
