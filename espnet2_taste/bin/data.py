@@ -241,7 +241,7 @@ def extract(folder: Path, fmin: float, fmax: float) -> int:
 
 
 def run_pitch(args: argparse.Namespace) -> None:
-    """Measure F0 of every utterance of sets once, for TASTE and its vocoder (stages 6, 8).
+    """Measure F0 of every utterance once, for TASTE and its vocoder (stages 6, 8).
 
     Enters: ``wav.scp``. Leaves: ``pitch.ark`` and ``pitch.scp``, one float vector (P,)
     an utterance, Hz every 10 ms, 0 where unvoiced. A complete ``pitch.scp`` is kept.
