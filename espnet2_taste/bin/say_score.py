@@ -8,43 +8,35 @@ recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
 recordings, whether rate and voice follow the recording, how the word times of the unit
 decoder agree with forced alignment, and how soon a text of 30 words is heard. Finished
 speech is kept.
+
+Example:
+    python -m espnet2_taste.bin.say_score --model exp/packed/taslm.zip \\
+        --text_only exp/taste_text_only --recognizer exp/asr --sets test \\
+        --output_dir exp/said
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from espnet2_taste.bin.command import run_command
+from espnet2.utils.config_argparse import ArgumentParser
+
+from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
-_EXAMPLE = """example:
-  python -m espnet2_taste.bin.say_score --model exp/packed/taslm.zip \\
-      --text_only exp/taste_text_only --recognizer exp/asr --sets test \\
-      --output_dir exp/taslm_embed/said
-"""
 MODULE = "espnet2_taste.bin.say_score"
 STREAMED = 30  # words
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Say the texts of a set with a packed model, and score the speech",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--model", required=True, help="Packed TASLM")
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
     add("--text_only", required=True, help="TASTE experiment without codes")
     add_recognizer_arguments(parser, required=True)
-    add("--dump_dir", default="dump/raw", help="Where the sets are")
-    add("--sets", required=True, help="Names of sets, one string")
-    add("--output_dir", required=True, help="Parent of the results")
-    add("--batch_size", type=int, default=16, help="Utterances at once")
-    add("--ngpu", type=int, default=0, help="0 for the CPU")
-    add("--log_level", default="INFO", help="Level of messages")
-    return parser
+    add("--output_dir", type=Path, required=True, help="Parent of the results")
+    add_shared(parser, "dump_dir", "sets", "batch_size", "ngpu")
 
 
 def speech_makers(lm, text_only: str, original, followed, device: str) -> dict:
@@ -140,7 +132,7 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
     from espnet2_taste.evaluation.rendition import read_original
     from espnet2_taste.evaluation.speaking import followed_by, score_spoken
 
-    original = read_original(Path(args.dump_dir) / name)
+    original = read_original(args.dump_dir / name)
     followed = followed_by(original.speakers)
     if not followed:
         raise ValueError(
@@ -151,7 +143,7 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
     makers = speech_makers(lm, args.text_only, original, followed, device)
     aligner, scores = LazyAligner.from_args(args), {}
     for label, make in makers.items():
-        folder = Path(args.output_dir) / name / label
+        folder = args.output_dir / name / label
         write_said(folder, list(followed), make, args.batch_size)
         embed = lm.tokenizer.embed_speaker
         scores[label] = score_spoken(folder, original, followed, aligner, embed)
@@ -163,13 +155,13 @@ def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
     from espnet2_taste.data.kaldi_dir import read_kaldi_dir
     from espnet2_taste.evaluation.speaking import stream_speed
 
-    tables = read_kaldi_dir(Path(args.dump_dir) / args.sets.split()[0])
+    tables = read_kaldi_dir(args.dump_dir / args.sets.split()[0])
     words = " ".join(tables.text.values()).split()[:STREAMED]
     voice = lm.tokenizer.embed_speaker(next(iter(tables.wav.values())))
     return stream_speed(lm, " ".join(words), voice)
 
 
-def run(args: argparse.Namespace, cmd=None) -> None:
+def run(args: argparse.Namespace) -> None:
     """Say, score and write."""
     from espnet2_taste.evaluation.saying_report import saying_tables
     from espnet2_taste.inference import SpokenLM
@@ -178,17 +170,14 @@ def run(args: argparse.Namespace, cmd=None) -> None:
     device = "cuda" if args.ngpu else "cpu"
     lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
-    result = {"study": "saying", **provenance(MODULE, cmd, settings)}
+    result = {"study": "saying", **provenance(MODULE, args.argv, settings)}
     result["sets"] = {name: score_set(args, lm, name) for name in args.sets.split()}
     result["streaming"] = score_streaming(args, lm)
-    write_json(Path(args.output_dir) / "scores.json", result)
+    write_json(args.output_dir / "scores.json", result)
     print("\n\n".join(saying_tables(result)))
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, lambda args: run(args, cmd), cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()
