@@ -8,6 +8,7 @@ from pathlib import Path
 from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.quiet import import_quietly
+from espnet2_taste.optional import require
 
 SUMMARY = "a page and an HTTP API: hear, edit, continue and say"
 EXAMPLE = """examples:
@@ -45,19 +46,17 @@ def run(args: argparse.Namespace) -> Outcome:
 
     Raises:
         OSError: The address is in use, or none of this machine.
-        ValueError: The extra is not installed, or a recording cannot be used.
+        RuntimeError: The extra is not installed.
+        ValueError: A recording cannot be used, or the model cannot speak.
     """
     voices = sources.named_wavs(args.voices)
     for path in voices.values():
         sources.check_recording(path, "--voices")
+    for package in ("fastapi", "uvicorn", "python_multipart"):
+        require(package, feature="the demo", extra="demo")
     import_quietly()
-    try:
-        from espnet2_taste.demo.server import make_server
-    except ImportError as error:
-        raise ValueError(
-            f"{error}: install it with pip install 'espnet2_taste[demo]'"
-        ) from error
     from espnet2_taste.demo.requests import Limits
+    from espnet2_taste.demo.server import make_server
     from espnet2_taste.demo.service import Service
     from espnet2_taste.inference import SpokenLM
 

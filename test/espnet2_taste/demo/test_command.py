@@ -37,12 +37,18 @@ def test_the_address_is_printed_and_ctrl_c_ends_it(
     assert f"http://127.0.0.1:{port}/ " in capsys.readouterr().out
 
 
-def test_what_is_wrong_is_one_line(command, tmp_path):
+def test_what_is_wrong_is_one_line(command, monkeypatch):
     with create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(SystemExit, match="espnet2-taste demo: .*already in use"):
             main([*command, str(taken.getsockname()[1])])
     with pytest.raises(SystemExit, match="--voices nowhere.wav: the audio file is mi"):
         main([*command, "0", "--voices", "nowhere.wav"])
+    taste = [word.replace("taslm.zip", "taste.zip") for word in command]
+    with pytest.raises(SystemExit, match="espnet2-taste demo: .*taste.zip"):
+        main([*taste, "0"])
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit, match=r"pip install .*espnet2_taste\[demo\]"):
+        main([*command, "0"])
 
 
 @pytest.mark.parametrize("recipe", sorted(p.parent for p in RECIPES.glob("*/*/demo")))
