@@ -96,6 +96,20 @@ def jobs(*modules):
     return [m for module in modules for m in ("data split", *[module] * 3)]
 
 
+def taslm_trainings(calls):
+    """Trainings of TASLM."""
+    return [
+        c for c in named(calls, "espnet2_taste.bin.slm_train") if "--taste_exp " in c
+    ]
+
+
+def design_trainings(calls):
+    """Trainings of the other designs."""
+    return [
+        c for c in named(calls, "espnet2_taste.bin.slm_train") if "--num_units " in c
+    ]
+
+
 def named(calls, module):
     """The calls of a command, or the trainings of a module."""
     launched = [call for call in calls if f" -m {module} " in call]
@@ -247,7 +261,7 @@ def test_language_models_may_learn_from_a_set_of_their_own(recipe):
     (split,) = [c for c in named(calls, "data split") if "codes" in c]
     assert " train dev more " in split
     assert not any(" more " in call for call in named(calls, "units extract"))
-    for training in named(calls, "espnet2_taste.bin.slm_train"):
+    for training in taslm_trainings(calls):
         assert "--train_data_path_and_name_and_type dump/raw/more/text," in training
     for training in named(calls, "espnet2_taste.bin.taste_train"):
         assert "dump/raw/more/" not in training
@@ -308,7 +322,7 @@ def test_a_given_language_model_is_not_trained(recipe):
     calls = run(recipe, "--lm", "/models/llm")
     assert not named(calls, "espnet2_taste.bin.text_lm_train")
     assert not named(calls, "exports text_lm")
-    for training in named(calls, "espnet2_taste.bin.slm_train"):
+    for training in taslm_trainings(calls):
         assert "--tokenizer_path /models/llm --init_lm /models/llm" in training
 
 
@@ -356,10 +370,10 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     options = ("--stage", "16", "--stop_stage", "16", "--more_seeds", "1")
     options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
     calls = run(recipe, *options)
-    trained = named(calls, "espnet2_taste.bin.slm_train")
+    trained = design_trainings(calls)
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
     assert sum("--output_dir exp/seed_1/" in call for call in trained) == 2
-    assert len(named(calls, "espnet2_taste.bin.slm_train")) == 2
+    assert len(taslm_trainings(calls)) == 2
     (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm moshi cascade " in table
     assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
@@ -369,7 +383,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
     assert len(named(calls, "listening pages")) == 1
     again = run(recipe, *options)
-    assert not named(again, "espnet2_taste.bin.slm_train")
+    assert not design_trainings(again)
     assert not [call for call in again if "_inference" in call]
 
 
@@ -390,7 +404,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
     calls = run(recipe, *options)
     trained = [
         call
-        for call in named(calls, "espnet2_taste.bin.slm_train")
+        for call in design_trainings(calls)
         if "--output_dir exp/equal_flops/" in call
     ]
     assert ["--num_iters_per_epoch 20" in trained[0], len(trained)] == [True, 2]
@@ -402,7 +416,7 @@ def test_designs_are_trained_again_with_equal_flops(recipe):
         "--names ../taslm_embed ../taslm_token gslm moshi --expdirs exp/equal" in study
     )
     assert "--study systems_equal_flops" in study and "--study" not in whole
-    assert not named(run(recipe, *options), "espnet2_taste.bin.slm_train")
+    assert not design_trainings(run(recipe, *options))
 
 
 def test_designs_continue_by_other_rules_as_well(recipe):
@@ -443,7 +457,7 @@ def test_recordings_from_elsewhere_are_only_scored(recipe):
     assert [call.split()[3] for call in imported] == [
         f"conf/systems/{name}.yaml" for name in ("recordings", "other")
     ]
-    assert len(named(calls, "espnet2_taste.bin.slm_train")) == 1
+    assert len(design_trainings(calls)) == 1
     (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm recordings other " in table
     for module in ("tables pairs", "tables budget"):
