@@ -146,7 +146,9 @@ class ContinueJob(SpokenLmJob):
 
     def speak(self, model, names):
         """See ``SpokenLmJob.speak``."""
-        added = model.go_on(self.given.beginnings(model.tokenizer, names), names)
+        added = model.continue_batch(
+            self.given.beginnings(model.tokenizer, names), names
+        )
         speakers = self.given.voices(model.tokenizer, names)
         speech = model.tokenizer.decode_batch(added, speakers, names)
         return list(zip(added, speakers, speech))

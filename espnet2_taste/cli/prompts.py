@@ -31,7 +31,7 @@ class Prompts(ABC):
 
     @abstractmethod
     def beginnings(self, tokenizer, names: Sequence[str]) -> list:
-        """``AbsBeginning`` of utterances."""
+        """``PromptSpec`` of utterances."""
 
     @abstractmethod
     def voices(self, tokenizer, names: Sequence[str]):
@@ -60,9 +60,9 @@ class SpokenPrompts(Prompts):
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.beginnings import SpokenBeginning
+        from espnet2_taste.slm.prompt_specs import SpokenPrompt
 
-        return [SpokenBeginning(item) for item in self.source.tokens(tokenizer, names)]
+        return [SpokenPrompt(item) for item in self.source.tokens(tokenizer, names)]
 
     def voices(self, tokenizer, names):
         """See :meth:`Prompts.voices`."""
@@ -88,7 +88,7 @@ class TurnPrompts(SpokenPrompts):
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.beginnings import SpokenTurn
+        from espnet2_taste.slm.prompt_specs import SpokenTurn
 
         tokens = self.source.tokens(tokenizer, names)
         return [SpokenTurn(item, self.frame) for item in tokens]
@@ -121,9 +121,9 @@ class WrittenPrompts(Prompts):
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.beginnings import WrittenBeginning
+        from espnet2_taste.slm.prompt_specs import WrittenPrompt
 
-        return [WrittenBeginning(tuple(self.texts[name].split())) for name in names]
+        return [WrittenPrompt(tuple(self.texts[name].split())) for name in names]
 
     def voices(self, tokenizer, names):
         """See :meth:`Prompts.voices`."""
@@ -156,9 +156,9 @@ class NoPrompts(Prompts):
 
     def beginnings(self, tokenizer, names):
         """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.beginnings import NoBeginning
+        from espnet2_taste.slm.prompt_specs import EmptyPrompt
 
-        return [NoBeginning() for _ in names]
+        return [EmptyPrompt() for _ in names]
 
     def voices(self, tokenizer, names):
         """See :meth:`Prompts.voices`."""

@@ -77,8 +77,8 @@ def make_app(service: Service, hosts: list[str]) -> FastAPI:
         return await worker.run(lambda: service.speak(request))
 
     @app.post("/continue")
-    async def go_on(request: ContinueRequest) -> StreamingResponse:
-        pieces = await worker.stream(lambda: service.go_on(request))
+    async def continue_(request: ContinueRequest) -> StreamingResponse:
+        pieces = await worker.stream(lambda: service.continue_(request))
         return StreamingResponse(
             pieces, 200, None, MEDIA_TYPES[request.response_format]
         )

@@ -27,7 +27,6 @@ from espnet2_taste.inference import SpokenLM
 from espnet2_taste.inference.results import SpeechPiece
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.metrics.word_pitch import word_mean_f0
-from espnet2_taste.slm.beginnings import SpokenBeginning
 from espnet2_taste.structures import WordTiming
 
 SHORTEST = 0.1  # seconds
@@ -106,10 +105,10 @@ class Service:
         found = described(spoken.wave, spoken.sample_rate, spoken.timings)
         return {"audio": audio, **found}
 
-    def go_on(self, request: ContinueRequest) -> Iterator[bytes]:
+    def continue_(self, request: ContinueRequest) -> Iterator[bytes]:
         """Continue words with codes; see ``encoded``."""
-        name, begun = str(request.seed), SpokenBeginning(request.tokens.item())
-        words = islice(self.lm.stream_words(begun, name), request.max_words)
+        name, prompt = str(request.seed), request.tokens.item()
+        words = islice(self.lm.stream_words(prompt, name), request.max_words)
         pieces = self.taste.stream(words, self.voice(request.voice), name)
         return self.encoded(pieces, request.response_format)
 

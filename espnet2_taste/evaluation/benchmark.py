@@ -32,7 +32,7 @@ from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
-from espnet2_taste.slm.prompts import AudioPrompt
+from espnet2_taste.slm.prompts import PromptRows, spoken_prompt
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
@@ -219,7 +219,8 @@ def make_generator(taslm: Taslm, words: int) -> TaslmGenerator:
     return TaslmGenerator(taslm, masks, rules, GenerationOptions())
 
 
-def make_prompts(taslm: Taslm, count: int) -> list[AudioPrompt]:
+@torch.inference_mode()
+def make_prompts(taslm: Taslm, count: int) -> list[PromptRows]:
     """Random prompts of 20 words, lengths differing by their tokens."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = taslm.backbone.causal_lm.get_input_embeddings().weight.size(0)
@@ -231,12 +232,12 @@ def make_prompts(taslm: Taslm, count: int) -> list[AudioPrompt]:
         shape = (PROMPT_WORDS, taslm.quantizer.num_codebooks)
         highest = taslm.quantizer.codebook_size
         codes = torch.randint(0, highest, shape, generator=generator)
-        prompts.append(AudioPrompt(text, word_ids, codes))
+        prompts.append(spoken_prompt(taslm, text, word_ids, codes))
     return prompts
 
 
 @torch.no_grad()
-def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[int]:
+def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[int]:
     """Continue one prompt as the published system does: no cache, all outputs.
 
     Args:
@@ -247,7 +248,7 @@ def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[i
         Text ids.
     """
     taslm = generator.taslm
-    rows, state, text = prompt.rows(taslm), StepperState(), []
+    rows, state, text = prompt, StepperState(), []
     inputs, layers = rows.inputs[None], range(taslm.backbone.num_states)
     while True:
         output = taslm.backbone(inputs, layers=layers)
@@ -266,7 +267,7 @@ def plain_continuation(generator: TaslmGenerator, prompt: AudioPrompt) -> list[i
         inputs = torch.cat([inputs, row[None, None]], dim=1)
 
 
-def continue_prompts(generator: TaslmGenerator, prompts: list[AudioPrompt]):
+def continue_prompts(generator: TaslmGenerator, prompts: list[PromptRows]):
     """Continue prompts together with cached keys and values."""
     names = [str(index) for index in range(len(prompts))]
     return generator(prompts, UniformStreams.from_ids(names, 0))

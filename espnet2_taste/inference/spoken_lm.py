@@ -34,13 +34,13 @@ from espnet2_taste.inference.results import (
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
-from espnet2_taste.slm.beginnings import (
-    AbsBeginning,
-    NoBeginning,
-    SpokenBeginning,
-    WrittenBeginning,
-)
 from espnet2_taste.slm.inference import TaslmContinuer
+from espnet2_taste.slm.prompt_specs import (
+    EmptyPrompt,
+    PromptSpec,
+    SpokenPrompt,
+    WrittenPrompt,
+)
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
@@ -133,17 +133,23 @@ class SpokenLM:
         """The model as it scores."""
         return Scorer(*load_spoken_lm(*self._place))
 
-    def continue_(self, prompt: WordCodes, name: str = "0") -> SpeechTokens:
+    def continue_(
+        self, prompt: PromptSpec | WordCodes, name: str = "0"
+    ) -> SpeechTokens:
         """Continue one prompt; see :meth:`continue_batch`."""
         return self.continue_batch([prompt], [name])[0]
 
     def continue_batch(
-        self, prompts: Sequence[WordCodes], names: Sequence[str] | None = None
+        self,
+        prompts: Sequence[PromptSpec | WordCodes],
+        names: Sequence[str] | None = None,
     ) -> list[SpeechTokens]:
-        """Continue spoken prompts; each gets what it would get alone.
+        """Continue prompts; each gets what it would get alone.
 
         Args:
-            prompts: B beginnings as words (W,) with codes (W, Q).
+            prompts: B spoken prompts as words (W,) with codes (W, Q), or anything of
+                :mod:`espnet2_taste.slm.prompt_specs`: written words, a spoken turn to
+                be answered, nothing.
             names: Utterance ids, on which the random numbers depend.
 
         Returns:
@@ -152,23 +158,9 @@ class SpokenLM:
         Raises:
             ValueError: Words and codes differ in number.
         """
-        return self.go_on([SpokenBeginning(item) for item in prompts], names)
-
-    def go_on(
-        self, beginnings: Sequence[AbsBeginning], names: Sequence[str] | None = None
-    ) -> list[SpeechTokens]:
-        """Continue anything: written words, a spoken turn to be answered, nothing.
-
-        Args:
-            beginnings: B of :mod:`espnet2_taste.slm.beginnings`.
-            names: Utterance ids, on which the random numbers depend.
-
-        Returns:
-            The continuation of each, without the beginning.
-        """
-        names = utterance_names(names, len(beginnings))
-        begun = [self._checked(name, item) for name, item in zip(names, beginnings)]
-        found, model = self.continuer(names, begun), self.digest
+        names = utterance_names(names, len(prompts))
+        specs = [self._checked(name, item) for name, item in zip(names, prompts)]
+        found, model = self.continuer(names, specs), self.digest
         return [SpeechTokens(item.words, item.codes, model=model) for item in found]
 
     @property
@@ -176,17 +168,19 @@ class SpokenLM:
         """Which model its codes belong to; see ``inputs.model_digest``."""
         return model_digest(self.continuer.generator.taslm.quantizer)
 
-    def _checked(self, name: str, item: AbsBeginning) -> AbsBeginning:
-        """A beginning of this model's codes, or of normalised words."""
-        if isinstance(item, SpokenBeginning):
+    def _checked(self, name: str, item: PromptSpec | WordCodes) -> PromptSpec:
+        """A prompt of this model's codes, or of normalised words."""
+        if isinstance(item, WordCodes):
+            item = SpokenPrompt(item)
+        if isinstance(item, SpokenPrompt):
             quantizer = self.continuer.generator.taslm.quantizer
             check_codes(name, item.spoken, quantizer)
-        elif isinstance(item, WrittenBeginning):
+        elif isinstance(item, WrittenPrompt):
             tokenizer = self.continuer.tokenizer
             text = normal_text(
                 name, " ".join(item.words), self.settings.text, tokenizer
             )
-            return WrittenBeginning(tuple(text.split()))
+            return WrittenPrompt(tuple(text.split()))
         return item
 
     def stream(
@@ -204,7 +198,7 @@ class SpokenLM:
             :meth:`continue_` gives; at the end, with a speaker, the speech.
         """
         words, codes = [], []
-        for word in self.stream_words(SpokenBeginning(prompt), name):
+        for word in self.stream_words(prompt, name):
             words.append(word.word)
             codes.append(word.codes)
             yield word
@@ -213,11 +207,10 @@ class SpokenLM:
             yield self.tokenizer.decode(tokens, spembs, name)
 
     def stream_words(
-        self, beginning: AbsBeginning, name: str = "0"
+        self, prompt: PromptSpec | WordCodes, name: str = "0"
     ) -> Iterator[StreamedWord]:
-        """Continue anything word by word; see :meth:`go_on`."""
-        begun = self._checked(name, beginning)
-        return stream_words(self.continuer, name, begun)
+        """Continue one prompt word by word; see :meth:`continue_batch`."""
+        return stream_words(self.continuer, name, self._checked(name, prompt))
 
     def stream_codes(
         self, text: str, style: WordCodes | None = None, name: str = "0"
@@ -295,11 +288,11 @@ class SpokenLM:
         tokens = [SpeechTokens(item.words, item.codes, model=model) for item in found]
         return list(zip(tokens, taste.decode_batch(tokens, spembs, names)))
 
-    def _style(self, name: str, style: WordCodes | None) -> AbsBeginning:
+    def _style(self, name: str, style: WordCodes | None) -> PromptSpec:
         """What the words of a text follow."""
         if style is None:
-            return NoBeginning()
-        return self._checked(name, SpokenBeginning(style))
+            return EmptyPrompt()
+        return self._checked(name, style)
 
     def _taste(self) -> TasteTokenizer:
         if self.tokenizer is None:
@@ -308,7 +301,7 @@ class SpokenLM:
 
     def _speakable(self, name: str, text: str) -> str:
         """Normalised words that both vocabularies can write."""
-        written = self._checked(name, WrittenBeginning(tuple(text.split())))
+        written = self._checked(name, WrittenPrompt(tuple(text.split())))
         return self._taste().normalize(" ".join(written.words), name)
 
     def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:

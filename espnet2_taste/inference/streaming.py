@@ -8,21 +8,21 @@ the end, and its codes, which come some words later, have arrived.
 from collections.abc import Iterator
 
 from espnet2_taste.inference.results import StreamedWord
-from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import ContinuationWriter
 from espnet2_taste.slm.inference import TaslmContinuer
+from espnet2_taste.slm.prompt_specs import PromptSpec
 from espnet2_taste.slm.sampling import UniformStreams
 
 
 def stream_words(
-    continuer: TaslmContinuer, name: str, beginning: AbsBeginning
+    continuer: TaslmContinuer, name: str, spec: PromptSpec
 ) -> Iterator[StreamedWord]:
     """Continue one utterance.
 
     Args:
         continuer: The model.
         name: Utterance id, on which the random numbers depend.
-        beginning: What to continue.
+        spec: What to continue.
 
     Yields:
         The words that ``continuer`` would return together.
@@ -38,7 +38,7 @@ def stream_words(
             for index in range(said, min(count, len(item.words))):
                 yield StreamedWord(item.words[index], item.codes[index])
 
-    for trace in generator.trace([continuer.prompt(name, beginning)], streams):
+    for trace in generator.trace([continuer.prompt(name, spec)], streams):
         writer.write(trace.steps[0], trace.text[0].cpu(), trace.codes[0].cpu())
         growing = writer.final is None  # the last word may get another token
         count = min(writer.words - growing, len(writer.codes))
@@ -48,22 +48,22 @@ def stream_words(
 
 
 def stream_codes(
-    continuer: TaslmContinuer, name: str, beginning: AbsBeginning, text: str
+    continuer: TaslmContinuer, name: str, spec: PromptSpec, text: str
 ) -> Iterator[StreamedWord]:
     """Give codes to given words.
 
     Args:
         continuer: The model.
         name: Utterance id, on which the random numbers depend.
-        beginning: What the words follow.
+        spec: What the words follow.
         text: Words separated by spaces, normalised as in training.
 
     Yields:
         The words and codes that ``continuer.say`` would return together.
     """
     words = iter(text.split())
-    prompt = continuer.prompt(name, beginning)
-    given = continuer.given(name, beginning, text)
+    prompt = continuer.prompt(name, spec)
+    given = continuer.given(name, spec, text)
     streams = UniformStreams.from_ids([name], continuer.seed)
     for trace in continuer.generator.trace([prompt], streams, [given]):
         due = trace.steps[0].due

@@ -21,7 +21,7 @@ from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.llama_reader import reader_maker
-from espnet2_taste.slm.prompts import AbsPrompt, PromptRows
+from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.row_readers import AbsRowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import (
@@ -140,7 +140,7 @@ class TaslmGenerator:
 
     def __call__(
         self,
-        prompts: Sequence[AbsPrompt],
+        prompts: Sequence[PromptRows],
         streams: UniformStreams,
         given: Sequence[GivenText] | None = None,
     ) -> list[Continuation]:
@@ -168,7 +168,7 @@ class TaslmGenerator:
     @torch.inference_mode()
     def trace(
         self,
-        prompts: Sequence[AbsPrompt],
+        prompts: Sequence[PromptRows],
         streams: UniformStreams,
         given: Sequence[GivenText] | None = None,
     ) -> Iterator[RowTrace]:
@@ -177,13 +177,12 @@ class TaslmGenerator:
         Yields:
             One trace a row, until the last utterance has ended.
         """
-        rows = [prompt.rows(self.taslm) for prompt in prompts]
         states = [StepperState(text) for text in given or [None] * len(prompts)]
-        first_word = torch.tensor([row.starts_word for row in rows])
+        first_word = torch.tensor([prompt.starts_word for prompt in prompts])
         banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
         reader = self.new_reader()
         with reader.threads():
-            batch = self._read_prompts(rows, states, reader, streams)
+            batch = self._read_prompts(prompts, states, reader, streams)
         while batch.rows:
             with reader.threads():
                 trace = self._choose(batch, banned)

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.slm.beginnings import AbsBeginning
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import TaslmGenerator
-from espnet2_taste.slm.prompts import AbsPrompt
+from espnet2_taste.slm.prompt_specs import PromptSpec
+from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
@@ -61,48 +62,48 @@ class TaslmContinuer:
         self.generator = TaslmGenerator(taslm, masks, rules, options)
 
     def __call__(
-        self, names: Sequence[str], beginnings: Sequence[AbsBeginning]
+        self, names: Sequence[str], specs: Sequence[PromptSpec]
     ) -> list[WordCodes]:
         """Continue a batch; each utterance gets what it would get alone.
 
         Args:
             names: B utterance ids.
-            beginnings: What to continue.
+            specs: What to continue.
 
         Returns:
-            The continuation of each, without the beginning.
+            The continuation of each, without the prompt.
         """
-        found = self.continuations(names, beginnings)
+        found = self.continuations(names, specs)
         return [self.words(item) for item in found]
 
     def continuations(
-        self, names: Sequence[str], beginnings: Sequence[AbsBeginning]
+        self, names: Sequence[str], specs: Sequence[PromptSpec]
     ) -> list[Continuation]:
         """The same as token ids, before they are written as words."""
-        prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
+        prompts = [self.prompt(name, item) for name, item in zip(names, specs)]
         return self.generator(prompts, UniformStreams.from_ids(names, self.seed))
 
     def say(
         self,
         names: Sequence[str],
-        beginnings: Sequence[AbsBeginning],
+        specs: Sequence[PromptSpec],
         texts: Sequence[str],
     ) -> list[WordCodes]:
         """Give codes to given words; each utterance gets what it would get alone.
 
         Args:
             names: B utterance ids.
-            beginnings: What the words follow.
+            specs: What the words follow.
             texts: Words separated by spaces, normalised as in training.
 
         Returns:
-            The words of each utterance with their codes, without the beginning.
+            The words of each utterance with their codes, without the prompt.
 
         Raises:
             ValueError: A text is empty, or the text LM has too few positions.
         """
-        prompts = [self.prompt(name, item) for name, item in zip(names, beginnings)]
-        given = [self.given(*row) for row in zip(names, beginnings, texts)]
+        prompts = [self.prompt(name, item) for name, item in zip(names, specs)]
+        given = [self.given(*row) for row in zip(names, specs, texts)]
         streams = UniformStreams.from_ids(names, self.seed)
         found = self.generator(prompts, streams, given)
         return [
@@ -110,24 +111,26 @@ class TaslmContinuer:
             for text, item in zip(texts, found)
         ]
 
-    def given(self, name: str, item: AbsBeginning, text: str) -> GivenText:
-        """Words of a text as the tokens that training has behind a beginning."""
-        data = self.preprocessor(name, {"text": " ".join([*item.words, text])})
-        first = int((data["word_ids"] < len(item.words)).sum())
+    def given(self, name: str, spec: PromptSpec, text: str) -> GivenText:
+        """Words of a text as the tokens that training has behind a prompt."""
+        data = self.preprocessor(name, {"text": " ".join([*spec.words, text])})
+        first = int((data["word_ids"] < len(spec.words)).sum())
         ids = (data[key][first:].tolist() for key in ("text", "word_ids"))
         return GivenText.of(*ids)
 
-    def prompt(self, name: str, item: AbsBeginning) -> AbsPrompt:
-        """Tokenise what is to be continued.
+    @torch.inference_mode()
+    def prompt(self, name: str, spec: PromptSpec) -> PromptRows:
+        """Tokenise and embed what is to be continued.
 
         Args:
             name: Utterance id, for errors.
-            item: The beginning.
+            spec: What was given.
 
         Returns:
-            The prompt.
+            The rows that the model reads.
         """
-        return item.prompt(name, self.preprocessor, self.reference_compat)
+        taslm, compat = self.generator.taslm, self.reference_compat
+        return spec.rows(taslm, self.preprocessor, name, compat)
 
     def words(self, item: Continuation) -> WordCodes:
         """Write the tokens of a continuation as words.

@@ -52,7 +52,7 @@ class AbsPromptSet(ABC):
             codes_dir: Its codes.
 
         Returns:
-            ``AbsBeginning`` by utterance id.
+            ``PromptSpec`` by utterance id.
 
         Raises:
             ValueError: A file is missing, or a prompt is longer than its utterance.
@@ -90,11 +90,11 @@ class AudioPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.beginnings import SpokenBeginning
         from espnet2_taste.slm.inference import read_spoken_words
+        from espnet2_taste.slm.prompt_specs import SpokenPrompt
 
         spoken = read_spoken_words(codes_dir)
-        items = {name: SpokenBeginning(item) for name, item in spoken.items()}
+        items = {name: SpokenPrompt(item) for name, item in spoken.items()}
         return cut(items, folder, self.words)
 
     def parts(self, given, added):
@@ -108,8 +108,8 @@ class InstructPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.beginnings import SpokenTurn
         from espnet2_taste.slm.inference import read_spoken_words
+        from espnet2_taste.slm.prompt_specs import SpokenTurn
 
         spoken = read_spoken_words(codes_dir)
         items = {name: SpokenTurn(item, self.frame) for name, item in spoken.items()}
@@ -122,10 +122,10 @@ class TextPrompts(AbsPromptSet):
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
         from espnet2_taste.data.kaldi_dir import read_table
-        from espnet2_taste.slm.beginnings import WrittenBeginning
+        from espnet2_taste.slm.prompt_specs import WrittenPrompt
 
         table = read_table(folder / "text")
-        items = {n: WrittenBeginning(tuple(text.split())) for n, text in table.items()}
+        items = {n: WrittenPrompt(tuple(text.split())) for n, text in table.items()}
         return cut(items, folder, self.words)
 
     def voices(self, folder, names):
@@ -138,9 +138,9 @@ class UnconditionalPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.beginnings import NoBeginning
+        from espnet2_taste.slm.prompt_specs import EmptyPrompt
 
-        return {f"sample{n:04d}": NoBeginning() for n in range(self.num_samples)}
+        return {f"sample{n:04d}": EmptyPrompt() for n in range(self.num_samples)}
 
     def voices(self, folder, names):
         """The set's speakers in turn."""

@@ -6,8 +6,7 @@ the language model reads and the codes that are still under way when they end.
 Legend: N text tokens, W words, P rows, Q codebooks, H hidden size, d delay.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,127 +33,91 @@ class PromptRows:
     starts_word: bool = True
 
 
-class AbsPrompt(ABC):
-    """Something to continue."""
-
-    @abstractmethod
-    def rows(self, taslm: Taslm) -> PromptRows:
-        """Embed the prompt.
-
-        Args:
-            taslm: The model in evaluation mode.
-
-        Returns:
-            Its rows.
-        """
-
-
 def silence(taslm: Taslm, rows: int) -> torch.Tensor:
     """Codes of rows in which no word arrives, (rows, Q) of -1."""
     shape = (rows, taslm.quantizer.num_codebooks)
     return torch.full(shape, IGNORE, device=taslm.pad_text.device)
 
 
-def no_text(taslm: Taslm) -> torch.Tensor:
-    """No ids, (0,)."""
-    return torch.empty(0, dtype=torch.int64, device=taslm.pad_text.device)
-
-
-@dataclass(frozen=True)
-class UnconditionalPrompt(AbsPrompt):
+def empty_prompt(taslm: Taslm, starts_word: bool = True) -> PromptRows:
     """Nothing but the beginning of an utterance.
 
-    Attributes:
+    Args:
+        taslm: The model.
         starts_word: False where the first word is written without leading space.
     """
-
-    starts_word: bool = True
-
-    def rows(self, taslm):
-        """See :meth:`AbsPrompt.rows`."""
-        delay = taslm.layout.delay
-        return PromptRows(
-            inputs=taslm.begin(1)[0],
-            text=no_text(taslm),
-            current=silence(taslm, 1)[0],
-            pending=silence(taslm, delay),
-            starts_word=self.starts_word,
-        )
+    return PromptRows(
+        inputs=taslm.begin(1)[0],
+        text=torch.empty(0, dtype=torch.int64, device=taslm.pad_text.device),
+        current=silence(taslm, 1)[0],
+        pending=silence(taslm, taslm.layout.delay),
+        starts_word=starts_word,
+    )
 
 
-@dataclass(frozen=True)
-class AudioPrompt(AbsPrompt):
+def spoken_prompt(
+    taslm: Taslm, text: torch.Tensor, word_ids: torch.Tensor, codes: torch.Tensor
+) -> PromptRows:
     """Spoken words: text with the code of every word.
 
-    Attributes:
+    Args:
+        taslm: The model.
         text: Text ids, (N,).
         word_ids: Word of each token, (N,).
         codes: (W, Q).
+
+    Raises:
+        ValueError: Words and codes differ in number.
     """
-
-    text: torch.Tensor
-    word_ids: torch.Tensor
-    codes: torch.Tensor
-
-    def rows(self, taslm):
-        """See :meth:`AbsPrompt.rows`.
-
-        Raises:
-            ValueError: Words and codes differ in number.
-        """
-        device, count = taslm.pad_text.device, len(self.text)
-        text, word_ids = self.text.to(device)[None], self.word_ids.to(device)[None]
-        codes = self.codes.to(device)[None]  # (1, W, Q)
-        length = torch.tensor([count], device=device)
-        grid = taslm.layout.encode(text, length, word_ids, taslm.eos_id)
-        words = int(grid.word_labels.max()) + 1
-        if words != codes.size(1):
-            raise ValueError(
-                f"the prompt has {words} words but {codes.size(1)} rows of codes"
-            )
-        read = torch.cat([codes[0], silence(taslm, 1)])[grid.words[0]]  # (L, Q)
-        arriving = torch.where(grid.arrivals[0, :, None], read, IGNORE)
-        return PromptRows(
-            inputs=taslm.inputs(grid, codes)[0, : count + 1],
-            text=text[0],
-            current=read[count],
-            pending=arriving[count + 1 :],
+    device, count = taslm.pad_text.device, len(text)
+    text, word_ids = text.to(device)[None], word_ids.to(device)[None]
+    codes = codes.to(device)[None]  # (1, W, Q)
+    length = torch.tensor([count], device=device)
+    grid = taslm.layout.encode(text, length, word_ids, taslm.eos_id)
+    words = int(grid.word_labels.max()) + 1
+    if words != codes.size(1):
+        raise ValueError(
+            f"the prompt has {words} words but {codes.size(1)} rows of codes"
         )
+    read = torch.cat([codes[0], silence(taslm, 1)])[grid.words[0]]  # (L, Q)
+    arriving = torch.where(grid.arrivals[0, :, None], read, IGNORE)
+    return PromptRows(
+        inputs=taslm.inputs(grid, codes)[0, : count + 1],
+        text=text[0],
+        current=read[count],
+        pending=arriving[count + 1 :],
+    )
 
 
-@dataclass(frozen=True)
-class TextPrompt(AbsPrompt):
+def written_prompt(
+    taslm: Taslm, text: torch.Tensor, reference_compat: bool = False
+) -> PromptRows:
     """Written words, to be continued by spoken ones.
 
-    Attributes:
+    Args:
+        taslm: The model.
         text: Text ids, (N,).
         reference_compat: Published behaviour: bare text embeddings without BOS and
             without fusion, which training never shows.
     """
-
-    text: torch.Tensor
-    reference_compat: bool = False
-
-    def rows(self, taslm):
-        """See :meth:`AbsPrompt.rows`."""
-        text = self.text.to(taslm.pad_text.device)
-        if self.reference_compat:
-            inputs = taslm.backbone.embed(text)  # (N, H)
-        else:
-            inputs = torch.cat([taslm.begin(1)[0], written_rows(taslm, text)])
-        return PromptRows(
-            inputs=inputs,
-            text=text,
-            current=silence(taslm, 1)[0],
-            pending=silence(taslm, taslm.layout.delay),
-        )
+    empty, text = empty_prompt(taslm), text.to(taslm.pad_text.device)
+    inputs = taslm.backbone.embed(text)  # (N, H)
+    if not reference_compat:
+        inputs = torch.cat([empty.inputs, written_rows(taslm, text)])
+    return replace(empty, inputs=inputs, text=text)
 
 
-@dataclass(frozen=True)
-class InstructPrompt(AbsPrompt):
+def turn_prompt(
+    taslm: Taslm,
+    prefix: torch.Tensor,
+    spoken: PromptRows,
+    suffix: torch.Tensor,
+    reference_compat: bool = False,
+) -> PromptRows:
     """Spoken words between written ones, e.g. the turns of a chat template.
 
-    Attributes:
+    Args:
+        taslm: The model.
         prefix: Text ids before, written as the template has them (with its BOS).
         spoken: The spoken words.
         suffix: Text ids after.
@@ -162,35 +125,18 @@ class InstructPrompt(AbsPrompt):
             embedded without fusion, and the codes of the last d words are left out.
             Otherwise d rows of text padding take them in before the suffix.
     """
-
-    prefix: torch.Tensor
-    spoken: AudioPrompt
-    suffix: torch.Tensor
-    reference_compat: bool = False
-    starts_word: bool = field(default=False)
-
-    def rows(self, taslm):
-        """See :meth:`AbsPrompt.rows`."""
-        device = taslm.pad_text.device
-        prefix, suffix = self.prefix.to(device), self.suffix.to(device)
-        spoken = self.spoken.rows(taslm)
-        if self.reference_compat:
-            frame = taslm.backbone.embed(prefix), taslm.backbone.embed(suffix)
-            parts = [frame[0], spoken.inputs[1:], frame[1]]
-        else:
-            written = prefix[1:] if prefix[:1].tolist() == [taslm.bos_id] else prefix
-            parts = [taslm.begin(1)[0], written_rows(taslm, written)]
-            parts += [spoken.inputs[1:], drained_rows(taslm, spoken)]
-            parts.append(written_rows(taslm, suffix))
-        ids = [prefix, spoken.text, suffix]
-        return replace(
-            spoken,
-            inputs=torch.cat(parts),
-            text=torch.cat(ids),
-            current=silence(taslm, 1)[0],
-            pending=silence(taslm, taslm.layout.delay),
-            starts_word=self.starts_word,
-        )
+    prefix, suffix = (ids.to(taslm.pad_text.device) for ids in (prefix, suffix))
+    empty = empty_prompt(taslm, starts_word=False)
+    if reference_compat:
+        embed = taslm.backbone.embed
+        parts = [embed(prefix), spoken.inputs[1:], embed(suffix)]
+    else:
+        written = prefix[1:] if prefix[:1].tolist() == [taslm.bos_id] else prefix
+        parts = [empty.inputs, written_rows(taslm, written)]
+        parts += [spoken.inputs[1:], drained_rows(taslm, spoken)]
+        parts.append(written_rows(taslm, suffix))
+    text = torch.cat([prefix, spoken.text, suffix])
+    return replace(empty, inputs=torch.cat(parts), text=text)
 
 
 def written_rows(taslm: Taslm, text: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Smallest configurations that several tests build."""
 
+import zlib
+
 
 def tiny_hifigan(channels: int = 8, **options) -> dict:
     """Keyword arguments of ``UnitHiFiGAN``: 640 samples a unit, one resblock."""
@@ -67,3 +69,36 @@ def write_quantizer_exp(path):
     torch.save(state, path / "valid.loss.best.pth")
     config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
     (path / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def tiny_spoken_lm(llm, taste, **options):
+    """A spoken LM of other random weights than its parts have, and its data side."""
+    import argparse
+
+    from espnet2_taste.tasks.build_spoken_lm import build_preprocessor, build_spoken_lm
+    from espnet2_taste.tasks.spoken_lm import SpokenLMTask
+
+    cmd = ["--output_dir", "x", "--tokenizer_path", str(llm), "--init_lm", str(llm)]
+    cmd += ["--taste_exp", str(taste), "--model_conf", "kl_weight=0.9"]
+    args = argparse.Namespace(**vars(SpokenLMTask.get_parser().parse_args(cmd)))
+    vars(args).update(options)
+    model = build_spoken_lm(args).eval()
+    fill_by_name(model.core)
+    return model, build_preprocessor(args, False)
+
+
+def fill_by_name(core):
+    """Weights that depend on their names alone, not on the order of building."""
+    import torch
+
+    def seeded(name, shape):
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        return torch.randn(shape, generator=generator)
+
+    with torch.no_grad():
+        for name, value in core.named_parameters():
+            scale = 0.6 if value.dim() > 1 else 0.3
+            value.copy_(scale * seeded(name, value.shape))
+        for name, value in core.quantizer.named_buffers():
+            if value.is_floating_point() and value.dim() > 1:
+                value.copy_(seeded(name, value.shape))

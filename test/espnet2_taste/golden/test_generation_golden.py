@@ -12,10 +12,10 @@ from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
 from espnet2_taste.slm.llama_reader import LlamaReader
 from espnet2_taste.slm.prompts import (
-    AudioPrompt,
-    InstructPrompt,
-    TextPrompt,
-    UnconditionalPrompt,
+    empty_prompt,
+    spoken_prompt,
+    turn_prompt,
+    written_prompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StopRules
@@ -47,23 +47,31 @@ def make_masks(golden):
     )
 
 
-def audio_prompt(golden):
-    text = golden["llm_token_ids"].long()
+def prompt_codes(golden):
+    """Codes of the prompt's words, (W, Q)."""
     word_ids, lengths = golden["llm_word_ids"].long(), golden["llm_token_lengths"]
     starts, _ = word_starts(word_ids, lengths.long())
-    codes = golden["prompt_llm_indices"][0, starts[0]].long()
-    return AudioPrompt(text[0], word_ids[0], codes)
+    return golden["prompt_llm_indices"][0, starts[0]].long()
 
 
-def instruct_prompt(golden):
+def audio_prompt(golden, taslm):
+    text, word_ids = (golden[f"llm_{name}_ids"][0].long() for name in ("token", "word"))
+    return spoken_prompt(taslm, text, word_ids, prompt_codes(golden))
+
+
+def instruct_prompt(golden, taslm):
     prefix, suffix = golden["instruct_prefix_ids"], golden["instruct_suffix_ids"]
-    return InstructPrompt(prefix, audio_prompt(golden), suffix, reference_compat=True)
+    return turn_prompt(taslm, prefix, audio_prompt(golden, taslm), suffix, True)
+
+
+def text_prompt(golden, taslm):
+    return written_prompt(taslm, golden["llm_token_ids"][0].long(), True)
 
 
 PROMPTS = {
     "audio": audio_prompt,
-    "zero": lambda golden: UnconditionalPrompt(),
-    "text": lambda golden: TextPrompt(golden["llm_token_ids"][0].long(), True),
+    "zero": lambda golden, taslm: empty_prompt(taslm),
+    "text": text_prompt,
     "instruct": instruct_prompt,
 }
 
@@ -86,7 +94,8 @@ def make_generator(golden, merged=False):
 
 def run(golden, generator):
     case = golden.config["case"]
-    prompt = PROMPTS[case["conditional_mode"]](golden)
+    with torch.inference_mode():
+        prompt = PROMPTS[case["conditional_mode"]](golden, generator.taslm)
     streams = RecordedUniforms(golden.tensors.get("uniforms", torch.zeros(0)))
     traces = list(generator.trace([prompt], streams))
     writer = ContinuationWriter()
@@ -111,7 +120,7 @@ def test_continuation(golden, golden_check):
     prompt, traces, continuation = run(golden, generator)
     taslm = generator.taslm
     count = int(golden.scalar("prompt_positions"))
-    inputs = prompt.rows(taslm).inputs
+    inputs = prompt.inputs
     assert len(inputs) == count
     heard = torch.cat([inputs[:-1], *(trace.inputs for trace in traces)])
     golden_check(heard[None], golden["inputs_embeds_last"], "inputs_embeds_last")
@@ -157,7 +166,7 @@ def whisper_tokens(golden, words):
     return torch.tensor(sum(ids, [])), torch.tensor(word_ids)
 
 
-def spoken_words(golden, prompt, continuation):
+def spoken_words(golden, continuation):
     """Whisper ids of what is spoken, and the codes of each."""
     text = load_tokenizer(golden).decode(continuation.text.tolist())
     words = joined(text).split()
@@ -165,8 +174,8 @@ def spoken_words(golden, prompt, continuation):
     ids, word_ids = whisper_tokens(golden, words)
     codes = continuation.codes[word_ids]
     only = golden.config["case"].get("out_generated_part_only", False)
-    if isinstance(prompt, AudioPrompt) and not only:
-        before = prompt.codes[golden["asr_word_ids"][0].long()]
+    if golden.config["case"]["conditional_mode"] == "audio" and not only:
+        before = prompt_codes(golden)[golden["asr_word_ids"][0].long()]
         ids = torch.cat([golden["asr_token_ids"][0], ids])
         codes = torch.cat([before, codes])
     return ids[None], codes[None]
@@ -175,8 +184,8 @@ def spoken_words(golden, prompt, continuation):
 @pytest.mark.golden("G6[a-z]_*")
 def test_speech_of_a_continuation(golden, golden_check):
     generator = make_generator(golden)
-    prompt, _, continuation = run(golden, generator)
-    ids, codes = spoken_words(golden, prompt, continuation)
+    _, _, continuation = run(golden, generator)
+    ids, codes = spoken_words(golden, continuation)
     golden_check(ids, golden["decoder.asr_token_ids"], "asr_token_ids")
     taste = generator.taslm.quantizer.decode(codes)
     golden_check(taste, golden["decoder.audio_unit_embeds"], "audio_unit_embeds")

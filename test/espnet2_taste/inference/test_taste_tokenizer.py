@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from espnet2_taste.inference.results import StreamedWord, joined_pieces
-from espnet2_taste.slm.beginnings import SpokenBeginning
+from espnet2_taste.slm.prompt_specs import SpokenPrompt
 from espnet2_taste.structures import WordCodes, WordTiming
 
 TEXTS = ["the red dog", "a small bird runs home"]
@@ -231,7 +231,7 @@ def test_said_words_have_codes_and_times(lm):
 def test_a_continuation_that_is_given_again_has_the_same_codes(lm):
     style = lm.tokenizer(noise(16000), TEXTS[0])
     names, voice = [f"utt{n}" for n in range(40)], np.ones(4, dtype=np.float32)
-    begun = [SpokenBeginning(style)] * len(names)
+    begun = [SpokenPrompt(style)] * len(names)
     free = lm.continuer.continuations(names, begun)
     texts = [lm.continuer.words(item).text for item in free]
     encode = lm.continuer.tokenizer.encode_word

@@ -1,32 +1,27 @@
 """TASLM writes the same tokens as ever: small models, their output written down.
 
-Weights depend on their names alone, so that neither the order in which parts are built
-nor what is drawn meanwhile matters.
+Their weights depend on their names alone, so that neither the order in which parts are
+built nor what is drawn meanwhile matters.
 """
 
-import argparse
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from espnet2.train.collate_fn import CommonCollateFn
-from tiny_models import write_lm, write_quantizer_exp
+from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
 
-from espnet2_taste.slm.beginnings import (
-    NoBeginning,
-    SpokenBeginning,
-    WrittenBeginning,
-)
 from espnet2_taste.slm.inference import TaslmContinuer
+from espnet2_taste.slm.prompt_specs import (
+    EmptyPrompt,
+    SpokenPrompt,
+    WrittenPrompt,
+)
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
-from espnet2_taste.tasks.build_spoken_lm import build_preprocessor, build_spoken_lm
-from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 VARIANTS = {
     "embed": {"head": "continue_latent_linear_last"},
@@ -45,19 +40,13 @@ OPTIONS = {
 }
 CODES = np.array([[1, 2], [3, 4], [5, 6], [7, 0]])
 BEGUN = [
-    SpokenBeginning(WordCodes(("the", "red", "dog", "runs"), CODES)),
-    WrittenBeginning(("the", "red")),
-    NoBeginning(),
-    SpokenBeginning(WordCodes(("a",), CODES[:1])),
+    SpokenPrompt(WordCodes(("the", "red", "dog", "runs"), CODES)),
+    WrittenPrompt(("the", "red")),
+    EmptyPrompt(),
+    SpokenPrompt(WordCodes(("a",), CODES[:1])),
 ]
 NAMES = ["a", "b", "c", "d"]
 FROZEN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-
-
-def seeded(name, shape):
-    """Normal numbers that depend on a name."""
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    return torch.randn(shape, generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +60,7 @@ def places(tmp_path_factory, lm_tokenizer_dir):
 @pytest.fixture
 def loaded(places):
     def load(variant):
-        cmd = ["--output_dir", "x", "--tokenizer_path", f"{places}/llm"]
-        cmd += ["--init_lm", f"{places}/llm", "--taste_exp", f"{places}/taste"]
-        cmd += ["--model_conf", "kl_weight=0.9"]
-        args = vars(SpokenLMTask.get_parser().parse_args(cmd))
-        args = argparse.Namespace(**args | VARIANTS[variant])
-        model = build_spoken_lm(args).eval()
-        with torch.no_grad():
-            for name, value in model.named_parameters():
-                own = name.split(".", 1)[1]
-                scale = 0.6 if value.dim() > 1 else 0.3
-                value.copy_(scale * seeded(own, value.shape))
-            for name, value in model.core.quantizer.named_buffers():
-                if value.is_floating_point() and value.dim() > 1:
-                    value.copy_(seeded(name, value.shape))
-        return model, build_preprocessor(args, False)
+        return tiny_spoken_lm(places / "llm", places / "taste", **VARIANTS[variant])
 
     return load
 

@@ -1,5 +1,7 @@
 """Cached batches against a plain loop over one prompt, and against training's rows."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 
@@ -17,10 +19,10 @@ from espnet2_taste.slm.input_fusion import (
 )
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
 from espnet2_taste.slm.prompts import (
-    AudioPrompt,
-    InstructPrompt,
-    TextPrompt,
-    UnconditionalPrompt,
+    empty_prompt,
+    spoken_prompt,
+    turn_prompt,
+    written_prompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import GivenText, StopRules
@@ -64,25 +66,38 @@ def make_masks():
     return VocabularyMasks(index % 2 == 0, index % 11 == 5, banned)
 
 
+class Spoken(NamedTuple):
+    """Spoken words before they are embedded."""
+
+    text: torch.Tensor
+    word_ids: torch.Tensor
+    codes: torch.Tensor
+
+
 def audio(seed, words):
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 4, (words,), generator=generator)
     word_ids = torch.repeat_interleave(torch.arange(words), lengths)
     text = torch.randint(3, VOCABULARY, (len(word_ids),), generator=generator)
     codes = torch.randint(0, 7, (words, 3), generator=generator)
-    return AudioPrompt(text, word_ids, codes)
+    return Spoken(text, word_ids, codes)
 
 
-def prompts():
+def prompts(taslm):
     written = torch.tensor([5, 9, 12])
+    turn = spoken_prompt(taslm, *audio(2, 3))
     return [
-        audio(0, 5),
-        UnconditionalPrompt(),
-        audio(1, 1),
-        TextPrompt(written),
-        InstructPrompt(written, audio(2, 3), torch.tensor([7])),
-        audio(3, 2),
+        spoken_prompt(taslm, *audio(0, 5)),
+        empty_prompt(taslm),
+        spoken_prompt(taslm, *audio(1, 1)),
+        written_prompt(taslm, written),
+        turn_prompt(taslm, written, turn, torch.tensor([7])),
+        spoken_prompt(taslm, *audio(3, 2)),
     ]
+
+
+def spoken(taslm, count):
+    return [spoken_prompt(taslm, *audio(seed, 2)) for seed in range(count)]
 
 
 def streams(names):
@@ -92,7 +107,7 @@ def streams(names):
 def plain_loop(generator, prompt, name):
     """One prompt, everything computed again for every token."""
     taslm, numbers = generator.taslm, streams([name])
-    rows = prompt.rows(taslm)
+    rows = prompt
     inputs, current = rows.inputs, rows.current
     seen = torch.zeros(1, VOCABULARY, dtype=torch.bool)
     seen[0, rows.text] = True
@@ -155,8 +170,8 @@ def test_a_cached_batch_equals_the_plain_loop(
 ):
     taslm = make_taslm(layout, embedding, head)
     generator = TaslmGenerator(taslm, make_masks(), RULES, options)
-    together = generator(prompts(), streams(range(6)))
-    for name, (prompt, found) in enumerate(zip(prompts(), together)):
+    together = generator(prompts(taslm), streams(range(6)))
+    for name, (prompt, found) in enumerate(zip(prompts(taslm), together)):
         text, codes = plain_loop(generator, prompt, name)
         assert found.text.tolist() == text
         assert torch.equal(found.codes, codes)
@@ -175,9 +190,9 @@ def test_the_text_that_was_generated_gets_the_same_codes_when_it_is_given(
 ):
     taslm = make_taslm(layout, embedding, head)
     generator = TaslmGenerator(taslm, make_masks(), RULES, options)
-    free = generator(prompts(), streams(range(6)))
+    free = generator(prompts(taslm), streams(range(6)))
     texts = [given_of(item) for item in free]
-    for wanted, found in zip(free, generator(prompts(), streams(range(6)), texts)):
+    for wanted, found in zip(free, generator(prompts(taslm), streams(range(6)), texts)):
         assert torch.equal(found.text, wanted.text)
         assert torch.equal(found.word_ids, wanted.word_ids)
         assert torch.equal(found.codes, wanted.codes)
@@ -190,7 +205,9 @@ def test_codes_of_a_given_text_are_those_of_training_s_rows(
 ):
     taslm, prompt, said = make_taslm(layout, embedding, head), audio(0, 2), audio(4, 9)
     generator = TaslmGenerator(taslm, make_masks(), RULES)
-    (found,) = generator([prompt], streams([0]), [given_of(said)])
+    (found,) = generator(
+        [spoken_prompt(taslm, *prompt)], streams([0]), [given_of(said)]
+    )
     assert torch.equal(found.text, said.text) and len(found.codes) == 9
     text = torch.cat([prompt.text, said.text])[None]
     word_ids = torch.cat([prompt.word_ids, said.word_ids + 2])[None]
@@ -209,7 +226,7 @@ def test_a_text_longer_than_the_positions_is_refused_before_it_is_read(make_tasl
     generator = TaslmGenerator(taslm, make_masks(), RULES)
     given = GivenText.of([4] * rows, list(range(rows)))
     with pytest.raises(ValueError, match=f"language model has {rows} positions"):
-        generator([UnconditionalPrompt()], streams([0]), [given])
+        generator([empty_prompt(taslm)], streams([0]), [given])
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)
@@ -221,8 +238,9 @@ def test_generation_reads_the_rows_that_training_reads(
     taslm = make_taslm(layout, embedding, head)
     generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
     prompt = audio(words, words)
-    traces = list(generator.trace([prompt], streams([words])))
-    found = generator([prompt], streams([words]))[0]
+    rows = [spoken_prompt(taslm, *prompt)]
+    traces = list(generator.trace(rows, streams([words])))
+    found = generator(rows, streams([words]))[0]
     text = torch.cat([prompt.text, found.text])[None]
     word_ids = torch.cat([prompt.word_ids, found.word_ids + words])[None]
     codes = torch.cat([prompt.codes, found.codes])[None]
@@ -240,17 +258,21 @@ def test_generation_reads_the_rows_that_training_reads(
 def test_without_delay_every_word_gets_its_code(make_taslm):
     taslm = make_taslm(WordDelayLayout(0))
     generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
-    for found in generator(prompts(), streams(range(6))):
+    for found in generator(prompts(taslm), streams(range(6))):
         assert len(found.codes) == int(found.word_ids[-1]) + 1
 
 
 @torch.no_grad()
 def test_merged_adapters_generate_the_same(make_taslm):
     taslm = make_taslm(WordDelayLayout(1), lora=True)
-    before = TaslmGenerator(taslm, make_masks(), RULES)(prompts(), streams(range(6)))
+    before = TaslmGenerator(taslm, make_masks(), RULES)(
+        prompts(taslm), streams(range(6))
+    )
     taslm.backbone = taslm.backbone.merged()
     assert not any("lora" in name for name, _ in taslm.named_parameters())
-    after = TaslmGenerator(taslm, make_masks(), RULES)(prompts(), streams(range(6)))
+    after = TaslmGenerator(taslm, make_masks(), RULES)(
+        prompts(taslm), streams(range(6))
+    )
     for first, second in zip(before, after):
         assert torch.equal(first.text, second.text)
         assert torch.equal(first.codes, second.codes)
@@ -261,7 +283,7 @@ def test_banned_tokens_never_come_and_limits_hold(make_taslm):
     taslm = make_taslm(WordDelayLayout(1))
     generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
     banned = set(make_masks().banned.nonzero()[:, 0].tolist())
-    for found in generator([audio(n, 2) for n in range(12)], streams(range(12))):
+    for found in generator(spoken(taslm, 12), streams(range(12))):
         assert not banned & set(found.text.tolist())
         assert RULES.min_words <= len(found.codes) <= RULES.max_words
         assert int(found.text[0]) % 2 == 0  # a new word, not the prompt's last
@@ -269,9 +291,9 @@ def test_banned_tokens_never_come_and_limits_hold(make_taslm):
 
 def test_words_and_codes_of_a_prompt_must_agree(make_taslm):
     prompt = audio(0, 3)
-    wrong = AudioPrompt(prompt.text, prompt.word_ids, prompt.codes[:2])
+    taslm, short = make_taslm(WordDelayLayout(1)), prompt.codes[:2]
     with pytest.raises(ValueError, match="3 words but 2 rows of codes"):
-        wrong.rows(make_taslm(WordDelayLayout(1)))
+        spoken_prompt(taslm, prompt.text, prompt.word_ids, short)
 
 
 @pytest.mark.parametrize("bos", [(), (BOS,)])
@@ -279,18 +301,18 @@ def test_words_and_codes_of_a_prompt_must_agree(make_taslm):
 def test_the_text_around_a_turn_is_read_as_text_is_in_training(make_taslm, bos):
     taslm = make_taslm(WordDelayLayout(1))
     before, after = torch.tensor([5, 9]), torch.tensor([7, 12])
-    spoken = audio(2, 3)
+    spoken = spoken_prompt(taslm, *audio(2, 3))
     prefix = torch.cat([torch.tensor(bos, dtype=torch.int64), before])
-    rows = InstructPrompt(prefix, spoken, after).rows(taslm).inputs
-    written = TextPrompt(torch.cat([before, after])).rows(taslm).inputs
+    rows = turn_prompt(taslm, prefix, spoken, after).inputs
+    written = written_prompt(taslm, torch.cat([before, after])).inputs
     torch.testing.assert_close(rows[:3], written[:3])
     torch.testing.assert_close(rows[-2:], written[-2:])
-    own = spoken.rows(taslm).inputs[1:]
+    own = spoken.inputs[1:]
     torch.testing.assert_close(rows[3 : 3 + len(own)], own)
     assert len(rows) == 3 + len(own) + 1 + 2  # one row takes in the last code
-    bare = InstructPrompt(prefix, spoken, after, reference_compat=True)
+    bare = turn_prompt(taslm, prefix, spoken, after, reference_compat=True)
     embedded = taslm.backbone.embed(after)
-    torch.testing.assert_close(bare.rows(taslm).inputs[-2:], embedded)
+    torch.testing.assert_close(bare.inputs[-2:], embedded)
 
 
 @torch.no_grad()
@@ -302,7 +324,7 @@ def test_letters_of_several_tokens_are_written_whole(make_taslm):
         index % 2 == 0, index < 0, banned, letter, spaces=frozenset([20])
     )
     generator = TaslmGenerator(taslm, masks, RULES, SAMPLED)
-    found = generator([audio(n, 2) for n in range(24)], streams(range(24)))
+    found = generator(spoken(taslm, 24), streams(range(24)))
     texts = [item.text.tolist() for item in found]
     pairs = [pair for text in texts for pair in zip(text, [*text[1:], EOS])]
     assert {11, 13, 20} <= {first for first, _ in pairs}
@@ -345,10 +367,10 @@ FROZEN = [
 @pytest.mark.parametrize("options, wanted", zip([GenerationOptions(), SAMPLED], FROZEN))
 @torch.no_grad()
 def test_tokens_stay_what_they_were(make_taslm, options, wanted):
-    generator = TaslmGenerator(
-        make_taslm(WordDelayLayout(1)), make_masks(), RULES, options
-    )
-    given = [item for item in prompts() if not isinstance(item, InstructPrompt)]
+    taslm = make_taslm(WordDelayLayout(1))
+    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    given = prompts(taslm)
+    given.pop(4)  # the turn
     found = generator(given, streams(range(len(given))))
     for item, (text, codes) in zip(found, wanted, strict=True):
         assert (item.text.tolist(), item.codes.flatten().tolist()) == (text, codes)

@@ -1,7 +1,7 @@
 """What users give to be continued, before it is tokenised.
 
 Enters: spoken words with codes, written words, a spoken turn of a dialogue, or
-nothing. Leaves: a prompt for the generator, tokenised as in training.
+nothing. Leaves: rows for the generator, tokenised as in training.
 
 Legend: W words, Q codebooks.
 """
@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from espnet2_taste.slm.prompts import (
-    AbsPrompt,
-    AudioPrompt,
-    InstructPrompt,
-    TextPrompt,
-    UnconditionalPrompt,
+    PromptRows,
+    empty_prompt,
+    spoken_prompt,
+    turn_prompt,
+    written_prompt,
 )
+from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
@@ -26,38 +27,43 @@ TURN_MARK = "SPOKENWORDS"
 """Stands for the spoken words while a chat template is filled in."""
 
 
-class AbsBeginning(ABC):
+class PromptSpec(ABC):
     """Something to be continued.
 
     Attributes:
-        words: W of them; beginnings of about as many share a batch.
+        words: W of them; prompts of about as many share a batch.
     """
 
     words: Sequence[str]
 
     @abstractmethod
-    def first(self, count: int) -> "AbsBeginning":
+    def first(self, count: int) -> "PromptSpec":
         """Only its first words."""
 
     @abstractmethod
-    def prompt(
-        self, name: str, preprocessor: TaslmPreprocessor, reference_compat: bool = False
-    ) -> AbsPrompt:
-        """Tokenise.
+    def rows(
+        self,
+        taslm: Taslm,
+        preprocessor: TaslmPreprocessor,
+        name: str,
+        reference_compat: bool = False,
+    ) -> PromptRows:
+        """Tokenise and embed.
 
         Args:
+            taslm: The model in evaluation mode.
+            preprocessor: Its text side.
             name: Utterance id, for errors.
-            preprocessor: Text side of the spoken language model.
             reference_compat: Published behaviour of prompts, see
                 :mod:`espnet2_taste.slm.prompts`.
 
         Returns:
-            The prompt.
+            The rows that the model reads.
         """
 
 
 @dataclass(frozen=True)
-class SpokenBeginning(AbsBeginning):
+class SpokenPrompt(PromptSpec):
     """Spoken words.
 
     Attributes:
@@ -72,19 +78,18 @@ class SpokenBeginning(AbsBeginning):
         return self.spoken.words
 
     def first(self, count):
-        """See :meth:`AbsBeginning.first`."""
+        """See :meth:`PromptSpec.first`."""
         return replace(self, spoken=self.spoken.first(count))
 
-    def prompt(self, name, preprocessor, reference_compat=False):
-        """See :meth:`AbsBeginning.prompt`."""
+    def rows(self, taslm, preprocessor, name, reference_compat=False):
+        """See :meth:`PromptSpec.rows`."""
         data = preprocessor(name, self.spoken.fields)
-        return AudioPrompt(
-            *(torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
-        )
+        keys = ("text", "word_ids", "codes")
+        return spoken_prompt(taslm, *(torch.from_numpy(data[key]) for key in keys))
 
 
 @dataclass(frozen=True)
-class WrittenBeginning(AbsBeginning):
+class WrittenPrompt(PromptSpec):
     """Written words, which speech goes on from.
 
     Attributes:
@@ -94,32 +99,33 @@ class WrittenBeginning(AbsBeginning):
     words: tuple[str, ...]
 
     def first(self, count):
-        """See :meth:`AbsBeginning.first`."""
-        return WrittenBeginning(self.words[:count])
+        """See :meth:`PromptSpec.first`."""
+        return WrittenPrompt(self.words[:count])
 
-    def prompt(self, name, preprocessor, reference_compat=False):
-        """See :meth:`AbsBeginning.prompt`."""
+    def rows(self, taslm, preprocessor, name, reference_compat=False):
+        """See :meth:`PromptSpec.rows`."""
         data = preprocessor(name, {"text": " ".join(self.words)})
-        return TextPrompt(torch.from_numpy(data["text"]), reference_compat)
+        text = torch.from_numpy(data["text"])
+        return written_prompt(taslm, text, reference_compat)
 
 
 @dataclass(frozen=True)
-class NoBeginning(AbsBeginning):
+class EmptyPrompt(PromptSpec):
     """Nothing: any utterance may follow."""
 
     words = ()
 
     def first(self, count):
-        """See :meth:`AbsBeginning.first`."""
+        """See :meth:`PromptSpec.first`."""
         return self
 
-    def prompt(self, name, preprocessor, reference_compat=False):
-        """See :meth:`AbsBeginning.prompt`."""
-        return UnconditionalPrompt(starts_word=preprocessor.first_word_space)
+    def rows(self, taslm, preprocessor, name, reference_compat=False):
+        """See :meth:`PromptSpec.rows`."""
+        return empty_prompt(taslm, preprocessor.first_word_space)
 
 
 @dataclass(frozen=True)
-class SpokenTurn(SpokenBeginning):
+class SpokenTurn(SpokenPrompt):
     """Spoken words as the turn of a dialogue, to be answered.
 
     Attributes:
@@ -130,8 +136,8 @@ class SpokenTurn(SpokenBeginning):
 
     frame: tuple[str, str] | None = None
 
-    def prompt(self, name, preprocessor, reference_compat=False):
-        """See :meth:`AbsBeginning.prompt`.
+    def rows(self, taslm, preprocessor, name, reference_compat=False):
+        """See :meth:`PromptSpec.rows`.
 
         Raises:
             RuntimeError: No frame is given and the tokenizer has none.
@@ -144,9 +150,10 @@ class SpokenTurn(SpokenBeginning):
         bos = preprocessor.tokenizer.special_id("bos")
         if before[:1] != [bos]:
             before = [bos, *before]
-        return InstructPrompt(
+        return turn_prompt(
+            taslm,
             torch.tensor(before),
-            super().prompt(name, preprocessor),
+            super().rows(taslm, preprocessor, name),
             torch.tensor(after, dtype=torch.int64),
             reference_compat,
         )

@@ -1,0 +1,105 @@
+"""What is given to be continued becomes the prompt that it names."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
+
+from espnet2_taste.slm import prompt_sets, prompts
+from espnet2_taste.slm.prompt_specs import (
+    EmptyPrompt,
+    SpokenPrompt,
+    SpokenTurn,
+    WrittenPrompt,
+    chat_frame,
+)
+from espnet2_taste.structures import WordCodes
+
+TEMPLATE = (
+    "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}[end]{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+SPOKEN = WordCodes(("the", "red", "dog"), np.arange(6).reshape(3, 2))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, lm_tokenizer_dir):
+    root = tmp_path_factory.mktemp("specs")
+    write_lm(root / "llm", lm_tokenizer_dir)
+    write_quantizer_exp(root / "taste")
+    model, preprocessor = tiny_spoken_lm(root / "llm", root / "taste")
+    return model.core, preprocessor
+
+
+def rows_of(spec, loaded, **options):
+    with torch.no_grad():
+        return spec.rows(*loaded, "utt", **options)
+
+
+def assert_same(found, wanted):
+    for name, value in vars(wanted).items():
+        torch.testing.assert_close(getattr(found, name), value)
+
+
+@torch.no_grad()
+def test_spoken_words_keep_their_codes(loaded):
+    core, preprocessor = loaded
+    found = rows_of(SpokenPrompt(SPOKEN).first(2), loaded)
+    data = preprocessor("utt", SPOKEN.first(2).fields)
+    given = (torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
+    assert_same(found, prompts.spoken_prompt(core, *given))
+    assert found.current.tolist() == [0, 1] and found.pending.tolist() == [[2, 3]]
+
+
+@torch.no_grad()
+def test_written_words_are_tokenised_as_spoken_ones(loaded):
+    spoken = rows_of(SpokenPrompt(SPOKEN), loaded)
+    found = rows_of(WrittenPrompt(SPOKEN.words), loaded, reference_compat=True)
+    assert_same(found, prompts.written_prompt(loaded[0], spoken.text, True))
+    with pytest.raises(ValueError, match="'utt': empty text"):
+        rows_of(WrittenPrompt(()), loaded)
+
+
+@torch.no_grad()
+def test_nothing_begins_with_a_word(loaded):
+    found = rows_of(EmptyPrompt().first(3), loaded)
+    assert_same(found, prompts.empty_prompt(loaded[0], starts_word=True))
+
+
+def test_turns_stand_in_their_frame(loaded):
+    core, preprocessor = loaded
+    tokenizer = preprocessor.tokenizer.tokenizer
+    found = rows_of(SpokenTurn(SPOKEN, ("[user]", "[end]")), loaded)
+    spoken = rows_of(SpokenPrompt(SPOKEN), loaded).text.tolist()
+    before, after = (
+        tokenizer.encode(text, add_special_tokens=False) for text in ("[user]", "[end]")
+    )
+    assert found.text.tolist() == [core.bos_id, *before, *spoken, *after]
+    marked = tokenizer.convert_ids_to_tokens(core.bos_id) + "[user]"
+    again = rows_of(SpokenTurn(SPOKEN, (marked, "")), loaded)
+    assert again.text.tolist() == [core.bos_id, *before, *spoken]
+
+
+def test_the_frame_is_that_of_the_chat_template(loaded, monkeypatch):
+    tokenizer = loaded[1].tokenizer.tokenizer
+    with pytest.raises(RuntimeError, match="no chat template.*--turn_frame"):
+        rows_of(SpokenTurn(SPOKEN), loaded)
+    monkeypatch.setattr(tokenizer, "chat_template", TEMPLATE)
+    assert chat_frame(tokenizer) == ("[user]", "[end][assistant]")
+    other = TEMPLATE.replace("content'] }}", "content'] | lower }}")
+    monkeypatch.setattr(tokenizer, "chat_template", other)
+    with pytest.raises(RuntimeError, match="changes what is said"):
+        chat_frame(tokenizer)
+
+
+def test_voices_come_in_turn_where_none_is_known():
+    found = prompt_sets.voices_in_turn({"b": 2, "a": 1}, ["x", "a", "y", "z"])
+    assert found == {"x": 1, "a": 1, "y": 2, "z": 1}
+
+
+def test_the_words_of_a_prompt_have_a_default_of_their_kind():
+    kinds = prompt_sets.PROMPT_KINDS
+    words = {name: kind().words for name, kind in kinds.items()}
+    assert words == {"audio": 4, "text": 0, "unconditional": 0, "instruct": 0}
+    assert all(kind(3).words == 3 for kind in kinds.values())
+    assert all(kind.folders[-1] == "." for kind in kinds.values())
