@@ -41,7 +41,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         tail_weight: Weight of the tail, in nats a unit.
         kl_weight: Share of the divergence from the base LM in the loss of the group
             that holds the text, 0 to 1 (published for TASLM: 0.9).
-        base_cache_mb: Memory for what the base LM says about texts seen before (its
+        base_cache_mb: Memory for what the base LM predicts of texts seen before (its
             last hidden states); 0 runs it anew in every step.
         extract_feats_in_collect_stats: Read by ESPnet's task; statistics need no
             model.

@@ -32,7 +32,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import run_command
-from espnet2_taste.slm.prompt_sets import PROMPT_KINDS
+from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
@@ -205,8 +205,8 @@ def build_unit_generator(args: argparse.Namespace, device: str):
 
 def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
     """TASLM with the decoder of its codes: ``TaslmDesign``."""
+    from espnet2_taste.inference.continuer import TaslmContinuer
     from espnet2_taste.inference.designs import TaslmDesign
-    from espnet2_taste.slm.inference import TaslmContinuer
     from espnet2_taste.speech_decoder.speakers import CodeSpeaker
     from espnet2_taste.tasks.fitting import check_speakable
 
@@ -253,9 +253,9 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
         ValueError: Prompts of a kind that only TASLM knows.
     """
     from espnet2_taste.inference.designs import GridDesign
-    from espnet2_taste.slm.grid_inference import GridContinuer
+    from espnet2_taste.inference.prompt_sets import AudioPrompts
+    from espnet2_taste.slm.grid_generation import GridGenerator
     from espnet2_taste.slm.limits import Limits
-    from espnet2_taste.slm.prompt_sets import AudioPrompts
     from espnet2_taste.speech_decoder.speakers import UnitSpeaker
 
     if args.prompt_kind != "audio":
@@ -263,12 +263,13 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     words = (args.min_words, args.max_words)
     limits = Limits(*words, args.min_seconds, args.max_seconds)
     writer = build_writer(args, preprocessor.layout, device)
+    model.core.backbone = model.core.backbone.merged()
     options = generation_options(args)
-    continuer = GridContinuer(
-        model, preprocessor, options, limits, writer.unit_seconds, args.seed
+    generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
+    speaker, count = UnitSpeaker(vocoder), AudioPrompts(args.prompt_words).words
+    return GridDesign(
+        generator, preprocessor, speaker, writer, args.ctm, count, args.seed
     )
-    count = AudioPrompts(args.prompt_words).words
-    return GridDesign(continuer, UnitSpeaker(vocoder), writer, args.ctm, count)
 
 
 def build_design(args: argparse.Namespace, device: str):
@@ -312,7 +313,7 @@ def continue_set(design, folder: Path, output: Path, batch_size: int) -> int:
     """
     import tqdm
 
-    from espnet2_taste.slm.inference import length_batches
+    from espnet2_taste.data.set_loop import length_batches
 
     prompts = design.read(folder)
     spembs = design.voices(folder, list(prompts))

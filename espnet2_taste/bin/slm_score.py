@@ -59,9 +59,9 @@ def build_scorer(args: argparse.Namespace, device: str):
     Raises:
         ValueError: A file or an option is missing.
     """
-    from espnet2_taste.slm.grid_sets import read_fields
-    from espnet2_taste.slm.inference import read_spoken_words
-    from espnet2_taste.slm.scorer import Scorer
+    from espnet2_taste.data.grid_sets import read_fields
+    from espnet2_taste.data.spoken_sets import read_spoken_words
+    from espnet2_taste.inference.scorer import Scorer
     from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
     from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
@@ -89,7 +89,7 @@ def score_set(scorer, items: dict, batch_size: int) -> dict[str, dict[str, float
     Returns:
         Columns by name, by utterance id.
     """
-    from espnet2_taste.slm.inference import length_batches
+    from espnet2_taste.data.set_loop import length_batches
 
     result = {}
     for names in length_batches(items, batch_size):

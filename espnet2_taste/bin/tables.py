@@ -193,8 +193,8 @@ def table(args: argparse.Namespace) -> list[tuple]:
     Returns:
         Rows under ``PADDING_HEADER``.
     """
+    from espnet2_taste.data.grid_sets import read_fields
     from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
-    from espnet2_taste.slm.grid_sets import read_fields, read_utterances
     from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
     folder = Path(args.data_dir)
@@ -203,7 +203,7 @@ def table(args: argparse.Namespace) -> list[tuple]:
     true_units = add_placeholders(fields, folder, args.unit_rate)
     fields = {name: field for name, field in fields.items() if "units" in field}
     reader = UtteranceReader(tokenizer, UtteranceOptions(unit_rate=args.unit_rate))
-    utterances = read_utterances(fields, reader)
+    utterances = {name: reader(name, field) for name, field in fields.items()}
     rows, reference = [], None
     for design, layout in layouts(args, tokenizer).items():
         kind = type(layout).__name__.removesuffix("Layout")

@@ -271,8 +271,8 @@ def times_file(ctm: str) -> str:
 
 def write_word_times(folder: Path, ctm: str) -> None:
     """Write the word times of a set; utterances without any are left out."""
+    from espnet2_taste.data.grid_sets import read_word_times
     from espnet2_taste.data.kaldi_dir import read_table, write_table
-    from espnet2_taste.slm.grid_sets import read_word_times
 
     times = read_word_times(folder, ctm)
     if not times:

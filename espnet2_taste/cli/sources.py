@@ -129,7 +129,7 @@ class FolderSource(Source):
     @cached_property
     def spoken(self):
         """Words and codes by utterance id."""
-        from espnet2_taste.slm.inference import SpokenSet
+        from espnet2_taste.data.spoken_sets import SpokenSet
 
         return SpokenSet(Path(self.folder))
 

@@ -129,7 +129,7 @@ def print_tokens(output: Path) -> None:
     """
     from espnet2_taste.data.ctm import read_ctm
     from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.slm.inference import SpokenSet
+    from espnet2_taste.data.spoken_sets import SpokenSet
 
     ((name, item),) = SpokenSet(output).items()
     times = read_ctm(output / "ctm")[name] if (output / "ctm").is_file() else []

@@ -4,9 +4,9 @@ Enters: folders, and functions that say whether one is finished, load what the w
 needs, and do it. Leaves: every folder finished, one line a folder on the screen.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Tool = TypeVar("Tool")
 
@@ -34,3 +34,22 @@ def finish_sets(
     tool = load()
     for folder in waiting:
         print(f"{folder}: {work(tool, folder)}")
+
+
+def length_batches(items: Mapping[str, Any], size: int) -> list[list[str]]:
+    """Group utterances of similar length.
+
+    Args:
+        items: With ``words``, or fields with ``text``, by utterance id.
+        size: Most utterances in a batch.
+
+    Returns:
+        Batches of ids; every id once.
+    """
+
+    def length(name: str) -> int:
+        item = items[name]
+        return len(item["text"] if isinstance(item, Mapping) else item.words)
+
+    order = sorted(items, key=lambda name: (-length(name), name))
+    return [order[start : start + size] for start in range(0, len(order), size)]

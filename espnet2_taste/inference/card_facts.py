@@ -31,14 +31,14 @@ class PackedExperiment:
         choice: Option that says which class it is.
         config: Its ``config.yaml``.
         weights: Its checkpoint.
-        switches: Options that the card lists.
+        settings: Options that the card lists.
     """
 
     name: str
     choice: str
     config: Path
     weights: Path
-    switches: Sequence[str] = ()
+    settings: Sequence[str] = ()
 
 
 def collect_facts(
@@ -60,14 +60,14 @@ def collect_facts(
     Returns:
         The facts.
     """
-    parts, frozen, switches = [], {}, {}
+    parts, frozen, settings = [], {}, {}
     configs = [read_yaml(item.config) for item in experiments]
     for item, config in zip(experiments, configs):
         kind = str(config.get(item.choice) or "default")
         parts.append(count_part(item.name, kind, item.weights))
         frozen |= {f"{item.name}, {k}": v for k, v in _frozen(config).items()}
-        chosen = {name: config[name] for name in item.switches if config.get(name)}
-        switches |= {f"{item.name}, {name}": value for name, value in chosen.items()}
+        chosen = {name: config[name] for name in item.settings if config.get(name)}
+        settings |= {f"{item.name}, {name}": value for name, value in chosen.items()}
     sets = [each for config in configs for each in training_sets(config)]
     return CardFacts(
         title=f"{loader} of {experiments[0].config.parent.name}",
@@ -77,7 +77,7 @@ def collect_facts(
         sets=list({each.name: each for each in sets}.values()),
         parts=parts,
         frozen=frozen,
-        switches=switches,
+        settings=settings,
         results=results,
     )
 

@@ -90,7 +90,7 @@ class CardFacts:
         sets: Training data.
         parts: Trained networks.
         frozen: Public or given models inside: option -> value.
-        switches: Options worth knowing: name -> value.
+        settings: Options worth knowing: name -> value.
         results: Markdown of RESULTS.md, empty if there is none.
     """
 
@@ -101,7 +101,7 @@ class CardFacts:
     sets: Sequence[TrainingSet]
     parts: Sequence[Part]
     frozen: Mapping[str, str]
-    switches: Mapping[str, object]
+    settings: Mapping[str, object]
     results: str
 
 
@@ -192,7 +192,7 @@ def model_card(facts: CardFacts) -> str:
             [part.row() for part in facts.parts],
         ),
         _list("Frozen parts", facts.frozen),
-        _list("Switches", facts.switches),
+        _list("Settings", facts.settings),
         "## Results\n\n" + _demoted(results),
         "## Limits\n" + LIMITS,
         f"## Licence\n\nWeights: {facts.license}. Code: Apache-2.0 (LICENSE).",

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
@@ -31,10 +32,10 @@ from espnet2_taste.inference.results import (
     StreamedWord,
     utterance_names,
 )
+from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
-from espnet2_taste.slm.inference import TaslmContinuer
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
     PromptSpec,
@@ -42,7 +43,6 @@ from espnet2_taste.slm.prompt_specs import (
     WrittenPrompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm

@@ -7,9 +7,9 @@ the end, and its codes, which come some words later, have arrived.
 
 from collections.abc import Iterator
 
+from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.results import StreamedWord
 from espnet2_taste.slm.continuation import ContinuationWriter
-from espnet2_taste.slm.inference import TaslmContinuer
 from espnet2_taste.slm.prompt_specs import PromptSpec
 from espnet2_taste.slm.sampling import UniformStreams
 

@@ -23,7 +23,7 @@ from espnet2_taste.slm.causal_lm import check_positions, text_logits
 
 @dataclass(frozen=True)
 class BackboneOutput:
-    """What the LM says about its rows.
+    """What the LM predicts from its rows.
 
     Attributes:
         states: The hidden states asked for, each (B, L, H).
@@ -133,7 +133,7 @@ class AbsBackbone(nn.Module, ABC):
 
     @property
     def base_changes(self) -> bool:
-        """Whether training changes what the base LM says."""
+        """Whether training changes what the base LM predicts."""
         return False
 
     @torch.no_grad()

@@ -118,7 +118,7 @@ def check_causal_lm(lm: nn.Module) -> None:
 
 @torch.no_grad()
 def _equal_logits(lm: nn.Module, table: torch.Tensor) -> bool:
-    """Whether a model says the same of three tokens as of their embeddings."""
+    """Whether a model predicts the same of three tokens as of their embeddings."""
     ids = torch.arange(1, 4, device=table.device)[None] % table.size(0)
     output = lm.base_model(
         inputs_embeds=lm.get_input_embeddings()(ids),

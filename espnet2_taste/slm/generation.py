@@ -69,9 +69,9 @@ class DecodingBatch:
         last: Hidden states asked for by the head, then the last one, each (B, H).
         reader: The text LM, with what it keeps of earlier rows.
         seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
-        vectors: Of the word heard last, projected, (B, P).
-        heard: Of what the last row heard, (B, P).
-        spoken: Whether any word was heard, (B,) bool.
+        vectors: Of the word read last, projected, (B, P).
+        read: Of the speech in the last row, (B, P).
+        spoken: Whether any word was read, (B,) bool.
         pending: Codes still under way, (B, d, Q).
         unfinished: States of ``PieceRules``.
         streams: Random streams.
@@ -84,7 +84,7 @@ class DecodingBatch:
     reader: AbsRowReader
     seen: torch.Tensor
     vectors: torch.Tensor
-    heard: torch.Tensor
+    read: torch.Tensor
     spoken: torch.Tensor
     pending: torch.Tensor
     unfinished: list[int]
@@ -97,7 +97,7 @@ class DecodingBatch:
         self.states = [self.states[row] for row in order]
         self.unfinished = [self.unfinished[row] for row in order]
         self.reader.select(kept)
-        for name in ("seen", "vectors", "heard", "spoken", "pending"):
+        for name in ("seen", "vectors", "read", "spoken", "pending"):
             setattr(self, name, getattr(self, name)[kept])
         self.streams.select(kept.cpu())
 
@@ -197,7 +197,7 @@ class TaslmGenerator:
         if not going.any():
             batch.rows = []
             return
-        batch.inputs = self._listen(batch, trace)
+        batch.inputs = self._next_inputs(batch, trace)
         if not going.all():
             kept = going.nonzero()[:, 0].to(batch.inputs.device)
             batch.inputs = batch.inputs[kept]
@@ -237,7 +237,7 @@ class TaslmGenerator:
             reader=reader,
             seen=self._seen([row.text for row in rows]),
             vectors=vectors,
-            heard=vectors,
+            read=vectors,
             spoken=(current != IGNORE).any(dim=-1),
             pending=torch.stack([row.pending for row in rows]),
             unfinished=[0] * len(rows),
@@ -306,7 +306,7 @@ class TaslmGenerator:
             logits[rows, rules.end_id] = NEVER
         return logits
 
-    def _listen(self, batch: DecodingBatch, trace: RowTrace) -> torch.Tensor:
+    def _next_inputs(self, batch: DecodingBatch, trace: RowTrace) -> torch.Tensor:
         """Embed the next row, (B, H)."""
         taslm, device = self.taslm, trace.text.device
         dues = [step.due for step in trace.steps]
@@ -317,22 +317,22 @@ class TaslmGenerator:
             rows = torch.arange(len(dues), device=device)
             waiting = batch.pending[rows, index]
             codes = torch.where((index < 0)[:, None], waiting, codes)
-        speech = self._hear(batch, codes, dues)  # (B, P)
+        speech = self._speech_inputs(batch, codes, dues)  # (B, P)
         text = taslm.backbone.embed(trace.text)  # (B, H)
-        hears = [step.hears_text for step in trace.steps]
-        if not all(hears):
-            hears = torch.tensor(hears, device=device)
-            text = torch.where(hears[:, None], text, taslm.pad_text.to(text.dtype))
+        reads = [step.reads_text for step in trace.steps]
+        if not all(reads):
+            reads = torch.tensor(reads, device=device)
+            text = torch.where(reads[:, None], text, taslm.pad_text.to(text.dtype))
         return taslm.join(text, speech)
 
-    def _hear(
+    def _speech_inputs(
         self, batch: DecodingBatch, codes: torch.Tensor, dues: Sequence[int | None]
     ) -> torch.Tensor:
         """Vectors of new words, or of those that go on; (B, Q) -> (B, P)."""
         embeddings, device = self.embeddings, codes.device
         new = embeddings.new(codes)  # (B, P)
         if all(index is not None and index >= 0 for index in dues):
-            batch.heard, batch.vectors = new, new
+            batch.read, batch.vectors = new, new
             batch.spoken = torch.ones_like(batch.spoken)
             return new
         arrives = (codes != IGNORE).any(dim=-1)
@@ -340,9 +340,9 @@ class TaslmGenerator:
         held = torch.where(batch.spoken[:, None], held, embeddings.nothing)
         if self.rules.reference_compat:  # repeats what training never repeats
             idle = torch.tensor([d is None for d in dues], device=device)
-            held = torch.where(idle[:, None], batch.heard, held)
+            held = torch.where(idle[:, None], batch.read, held)
         speech = torch.where(arrives[:, None], new, held)
-        batch.heard = speech
+        batch.read = speech
         batch.vectors = torch.where(arrives[:, None], new, batch.vectors)
         batch.spoken = batch.spoken | arrives
         return speech

@@ -93,7 +93,7 @@ class GridGenerator:
     ):
         self.grid_lm = grid_lm
         self.layout = grid_lm.layout
-        self.banned = self.layout.switches if options.speech_only else frozenset()
+        self.banned = self.layout.text_marks if options.speech_only else frozenset()
         self.text_sampler = options.text_sampler()
         self.speech_sampler = options.speech_sampler()
         self.keeper = LimitKeeper(self.layout, limits, unit_seconds)

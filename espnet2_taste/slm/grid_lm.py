@@ -215,12 +215,12 @@ class GridLM(AbsCore):
         best = torch.stack([scores.argmax(dim=-1) for scores in logits], dim=-1)
         hits = (best == grid).float()
         text, real = self.text_mask(grid), grid >= 0
-        said = real & (padding != 1)
+        filled = real & (padding != 1)
         return {
-            "loss_text": masked_mean(nats, said & text),
-            "loss_speech": masked_mean(nats, said & ~text),
-            "acc_text": masked_mean(hits, said & text),
-            "acc_speech": masked_mean(hits, said & ~text),
+            "loss_text": masked_mean(nats, filled & text),
+            "loss_speech": masked_mean(nats, filled & ~text),
+            "acc_text": masked_mean(hits, filled & text),
+            "acc_speech": masked_mean(hits, filled & ~text),
             "padding_share": masked_mean((padding == 1).float(), real),
         }
 
@@ -233,17 +233,17 @@ class GridLM(AbsCore):
             logits = mask_other_kind(self.layout, logits, grid)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)
-        said = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)
+        filled = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)
         given = (batch["grid_lengths"], batch["tail"], tail_lengths)
         tails = self.tail_loss(hidden, *given)
         tail_scores = (-tails.per_utterance).masked_fill(~tails.feasible, NEVER)
         units = length_mask(tail_lengths, batch["tail"].size(1))
         each = (tail_scores / tail_lengths.clamp(min=1))[:, None].expand(units.shape)
         speech = torch.cat([scores, each], dim=1)
-        speech_mask = torch.cat([said & ~text, units], dim=1)
+        speech_mask = torch.cat([filled & ~text, units], dim=1)
         return UtteranceScores(
-            text=scores.where(said & text, 0.0),
-            text_mask=said & text,
+            text=scores.where(filled & text, 0.0),
+            text_mask=filled & text,
             speech=speech.where(speech_mask, 0.0),
             speech_mask=speech_mask,
         )

@@ -1,7 +1,7 @@
 """Words and the end of speech, one text token after the other; data only.
 
 Enters: the token chosen in a row of the language model. Leaves: what is written, which
-word's code belongs to the row, what the next row hears, and whether this is the end.
+word's code belongs to the row, what the next row reads, and whether this is the end.
 
 Rows of a continuation with a delay of d words: the first d word starts bring the
 codes of the prompt's last words, which are known ("pending"), the next ones bring
@@ -31,7 +31,7 @@ class StopRules:
         sentence_end_after: Words after which a full stop ends speech too, or None.
         reference_compat: Published behaviour: the limit of words cuts the word after
             it at its first token, ``end_id`` begins no word, and the rows after the
-            end hear tokens that nobody reads instead of the text padding.
+            end read tokens that are not written instead of the text padding.
     """
 
     end_id: int | None
@@ -124,14 +124,14 @@ class Step:
         starts_word: It begins a word.
         due: Whose code belongs to this row: None for no one, a negative number for an
             entry of the pending codes, else the generated word to be sampled.
-        hears_text: The next row hears the token, else the text padding.
+        reads_text: The next row reads the token, else the text padding.
         done: There is no next row.
     """
 
     emits_text: bool
     starts_word: bool
     due: int | None
-    hears_text: bool
+    reads_text: bool
     done: bool
 
 
@@ -181,7 +181,7 @@ class Stepper:
             emits_text=written,
             starts_word=start and written,
             due=None if lost else self.layout.due(state.starts),
-            hears_text=written or compat,
+            reads_text=written or compat,
             done=done,
         )
 

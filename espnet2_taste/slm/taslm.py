@@ -40,7 +40,7 @@ class TaslmOutput:
 
     Attributes:
         grid: What each row reads and predicts.
-        text_states: Hidden states that say the text, of rows 0 .. N, (B, N + 1, H);
+        text_states: Hidden states that predict the text, of rows 0 .. N, (B, N + 1, H);
             ``backbone.logits`` turns them into logits.
         text_labels: Of the same rows, (B, N + 1), ``IGNORE`` without a target.
         prediction: Of the TASTE head, one entry a word, (B, W, ...).

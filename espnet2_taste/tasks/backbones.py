@@ -50,7 +50,7 @@ def build_backbone(
 
 
 def log_parameters(model: nn.Module) -> None:
-    """Say how many parameters a model has and how many of them train."""
+    """Log how many parameters a model has and how many of them train."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     logging.info("trainable parameters: %d of %d", trained, total)

@@ -57,14 +57,14 @@ class AbsGridLayout(AbsLayout):
         streams: The columns, in the order in which a row is written.
         needs: Fields of an utterance that must be given besides words and units.
         deduplicates: Decoded units stand for runs of unknown length.
-        switches: Kinds that leave speech for text: banned to keep on speaking.
+        text_marks: Kinds that lead from speech to text, banned for speech alone.
         word_kinds: Kinds that begin a word: not written when there are words enough.
     """
 
     streams: tuple[Stream, ...]
     needs: frozenset[str] = frozenset()
     deduplicates: bool = False
-    switches: frozenset[str] = frozenset()
+    text_marks: frozenset[str] = frozenset()
     word_kinds: frozenset[str] = frozenset((START,))
 
     def __init__(self, inventory: Inventory):

@@ -24,7 +24,7 @@ from espnet2_taste.slm.layouts.utterance import Utterance
 
 PITCH, STYLE = "pitch", "style"
 ORDER = (STYLE, UNIT, PITCH)
-"""Of what is heard at the same time, and of the beginning of a span."""
+"""Of tokens that begin at the same time, and of the beginning of a span."""
 AFTERWARDS = frozenset((*ORDER, TEXT_TAG, END))
 
 
@@ -34,8 +34,8 @@ class ExpressiveState(InterleaveState):
 
     Attributes:
         opening: Kinds that the span must still begin with, in their order.
-        unit: Unit said last in the span, or none.
-        pitch: Pitch said last in the span, or none.
+        unit: Unit written last in the span, or none.
+        pitch: Pitch written last in the span, or none.
     """
 
     opening: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class ExpressiveState(InterleaveState):
 def heard_between(
     tokens: tuple[int, ...], rate: float, first: float, last: float
 ) -> list[tuple[float, int]]:
-    """Tokens that sound between two times, with the time where each is first heard.
+    """Tokens that sound between two times, with the time where each begins.
 
     The last token lasts as long as it must.
 
@@ -66,8 +66,8 @@ def heard_between(
     rounding = 1e-6
     begin = min(int(first * rate + rounding), len(tokens) - 1)
     end = max(-int((rounding - last * rate) // 1), begin + 1)
-    heard = range(begin, min(end, len(tokens)))
-    return [(max(index / rate, first), tokens[index]) for index in heard]
+    inside = range(begin, min(end, len(tokens)))
+    return [(max(index / rate, first), tokens[index]) for index in inside]
 
 
 def first_of_runs(items: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
@@ -116,8 +116,8 @@ class ExpressiveLayout(InterleaveLayout):
         return [ident for *_, ident in sorted(merged)]
 
     def decode(self, ids, tail=()):
-        """See :meth:`InterleaveLayout.decode`; pitch and style as they were said."""
-        said = {
+        """See :meth:`InterleaveLayout.decode`; pitch and style as they were written."""
+        tokens = {
             kind: tuple(
                 self.stream.index(kind, ident)
                 for ident in ids[:, 0].tolist()
@@ -125,7 +125,7 @@ class ExpressiveLayout(InterleaveLayout):
             )
             for kind in (PITCH, STYLE)
         }
-        return replace(super().decode(ids), **said)
+        return replace(super().decode(ids), **tokens)
 
     def open_speech(self):
         """See :meth:`InterleaveLayout.open_speech`: style, unit, pitch must follow."""

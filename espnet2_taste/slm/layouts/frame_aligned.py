@@ -1,4 +1,4 @@
-"""A frame clock: text stands at the frame where its word is said (Moshi).
+"""A frame clock: text stands at the frame where its word is spoken (Moshi).
 
 ::
 
@@ -55,7 +55,7 @@ class FrameState:
 
 
 class FrameAlignedLayout(AbsGridLayout):
-    """One unit of each codebook a row, text where it is said.
+    """One unit of each codebook a row, text where it is spoken.
 
     Args:
         inventory: What ids are drawn from.
@@ -161,11 +161,11 @@ class FrameAlignedLayout(AbsGridLayout):
                 starts.append(row + 1)
             elif token != self.pad:
                 words[-1].append(token)
-        said = [(tuple(word), row) for word, row in zip(words, starts) if word]
+        placed = [(tuple(word), row) for word, row in zip(words, starts) if word]
         rate = self.inventory.unit_rate
-        times = [row / rate for _, row in said] + [len(ids) / rate]
+        times = [row / rate for _, row in placed] + [len(ids) / rate]
         return Utterance(
-            words=tuple(word for word, _ in said),
+            words=tuple(word for word, _ in placed),
             units=self.units.read(ids),
             unit_rate=rate,
             word_times=tuple(zip(times, times[1:])),

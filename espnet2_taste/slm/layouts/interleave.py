@@ -35,8 +35,8 @@ class InterleaveState:
 
     Attributes:
         kinds: What may come next.
-        without: What may not: what was just said.
-        begun: Something was said.
+        without: What may not: what was just written.
+        begun: Something was written.
         ended: END came.
     """
 
@@ -59,7 +59,7 @@ class InterleaveLayout(AbsGridLayout):
 
     needs = frozenset(("word_times",))
     deduplicates = True
-    switches = frozenset((TEXT_TAG,))
+    text_marks = frozenset((TEXT_TAG,))
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class InterleaveLayout(AbsGridLayout):
         return self.lay_out(utterance, np.ones(len(utterance.words), dtype=bool))
 
     def decode(self, ids, tail=()):
-        """See :meth:`decode`: words of text spans, units of speech spans."""
+        """See :meth:`AbsGridLayout.decode`: words of text, units of speech spans."""
         words: list[tuple[int, ...]] = []
         tokens: list[int] = []
         units = []

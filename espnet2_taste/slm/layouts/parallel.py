@@ -136,5 +136,5 @@ class ParallelLayout(AbsGridLayout):
         )
 
     def final(self, state):
-        """See :meth:`AbsGridLayout.final`: every stream has said its END."""
+        """See :meth:`AbsGridLayout.final`: every stream has written its END."""
         return state.text_ended and self.units.ended(state.row, state.frames)

@@ -112,7 +112,7 @@ class IdSet:
 
     Attributes:
         kinds: Names of kinds.
-        without: Ids that are left out, e.g. the unit just said.
+        without: Ids that are left out, e.g. the unit just written.
     """
 
     kinds: frozenset[str]

@@ -23,11 +23,11 @@ class UnitState:
     """State of the grammar.
 
     Attributes:
-        said: The last unit, empty before the first.
-        ended: END was said.
+        last: The last unit, empty before the first.
+        ended: END was written.
     """
 
-    said: frozenset[int] = NOTHING
+    last: frozenset[int] = NOTHING
     ended: bool = False
 
 
@@ -55,7 +55,7 @@ class UnitLayout(AbsGridLayout):
         return Grid(ids, weights, np.zeros(ids.shape, dtype=bool))
 
     def prompt(self, utterance):
-        """See :meth:`prompt`; all streams are known up to the same row."""
+        """See :meth:`AbsGridLayout.prompt`; all streams end at the same row."""
         units = [unit for (unit,) in utterance.units]
         units = deduplicate(units) if self.deduplicates else units
         ids = [self.stream.id(UNIT, unit) for unit in units]
@@ -73,8 +73,8 @@ class UnitLayout(AbsGridLayout):
 
     def allowed(self, state, row):
         """See :meth:`AbsGridLayout.allowed`."""
-        kinds = {UNIT, END} if state.said else {UNIT}
-        return IdSet(frozenset(kinds), state.said if self.deduplicates else NOTHING)
+        kinds = {UNIT, END} if state.last else {UNIT}
+        return IdSet(frozenset(kinds), state.last if self.deduplicates else NOTHING)
 
     def advance(self, state, row):
         """See :meth:`AbsGridLayout.advance`."""

@@ -121,5 +121,5 @@ class UnitColumns:
         return number - self.offsets[0] if ended else None
 
     def ended(self, rows: int, frames: int | None) -> bool:
-        """Whether all columns have said END within so many rows."""
+        """Whether all columns have written END within so many rows."""
         return frames is not None and rows >= self.rows(frames)

@@ -12,8 +12,8 @@ from tiny_models import write_lm
 
 from espnet2_taste.bin import imports, slm_inference, slm_score, tables, units
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
+from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.slm.grid_sets import read_fields
 from espnet2_taste.structures import WordTiming
 
 SYSTEMS = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/systems"

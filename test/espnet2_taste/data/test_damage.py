@@ -13,11 +13,11 @@ from safetensors.torch import save
 
 from espnet2_taste.data import ctm, files, kaldi_dir, prompt_words
 from espnet2_taste.data.audio import LOWEST_RATE, load_speech, read_audio
+from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.evaluation.listening.results import read_ratings
 from espnet2_taste.evaluation.slm import read_scores
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.inference.packages import check_archive
-from espnet2_taste.slm.grid_sets import read_fields
 from espnet2_taste.text.token_list_tokenizers import read_token_list
 
 CONFIG = {"token_list": ["a", "<unk>"], "model_conf": {"x": 1.5, "y": None, "z": "ü"}}

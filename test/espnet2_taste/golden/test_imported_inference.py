@@ -6,8 +6,8 @@ import numpy
 import pytest
 import torch
 
+from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.reference import importing
-from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch

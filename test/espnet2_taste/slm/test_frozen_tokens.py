@@ -12,14 +12,14 @@ import pytest
 from espnet2.train.collate_fn import CommonCollateFn
 from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
 
-from espnet2_taste.slm.inference import TaslmContinuer
+from espnet2_taste.inference.continuer import TaslmContinuer
+from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
     SpokenPrompt,
     WrittenPrompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.slm.scorer import Scorer
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 

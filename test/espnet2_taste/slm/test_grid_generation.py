@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.inference.scorer import padded
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
@@ -28,7 +29,6 @@ from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.scorer import padded
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 

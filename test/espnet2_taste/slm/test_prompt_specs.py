@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
 
-from espnet2_taste.slm import prompt_sets, prompts
+from espnet2_taste.inference import prompt_sets
+from espnet2_taste.slm import prompts
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
     SpokenPrompt,

@@ -35,7 +35,7 @@ def test_every_word_gets_its_code_at_the_end(delay):
         assert [s.emits_text for s in steps] == [True] * 6 + [False] * max(1, delay)
         sampled = [s.due for s in steps if s.due is not None and s.due >= 0]
         assert sampled == [0, 1, 2]
-        assert not any(step.hears_text for step in steps[6:])
+        assert not any(step.reads_text for step in steps[6:])
 
 
 def test_word_delay_takes_the_open_words_of_the_prompt_first():
@@ -71,7 +71,7 @@ def test_the_published_limit_cuts_the_next_word():
     rules = StopRules.published(extra_words=1)
     steps = walk(WordDelayLayout(1), rules, [DOG, DOG, DOG, DOG, S, S])
     assert [step.emits_text for step in steps] == [True, True, True, True, False]
-    assert all(step.hears_text for step in steps)
+    assert all(step.reads_text for step in steps)
 
 
 def test_the_published_stop_begins_no_word():
@@ -118,7 +118,7 @@ def test_a_given_text_is_written_to_its_end_whatever_is_chosen(delay, rules):
             assert [s.starts_word for s in written] == list(given.starts)
             sampled = [s.due for s in steps if s.due is not None and s.due >= 0]
             assert sampled == [0, 1, 2, 3]
-            assert not any(step.hears_text for step in steps[6:])
+            assert not any(step.reads_text for step in steps[6:])
 
 
 @given(st.lists(st.booleans(), max_size=8))

@@ -1,13 +1,12 @@
-"""Sets of a dump directory as utterances of the layouts.
+"""Sets of a dump directory as the fields of their utterances.
 
 Enters: a Kaldi-style folder with ``text`` and what else there is of ``units``, ``ctm``,
 ``pitch_tokens``, ``style_tokens``. Leaves: what the preprocessor reads of each
-utterance, by name, or utterances.
+utterance, by name.
 
-Legend: W words, U units.
+Legend: W words.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ import numpy as np
 
 from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_dir import read_integers, read_table
-from espnet2_taste.slm.grid_data import UtteranceReader
-from espnet2_taste.slm.layouts.utterance import Utterance
 
 TOKENS = {"units": "units", "pitch": "pitch_tokens", "style": "style_tokens"}
 """Field of an utterance -> file."""
@@ -77,18 +74,3 @@ def read_word_times(folder: Path, ctm: str = "ctm") -> dict[str, np.ndarray]:
         name: np.array([t for word in words for t in (word.start, word.end)])
         for name, words in read_ctm(folder / ctm).items()
     }
-
-
-def read_utterances(
-    fields: Mapping[str, Mapping[str, Any]], reader: UtteranceReader
-) -> dict[str, Utterance]:
-    """Build the utterances of a set.
-
-    Args:
-        fields: Of :func:`read_fields`.
-        reader: Knows tokenizer and rates.
-
-    Returns:
-        Utterances by id.
-    """
-    return {name: reader(name, data) for name, data in fields.items()}

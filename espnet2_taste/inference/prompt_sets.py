@@ -90,7 +90,7 @@ class AudioPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.inference import read_spoken_words
+        from espnet2_taste.data.spoken_sets import read_spoken_words
         from espnet2_taste.slm.prompt_specs import SpokenPrompt
 
         spoken = read_spoken_words(codes_dir)
@@ -108,7 +108,7 @@ class InstructPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.inference import read_spoken_words
+        from espnet2_taste.data.spoken_sets import read_spoken_words
         from espnet2_taste.slm.prompt_specs import SpokenTurn
 
         spoken = read_spoken_words(codes_dir)
