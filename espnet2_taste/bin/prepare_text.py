@@ -48,36 +48,6 @@ def add_options(parser: ArgumentParser) -> None:
     add("--word_space", type=str2bool, default=True, help="Mark words by a space")
 
 
-def prepare(args: argparse.Namespace) -> None:
-    """Do what is not done yet.
-
-    Args:
-        args: Parsed options.
-
-    Raises:
-        ValueError: A set is missing or malformed, or a vocabulary cannot be trained.
-    """
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.text.preparation import prepare_set, read_sentences
-    from espnet2_taste.text.training import train_lm_tokenizer
-
-    rules = _text_rules(args)
-    dump_dir = Path(args.dump_dir)
-    sets = list(dict.fromkeys([args.train_set, *args.sets.split()]))
-    for name in sets:
-        _report(name, prepare_set(dump_dir / name, rules))
-    sentences = list(read_table(dump_dir / args.train_set / "text").values())
-    extra = read_sentences(args.extra_text, rules) if args.extra_text else []
-    lm_text_dir = Path(args.lm_text_dir or dump_dir / "lm_train")
-    _write_lm_text(lm_text_dir, sentences + extra)
-    _write_token_dir(args, sentences)
-    _report_unknown(args, sets)
-    lm_dir = Path(args.lm_tokenizer_dir)
-    if not (lm_dir / "tokenizer_config.json").is_file():
-        train_lm_tokenizer(sentences + extra, lm_dir, args.lm_vocab_size)
-        logging.info("%s: trained on %d sentences", lm_dir, len(sentences + extra))
-
-
 def _text_rules(args: argparse.Namespace):
     """How raw text becomes words, according to the options."""
     from espnet2_taste.text.preparation import TextRules, read_symbols

@@ -5,9 +5,10 @@ correlation that does not exist (fewer than three pairs, or one side constant) i
 nan, never zero.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:
@@ -32,9 +33,7 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float:
         raise ValueError(f"expected paired samples, found {x.shape} and {y.shape}")
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x * x).sum() * (y * y).sum())
-    return float((x * y).sum() / scale) if scale > 0 else float("nan")
+    return float(stats.pearsonr(x, y).statistic)
 
 
 def center_by_group(x: Sequence[float], groups: Sequence[str]) -> np.ndarray:
@@ -72,30 +71,31 @@ def pearson_within(
 
 
 def bootstrap_interval(
-    samples: Sequence[float],
-    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
+    samples: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of one sample.
+    """Percentile bootstrap interval of the mean of one sample.
 
     Args:
         samples: Observations, (n,).
-        statistic: Maps (draws, n) to (draws,); the mean by default.
         level: Coverage.
         draws: Resamples.
         seed: Seed of the resampling.
 
     Returns:
-        Lower and upper end; (nan, nan) without observations.
+        Lower and upper end: the observation if there is one, (nan, nan) without any.
     """
     values = np.asarray(samples, dtype=np.float64)
-    if not len(values):
-        return float("nan"), float("nan")
+    if len(values) < 2:
+        only = float(values[0]) if len(values) else float("nan")
+        return only, only
     rng = np.random.default_rng(seed)
-    resampled = values[rng.integers(len(values), size=(draws, len(values)))]
-    results = resampled.mean(axis=1) if statistic is None else statistic(resampled)
-    tail = (1 - level) / 2
-    low, high = np.quantile(results, [tail, 1 - tail])
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=draws,
+        confidence_level=level,
+        method="percentile",
+        rng=rng,
+    )
+    low, high = found.confidence_interval
     return float(low), float(high)

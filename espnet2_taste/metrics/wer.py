@@ -4,8 +4,11 @@ Enters: pairs of word sequences. Leaves: counts of substitutions, deletions and
 insertions and their rate.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,6 @@ class WordErrors:
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     """Count the errors of the cheapest way from reference to hypothesis.
 
-    Among equally cheap ways substitutions are preferred to a deletion and an
-    insertion.
-
     Args:
         reference: Words spoken.
         hypothesis: Words recognised.
@@ -60,17 +60,9 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErr
         >>> count_errors("the red dog".split(), "the dog barks".split()).errors
         2
     """
-    # each cell: (cost, substitutions, deletions, insertions)
-    row = [(i, 0, 0, i) for i in range(len(hypothesis) + 1)]
-    for count, word in enumerate(reference, start=1):
-        diagonal, row[0] = row[0], (count, 0, count, 0)
-        for column, other in enumerate(hypothesis, start=1):
-            above = row[column]
-            best = _replaced(diagonal, word != other)
-            best = min(best, _deleted(above), _inserted(row[column - 1]), key=_cost)
-            diagonal, row[column] = above, best
-    _, substitutions, deletions, insertions = row[-1]
-    return WordErrors(substitutions, deletions, insertions, len(reference))
+    tags = Counter(step.tag for step in Levenshtein.editops(reference, hypothesis))
+    steps = (tags["replace"], tags["delete"], tags["insert"])
+    return WordErrors(*steps, words=len(reference))
 
 
 def total_errors(
@@ -85,22 +77,3 @@ def total_errors(
         Summed counts.
     """
     return sum((count_errors(r, h) for r, h in pairs), WordErrors())
-
-
-def _cost(cell: tuple[int, int, int, int]) -> int:
-    return cell[0]
-
-
-def _replaced(cell: tuple[int, int, int, int], differs: bool):
-    cost, substitutions, deletions, insertions = cell
-    return cost + differs, substitutions + differs, deletions, insertions
-
-
-def _deleted(cell: tuple[int, int, int, int]):
-    cost, substitutions, deletions, insertions = cell
-    return cost + 1, substitutions, deletions + 1, insertions
-
-
-def _inserted(cell: tuple[int, int, int, int]):
-    cost, substitutions, deletions, insertions = cell
-    return cost + 1, substitutions, deletions, insertions + 1

@@ -40,47 +40,16 @@ def nearest(frames: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
     return torch.cat(chunks).view(frames.shape[:-1])
 
 
-def spread_out(
-    frames: torch.Tensor, num_units: int, generator: torch.Generator
-) -> torch.Tensor:
-    """First centroids, far from each other (k-means++).
-
-    Args:
-        frames: (F, D).
-        num_units: K.
-        generator: Source of the choices.
-
-    Returns:
-        Centroids, (K, D).
-    """
-    first = torch.randint(len(frames), (1,), generator=generator)
-    chosen = [frames[first].squeeze(0)]
-    distance = (frames - chosen[0]).square().sum(-1)  # (F,)
-    for _ in range(num_units - 1):
-        # Inverse of the cumulative distribution: works for any number of frames.
-        cumulative = distance.double().cumsum(0)
-        uniform = torch.rand(1, generator=generator, dtype=torch.float64)
-        index = torch.searchsorted(cumulative, uniform * cumulative[-1], right=True)
-        chosen.append(frames[index.clamp(max=len(frames) - 1)].squeeze(0))
-        distance = torch.minimum(distance, (frames - chosen[-1]).square().sum(-1))
-    return torch.stack(chosen)
-
-
 def fit_kmeans(
-    frames: torch.Tensor,
-    num_units: int,
-    seed: int = 0,
-    iterations: int = 50,
-    tolerance: float = 1e-4,
+    frames: torch.Tensor, num_units: int, seed: int = 0, iterations: int = 50
 ) -> torch.Tensor:
-    """Lloyd's algorithm; an empty cluster moves to the frame farthest from its own.
+    """Centroids by scikit-learn's k-means, on the CPU.
 
     Args:
         frames: (F, D).
         num_units: K.
         seed: Of the first centroids.
         iterations: At most so many.
-        tolerance: Stop when the error falls by a smaller share.
 
     Returns:
         Centroids, (K, D).
@@ -88,29 +57,15 @@ def fit_kmeans(
     Raises:
         ValueError: Fewer frames than units.
     """
+    from sklearn.cluster import KMeans  # takes a second, and only training needs it
+
     if len(frames) < num_units:
         raise ValueError(
             f"{len(frames)} frames cannot make {num_units} units; lower --num_units "
             "or give more speech"
         )
-    generator = torch.Generator().manual_seed(seed)
-    pick = torch.randperm(len(frames), generator=generator)[: 50 * num_units]
-    centroids = spread_out(frames[pick], num_units, generator)
-    before = float("inf")
-    for _ in range(iterations):
-        units = nearest(frames, centroids)
-        error = (frames - centroids[units]).square().sum(-1)  # (F,)
-        sums = torch.zeros_like(centroids).index_add_(0, units, frames)
-        counts = torch.bincount(units, minlength=num_units)
-        centroids = sums / counts.clamp(min=1).unsqueeze(1)
-        empty = (counts == 0).nonzero().squeeze(1)
-        if len(empty):
-            centroids[empty] = frames[error.topk(len(empty)).indices]
-        total = error.double().sum().item()
-        if not len(empty) and before - total <= tolerance * total:
-            break
-        before = total
-    return centroids
+    clusters = KMeans(num_units, n_init=1, max_iter=iterations, random_state=seed)
+    return torch.from_numpy(clusters.fit(frames.numpy()).cluster_centers_)
 
 
 def draw_frames(

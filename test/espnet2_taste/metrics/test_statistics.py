@@ -42,3 +42,5 @@ def test_interval_holds_the_mean_and_is_repeatable():
     assert low < samples.mean() < high
     assert bootstrap_interval(samples) == (low, high)
     assert all(map(math.isnan, bootstrap_interval([])))
+    assert bootstrap_interval([3.0]) == (3.0, 3.0)
+    assert bootstrap_interval([1.0, 1.0]) == (1.0, 1.0)
