@@ -67,7 +67,7 @@ class AlignedSet:
 def word_time_rows(
     timings: Mapping[str, Sequence[WordTiming]], texts: Mapping[str, str]
 ) -> dict[str, str]:
-    """Word times as rows of numbers, which ESPnet reads as ``text_float``.
+    """Word times as rows of numbers.
 
     Args:
         timings: Words of the utterances that could be aligned.

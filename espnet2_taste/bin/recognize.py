@@ -9,6 +9,8 @@ from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.parts import find_parts, is_part, join_parts, set_names
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
+TIMES = ("word_times", "word_times.scp")
+
 
 def align_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_align`."""
@@ -48,7 +50,8 @@ def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> 
 
 def is_done(folder: Path, output: str, transcribe: bool) -> bool:
     """Whether a set was finished before, with what is asked for now."""
-    names = ["asr_align.json", output, *(["text_asr"] if transcribe else [])]
+    names = ["asr_align.json", output, *TIMES]
+    names += ["text_asr"] if transcribe else []
     return all((folder / name).is_file() for name in names)
 
 
@@ -70,12 +73,16 @@ def align_folder(
     Raises:
         ValueError: The set lacks a file.
     """
+    import numpy as np
+
     from espnet2_taste.align.sets import align_set, word_time_rows
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.data.arks import write_numbers
+    from espnet2_taste.data.kaldi_dir import read_table
 
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
     result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
-    write_table(folder / "word_times", word_time_rows(result.timings, texts))
+    rows = word_time_rows(result.timings, texts)
+    write_numbers(folder, TIMES[0], rows, np.float32)
     result.write(folder, output, "text_asr" if transcribe else None)
     return write_summary(result, folder, texts, transcribe)
 
@@ -99,7 +106,7 @@ def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) 
     from espnet2_taste.data.kaldi_dir import read_table
 
     text_asr = ["text_asr"] if transcribe else []
-    join_parts(parts, folder, [*text_asr, "word_times", PROBLEMS, output])
+    join_parts(parts, folder, [*text_asr, *TIMES, PROBLEMS, output])
     result = read_aligned_set(folder, output, text_asr[0] if transcribe else None)
     return write_summary(result, folder, read_table(folder / "text"), transcribe)
 
@@ -143,8 +150,8 @@ def run_align(args: argparse.Namespace) -> None:
     """Time the words of sets with a recognizer (end of stage 4).
 
     Enters: a recognizer and sets with ``wav.scp`` and ``text``. Leaves in each set:
-    ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row, for
-    trainings), ``text_asr`` (the recognizer's transcript), ``asr_align.json`` (word
+    ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row; trainings
+    read ``word_times.scp``), ``text_asr`` (the recognizer's transcript), ``asr_align.json`` (word
     errors, and the distance to the true times where the set has a ``ctm``) and
     ``not_aligned.tsv`` (what was left out and why). Sets of which only the times are
     needed are not transcribed. Finished sets are kept.

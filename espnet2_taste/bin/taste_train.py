@@ -9,7 +9,7 @@ Example:
         --init_param exp/taste_no_vq/valid.loss.best.pth --resume true \
         --train_data_path_and_name_and_type dump/raw/train/wav.scp,speech,sound \
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \
-        --train_data_path_and_name_and_type dump/raw/train/units,units,text_int \
+        --train_data_path_and_name_and_type dump/raw/train/units.scp,units,kaldi_ark \
         --train_data_path_and_name_and_type dump/raw/train/spembs.scp,spembs,kaldi_ark \
         ... (the same with --valid_data_path_and_name_and_type and the shape files)
 """

@@ -4,7 +4,7 @@ Example:
     python -m espnet2_taste.bin.unit_vocoder_train \
         --config conf/train_unit_vocoder.yaml --output_dir exp/unit_vocoder \
         --train_data_path_and_name_and_type dump/raw/train/wav.scp,speech,sound \
-        --train_data_path_and_name_and_type dump/raw/train/units,units,text_int \
+        --train_data_path_and_name_and_type dump/raw/train/units.scp,units,kaldi_ark \
         --train_data_path_and_name_and_type dump/raw/train/spembs.scp,spembs,kaldi_ark \
         --train_data_path_and_name_and_type dump/raw/train/pitch.scp,pitch,kaldi_ark ...
 """

@@ -147,7 +147,7 @@ def is_extracted(folder: Path, units_dir: Path) -> bool:
 
     made = units_dir / "config.yaml"
     names = sorted(read_table(folder / "wav.scp"))
-    for path in (folder / "units", folder / "spembs.scp"):
+    for path in (folder / name for name in ("units", "units.scp", "spembs.scp")):
         if not path.is_file() or path.stat().st_mtime < made.stat().st_mtime:
             return False
         if sorted(read_table(path)) != names:
@@ -159,9 +159,9 @@ def run_extract(args: argparse.Namespace) -> None:
     """Write the speech units and speaker embeddings of sets (stage 5).
 
     Enters: a unit directory and sets with ``wav.scp``. Leaves in each set: ``units``
-    (one line an utterance, ESPnet's ``text_int``) and ``spembs.ark``/``spembs.scp``
-    (one vector an utterance, ESPnet's ``kaldi_ark``). Finished sets are kept unless the
-    unit directory is newer.
+    (one line an utterance), the same in ``units.scp`` for trainings, and ``spembs.scp``
+    (one vector an utterance; both are ESPnet's ``kaldi_ark``). Finished sets are kept
+    unless the unit directory is newer.
 
     Example:
         python -m espnet2_taste.bin.units extract --units_dir exp/units \\
@@ -186,7 +186,7 @@ def run_extract(args: argparse.Namespace) -> None:
     def work(tools, folder: Path) -> str:
         if args.parts_dir:
             parts = find_parts(args.parts_dir, folder.name)
-            join_parts(parts, folder, ["spembs.scp", "units"])
+            join_parts(parts, folder, ["spembs.scp", "units.scp", "units"])
             return "units and embeddings joined"
         from espnet2_taste.units.unit_exp import extract_set
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines, write_table
 
 _KINDS = {
     b"FM ": ("<f4", 2),
@@ -30,6 +30,7 @@ def write_ark(
     name: str,
     arrays: Mapping[str, np.ndarray],
     relative: bool = False,
+    dtype: type = np.float32,
 ) -> None:
     """Write ``<name>.ark``, then ``<name>.scp``, sorted by the bytes of the ids.
 
@@ -39,6 +40,7 @@ def write_ark(
         arrays: By utterance id.
         relative: Whether the scp names the ark without its folder, so that the folder
             can be moved (ESPnet's data loaders need the folder).
+        dtype: Of the numbers; int32 for vectors alone.
     """
     import kaldiio
 
@@ -48,9 +50,28 @@ def write_ark(
         for key in sort_keys(arrays):
             stream.write(f"{key} ".encode())
             lines.append(f"{key} {shown}:{stream.tell()}")
-            kaldiio.save_mat(stream, np.asarray(arrays[key]).astype(np.float32))
+            kaldiio.save_mat(stream, np.asarray(arrays[key]).astype(dtype))
     temporary.replace(ark)
     write_lines(folder / f"{name}.scp", lines)
+
+
+def write_numbers(
+    folder: Path, name: str, rows: Mapping[str, str], dtype: type
+) -> None:
+    """Write rows of numbers as the table ``<name>`` and as ``<name>.ark`` and ``.scp``.
+
+    The table is for people and small tools. Trainings read the ark by utterance
+    (ESPnet's ``kaldi_ark``): of ``text_int`` every process holds all rows.
+
+    Args:
+        folder: Where they go.
+        name: Of the table.
+        rows: Numbers of each utterance, separated by spaces.
+        dtype: ``np.int32`` or ``np.float32``.
+    """
+    arrays = {key: np.array(row.split(), dtype=float) for key, row in rows.items()}
+    write_ark(folder, name, arrays, dtype=dtype)
+    write_table(folder / name, rows)
 
 
 class ArkTable(Mapping[str, np.ndarray]):

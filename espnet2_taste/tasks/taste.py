@@ -1,7 +1,7 @@
 """Task of the TASTE tokenizer: speech, text, units and speakers -> a trained tokenizer.
 
-Enters, per utterance: ``speech`` (sound), ``text`` (text), ``units`` (text_int) and
-``spembs`` (kaldi_ark), optionally ``word_times`` (text_float). Leaves: an ESPnet
+Enters, per utterance: ``speech`` (sound), ``text`` (text), ``units`` (kaldi_ark) and
+``spembs`` (kaldi_ark), optionally ``word_times`` (kaldi_ark). Leaves: an ESPnet
 experiment directory whose checkpoints hold everything but the frozen speech encoder.
 """
 

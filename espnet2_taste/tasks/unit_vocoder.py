@@ -1,6 +1,6 @@
 """ESPnet task that trains a vocoder from speech units and speaker embeddings.
 
-Enters, per utterance: ``speech`` (sound), ``units`` (text_int), ``spembs`` (kaldi_ark)
+Enters, per utterance: ``speech`` (sound), ``units`` (kaldi_ark), ``spembs`` (kaldi_ark)
 and, optionally, ``pitch`` (kaldi_ark, F0 in Hz every 10 ms, made once by
 ``espnet2_taste.bin.data pitch``; measured at each access where it is not given).
 A vocoder with a discriminator is trained by ``GanUnitVocoderTask``; ``main`` of

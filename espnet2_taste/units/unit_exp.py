@@ -134,10 +134,11 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
     Raises:
         ValueError: Audio cannot be read, or the two want different sample rates.
     """
+    import numpy as np
     import torch
 
-    from espnet2_taste.data.arks import write_ark
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.data.arks import write_ark, write_numbers
+    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.units.batches import speech_batches
 
     if extractor.sample_rate != embedder.sample_rate:
@@ -158,7 +159,7 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
                 rows[name] = " ".join(map(str, kept))
                 vectors[name] = spembs[row]
     write_ark(folder, "spembs", vectors)
-    write_table(folder / "units", rows)
+    write_numbers(folder, "units", rows, np.int32)
     return len(rows)
 
 

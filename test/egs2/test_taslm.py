@@ -16,6 +16,7 @@ EGS2 = Path(__file__).resolve().parents[2] / "egs2"
 TASTE = ("taste_text_only", "taste_no_vq", "taste_vq")
 EXPS = ("asr", *TASTE, "unit_vocoder", "text_lm", "taslm_embed", "taslm_token")
 SETS = ("train", "dev", "test", "slow", "fast", "pairs", "prompts")
+TABLES = ("text", "text_raw", "ctm_aligned", "word_times.scp", "units", "units.scp")
 OPTIONS = [
     *("--valid_set", "dev", "--swap_sets", "slow fast", "--pair_sets", "pairs"),
     *("--prompt_sets", "prompts", "--data_dir", "corpus", "--stop_stage", "14"),
@@ -26,7 +27,7 @@ OPTIONS = [
 def output_files():
     """Every output of every stage."""
     for name in SETS:
-        for file in ("text", "text_raw", "ctm_aligned", "units"):
+        for file in TABLES:
             yield f"dump/raw/{name}/{file}"
         yield from (f"dump/raw/{name}/{file}.scp" for file in ("spembs", "pitch"))
         yield f"data/{name}/text"
@@ -46,7 +47,7 @@ def output_files():
         yield from (f"data/token_list/{kind}/{f}" for f in ("tokens.txt", "token_type"))
     yield "data/token_list/bpe/bpe.model"
     yield from ("data/lm_tokenizer/x", "dump/raw/lm_train/text")
-    yield from ("exp/units/kmeans.pt", "exp/taste_vq/scores/scores.json")
+    yield from ("exp/units/config.yaml", "exp/taste_vq/scores/scores.json")
     yield from ("exp/llm_base/config.json", "exp/llm_base/model.safetensors")
     yield from ("exp/RESULTS.md", "exp/packed/taste.zip", "exp/packed/taslm.zip")
 
@@ -240,7 +241,7 @@ def test_only_what_is_scored_is_aligned(recipe):
     assert all("--dump_dir dump/raw/parts/align --rec" in call for call in parts)
     assert "--sets test slow fast prompts --parts_dir dump/raw/parts/align " in join
     assert "--dump_dir dump/raw --rec" in join and "--times_only train --ngpu" in join
-    assert not any(",word_times,text_float" in call for call in calls)
+    assert not any(".scp,word_times," in call for call in calls)
 
 
 def test_guided_attention_times_the_training_sets(recipe):
@@ -250,7 +251,7 @@ def test_guided_attention_times_the_training_sets(recipe):
     assert "--times_only train --ngpu" in join
     for training in named(calls, "espnet2_taste.bin.taste_train"):
         for name in ("train", "dev"):
-            assert f"dump/raw/{name}/word_times,word_times,text_float" in training
+            assert f"dump/raw/{name}/word_times.scp,word_times,kaldi_ark" in training
 
 
 def test_language_models_may_learn_from_a_set_of_their_own(recipe):

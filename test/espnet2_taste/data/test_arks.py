@@ -6,7 +6,8 @@ import kaldiio
 import numpy as np
 import pytest
 
-from espnet2_taste.data.arks import ArkTable, write_ark
+from espnet2_taste.data.arks import ArkTable, write_ark, write_numbers
+from espnet2_taste.data.kaldi_dir import read_table
 
 
 @pytest.fixture
@@ -98,3 +99,20 @@ def test_damaged_arks_are_read_or_refused(folder):
                 assert "codes.scp" in str(error)
                 refused += 1
     assert refused > 200
+
+
+def test_numbers_are_read_by_utterance_as_trainings_do(tmp_path):
+    from espnet2.train.dataset import ESPnetDataset
+
+    units = {"a": "3 1 -1 70000", "b": "7"}
+    times = {"a": "0.0000 0.2500 0.5000 1.1250", "b": "0 0"}
+    write_numbers(tmp_path, "units", units, np.int32)
+    write_numbers(tmp_path, "word_times", times, np.float32)
+    assert read_table(tmp_path / "units") == units
+    tables = [
+        (str(tmp_path / f"{n}.scp"), n, "kaldi_ark") for n in ("units", "word_times")
+    ]
+    _, found = ESPnetDataset(tables)["a"]
+    assert found["units"].dtype == np.int64 and found["word_times"].dtype == np.float32
+    np.testing.assert_array_equal(found["units"], [3, 1, -1, 70000])
+    np.testing.assert_allclose(found["word_times"], [0, 0.25, 0.5, 1.125])

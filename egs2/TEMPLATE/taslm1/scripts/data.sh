@@ -118,8 +118,10 @@ stage_4_encoder() {
     [ -n "${given_recognizer}" ] || train_encoder
     encoder_made_from
     in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
+    local -a outputs=("${in_sets[@]}")
+    in_sets "${raw}" word_times.scp "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
-        --outputs "${in_sets[@]}" --parts "${raw}/parts/align" || return 0
+        --outputs "${outputs[@]}" "${in_sets[@]}" --parts "${raw}/parts/align" || return 0
     align "${timed_sets[*]}"
     finish
 }
@@ -130,12 +132,16 @@ extract_units() {  # <names of sets, one string>
 }
 
 stage_5_units() {
+    local table
     local -a encoder
     encoder_made_from
     in_sets "${raw}" units "${unit_sets[@]}"
     local -a outputs=("${in_sets[@]}")
-    in_sets "${raw}" spembs.scp "${unit_sets[@]}"
-    outputs+=("${in_sets[@]}" "${expdir}/units/kmeans.pt")
+    for table in units.scp spembs.scp; do
+        in_sets "${raw}" "${table}" "${unit_sets[@]}"
+        outputs+=("${in_sets[@]}")
+    done
+    outputs+=("${expdir}/units/config.yaml")
     begin units --after text "${encoder[@]}" --files "${units_config}" \
         --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" \
         --parts "${raw}/parts/units" || return 0

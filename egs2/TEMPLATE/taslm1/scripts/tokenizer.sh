@@ -4,16 +4,16 @@
 taste_data() {  # fills the array data with the tables that every TASTE training reads
     local -a times=()
     [ "${guided_attention}" = false ] ||
-        times=("word_times text_float ${raw}/SET/word_times")
+        times=("word_times kaldi_ark ${raw}/SET/word_times.scp")
     set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
-        "units text_int ${raw}/SET/units" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
+        "units kaldi_ark ${raw}/SET/units.scp" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
         "pitch kaldi_ark ${raw}/SET/pitch.scp" "${times[@]}"
 }
 
 measure_pitch() {  # F0 of the sets that TASTE and its vocoder are trained on
     in_sets "${raw}" pitch.scp "${train_set}" "${valid_set}"
     begin pitch --after format --scope "${train_set}" "${valid_set}" \
-        --outputs "${in_sets[@]}" || return 0
+        --outputs "${in_sets[@]}" --parts "${raw}/parts/pitch" || return 0
     in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
         --dump_dir "{in}"
     finish
@@ -55,7 +55,7 @@ stage_7_taste_train() {  # the steps, each after the one before it
 stage_8_vocoder() {
     local -a data options=(--config "${unit_vocoder_config}" --seed "${seed}")
     local stats=${expdir}/unit_vocoder_stats
-    set_data "speech sound ${raw}/SET/wav.scp" "units text_int ${raw}/SET/units" \
+    set_data "speech sound ${raw}/SET/wav.scp" "units kaldi_ark ${raw}/SET/units.scp" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
     measure_pitch
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
