@@ -150,11 +150,11 @@ def run_align(args: argparse.Namespace) -> None:
     """Time the words of sets with a recognizer (end of stage 4).
 
     Enters: a recognizer and sets with ``wav.scp`` and ``text``. Leaves in each set:
-    ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row; trainings
-    read ``word_times.scp``), ``text_asr`` (the recognizer's transcript), ``asr_align.json`` (word
-    errors, and the distance to the true times where the set has a ``ctm``) and
-    ``not_aligned.tsv`` (what was left out and why). Sets of which only the times are
-    needed are not transcribed. Finished sets are kept.
+    ``ctm_aligned`` and ``word_times`` (the same as begins and ends in one row;
+    trainings read ``word_times.scp``), ``text_asr`` (the recognizer's transcript),
+    ``asr_align.json`` (word errors, and the distance to the true times where the set
+    has a ``ctm``) and ``not_aligned.tsv`` (what was left out and why). Sets of which
+    only the times are needed are not transcribed. Finished sets are kept.
 
     Example:
         python -m espnet2_taste.bin.recognize align --recognizer exp/asr \\
