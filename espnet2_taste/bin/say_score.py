@@ -16,7 +16,7 @@ Example:
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -39,54 +39,66 @@ def add_options(parser: ArgumentParser) -> None:
     add_shared(parser, "dump_dir", "sets", "batch_size", "ngpu")
 
 
-def speech_makers(lm, text_only: str, original, followed, device: str) -> dict:
-    """Functions that say texts, by the name of their folder.
+class Speakers:
+    """Ways of saying the texts of a set, by the names of their folders.
 
     Args:
         lm: ``SpokenLM``.
         text_only: TASTE experiment without codes.
         original: ``OriginalSet``.
         followed: Recording that each text is said like.
-        device: Where the networks run.
-
-    Returns:
-        Functions of utterance ids that give ``DecodedSpeech`` of each.
     """
-    import numpy as np
-    import torch
 
-    from espnet2_taste.inference.results import decoded_speech
-    from espnet2_taste.speech_decoder.resynthesis import UnitBatch
-    from espnet2_taste.tokenizer.inference import TasteEncoder
+    def __init__(self, lm, text_only: str, original, followed: Mapping[str, str]):
+        from espnet2_taste.tokenizer.inference import TasteEncoder
 
-    taste = lm.tokenizer
-    generator = taste.sampling.generator(TasteEncoder.from_exp(text_only, None, device))
+        taste = lm.tokenizer
+        encoder = TasteEncoder.from_exp(text_only, None, taste.encoder.device)
+        self.generator = taste.sampling.generator(encoder)
+        self.lm, self.taste, self.followed = lm, taste, followed
+        self.wavs, self.all_texts = original.wavs, original.texts
 
-    def voices(names: Sequence[str]) -> np.ndarray:
-        wavs = [original.wavs[followed[name]] for name in names]
-        return np.stack([taste.embed_speaker(wav) for wav in wavs])
+    @property
+    def ways(self) -> dict[str, Callable[[Sequence[str]], list]]:
+        """Functions of utterance ids that give ``DecodedSpeech`` of each."""
+        ways = {"text_only": self.text_only, "plain": self.plain}
+        return {**ways, "styled": self.styled}
 
-    def texts(names: Sequence[str]) -> list[str]:
-        return [original.texts[name] for name in names]
+    def voices(self, names: Sequence[str]):
+        """Speakers (B, E) of the recordings that are followed."""
+        import numpy as np
 
-    def baseline(names: Sequence[str]) -> list:
-        speakers = torch.from_numpy(voices(names))
-        ids = generator.encoder.texts(names, texts(names))
-        units = generator(names, ids, None, speakers)
+        wavs = [self.wavs[self.followed[name]] for name in names]
+        return np.stack([self.taste.embed_speaker(wav) for wav in wavs])
+
+    def texts(self, names: Sequence[str]) -> list[str]:
+        """What is said."""
+        return [self.all_texts[name] for name in names]
+
+    def text_only(self, names: Sequence[str]) -> list:
+        """Without codes."""
+        import torch
+
+        from espnet2_taste.inference.results import decoded_speech
+        from espnet2_taste.speech_decoder.resynthesis import UnitBatch
+
+        speakers, texts = torch.from_numpy(self.voices(names)), self.texts(names)
+        ids = self.generator.encoder.texts(names, texts)
+        units = self.generator(names, ids, None, speakers)
         batch = UnitBatch.of(names, units, speakers)
-        return decoded_speech(taste.vocoder, batch, texts(names))
+        return decoded_speech(self.taste.vocoder, batch, texts)
 
-    def say(names: Sequence[str], styles: list | None = None) -> list:
-        said = lm.say_batch(texts(names), voices(names), styles, names)
+    def plain(self, names: Sequence[str], styles: list | None = None) -> list:
+        """With the language model's codes."""
+        voices = self.voices(names)
+        said = self.lm.say_batch(self.texts(names), voices, styles, names)
         return [speech for _, speech in said]
 
-    def say_alike(names: Sequence[str]) -> list:
-        others = [followed[name] for name in names]
-        wavs = [original.wavs[other] for other in others]
-        styles = taste.encode_batch(wavs, texts(others), others, timings=False)
-        return say(names, styles)
-
-    return {"text_only": baseline, "plain": say, "styled": say_alike}
+    def styled(self, names: Sequence[str]) -> list:
+        """Likewise, behind the recording that is followed."""
+        others = [self.followed[name] for name in names]
+        wavs, texts = [self.wavs[other] for other in others], self.texts(others)
+        return self.plain(names, self.taste.encode_batch(wavs, texts, others, False))
 
 
 def write_said(
@@ -139,10 +151,9 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
             f"{args.dump_dir}/{name}: no speaker has two recordings, one to be said "
             "like the other"
         )
-    device = "cuda" if args.ngpu else "cpu"
-    makers = speech_makers(lm, args.text_only, original, followed, device)
+    ways = Speakers(lm, args.text_only, original, followed).ways
     aligner, scores = LazyAligner.from_args(args), {}
-    for label, make in makers.items():
+    for label, make in ways.items():
         folder = args.output_dir / name / label
         write_said(folder, list(followed), make, args.batch_size)
         embed = lm.tokenizer.embed_speaker

@@ -52,13 +52,19 @@ def make_app(service: Service, hosts: list[str]) -> FastAPI:
         The application.
     """
     app = FastAPI(title="espnet2_taste", docs_url=None, redoc_url=None)
-    worker = Worker(service.limits.queue)
     app.add_middleware(SizeLimit, most=service.limits.size)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     add_errors(app)
     for path, (name, kind) in PAGE.items():
         content = (files(__package__) / name).read_bytes()
         app.get(path, include_in_schema=False)(_page(content, kind))
+    add_functions(app, service)
+    return app
+
+
+def add_functions(app: FastAPI, service: Service) -> None:
+    """Add what the model does; see the top of this file."""
+    worker = Worker(service.limits.queue)
 
     @app.get("/about")
     async def about() -> dict:
@@ -89,8 +95,6 @@ def make_app(service: Service, hosts: list[str]) -> FastAPI:
         return StreamingResponse(
             pieces, 200, None, MEDIA_TYPES[request.response_format]
         )
-
-    return app
 
 
 def _page(content: bytes, kind: str):
