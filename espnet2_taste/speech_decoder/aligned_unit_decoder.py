@@ -148,7 +148,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
     ) -> UnitScores:
         """See ``AbsUnitDecoder.score``; nothing needs guidance.
 
-        An utterance of which no word has a time counts in no loss.
+        An utterance of which no word has a time counts in no loss. Durations are those
+        of the speech, of which the last frames may have no unit.
         """
         if inputs.word_times is None:
             raise ValueError(
@@ -159,14 +160,14 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         words = symbols.words
         encoded = self._encode(symbols)
         conditions = self._conditions(inputs)
-        seconds = units_lengths / self.unit_rate
-        times = segments.tidy_times(
-            self._blurred(inputs.word_times), words, seconds, self.shortest_silence
-        )
+        blurred, seconds = self._blurred(inputs.word_times), inputs.seconds
+        if seconds is None:
+            seconds = units_lengths / self.unit_rate
         timed = (inputs.word_times.diff(dim=-1) > 0).any(1)  # (B, 1)
         predicted = self.durations(encoded, symbols, conditions)
+        times = segments.tidy_times(blurred, words, seconds, self.shortest_silence)
         loss = predicted.loss(times, words * timed.squeeze(1), seconds)
-        counts = segments.units_of_times(times, words, units_lengths, self.unit_rate)
+        counts = self._counts_of_times(blurred, words, units_lengths)
         rows, valid = self._rows(encoded, symbols, conditions, counts)
         hidden = self.row_stack(rows, valid)
         logits = self.history(hidden, valid, units)
@@ -316,10 +317,17 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             seconds = inputs.word_times[..., 1].gather(1, last).squeeze(1)
         units = (seconds * self.unit_rate).round().long()
         units = torch.maximum(units, words)
+        return self._counts_of_times(inputs.word_times, words, units)
+
+    def _counts_of_times(
+        self, word_times: torch.Tensor, words: torch.Tensor, units: torch.Tensor
+    ) -> torch.Tensor:
+        """Units of each segment of utterances of so many units (B,), (B, S)."""
+        rate = self.unit_rate
         times = segments.tidy_times(
-            inputs.word_times, words, units / self.unit_rate, self.shortest_silence
+            word_times, words, units / rate, self.shortest_silence
         )
-        return segments.units_of_times(times, words, units, self.unit_rate)
+        return segments.units_of_times(times, words, units, rate)
 
     def _rows(
         self,

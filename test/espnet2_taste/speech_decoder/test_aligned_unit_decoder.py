@@ -258,6 +258,19 @@ def test_an_utterance_without_times_counts_in_no_loss():
     assert torch.allclose(found.durations, want, atol=1e-5)
 
 
+def test_the_last_word_lasts_to_the_end_of_the_speech_not_of_the_units():
+    decoder, inputs = build(), batch((5,))
+    units, lengths = units_of(inputs)
+    end = inputs.word_times[0, -1, 1]
+    short = (end * RATE).long().reshape(1) - 2
+    cut = decoder.score(inputs, units[:, : int(short)], short)
+    known = UnitInputs(**{**vars(inputs), "seconds": end.reshape(1)})
+    whole = decoder.score(known, units[:, : int(short)], short)
+    assert torch.equal(cut.logits, whole.logits)
+    longer = decoder.score(known, units, lengths)
+    assert whole.durations == longer.durations != cut.durations
+
+
 def test_blur_moves_borders_in_training_only():
     decoder, inputs = build(time_blur=0.2), batch()
     arguments = inputs, *units_of(inputs)
