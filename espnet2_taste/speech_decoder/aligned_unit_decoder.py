@@ -245,8 +245,11 @@ class AlignedUnitDecoder(AbsUnitDecoder):
     def _prosody_loss(
         self, hidden: torch.Tensor, measured: torch.Tensor | None, counted: torch.Tensor
     ) -> torch.Tensor:
-        """Weighted loss of the prosody of the units that count (B, U)."""
-        if self.prosody is None:
+        """Weighted loss of the prosody of the units that count (B, U).
+
+        Zero where units are only scored and no prosody was measured.
+        """
+        if self.prosody is None or (measured is None and not self.training):
             return hidden.new_zeros(())
         if measured is None:
             raise ValueError(

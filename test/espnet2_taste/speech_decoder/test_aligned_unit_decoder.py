@@ -202,10 +202,12 @@ def test_prosody_is_learned_where_it_is_measured_and_never_at_padding():
     assert torch.equal(taste.grad.abs().sum(-1) > 0, inputs.word_ids >= 0)
 
 
-def test_prosody_needs_measured_pitch_and_is_left_out_where_it_is_not_wanted():
+def test_training_needs_measured_pitch_and_prosody_is_left_out_where_it_is_not_wanted():
     decoder, inputs = build(prosody_weight=1.0), batch()
+    assert decoder.score(inputs, *units_of(inputs)).prosody == 0
     with pytest.raises(ValueError, match="prosody_weight .* no pitch: run stage 6"):
-        decoder.score(inputs, *units_of(inputs))
+        decoder.train().score(inputs, *units_of(inputs))
+    decoder.eval()
     silent = UnitSettings(sampler=ArgmaxSampler(), use_prosody=False)
     item, _ = decoder.generate_units(free(inputs), ["a", "b"], 0, silent)
     assert item.prosody is None
