@@ -195,6 +195,16 @@ def test_the_check_builds_what_the_training_would(trained):
     assert check.startswith("-m task --config a.conf --dry_run")
 
 
+def test_trainings_side_by_side_are_tried_apart(trained):
+    script = TRAINING.replace("begin model", "begin $1").replace("model stats", "$1")
+    script = script.replace("model/", "$1/").replace('run_stage 1 "" train', "train $N")
+    for name, value in (("a", "1"), ("b", "1"), ("a", "2"), ("b", "2")):
+        assert run(trained, script, VALUE=value, N=name).returncode == 0
+    lines = (trained / "checks").read_text().splitlines()
+    places = [line.split()[-1] for line in lines]
+    assert len(places) == len(set(places)) == 2
+
+
 def test_no_model_is_deleted_and_an_earlier_one_comes_back(trained):
     for value in "231":
         assert run(trained, TRAINING, VALUE=value).returncode == 0

@@ -43,7 +43,7 @@ train_model() {  # <module> <experiment dir> <options>: train, or go on where it
 }
 
 check_model() {  # <module> <options of train_model>: can its parts be built from them?
-    local tried=${expdir}/.stages/tried
+    local tried=${step_stamp}.tried   # of this step: others are tried at once
     rm -rf "${tried}"
     mkdir -p "${tried}"
     "${python}" -m "$@" --dry_run true --output_dir "${tried}" \
