@@ -44,6 +44,7 @@ EXTRAS = {
     "metrics": ["pystoi", "speechmos", "librosa", "requests", "onnxruntime"],
     "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
     "utmos": ["utmos-pytorch"],
+    "written": ["wetext"],
     "test": [
         *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
         *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),

@@ -8,11 +8,14 @@ which may be empty or hold several words. A normaliser is chosen by name
 import re
 import unicodedata
 from abc import ABC, abstractmethod
+from functools import lru_cache
 
 from espnet2.train.class_choices import ClassChoices
 
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\uff07`\u00b4"), "'")
 _EDGE_APOSTROPHES = re.compile(r"(?<!\w)'+|'+(?!\w)")
+
+_PLAIN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[,;:!?]?")
 
 
 def has_letter_or_digit(text: str) -> bool:
@@ -107,6 +110,38 @@ class CompatibilityNormalizer(BasicNormalizer):
         return super().__call__(unicodedata.normalize("NFKC", text))
 
 
+class WrittenNormalizer(BasicNormalizer):
+    """The same with written forms of English in words, by ``wetext`` (extra written).
+
+    Pieces that are no plain words, such as amounts, times, ordinals and abbreviations,
+    become what is said.
+
+    Example:
+        >>> WrittenNormalizer()("$43,000.50")  # doctest: +SKIP
+        'forty three thousand point five dollars'
+    """
+
+    def __call__(self, text: str) -> str:
+        """See :meth:`AbsNormalizer.__call__`."""
+        plain = all(map(_PLAIN.fullmatch, text.split()))
+        return super().__call__(text if plain else _said(text))
+
+
+@lru_cache(maxsize=1)
+def _verbalizer():
+    """Loaded when it is first needed; not part of the normalizer, which is copied."""
+    from espnet2_taste.optional import require
+
+    wetext = require("wetext", feature="normalizer 'written'", extra="written")
+    return wetext.Normalizer(lang="en", operator="tn")
+
+
+@lru_cache(maxsize=100_000)
+def _said(text: str) -> str:
+    """A piece of text as it is said; pieces come again and take 10 ms and more."""
+    return _verbalizer().normalize(text)
+
+
 class KeepNormalizer(AbsNormalizer):
     """The text as it is, but for whitespace and line ends.
 
@@ -125,6 +160,7 @@ normalizer_choices = ClassChoices(
     classes={
         "basic": BasicNormalizer,
         "nfkc": CompatibilityNormalizer,
+        "written": WrittenNormalizer,
         "keep": KeepNormalizer,
     },
     type_check=AbsNormalizer,

@@ -127,7 +127,9 @@ ROWS = {
             token_type="whisper", **VOCABULARY | dict(tokenizer_path="{tokens}")
         ),
     },
-    "AbsNormalizer": {name: Text("normalizer") for name in ("basic", "nfkc", "keep")},
+    "AbsNormalizer": {
+        name: Text("normalizer") for name in ("basic", "nfkc", "written", "keep")
+    },
     "AbsSegmenter": {name: Text("segmenter") for name in ("whitespace", "character")},
     "AbsBackbone": {
         name: Taslm(adaptation=name) for name in ("lora", "full", "frozen")

@@ -47,7 +47,8 @@ nbpe=120                # size of the speech encoder's vocabulary, if it is trai
 lm_vocab_size=512       # size of the vocabulary of the language model
 extra_text=""           # more text for the language model's tokenizer and training
 normalizer=basic        # basic: lower case without punctuation; nfkc: and one width of each
-                        # character; keep: as written (vocabularies take what they know)
+                        # character; written: and $5, 3:45pm, Dr. in English words (needs
+                        # the extra written); keep: as written (vocabularies take what they know)
 segmenter=whitespace    # character: scripts that are written without spaces
 word_space=true         # false: words are not marked by a space in the vocabularies
 transcripts=corpus      # recognizer: the words are what --recognizer hears, as written there

@@ -1,5 +1,7 @@
 """Normalisers and segmenters: quotes, punctuation, line ends, other scripts."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from espnet2_taste.text.normalizers import (
     BasicNormalizer,
     KeepNormalizer,
+    _verbalizer,
     has_letter_or_digit,
     normalizer_choices,
 )
@@ -74,3 +77,30 @@ def test_has_letter_or_digit():
 def test_every_choice_builds_and_runs(choices):
     for name in choices.classes:
         assert choices.get_class(name)()("a b")
+
+
+@pytest.mark.parametrize(
+    "raw, expected",
+    [
+        ("$43,000.50", "forty three thousand point five dollars"),
+        ("3:45pm,", "three forty five pm"),
+        ("10%", "ten percent"),
+        ("2nd", "second"),
+        ("Dr.", "doctor"),
+        ("“Don’t”", "don't"),
+        ("well-known!", "well known"),
+        ("naïve", "naïve"),
+    ],
+)
+def test_written_forms_become_what_is_said(raw, expected):
+    pytest.importorskip("wetext", reason="the extra 'written' is not installed")
+    assert normalizer_choices.get_class("written")()(raw) == expected
+
+
+def test_a_missing_package_for_written_forms_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wetext", None)
+    _verbalizer.cache_clear()
+    normalizer = normalizer_choices.get_class("written")()
+    assert normalizer("Plain words") == "plain words"
+    with pytest.raises(RuntimeError, match=r"pip install 'espnet2_taste\[written\]'"):
+        normalizer("77%")
