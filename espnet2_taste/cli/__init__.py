@@ -18,6 +18,8 @@ read with ``--codes``:
                was shown
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector
 ``wav.scp``    Speech, where some was made, below ``parts/*/audio``
+``plots``      Words, codes and attention of each utterance, below ``parts/``, with
+               ``tokenize --plot``
 ``dropped.tsv`` Utterances that could not be used, with the reason
 =============  ======================================================================
 
