@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,7 +217,8 @@ def _work(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(nj, context, _start, (job, nj, ngpu))
     try:
-        futures = {pool.submit(_do_shared, *task): task for task in tasks}
+        with _ignored_interrupts():  # Ctrl-C reaches all; this process ends the others
+            futures = {pool.submit(_do_shared, *task): task for task in tasks}
         for future in as_completed(futures):
             future.result()
             yield futures[future]
@@ -225,15 +227,28 @@ def _work(
             "one of the processes was killed, perhaps because memory ran out. Finished "
             "parts are kept: repeat the command, with a smaller --nj or --batch_size"
         ) from error
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Processes that are started now do not see Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _shared: dict = {}  # of a worker process: its job, its device and its model
 
 
 def _start(job: Job, nj: int, ngpu: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     threads = max(1, (os.cpu_count() or 1) // nj)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # before torch is imported
     number = int(multiprocessing.current_process().name.rpartition("-")[2])

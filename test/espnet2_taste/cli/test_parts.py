@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ class Shout(Job):
     fails_at: str = ""
     killed_at: str = ""
     loads: bool = True
+    waits_for: str = ""
 
     def load(self, device: str):
         if not self.loads:
@@ -31,6 +35,10 @@ class Shout(Job):
             raise RuntimeError("stopped")
         if self.killed_at in names:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.waits_for:
+            Path(f"{self.waits_for}.{os.getpid()}").touch()
+            while not Path(self.waits_for).exists():
+                time.sleep(0.01)
         with open(self.log, "a") as stream:
             stream.write(" ".join(names) + "\n")
         lines = [f"{name} {model(name)}\n" for name in names if name != "b"]
@@ -150,6 +158,55 @@ def test_a_killed_process_is_an_error_and_the_run_goes_on(tmp_path, shared, log)
     with pytest.raises(RuntimeError, match="was killed.*repeat the command"):
         run_job(shared(killed_at="d"), INPUTS, tmp_path / "out", 64, nj=2, ngpu=0)
     run_job(shared(), INPUTS, tmp_path / "out", part_size=64, nj=2, ngpu=0)
+    words = (tmp_path / "out" / "words").read_text().splitlines()
+    assert words == ["a A", "c C", "d D", "e E"]
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+
+from espnet2_taste.cli import main, tokenize
+from espnet2_taste.cli.parts import run_job
+from shout_job import Shout
+
+if __name__ == "__main__":
+    _, log, waits_for, output = sys.argv
+    job = Shout({"model": "m"}, 1, log, waits_for=waits_for)
+    inputs = dict.fromkeys("cabed", "same")
+    tokenize.run = lambda args: run_job(job, inputs, Path(output), 64, nj=2, ngpu=0)
+    main.main(["tokenize", "--model", "m", "--wav", "x", "--output", output])
+"""
+
+
+def processes_of(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_ctrl_c_ends_all_processes_with_one_line(tmp_path, shared, log):
+    (tmp_path / "command.py").write_text(COMMAND)
+    go = tmp_path / "go"
+    call = [sys.executable, tmp_path / "command.py", log, go, tmp_path / "out"]
+    folders = [str(tmp_path), str(Path(__file__).parents[3])]
+    known = os.environ.get("PYTHONPATH")
+    variables = os.environ | {"PYTHONPATH": ":".join(folders + [known] * bool(known))}
+    options = dict(env=variables, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(call, start_new_session=True, **options)
+    while len(list(tmp_path.glob("go.*"))) < 2 and command.poll() is None:
+        time.sleep(0.01)  # both are at work
+    os.killpg(command.pid, signal.SIGINT)
+    _, errors = command.communicate()
+    while processes_of(command.pid):  # the one that counts shared memory is the last
+        time.sleep(0.01)
+    assert command.returncode == 130
+    assert errors.splitlines()[-1].startswith("espnet2-taste tokenize: stopped; ")
+    assert "Traceback" not in errors and "Interrupt" not in errors
+    go.touch()
+    subprocess.run(call, check=True, **options)
     words = (tmp_path / "out" / "words").read_text().splitlines()
     assert words == ["a A", "c C", "d D", "e E"]
 
