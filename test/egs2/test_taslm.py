@@ -172,6 +172,8 @@ def test_another_quantizer_is_trained_and_scored_beside_the_first(recipe):
     assert len(named(calls, "espnet2_taste.bin.taste_train")) == 3
     (score,) = named(calls, "taste_score")
     assert f"--taste_exp exp/{names[-1]} " in score
+    assert run(recipe) == []  # what the first has made is as it was
+    assert not list((recipe / "exp").glob("**/*.old"))
     for name in (*TASTE, *names):
         assert (recipe / "exp" / name / "valid.loss.best.pth").is_file()
 

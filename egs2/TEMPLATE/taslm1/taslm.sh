@@ -172,7 +172,8 @@ for name in "${steps[@]}"; do
     name=$(basename "${name}" .yaml)
     step_names+=("${name#train_}")
 done
-taste_exp=${expdir}/${step_names[-1]}
+taste=${step_names[-1]}  # part of the names of stages whose outputs are below it
+taste_exp=${expdir}/${taste}
 word_options=()         # of the trainings, beside their configurations
 [ "${word_space}" = true ] || word_options=(--word_space false)
 if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi

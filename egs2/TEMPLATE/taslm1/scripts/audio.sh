@@ -12,8 +12,8 @@ score_audio() {  # <sets> <output> <options>: what no package or weights serve i
 
 prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
     in_sets "${taste_exp}/codes" codes.scp "${spoken_sets[@]}"
-    begin noisy_codes --after codes align --values "${noise_snrs}" "${seed}" \
-        --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
+    begin "noisy_codes_${taste}" --after "codes_${taste}" align \
+        --values "${noise_snrs}" "${seed}" --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
         --parts "${raw}/parts"/noisy_{align,units} "${taste_exp}/codes/parts/noisy_codes" || return 0
     "${python}" -m espnet2_taste.bin.data noise --dump_dir "${raw}" \
         --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
@@ -36,9 +36,9 @@ score_noisy() {
 
 swap_voices() {
     [ -n "${voice_swap_sets}" ] || return 0
-    begin swap_voices --after codes unit_vocoder --files "${resynthesis_options[@]:1}" \
-        --values "${seed}" "${voice_swap_sets}" --outputs "${taste_exp}/swap_voices" ||
-        return 0
+    begin "swap_voices_${taste}" --after "codes_${taste}" unit_vocoder \
+        --files "${resynthesis_options[@]:1}" --values "${seed}" "${voice_swap_sets}" \
+        --outputs "${taste_exp}/swap_voices" || return 0
     study_swap swap_voices "${voice_swap_sets}"
     finish
 }
@@ -50,11 +50,11 @@ stage_17_audio() {
         for snr in ${noise_snrs}; do spoken_sets+=("${name}_snr${snr}"); done
     done
     prepare_noisy_sets
-    resynthesize "$(basename "${taste_exp}")"
+    resynthesize "${taste}"
     resynthesize unit_vocoder
     swap_voices
-    begin audio --after taste_score noisy_resynthesis_unit_vocoder \
-        "noisy_resynthesis_$(basename "${taste_exp}")" \
+    begin "audio_${taste}" --after "taste_score_${taste}" \
+        noisy_resynthesis_unit_vocoder "noisy_resynthesis_${taste}" \
         --scope "${spoken_sets[@]}" \
         --outputs "${taste_exp}/audio_scores" "${taste_exp}/noise" || return 0
     score_audio "${test_sets}" "${taste_exp}/audio_scores"

@@ -141,10 +141,9 @@ stage_5_units() {
         in_sets "${raw}" "${table}" "${unit_sets[@]}"
         outputs+=("${in_sets[@]}")
     done
-    outputs+=("${expdir}/units/config.yaml")
     begin units --after text "${encoder[@]}" --files "${units_config}" \
         --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" \
-        --parts "${raw}/parts/units" || return 0
+        --models "${expdir}/units" --parts "${raw}/parts/units" || return 0
     "${python}" -m espnet2_taste.bin.units fit --config "${units_config}" \
         --recognizer "${recognizer}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"

@@ -30,7 +30,7 @@ train_taslm() {  # <name>: its configuration is in the option <name>_config
         --taste_model_file "${inference_model}" "${word_options[@]}")
     [ -z "${lm}" ] || backbone=()
     set_data "text text ${raw}/SET/text" "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
-    begin "${tag}${name}" --after codes "${backbone[@]}" --files "${config}" \
+    begin "${tag}${name}" --after "codes_${taste}" "${backbone[@]}" --files "${config}" \
         --values "${lm}" "${seed}" "${train_set}" \
         --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${design_dir}/${name}" || return 0
@@ -104,7 +104,7 @@ write_results() {  # RESULTS.md from all scores that there are, listen.html besi
 }
 
 stage_13_results() {
-    begin results --after taste_score continuation_taslm_{embed,token} \
+    begin results --after "taste_score_${taste}" continuation_taslm_{embed,token} \
         likelihood_taslm_{embed,token} --scope "${sets[@]}" \
         --outputs "${expdir}/RESULTS.md" || return 0
     "${python}" -m espnet2_taste.bin.slm_evaluate models --expdir "${expdir}" \

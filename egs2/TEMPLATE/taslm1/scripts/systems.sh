@@ -132,7 +132,7 @@ run_other_decodings() {  # the same models continue by other rules, in a folder 
 }
 
 prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
-    begin questions --after grids codes --values "${question_pairs}" \
+    begin questions --after grids "codes_${taste}" --values "${question_pairs}" \
         --outputs "${raw}/questions" "${taste_exp}/codes/questions" || return 0
     "${python}" -m espnet2_taste.bin.imports questions --cloze \
         --source "${raw}/${question_pairs}" --sentences "${raw}/lm_train/text" \

@@ -90,7 +90,7 @@ tokenize() {  # <names of sets, one string>
 
 tokenize_sets() {
     in_sets "${taste_exp}/codes" codes.scp "${sets[@]}"
-    begin codes --after "$(basename "${taste_exp}")" --scope "${sets[@]}" \
+    begin "codes_${taste}" --after "${taste}" --scope "${sets[@]}" \
         --outputs "${in_sets[@]}" --parts "${taste_exp}/codes/parts/codes" || return 0
     tokenize "${sets[*]}"
     finish
@@ -99,9 +99,13 @@ tokenize_sets() {
 resynthesize() {  # <experiment>: codes (or text, or true units) of spoken_sets to speech
     local name=$1
     local -a source=(--taste_exp "${expdir}/${name}")
-    [ "${name}" != unit_vocoder ] || source=(--from_units true)
+    local -a after=("${name}" unit_vocoder "${tag}codes_${taste}")
+    if [ "${name}" = unit_vocoder ]; then
+        source=(--from_units true)
+        after=(unit_vocoder ${tag:+"${tag}codes_${taste}"})
+    fi
     in_sets "${expdir}/${name}/resynthesis" wav.scp "${spoken_sets[@]}"
-    begin "${tag}resynthesis_${name}" --after "${name}" unit_vocoder "${tag}codes" \
+    begin "${tag}resynthesis_${name}" --after "${after[@]}" \
         --files "${resynthesis_options[@]:1}" --values "${seed}" \
         --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
         --parts "${expdir}/${name}/resynthesis/parts/${tag}spoken" || return 0
@@ -140,8 +144,8 @@ swap_tempo() {
 }
 
 stage_10_score() {
-    begin taste_score --after "${step_names[@]/#/resynthesis_}" resynthesis_unit_vocoder \
-        align --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
+    begin "taste_score_${taste}" --after "${step_names[@]/#/resynthesis_}" \
+        resynthesis_unit_vocoder align --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
     side_by_side eval score_taste swap_tempo
     finish
 }
