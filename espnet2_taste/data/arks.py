@@ -10,7 +10,9 @@ binary matrix or vector, and nothing else.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -109,9 +111,30 @@ class ArkTable(Mapping[str, np.ndarray]):
             ValueError: The entry is no file with an offset, there is no plain array of
                 finite numbers at it, or the file ends within.
         """
+        with self._named_errors(name) as entry:
+            return _read_array(*_place(entry, self.scp.parent))
+
+    def check(self) -> None:
+        """Refuse a table of which Kaldi's own readers would run something.
+
+        Raises:
+            ValueError: An entry is not just a file, as seen from the current folder,
+                with an offset at which a plain array begins.
+        """
+        for name in self:
+            with self._named_errors(name) as entry:
+                path, offset = _place(entry, Path())
+                if set("|[") & set(entry):
+                    raise ValueError("has a sign that Kaldi's readers give a meaning")
+                with open(path, "rb") as stream:
+                    _read_kind(stream, offset)
+
+    @contextmanager
+    def _named_errors(self, name: str) -> Iterator[str]:
+        """The entry of an utterance; errors get its name."""
         entry = self._entries[name]
         try:
-            return _read_array(*_place(entry, self.scp.parent))
+            yield entry
         except ValueError as error:
             raise ValueError(
                 f"{self.scp}, utterance '{name}': '{entry[:80]}' {error}; {_REMEDY}"
@@ -129,14 +152,19 @@ def _place(entry: str, folder: Path) -> tuple[Path, int]:
     raise ValueError("names a file that is missing")
 
 
+def _read_kind(stream: BinaryIO, offset: int) -> tuple[str, int]:
+    """Type and number of dimensions of the plain Kaldi array at an offset."""
+    stream.seek(offset)
+    head = stream.read(5)
+    if head[:2] != b"\0B" or head[2:] not in _KINDS:
+        raise ValueError("points to something that is no plain Kaldi array")
+    return _KINDS[head[2:]]
+
+
 def _read_array(path: Path, offset: int) -> np.ndarray:
     """The plain Kaldi array at an offset, (R, C) or (N,)."""
     with open(path, "rb") as stream:
-        stream.seek(offset)
-        head = stream.read(5)
-        if head[:2] != b"\0B" or head[2:] not in _KINDS:
-            raise ValueError("points to something that is no plain Kaldi array")
-        dtype, dimensions = _KINDS[head[2:]]
+        dtype, dimensions = _read_kind(stream, offset)
         shape = []
         for _ in range(dimensions):
             field = stream.read(5)

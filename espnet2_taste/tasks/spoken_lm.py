@@ -23,12 +23,13 @@ from espnet2_taste.tasks.build_spoken_lm import (
     build_spoken_lm,
 )
 from espnet2_taste.tasks.parts import build_model
+from espnet2_taste.tasks.plain_tables import PlainTables
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 REQUIRED = ("text",)
 
 
-class SpokenLMTask(AbsTask):
+class SpokenLMTask(PlainTables, AbsTask):
     """Trains a spoken language model with ESPnet's trainer."""
 
     num_optimizers = 1

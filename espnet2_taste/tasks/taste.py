@@ -32,10 +32,11 @@ from espnet2_taste.tasks.choices import (
     unit_history_choices,
 )
 from espnet2_taste.tasks.parts import build_model
+from espnet2_taste.tasks.plain_tables import PlainTables
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 
-class TasteTask(AbsTask):
+class TasteTask(PlainTables, AbsTask):
     """Trains encoder-aggregator-quantizer and unit decoder with ESPnet's trainer."""
 
     num_optimizers = 1

@@ -19,11 +19,12 @@ from espnet2_taste.tasks.arguments import (
 )
 from espnet2_taste.tasks.build_text_lm import COLLECT, build_text_lm
 from espnet2_taste.tasks.parts import build_model
+from espnet2_taste.tasks.plain_tables import PlainTables
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
-class TextLmTask(AbsTask):
+class TextLmTask(PlainTables, AbsTask):
     """Trains the language model that the spoken one starts from."""
 
     num_optimizers = 1

@@ -27,6 +27,7 @@ from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.tasks.arguments import add_units_dir_argument
 from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder, vocoder_choices
 from espnet2_taste.tasks.parts import build_model
+from espnet2_taste.tasks.plain_tables import PlainTables
 from espnet2_taste.tasks.trainers import WholeFileGanTrainer, WholeFileTrainer
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
 
@@ -67,7 +68,7 @@ class UnitVocoderPreprocessor(AbsPreprocessor):
         return data
 
 
-class UnitVocoderTask(AbsTask):
+class UnitVocoderTask(PlainTables, AbsTask):
     """Trains ``--vocoder`` with ESPnet's trainer."""
 
     num_optimizers: int = 1

@@ -60,6 +60,23 @@ def test_nothing_of_an_entry_is_run(folder):
     assert not mark.exists()
 
 
+def test_a_table_for_other_readers_is_checked_whole(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    table = (folder / "codes.scp").read_text()
+    ArkTable("codes.scp").check()
+    for name in ("codes[0].ark", "codes.ark|"):  # plain, but read in another way
+        (folder / name).write_bytes((folder / "codes.ark").read_bytes())
+    (folder / "bomb.ark").write_bytes(b"PKL" + pickle.dumps(Touch(folder / "mark")))
+    for entry in ("touch mark |", "bomb.ark:0", "codes[0].ark:2", "codes.ark|:2"):
+        (folder / "codes.scp").write_text(f"{table}u {entry}\n")
+        with pytest.raises(ValueError, match="codes.scp, utterance 'u'"):
+            ArkTable("codes.scp").check()
+    monkeypatch.chdir(folder.parent)
+    (folder / "codes.scp").write_text(table)
+    with pytest.raises(ValueError, match="missing"):  # as ESPnet would look for it
+        ArkTable(folder / "codes.scp").check()
+
+
 @pytest.mark.parametrize(
     "entry, message",
     [

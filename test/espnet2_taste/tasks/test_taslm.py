@@ -68,6 +68,15 @@ def train(recipe, output, *options, main=slm_train.main):
     main(cmd + list(options))
 
 
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_nothing_that_a_table_names_is_run(recipe, tmp_path, part):
+    (tmp_path / "codes.scp").write_text(f"utt00 touch {tmp_path}/mark |\n")
+    option = f"--{part}_data_path_and_name_and_type"
+    with pytest.raises(ValueError, match="utterance 'utt00'.*commands are never run"):
+        train(recipe, tmp_path, option, f"{tmp_path}/codes.scp,more,kaldi_ark")
+    assert not (tmp_path / "mark").exists()
+
+
 @pytest.fixture(scope="module")
 def shapes(recipe):
     """Options of the shape files that collect_stats writes."""
