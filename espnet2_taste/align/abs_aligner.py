@@ -25,13 +25,45 @@ class AlignedUtterance:
         recognized: Words found without knowing the transcript.
         problem: Why no alignment exists, else an empty string.
         score: How well text and recording belong together, 0 to 1; nan without an
-            alignment, or if the aligner gives none.
+            alignment.
+        word_scores: The same of each word, by its least likely token, (W,).
+        doubtful: Words that were probably not said, by their place.
     """
 
     words: tuple[WordTiming, ...]
     recognized: tuple[str, ...] = ()
     problem: str = ""
     score: float = float("nan")
+    word_scores: tuple[float, ...] = ()
+    doubtful: tuple[int, ...] = ()
+
+    @classmethod
+    def scored(
+        cls,
+        words: Sequence[WordTiming],
+        token_scores: np.ndarray,
+        word_ids: np.ndarray,
+        least: float,
+    ) -> "AlignedUtterance":
+        """Build from the scores of tokens.
+
+        Args:
+            words: Timings, W of them.
+            token_scores: 0 to 1, (N,).
+            word_ids: Word of each token, ascending, (N,).
+            least: Score below which a word was probably not said.
+
+        Returns:
+            The result of an utterance that could be aligned.
+        """
+        first = np.searchsorted(word_ids, np.arange(len(words)))
+        lowest = np.minimum.reduceat(token_scores, first)
+        return cls(
+            tuple(words),
+            score=float(token_scores.mean()),
+            word_scores=tuple(lowest.tolist()),
+            doubtful=tuple(np.flatnonzero(lowest < least).tolist()),
+        )
 
 
 class AbsAligner(ABC):

@@ -282,8 +282,8 @@ def _align_whole(
 
 def token_confidence(
     log_probs: torch.Tensor, tokens: np.ndarray, spans: np.ndarray
-) -> float:
-    """How sure the CTC head is of a transcript where it was placed.
+) -> np.ndarray:
+    """How sure the CTC head is of each token of a transcript where it was placed.
 
     A head that finds a token gives it a probability near one in at least one frame of
     its span; for a text that was not spoken, for noise and for silence it does not.
@@ -294,7 +294,7 @@ def token_confidence(
         spans: Begin and end of each in frames, (N, 2).
 
     Returns:
-        Mean over the tokens of the highest probability in their span, 0 to 1.
+        Highest probability of each token in its span, 0 to 1, (N,).
     """
     first = np.floor(spans[:, 0]).astype(int).clip(0, len(log_probs) - 1)
     last = np.ceil(spans[:, 1]).astype(int).clip(first + 1, len(log_probs))
@@ -302,7 +302,7 @@ def token_confidence(
         log_probs[begin:end, token].max().exp().item()
         for token, begin, end in zip(tokens.tolist(), first, last)
     ]
-    return float(np.mean(found))
+    return np.array(found)
 
 
 def greedy_tokens(

@@ -34,6 +34,9 @@ from espnet2_taste.text.words import TokenizedWords, tokenize_words
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 
 DEFAULT_RULE = BoundaryRule()
+LEAST_WORD = 1.0e-3
+"""Score below which a word was probably not said. With the recognizer of mini_espeak on 40
+test utterances: all 40 words that were exchanged for others, and 1 of 320 right ones."""
 FEWEST_FRAMES = 4  # a recording of fewer may leave nothing after subsampling
 
 
@@ -180,15 +183,16 @@ class CtcAligner(AbsAligner):
         )
         results = []
         for row, problem in enumerate(problems):
-            timed, fit = (), float("nan")
-            if not problem:
-                placed = next(spans)
-                cores = word_cores(placed, tokens[row].word_ids)
-                sound = find_sound(speech[row], self.sample_rate, self.rule.silence_db)
-                timed = tuple(place_words(list(words[row]), cores, sound, self.rule))
-                frames = placed * self.scorer.frame_rate
-                fit = token_confidence(scores[row], tokens[row].ids, frames)
-            results.append(AlignedUtterance(timed, problem=problem, score=fit))
+            if problem:
+                results.append(AlignedUtterance((), problem=problem))
+                continue
+            placed, word_ids = next(spans), tokens[row].word_ids
+            cores = word_cores(placed, word_ids)
+            sound = find_sound(speech[row], self.sample_rate, self.rule.silence_db)
+            timed = place_words(list(words[row]), cores, sound, self.rule)
+            frames = placed * self.scorer.frame_rate
+            fit = token_confidence(scores[row], tokens[row].ids, frames)
+            results.append(AlignedUtterance.scored(timed, fit, word_ids, LEAST_WORD))
         return results
 
     def _spans(

@@ -10,6 +10,9 @@ decoder is given the words, by dynamic time warping (Radford et al., 2022, and t
 published with it). Of each token the row that *predicts* it is read, that is the row of
 the token before it: rows of the tokens themselves come 0.38 s late and scatter twice as
 much. Begins of words read so are late by a constant, which ``offset`` takes away.
+The same pass of the decoder scores the words: how likely each token is beside the one
+that the model would have written itself. A transcript in another letter case or with
+other punctuation loses little by that.
 The words of longer audio go to its pieces by comparing them with the transcripts of
 the pieces.
 
@@ -44,6 +47,10 @@ WORD_RULE = BoundaryRule(offset=-0.1, silence_db=20.0, min_pause=0.2)
 alignments: begins were late by 0.1 s in the median; with that taken away 50 % were
 within 0.05 s, 77 % within 0.1 s and 95 % within 0.2 s (49, 75 and 90 % if only what is
 40 dB below the loud part counts as silent)."""
+LEAST_WORD = 3.0e-5
+"""Score below which a word was probably not said. With whisper-tiny.en on 34 utterances
+of real speech: 32 of 34 words that were exchanged for others, and 2 of the 1295 words
+of their own texts (once as written, once in small letters without punctuation)."""
 
 
 def token_begins(attention: np.ndarray) -> np.ndarray:
@@ -64,6 +71,20 @@ def token_begins(attention: np.ndarray) -> np.ndarray:
     _, path = dtw(C=-smooth)
     tokens, frames = path[::-1].T
     return frames[np.searchsorted(tokens, np.arange(attention.shape[1]))]
+
+
+def relative_probability(logits: torch.Tensor, tokens: np.ndarray) -> np.ndarray:
+    """How likely given tokens are beside the ones that the model would have written.
+
+    Args:
+        logits: The decoder's, with the given tokens as what came before, (N, V).
+        tokens: Token ids, (N,).
+
+    Returns:
+        Probability of each over that of the likeliest token there, 0 to 1, (N,).
+    """
+    given = logits.gather(1, torch.from_numpy(tokens)[:, None])[:, 0]
+    return (given - logits.amax(dim=1)).exp().numpy()
 
 
 def share_words(
@@ -227,33 +248,47 @@ class WhisperAligner(AbsAligner):
         parts = [range(len(words))]
         if len(pieces) > 1:
             parts = share_words(words, self._transcripts([[p] for p in pieces]))
-        cores = []
+        cores, scores, word_ids = [], [], []
         for piece, part in zip(pieces, parts):
-            found, problem = self._cores(piece, [words[index] for index in part])
-            if problem:
+            if not part:
+                continue
+            tokens = tokenize_words([words[i] for i in part], self.tokenizer)
+            if problem := self._problem(piece, len(tokens.ids)):
                 return AlignedUtterance((), problem=problem)
+            times, fit = self._tokens(piece, tokens.ids)
+            found = word_cores(times, tokens.word_ids)
             cores.append(found + piece.begin / self.sample_rate)
+            scores.append(fit)
+            word_ids.append(part.start + tokens.word_ids)
         sound = find_sound(speech, self.sample_rate, self.rule.silence_db)
         times = np.concatenate(cores)
         # the path begins at frame 0: where the first word begins, the sound must say
         times[0, 0] = min(sound.edges()[0] - self.rule.offset, times[0, 1])
-        return AlignedUtterance(tuple(place_words(words, times, sound, self.rule)))
+        timed = place_words(words, times, sound, self.rule)
+        joined = np.concatenate(scores), np.concatenate(word_ids)
+        return AlignedUtterance.scored(timed, *joined, LEAST_WORD)
+
+    def _frames(self, piece: EncodedPiece) -> int:
+        return int((piece.end - piece.begin) / self.sample_rate * FRAME_RATE)
+
+    def _problem(self, piece: EncodedPiece, count: int) -> str:
+        """Why so many tokens cannot be those of a piece; empty if they can."""
+        frames, limit = self._frames(piece), self.model.config.max_target_positions
+        room = limit - len(self.tokenizer.decoder_prefix()) - 1
+        if count <= min(room, frames):
+            return ""
+        return (
+            f"{count} tokens do not fit: there are {frames} frames and the decoder has "
+            f"{limit} positions"
+        )
 
     @torch.no_grad()
-    def _cores(self, piece: EncodedPiece, words: list[str]) -> tuple[np.ndarray, str]:
-        """Begin and end of the words of a piece, (W, 2), or why there are none."""
-        if not words:
-            return np.zeros((0, 2)), ""
-        tokens = tokenize_words(words, self.tokenizer)
-        prefix = self.tokenizer.decoder_prefix()
-        ids = [*prefix, *tokens.ids.tolist(), self.tokenizer.special_id("eos")]
-        limit = self.model.config.max_target_positions
-        frames = int((piece.end - piece.begin) / self.sample_rate * FRAME_RATE)
-        if len(ids) > limit or frames < len(tokens.ids):
-            return np.zeros((0, 2)), (
-                f"{len(tokens.ids)} tokens do not fit: there are {frames} frames and "
-                f"the decoder has {limit} positions"
-            )
+    def _tokens(
+        self, piece: EncodedPiece, tokens: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Begin and end of the tokens of a piece, (N, 2), and their scores, (N,)."""
+        prefix, frames = self.tokenizer.decoder_prefix(), self._frames(piece)
+        ids = [*prefix, *tokens.tolist(), self.tokenizer.special_id("eos")]
         self.model.set_attn_implementation("eager")  # the other kinds hide the weights
         output = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=piece.states[None]),
@@ -267,5 +302,5 @@ class WhisperAligner(AbsAligner):
             for layer, head in self.heads
         ]
         begins = token_begins(torch.stack(maps).float().cpu().numpy()) / FRAME_RATE
-        times = np.stack([begins[:-1], begins[1:]], axis=1)  # (N, 2)
-        return word_cores(times, tokens.word_ids), ""
+        fit = relative_probability(output.logits[0, rows][:-1].float().cpu(), tokens)
+        return np.stack([begins[:-1], begins[1:]], axis=1), fit

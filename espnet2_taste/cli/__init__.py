@@ -14,8 +14,9 @@ read with ``--codes``:
                are refused
 ``ctm``        ``utt 1 start duration word``, seconds, where words were timed; of
                speech that was made, its words, if the unit decoder knows them
-``alignment``  How well text and speech belong together, 0 to 1; below .5 a warning
-               was shown
+``alignment``  How well text and speech belong together, 0 to 1, then the same of the
+               word that suits it least; below .5 a warning was shown, and for words
+               that were probably not said
 ``spembs.scp`` Speaker embedding of each utterance, float32 vector
 ``wav.scp``    Speech, where some was made, below ``parts/*/audio``
 ``plots``      Words, codes and attention of each utterance, below ``parts/``, with

@@ -91,8 +91,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--part_size",
         type=COUNT,
         default=64,
-        help="Most utterances of a part; a repeated command goes on with the first "
-        "part that is not finished (default: %(default)s)",
+        help="Utterances per checkpoint, at most: a stopped command that is repeated "
+        "loses no more than these in each process (default: %(default)s)",
     )
 
 
@@ -128,7 +128,7 @@ def add_voice_arguments(
         metavar="FILE",
         help=f"Recording of the voice (default: {otherwise})",
     )
-    add("--seed", type=number(int, 0), help=f"Seed of everything drawn ({_MODEL})")
+    add("--seed", type=number(int, 0), help=f"Random seed ({_MODEL})")
     add(
         "--top_k",
         type=COUNT,
@@ -143,12 +143,12 @@ def add_voice_arguments(
     add(
         "--min_unit_ratio",
         type=number(float, 0),
-        help=f"Fewest speech units per text token ({_MODEL})",
+        help=f"Minimum speech units per text token ({_MODEL})",
     )
     add(
         "--max_unit_ratio",
         type=number(float, 0.1),
-        help=f"Most speech units per text token ({_MODEL})",
+        help=f"Maximum speech units per text token ({_MODEL})",
     )
     add(
         "--read_ahead",

@@ -58,8 +58,8 @@ def add_generation_arguments(
     add, default = parser.add_argument, "(default: the setting of the model)"
     positive, share = arguments.number(float, 0.01), arguments.number(float, 0, 1)
     texts = {
-        "max_words": (arguments.COUNT, "Most words of a continuation"),
-        "min_words": (arguments.COUNT, "Fewest words of a continuation"),
+        "max_words": (arguments.COUNT, "Maximum words of a continuation"),
+        "min_words": (arguments.COUNT, "Minimum words of a continuation"),
         "text_top_p": (share, f"Next text tokens: {_TOP_P}"),
         "text_temperature": (
             positive,

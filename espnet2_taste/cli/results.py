@@ -38,7 +38,10 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
     timed = {n: i for n, i in items.items() if i.timings}
     if timed:
         write_ctm(folder / "ctm", {n: i.timings for n, i in timed.items()})
-        scores = {n: f"{i.alignment:.3f}" for n, i in timed.items()}
+        scores = {
+            n: f"{i.alignment:.3f} {min(i.word_alignment):.2g}"
+            for n, i in timed.items()
+        }
         write_table(folder / "alignment", scores)
 
 

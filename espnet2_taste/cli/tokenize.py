@@ -137,7 +137,7 @@ def print_tokens(output: Path) -> None:
     for word, start, codes in zip(item.words, starts, item.codes):
         print(f"{start:>7}  {word:<16} {' '.join(map(str, codes))}")
     if times:
-        score = read_table(output / "alignment")[name]
-        print(f"text and speech belong together (0 to 1): {score}")
+        score, least = read_table(output / "alignment")[name].split()
+        print(f"text and speech belong together: {score} (0 to 1); least word: {least}")
     for picture in output.glob("parts/*/plots/*.png"):
         print(picture)

@@ -24,14 +24,16 @@ class SpeechTokens(WordCodes):
         timings: Start and duration of each word in seconds, W of them, or none if they
             were not asked for, or the words were not spoken yet.
         model: Which model's codes they are (``inputs.model_digest``); "" if unknown.
-        alignment: How well text and speech belong together, 0 to 1
-            (``align.ctc.token_confidence``); nan without times, or if the recognizer
-            gives no such score.
+        alignment: How well text and speech belong together, 0 to 1; nan without times.
+        word_alignment: The same of each word, by its least likely token, W of them or
+            none; see ``align.ctc.token_confidence`` and
+            ``align.whisper_aligner.relative_probability``.
     """
 
     timings: tuple[WordTiming, ...] = ()
     model: str = ""
     alignment: float = math.nan
+    word_alignment: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

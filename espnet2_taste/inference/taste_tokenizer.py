@@ -209,7 +209,9 @@ class TasteTokenizer:
         ]
         parts = self._encode_pieces(names, waves, texts, pieces)
         return [
-            SpeechTokens(*join_pieces(part), times, self.digest, item.score)
+            SpeechTokens(
+                *join_pieces(part), times, self.digest, item.score, item.word_scores
+            )
             for part, times, item in zip(parts, timed, aligned)
         ]
 

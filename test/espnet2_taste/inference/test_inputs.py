@@ -9,7 +9,7 @@ from espnet2_taste.align.abs_aligner import AlignedUtterance
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.inference import inputs
 from espnet2_taste.inference.results import SpeechTokens
-from espnet2_taste.structures import WordCodes
+from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.text.preparation import TextRules
 from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
@@ -103,6 +103,18 @@ def test_texts_of_other_speech_are_logged_or_refused(caplog):
         inputs.check_alignment("a", AlignedUtterance((), (), score=0.2), 0.5)
     with pytest.raises(ValueError, match="'a': too short; check"):
         inputs.check_alignment("a", AlignedUtterance((), (), "too short"), 0.0)
+
+
+def test_words_that_were_not_said_are_named(caplog):
+    words = [WordTiming(word, 0.0, 1.0) for word in ("the", "red", "dog")]
+    scores, word_ids = np.array([0.9, 0.8, 0.01, 0.7]), np.array([0, 1, 1, 2])
+    item = AlignedUtterance.scored(words, scores, word_ids, 0.02)
+    assert item.score == pytest.approx(0.6025)
+    assert item.word_scores == (0.9, 0.01, 0.7) and item.doubtful == (1,)
+    inputs.check_alignment("a", item, 0.0)
+    (record,) = caplog.records
+    assert "'a': these words of its text were prob" in record.getMessage()
+    assert record.getMessage().endswith(": red (2)")
 
 
 def test_voices_are_checked():

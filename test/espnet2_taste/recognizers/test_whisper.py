@@ -6,7 +6,11 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.align.whisper_aligner import share_words, token_begins
+from espnet2_taste.align.whisper_aligner import (
+    relative_probability,
+    share_words,
+    token_begins,
+)
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.text.tokenizers import load_token_dir
 from espnet2_taste.text.training import write_directory
@@ -45,6 +49,12 @@ def test_the_prefix_is_that_of_model_language_and_task(
     assert saved.decode(saved.encode_word("Dogs!")) == "Dogs!"
 
 
+def test_a_token_is_compared_with_the_likeliest_one():
+    probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]])
+    found = relative_probability(7 + probabilities.log(), np.array([1, 2]))
+    assert found == pytest.approx([0.5, 1.0])
+
+
 @pytest.mark.parametrize("multilingual", [False, True])
 def test_recordings_of_any_length_are_transcribed_and_timed(whisper_dirs, multilingual):
     aligner = load_recognizer(str(whisper_dirs[multilingual])).aligner(window=2.0)
@@ -55,6 +65,8 @@ def test_recordings_of_any_length_are_transcribed_and_timed(whisper_dirs, multil
     for item, said, seconds in zip(found[:2], words, (1.3, 5.0)):
         assert item.problem == ""
         assert [timing.word for timing in item.words] == said
+        assert len(item.word_scores) == len(said)
+        assert 0 <= min(item.word_scores) <= item.score <= 1
         starts = [timing.start for timing in item.words]
         assert starts == sorted(starts) and item.words[-1].end <= seconds + 1e-6
     (alone,) = aligner.time_words(speech[:1], words[:1])
