@@ -10,7 +10,6 @@ All steps, in twice the time:
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -210,26 +209,6 @@ def test_the_package_speaks_as_stage_9_does(finished, tmp_path, monkeypatch):
     errors = total_errors(zip(texts.values(), (item.recognized for item in recognized)))
     scores = read_json(f"exp/{EXPS[-1]}/scores/scores.json")
     assert errors.rate == pytest.approx(scores["sets"]["test"]["TASTE"]["wer"]["rate"])
-
-
-def readme_block(language: str) -> str:
-    """The first block of a language below "Use a trained model"."""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = page[page.index("## Use a trained model") :]
-    return page.split(f"```{language}\n")[1].split("```")[0]
-
-
-@SPELLED
-def test_the_lines_of_the_readme_run_on_the_packages(finished, tmp_path):
-    folder, *_ = finished
-    shutil.copytree(folder / "exp/packed", tmp_path / "packed")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    where = {"cwd": tmp_path / "packed", "env": environment, "check": True}
-    subprocess.run([sys.executable, "-c", readme_block("python")], **where)
-    subprocess.run(["bash", "-euc", readme_block("sh")], **where)
-    for name in ("tokens/codes.scp", "again/wav.scp", "more/wav.scp"):
-        assert read_table(tmp_path / "packed" / name)
 
 
 def test_a_killed_training_goes_on_from_its_last_epoch(finished):
