@@ -24,6 +24,7 @@ _KINDS = {
     b"FV ": ("<f4", 1),
     b"DV ": ("<f8", 1),
 }
+_INTEGERS = b"\0B\4"  # begin of a vector of int32
 _REMEDY = "get the table again from whoever made it"
 
 
@@ -127,7 +128,9 @@ class ArkTable(Mapping[str, np.ndarray]):
                 if set("|[") & set(entry):
                     raise ValueError("has a sign that Kaldi's readers give a meaning")
                 with open(path, "rb") as stream:
-                    _read_kind(stream, offset)
+                    stream.seek(offset)
+                    if stream.read(3) != _INTEGERS:
+                        _read_kind(stream, offset)
 
     @contextmanager
     def _named_errors(self, name: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Arrays on disk: what is written is read, nothing that an entry says is ever run."""
 
 import pickle
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -64,6 +65,9 @@ def test_a_table_for_other_readers_is_checked_whole(folder, monkeypatch):
     monkeypatch.chdir(folder)
     table = (folder / "codes.scp").read_text()
     ArkTable("codes.scp").check()
+    for dtype in (np.int32, np.float32):
+        write_numbers(Path(), "units", {"a": "3 1 2", "b": ""}, dtype)
+        ArkTable("units.scp").check()
     for name in ("codes[0].ark", "codes.ark|"):  # plain, but read in another way
         (folder / name).write_bytes((folder / "codes.ark").read_bytes())
     (folder / "bomb.ark").write_bytes(b"PKL" + pickle.dumps(Touch(folder / "mark")))
