@@ -21,6 +21,7 @@ from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import sort_keys, write_table
+from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
 from espnet2_taste.speech_decoder.resynthesis import (
     UnitBatch,
     UnitGenerator,
@@ -59,8 +60,8 @@ class AbsSpeaker(ABC):
     @abstractmethod
     def units(
         self, names: Sequence[str], items: Sequence, spembs: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Give the units of each item, (U,).
+    ) -> list[GeneratedUnits]:
+        """Give the units of each item, with their prosody where that is known.
 
         Args:
             names: B utterance ids.
@@ -88,14 +89,15 @@ class AbsSpeaker(ABC):
         """
         (folder / "audio").mkdir(parents=True, exist_ok=True)
         speakers = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
-        units = self.units(names, items, speakers)
+        found = self.units(names, items, speakers)
+        units = [item.units for item in found]
         rate = self.vocoder.sample_rate
         waves = {name: np.zeros(int(SILENCE * rate), np.float32) for name in names}
         filled = [index for index, row in enumerate(units) if len(row)]
         if filled:
             chosen = [names[index] for index in filled]
-            rows = [units[index] for index in filled]
-            batch = UnitBatch(chosen, rows, speakers[filled])
+            rows = [found[index] for index in filled]
+            batch = UnitBatch.of(chosen, rows, speakers[filled])
             waves.update(zip(chosen, speak(self.vocoder, batch)))
         for name, wave in waves.items():
             write_audio(audio_file(folder, name), wave, rate)
@@ -123,7 +125,7 @@ class UnitSpeaker(AbsSpeaker):
 
     def units(self, names, items, spembs):
         """See :meth:`AbsSpeaker.units`: their own."""
-        return [item.units for item in items]
+        return [GeneratedUnits(item.units) for item in items]
 
 
 class CodeSpeaker(AbsSpeaker):
@@ -143,8 +145,7 @@ class CodeSpeaker(AbsSpeaker):
         ids = self.generator.encoder.texts(names, [item.text for item in items])
         codes = [item.codes for item in items]
         taste = self.generator.taste_from_codes(names, ids, codes)
-        found = self.generator(names, ids, taste, spembs)
-        return [item.units for item in found]
+        return self.generator(names, ids, taste, spembs)
 
     def write_tables(self, folder, results):
         """See :meth:`AbsSpeaker.write_tables`; the codes as well."""

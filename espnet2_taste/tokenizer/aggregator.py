@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
@@ -190,7 +191,7 @@ class DecoderAggregator(AbsAggregator):
             ValueError: A tensor is unknown, missing or of another shape.
         """
         own = self.state_dict()
-        state = self._first_blocks(state)
+        state = _with_prosody(own, self._first_blocks(state))
         skipped = {
             name
             for name in own
@@ -271,6 +272,19 @@ class DecoderAggregator(AbsAggregator):
         with self.watched() as maps:
             self.decode(text, states)
         return torch.stack(maps, dim=1)
+
+
+def _with_prosody(own: Mapping, state: Mapping) -> dict[str, torch.Tensor]:
+    """Value projections of a decoder, with columns of zeros for measured prosody."""
+    wide = {name: x for name, x in own.items() if name.endswith("attn.v_proj.weight")}
+    return {
+        name: (
+            functional.pad(x, (0, FEATURES))
+            if name in wide and wide[name].size(1) - x.size(1) == FEATURES
+            else x
+        )
+        for name, x in state.items()
+    }
 
 
 def _check_decoder_state(own: Mapping, state: Mapping, skipped: set[str]):
