@@ -140,13 +140,11 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
         Layouts by design.
     """
     from espnet2_taste.data.files import read_yaml
-    from espnet2_taste.slm.grid_data import text_vocabulary
-    from espnet2_taste.slm.layouts.streams import Inventory
-    from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
+    from espnet2_taste.evaluation.budget import TextAligned
+    from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
     from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
 
-    inventory = Inventory(text_vocabulary(tokenizer), 1, codes=1, code_codebooks=4)
-    result = {TASLM: WordCodesLayout(inventory, args.taslm_delay)}
+    result = {TASLM: TextAligned(WordDelayLayout(args.taslm_delay))}
     for path in map(Path, args.systems):
         given = read_yaml(path)
         if "layout" not in given:
@@ -168,18 +166,12 @@ def measure(layout, utterances: dict, true_units: bool, seed: int):
     Returns:
         ``RowBudget`` or str.
     """
-    from dataclasses import replace
-
     from espnet2_taste.evaluation.budget import count_rows
 
     if layout.deduplicates and not true_units:
         return "repeated units are left out: needs true units"
-    items = list(utterances.values())
-    if "codes" in layout.needs:  # their number counts, not what they are
-        code = (0,) * layout.inventory.code_codebooks
-        items = [replace(item, codes=(code,) * len(item.words)) for item in items]
     try:
-        return count_rows(layout, items, seed)
+        return count_rows(layout, utterances.values(), seed)
     except ValueError as error:
         return str(error)
 

@@ -50,7 +50,7 @@ def read_fields(
             table[name]["word_times"] = times
     missing = {f for f in needs if not any(f in fields for fields in table.values())}
     if missing:
-        files = {**TOKENS, "word_times": ctm, "codes": "codes.scp"}
+        files = {**TOKENS, "word_times": ctm}
         raise ValueError(
             f"{folder} has no {', '.join(sorted(files[f] for f in missing))}: make it "
             "with units extract (stage 5), recognize align (stage 4), units expression"

@@ -182,7 +182,7 @@ class GridDesign(AbsDesign):
 
     def read(self, folder):
         """See :meth:`AbsDesign.read`."""
-        needs = (self.layout.needs | {"units", "word_times"}) - {"codes"}
+        needs = self.layout.needs | {"units", "word_times"}
         fields = read_fields(folder, self.ctm, needs)
         texts = read_table(folder / "text")
         utterances = {n: self.reader(n, field) for n, field in fields.items()}

@@ -89,7 +89,7 @@ class UtteranceReader:
         Args:
             uid: Utterance id, for messages.
             data: ``text`` str and some of ``units`` (U x Q,), ``word_times`` (2 W,)
-                seconds, ``codes`` (W, Q), ``pitch`` and ``style``.
+                seconds, ``pitch`` and ``style``.
 
         Returns:
             The utterance.
@@ -111,7 +111,6 @@ class UtteranceReader:
             units=tuple(tuple(frame) for frame in frames),
             unit_rate=options.unit_rate,
             word_times=self.times(uid, data.get("word_times", ()), len(words)),
-            codes=_rows(data.get("codes", ())),
             pitch=_flat(data.get("pitch", ())),
             pitch_rate=options.pitch_rate,
             style=_flat(data.get("style", ())),

@@ -231,8 +231,6 @@ def _add_inventory_arguments(group) -> None:
     add("--pitch_rate", type=float, default=12.5, help="Pitch tokens a second")
     add("--num_style", type=int, default=0, help="Style tokens (expressive)")
     add("--style_rate", type=float, default=1.0, help="Style tokens a second")
-    add("--num_codes", type=int, default=0, help="Codes of a word (word_codes)")
-    add("--code_codebooks", type=int, default=0, help="Codebooks of a word's code")
 
 
 def complete_options(given: Mapping[str, Any]) -> argparse.Namespace:
@@ -279,8 +277,6 @@ def build_layout(
         codebooks=args.num_codebooks,
         pitch=args.num_pitch,
         style=args.num_style,
-        codes=args.num_codes,
-        code_codebooks=args.code_codebooks,
         unit_rate=args.unit_rate,
     )
     return build_part(layout_choices, args, inventory)

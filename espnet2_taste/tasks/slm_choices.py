@@ -48,7 +48,6 @@ from espnet2_taste.slm.layouts.text_aligned import (
 )
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
-from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
 from espnet2_taste.slm.tail_heads import AbsTailHead, CtcTail, NoTail
 
 adaptation_choices = ClassChoices(
@@ -69,7 +68,6 @@ layout_choices = ClassChoices(
         "expressive": ExpressiveLayout,
         "text": TextLayout,
         "text_ctc": TextCtcLayout,
-        "word_codes": WordCodesLayout,
     },
     type_check=AbsLayout,
     default="text_aligned",

@@ -179,7 +179,6 @@ ROWS = {
         "expressive": Grid(layout="expressive"),
         "text": Grid(layout="text"),
         "text_ctc": Grid(**CTC),
-        "word_codes": Grid(layout="word_codes"),
     },
     "AbsStreamFusion": {
         name: Grid(stream_fusion=name) for name in ("sum", "mean", "weighted")

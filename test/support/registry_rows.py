@@ -83,7 +83,7 @@ class Taslm:
 class Grid:
     """A training of a rival design with these options."""
 
-    sizes = dict(num_units=7, num_pitch=4, num_style=3, num_codes=4, code_codebooks=2)
+    sizes = dict(num_units=7, num_pitch=4, num_style=3)
 
     def __init__(self, **changes):
         self.changes = changes
@@ -95,7 +95,6 @@ class Grid:
         options = dict(tokenizer_path=llm, init_lm=llm, layout="parallel")
         options |= self.sizes | self.changes
         more = dict(
-            codes=np.array([[0, 1], [2, 3]]),
             pitch=np.array([0, 3, 1]),
             style=np.array([2]),
         )

@@ -16,12 +16,10 @@ file                designs             a row is
 ``expressive``      spiritlm_expr       the same with pitch and style merged by time
 ``text_ctc``        llama_omni,         one token; the units are no rows at all
                     cascade
-``word_codes``      taslm (for          one token, with the code of a word where one
-                    comparison)         begins
 ==================  ==================  =============================================
 
-``text_aligned`` is the batched layout of TASLM itself, whose heads need latents and
-fill-forward; ``word_codes`` states the same design in the common form.
+TASLM's own layout, ``text_aligned``, is no grid of ids: its rows refer to words, whose
+vectors a quantizer gives and which stay until the next word arrives.
 
 Grammar. A layout is also an automaton: ``start``, ``allowed(state, row so far)``,
 ``advance(state, row)`` and ``final``. It accepts every training grid and is final

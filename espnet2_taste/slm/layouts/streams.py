@@ -75,8 +75,6 @@ class Inventory:
         codebooks: Codebooks of a unit.
         pitch: Pitch tokens.
         style: Style tokens.
-        codes: Codes of each codebook of a word's code.
-        code_codebooks: Codebooks of a word's code.
         unit_rate: Units a second.
     """
 
@@ -85,8 +83,6 @@ class Inventory:
     codebooks: int = 1
     pitch: int = 0
     style: int = 0
-    codes: int = 0
-    code_codebooks: int = 0
     unit_rate: float = 25.0
 
     def need_one_codebook(self, layout: str) -> None:

@@ -2,7 +2,7 @@
 
 Enters: ids of words, units and times. Leaves: the same, cut or deduplicated.
 
-Legend: W words, U frames of units, Q codebooks of a unit, C codebooks of a word code.
+Legend: W words, U frames of units, Q codebooks of a unit.
 """
 
 from collections.abc import Hashable, Sequence
@@ -21,7 +21,6 @@ class Utterance:
         units: Speech units, U tuples of Q ids.
         unit_rate: Units a second.
         word_times: Start and end of each word in seconds, W pairs, or empty.
-        codes: Word-level codes, W tuples of C ids, or empty.
         pitch: Pitch tokens, or empty.
         pitch_rate: Pitch tokens a second.
         style: Style tokens, or empty.
@@ -32,7 +31,6 @@ class Utterance:
     units: tuple[Row, ...] = ()
     unit_rate: float = 25.0
     word_times: tuple[tuple[float, float], ...] = ()
-    codes: tuple[Row, ...] = ()
     pitch: Row = ()
     pitch_rate: float = 12.5
     style: Row = ()
@@ -99,7 +97,6 @@ class Utterance:
             words=self.words[:count],
             units=self.units[:frames],
             word_times=self.word_times[:count],
-            codes=self.codes[:count],
             pitch=self.pitch[: -int(-seconds * self.pitch_rate // 1)],
             style=self.style[: -int(-seconds * self.style_rate // 1)],
         )

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from espnet2_taste.bin import tables
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.evaluation.budget import (
+    TextAligned,
     count_rows,
     equal_flops_steps,
     scaled_steps,
 )
 from espnet2_taste.slm.layouts.parallel import ParallelLayout
 from espnet2_taste.slm.layouts.streams import Inventory, TextVocabulary
+from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
 
@@ -38,6 +40,23 @@ def test_rows_and_padding_are_counted():
     assert tails.tail == 2.0 and tails.padding == 0 and tails.rows == 3.0
     with pytest.raises(ValueError, match="no utterances"):
         count_rows(ParallelLayout(Inventory(TEXT, 3)), [])
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=6),
+    st.integers(0, 3),
+    st.sampled_from([WordDelayLayout, TokenDelayLayout]),
+)
+def test_rows_of_taslm_hold_every_token_and_every_word_once(sizes, delay, layout):
+    utterance = Utterance(tuple((2,) * size for size in sizes), ((0,),) * 9)
+    grid = TextAligned(layout(delay), codebooks=2).encode(utterance)
+    tokens, words = sum(sizes), len(sizes)
+    assert grid.ids.shape == (tokens + max(delay, 1), 3)
+    text, *codes = (~grid.padding).T
+    assert text[: tokens + 1].all() and not text[tokens + 1 :].any()  # the end too
+    for stream in range(2):
+        placed = grid.ids[codes[stream], stream + 1]
+        assert placed.tolist() == list(range(words))
 
 
 def test_equal_arithmetic_means_fewer_steps_for_longer_rows():

@@ -22,7 +22,6 @@ from espnet2_taste.slm.layouts.streams import IdSet, Inventory, TextVocabulary
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance, deduplicate, run_lengths
-from espnet2_taste.slm.layouts.word_codes import WordCodesLayout
 
 STARTS, INSIDE, END = range(2, 8), range(8, 12), 1
 TEXT = TextVocabulary(
@@ -51,7 +50,6 @@ def utterances(draw, books=1):
         words=words,
         units=units,
         word_times=tuple(zip(cuts[::2], cuts[1::2])),
-        codes=tuple(draw(st.tuples(token, token)) for _ in words),
         pitch=tuple(draw(token) for _ in range(-(-len(units) // 2))),
         style=tuple(draw(token) for _ in range(-(-len(units) // 25))),
     )
@@ -79,10 +77,6 @@ def keep_text_and_runs(utterance, grid):
 
 def keep_both(utterance, grid):
     return Utterance(words=utterance.words, units=utterance.units)
-
-
-def keep_codes(utterance, grid):
-    return Utterance(words=utterance.words, codes=utterance.codes)
 
 
 def keep_frames(utterance, grid):
@@ -136,8 +130,6 @@ LAYOUTS = {
     "spiritlm_expr": Row(ExpressiveLayout, None),
     "cascade": Row(TextLayout, keep_text),
     "llama_omni": Row(TextCtcLayout, keep_text_and_runs),
-    "taslm": Row(WordCodesLayout, keep_codes),
-    "taslm, 3 words": Row(lambda i: WordCodesLayout(i, 3), keep_codes),
 }
 every_layout = pytest.mark.parametrize("name", LAYOUTS)
 
@@ -219,8 +211,6 @@ def assert_well_formed(layout, ids):
     for unit in said.units:
         assert len(unit) == layout.inventory.codebooks
         assert all(0 <= cell < 5 for cell in unit)
-    for code in said.codes:
-        assert len(code) == 2 and all(0 <= cell < 4 for cell in code)
     assert all(0 <= token < 4 for token in said.pitch + said.style)
     return said
 
@@ -232,8 +222,6 @@ def test_free_sampling_decodes_to_something_well_formed(name, seed, limit):
     layout = build(name)
     ids, ended = sample(layout, [], np.random.default_rng(seed), limit)
     said = assert_well_formed(layout, ids)
-    if ended and layout.needs >= {"codes"}:
-        assert len(said.codes) == len(said.words)
     if ended:
         assert said.words or said.units
 
@@ -354,7 +342,6 @@ def test_banning_leaves_something():
         (lambda i: ParallelLayout(i, delay=-1), "delays must be >= 0"),
         (lambda i: FrameAlignedLayout(i, delay=-1), "delays must be >= 0"),
         (lambda i: ExpressiveLayout(i), "needs pitch and style"),
-        (lambda i: WordCodesLayout(i), "words with codes"),
         (lambda i: SpanOptions(0.9, 0.9), "a sum of at most 1"),
         (lambda i: SpanOptions(speech_share=2), "expected speech_share <= 1"),
     ],
@@ -369,8 +356,6 @@ def test_missing_data_are_named():
     for name in ("moshi", "spiritlm"):
         with pytest.raises(ValueError, match="expected the times of 2 words, found 0"):
             build(name).encode(spoken)
-    with pytest.raises(ValueError, match="expected codes of 2 words, found 0"):
-        build("taslm").encode(spoken)
     timed = Utterance(((2,),), ((1,),), word_times=((0.0, 0.04),))
     with pytest.raises(ValueError, match="expected pitch and style tokens, found 0"):
         build("spiritlm_expr").encode(timed)
