@@ -65,7 +65,9 @@ class TextAligned:
 
 
 def count_rows(
-    layout: AbsGridLayout | TextAligned, utterances: Iterable[Utterance], seed: int | None = None
+    layout: AbsGridLayout | TextAligned,
+    utterances: Iterable[Utterance],
+    seed: int | None = None,
 ) -> RowBudget:
     """Lay a set out and count.
 
