@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 import torch
 
-from espnet2_taste.slm.reference_keys import from_reference, to_reference
+from espnet2_taste.reference.spoken_lm_names import from_reference, to_reference
 
 State = dict[str, torch.Tensor]
 

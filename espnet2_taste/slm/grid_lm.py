@@ -20,10 +20,15 @@ from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
-from espnet2_taste.slm.grid_losses import base_divergence, cell_nats, mask_other_kind
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import TAIL
-from espnet2_taste.slm.losses import masked_mean, weighted_mean
+from espnet2_taste.slm.losses import (
+    cell_nats,
+    compact,
+    kl_to_base,
+    masked_mean,
+    weighted_mean,
+)
 from espnet2_taste.slm.sampling import NEVER
 from espnet2_taste.slm.scoring import UtteranceScores
 from espnet2_taste.slm.tail_heads import AbsTailHead, TailLoss
@@ -177,8 +182,7 @@ class GridLM(AbsCore):
             first = self.layout.streams[0]
             text = self.text_mask(grid)[..., 0] & (padding[..., 0] != 1)
             text &= grid[..., 0] < first.text_size
-            backbone = self.backbone
-            kl = base_divergence(backbone, base, logits[0], grid[..., 0], text)
+            kl = self.divergence(logits[0], grid[..., 0], text, base)
             ce = groups[first.group]
             groups[first.group] = (1.0 - kl_weight) * ce + kl_weight * kl
             stats["loss_text_kl"] = kl.detach()
@@ -189,6 +193,37 @@ class GridLM(AbsCore):
         stats["infeasible"] = 1.0 - tail.feasible.float().mean()
         stats["rows"] = batch["grid_lengths"].float().mean()
         return GroupLosses(groups, stats)
+
+    def divergence(
+        self,
+        logits: torch.Tensor,
+        ids: torch.Tensor,
+        is_text: torch.Tensor,
+        base: BaseStates,
+    ) -> torch.Tensor:
+        """KL(base || model) over the text cells of one stream, END among them.
+
+        The base LM reads the text alone. The model's distribution is that over the ids
+        of the text LM. Cells that are not text are left out (the published code keeps
+        only these by mistake).
+
+        Args:
+            logits: Of the stream, (B, T, X).
+            ids: Of the stream, (B, T).
+            is_text: Cells that are text or END, (B, T) bool.
+            base: Gives the base LM's states.
+
+        Returns:
+            Mean over the cells, a scalar; see ``losses.weighted_mean``.
+        """
+        rows, exists = compact(is_text)
+        text = ids.gather(1, rows).masked_fill(~exists, 0)  # (B, N)
+        states = base(text[:, :-1], (exists.sum(dim=1) - 1).clamp(min=0))  # (B, N, H)
+        expected = self.backbone.base_logits(states[:, : text.size(1)])
+        size = min(expected.size(-1), logits.size(-1))
+        index = rows[..., None].expand(-1, -1, size)
+        model = logits[..., :size].gather(1, index)  # (B, N, V)
+        return weighted_mean(kl_to_base(model, expected[..., :size]), exists)
 
     def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
         """Cells that count as text, (B, T, S) bool."""
@@ -224,13 +259,32 @@ class GridLM(AbsCore):
             "padding_share": masked_mean((padding == 1).float(), real),
         }
 
+    def mask_other_kind(
+        self, logits: Sequence[torch.Tensor], grid: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Leave a text cell only ids of text, and any other cell only the others.
+
+        Args:
+            logits: Of each stream, S times (B, T, X).
+            grid: (B, T, S).
+
+        Returns:
+            Logits with ``NEVER`` at ids of the other kind.
+        """
+        masked = []
+        for index, (stream, scores) in enumerate(zip(self.layout.streams, logits)):
+            is_text = torch.from_numpy(stream.is_text).to(grid.device)
+            label = is_text[grid[..., index].clamp(min=0)]
+            masked.append(scores.masked_fill(label[..., None] != is_text, NEVER))
+        return masked
+
     @torch.no_grad()
     def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
         """See :meth:`AbsCore.scores`; a tail is minus infinity without a CTC path."""
         grid, tail_lengths = batch["grid"], batch["tail_lengths"]
         logits, hidden = self(grid)
         if mask_other_vocab:
-            logits = mask_other_kind(self.layout, logits, grid)
+            logits = self.mask_other_kind(logits, grid)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)
         filled = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)

@@ -132,7 +132,7 @@ class AbsTasteHead(nn.Module, ABC):
             (...); a log-density where the head predicts vectors.
         """
         logits = self.code_logits(prediction, quantizer)
-        return -losses.code_cross_entropy(logits, codes).sum(dim=-1)
+        return -losses.cross_entropy(logits, codes).sum(dim=-1)
 
 
 class LinearLastHead(AbsTasteHead):
@@ -172,7 +172,7 @@ class LinearLastHead(AbsTasteHead):
 
     def loss(self, prediction, codes, quantizer):
         """See :meth:`AbsTasteHead.loss`."""
-        layers = losses.code_cross_entropy(prediction, codes)  # (..., Q)
+        layers = losses.cross_entropy(prediction, codes)  # (..., Q)
         return HeadLoss((layers * self.shares).sum(dim=-1), {"code_ce": layers})
 
     score_unit = "nats"

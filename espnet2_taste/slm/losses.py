@@ -1,11 +1,13 @@
-"""Losses of the text-aligned spoken LM, in the symbols of the paper (section 3.3).
+"""Losses of spoken LMs, those of TASLM in the symbols of the paper (section 3.3).
 
 Enters: predictions and targets with a mask of the rows that count. Leaves: scalars
 or one value a row. Nothing here knows a module.
 
-Legend: B utterances, L rows, V text vocabulary, Q codebooks, K codes, C latent size;
-``...`` any leading shape.
+Legend: B utterances, L or T rows, S streams, X ids of a stream, N marked rows of the
+utterance that has most, V vocabulary, C latent size; ``...`` any leading shape.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -41,26 +43,53 @@ def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return joint_mean(total, weights.sum())
 
 
-def text_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, ignore: int
-) -> torch.Tensor:
-    """Cross entropy of each row's text id.
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of text ids, or of the codes of each codebook.
 
     Args:
-        logits: (B, L, V).
-        labels: (B, L), ``ignore`` where there is no target.
-        ignore: The id that is left out.
+        logits: (..., V).
+        labels: (...), -1 where there is no target.
 
     Returns:
-        Nats, (B, L), zero where ignored.
+        Nats, (...), zero without a target.
     """
     flat = F.cross_entropy(
-        logits.float().flatten(0, 1),
+        logits.float().flatten(0, -2),
         labels.flatten(),
-        ignore_index=ignore,
+        ignore_index=-1,
         reduction="none",
     )
     return flat.view_as(labels)
+
+
+def cell_nats(logits: Sequence[torch.Tensor], grid: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of every cell of grids.
+
+    Args:
+        logits: Of each stream, S times (B, T, X).
+        grid: (B, T, S), -1 at padding.
+
+    Returns:
+        Nats, (B, T, S), zero at padding.
+    """
+    columns = zip(logits, grid.unbind(dim=-1))
+    return torch.stack([cross_entropy(*pair) for pair in columns], dim=-1)
+
+
+def compact(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the marked rows of each utterance, in order.
+
+    Args:
+        mask: (B, T) bool.
+
+    Returns:
+        Their rows, (B, N), 0 after the last, and which of the N exist, (B, N) bool.
+    """
+    counts = mask.sum(dim=1)
+    order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
+    size = int(counts.max()) if counts.numel() else 0
+    exists = torch.arange(size, device=mask.device) < counts[:, None]
+    return order[:, :size].masked_fill(~exists, 0), exists
 
 
 def kl_to_base(logits: torch.Tensor, base_logits: torch.Tensor) -> torch.Tensor:
@@ -76,25 +105,6 @@ def kl_to_base(logits: torch.Tensor, base_logits: torch.Tensor) -> torch.Tensor:
     log_p = F.log_softmax(logits.float(), dim=-1)
     log_base = F.log_softmax(base_logits.float(), dim=-1)
     return (log_base.exp() * (log_base - log_p)).sum(dim=-1)
-
-
-def code_cross_entropy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of each codebook.
-
-    Args:
-        logits: (..., Q, K).
-        codes: (..., Q), -1 where there is no target.
-
-    Returns:
-        Nats, (..., Q), zero where ignored.
-    """
-    flat = F.cross_entropy(
-        logits.float().flatten(0, -2),
-        codes.flatten(),
-        ignore_index=-1,
-        reduction="none",
-    )
-    return flat.view_as(codes)
 
 
 def latent_regression(z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

@@ -264,13 +264,13 @@ class Taslm(AbsCore):
         base = self.backbone.base_logits(self.base_states(batch["text"]))
         given = (output.prediction, output.codes, self.quantizer)
         return UtteranceScores(
-            text=-losses.text_cross_entropy(logits, labels, IGNORE),
+            text=-losses.cross_entropy(logits, labels),
             text_mask=labels != IGNORE,
             speech=self.head.log_likelihood(*given).where(mask, 0.0),
             speech_mask=mask,
             speech_nats=self.head.nats(*given).where(mask, 0.0),
             base=BaseScores(
-                -losses.text_cross_entropy(base, labels, IGNORE),
+                -losses.cross_entropy(base, labels),
                 length_mask(batch["text_lengths"], labels.size(1)),
             ),
         )

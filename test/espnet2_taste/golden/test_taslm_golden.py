@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from espnet2_taste.masks import length_mask
+from espnet2_taste.reference.spoken_lm_names import from_reference, to_reference
 from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
-from espnet2_taste.slm.reference_keys import from_reference, to_reference
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
@@ -229,7 +229,7 @@ def check_rows(golden, golden_check, taslm, spoken):
 
 def text_terms(golden, golden_check, taslm, batch, output):
     logits = taslm.backbone.logits(output.text_states)
-    ce = losses.text_cross_entropy(logits, output.text_labels, -1)
+    ce = losses.cross_entropy(logits, output.text_labels)
     ce = losses.masked_mean(ce, output.text_labels != -1)
     golden_check(ce, golden["loss.text_ce"], "loss.text_ce")
     if "loss.text_kl" not in golden.tensors:
@@ -305,7 +305,7 @@ def test_correct_labels_by_default(golden, golden_check):
     golden_check(labels, golden["extra.text_labels_fixed"], "extra.text_labels_fixed")
     labels = labels[:, : output.text_labels.size(1)]
     logits = taslm.backbone.logits(output.text_states)
-    ce = losses.text_cross_entropy(logits, labels, -1)
+    ce = losses.cross_entropy(logits, labels)
     ce = losses.masked_mean(ce, labels != -1)
     golden_check(ce, golden["extra.text_ce_fixed"], "extra.text_ce_fixed")
     if "extra.text_kl_fixed" in golden.tensors:

@@ -10,8 +10,8 @@ import yaml
 
 from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE
+from espnet2_taste.reference.spoken_lm_names import from_reference
 from espnet2_taste.slm.layouts import text_aligned
-from espnet2_taste.slm.reference_keys import from_reference
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 TRAINED = ("pad_text", "code_embedding.pad", "input_fusion.", "head.")

@@ -11,7 +11,6 @@ from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
 from espnet2_taste.slm.grid_heads import DepthGridHead, LinearGridHead
 from espnet2_taste.slm.grid_lm import GridLM
-from espnet2_taste.slm.grid_losses import compact
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.frame_aligned import FrameAlignedLayout
 from espnet2_taste.slm.layouts.interleave import InterleaveLayout
@@ -28,6 +27,7 @@ from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.limits import Limits
+from espnet2_taste.slm.losses import compact
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks

@@ -52,7 +52,7 @@ def alone(batch, row, tokens, words):
 def loss_of(model, batch):
     output = model(**batch)
     logits = model.backbone.logits(output.text_states)
-    text = losses.text_cross_entropy(logits, output.text_labels, -1)
+    text = losses.cross_entropy(logits, output.text_labels)
     taste = model.head.loss(output.prediction, output.codes, model.quantizer)
     taste = losses.masked_mean(taste.per_word, output.word_mask)
     return losses.masked_mean(text, output.text_labels != -1) + taste
@@ -178,7 +178,7 @@ def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
     output = model(**batch)
     logits, labels = model.backbone.logits(output.text_states), output.text_labels
     rows = output.grid.base_rows[:, : labels.size(1)]
-    nll = losses.text_cross_entropy(logits, labels, -1)
+    nll = losses.cross_entropy(logits, labels)
     kl = losses.kl_to_base(logits, base_logits(model, batch["text"]))
     expected = kl_weight * losses.masked_mean(kl, rows)
     expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
