@@ -136,7 +136,7 @@ every_layout = pytest.mark.parametrize("name", LAYOUTS)
 
 def build(name):
     row = LAYOUTS[name]
-    inventory = Inventory(TEXT, 5, row.books, 4, 4, 4, 2)
+    inventory = Inventory(TEXT, 5, row.books, 4, 4)
     return row.build(inventory)
 
 
