@@ -198,12 +198,20 @@ def check_codes(data: Sequence[Sequence[str]], quantizer) -> None:
     """Refuse codes of another quantizer, as far as stage 9 has described them.
 
     Args:
-        data: Path, name and type of each table of the training set.
+        data: Path, name and type of each table of the training set; none outside of
+            training.
         quantizer: The quantizer that is to read them.
 
     Raises:
-        ValueError: Codebooks differ in number or size.
+        ValueError: There are none, or codebooks differ in number or size.
     """
+    names = [name for _, name, _ in data]
+    if names and "codes" not in names:
+        raise ValueError(
+            f"the training set has {', '.join(names)} but no codes: add "
+            "--train_data_path_and_name_and_type <set>/codes.scp,codes,kaldi_ark "
+            "(stage 9), and the same of the validation set"
+        )
     for path, name, _ in data:
         summary = Path(path).with_name("codes.json")
         if name != "codes" or not summary.is_file():

@@ -220,7 +220,21 @@ def test_other_adaptations_save_and_load(recipe, adaptation):
     model.load_state_dict(state)
 
 
+def test_experiments_of_former_versions_are_read(recipe):
+    model = built(recipe, "--model_conf", "taste_weight=2.0")
+    assert model.weights["speech"] == 2.0
+    state = {
+        name.replace("core.", "taslm.", 1): torch.zeros_like(value)
+        for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(state)
+    assert not any(value.any() for value in model.state_dict().values())
+
+
 def test_missing_parts_are_named(recipe, tmp_path):
+    data = ("--train_data_path_and_name_and_type", f"{recipe}/text,text,text")
+    with pytest.raises(ValueError, match="the training set has text but no codes"):
+        built(recipe, *data)
     with pytest.raises(ValueError, match="give --taste_exp"):
         built(recipe, "--taste_exp", "none")
     with pytest.raises(ValueError, match="has no config.yaml"):
