@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.inference.scorer import padded
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
@@ -409,23 +408,3 @@ def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
     lengths = torch.tensor([2, 1])
     grid = torch.zeros(2, 2, 3, dtype=torch.int64)
     assert grid_lm.tail_units(grid, lengths, lengths - 1) == [(), ()]
-
-
-def test_batches_of_scoring_are_those_of_training():
-    from espnet2.train.collate_fn import CommonCollateFn
-
-    rng = np.random.default_rng(0)
-    items = [
-        {
-            "grid": rng.integers(0, 9, (rows, 2)),
-            "weights": rng.random((rows, 2), dtype=np.float32),
-            "tail": rng.integers(0, 9, units),
-        }
-        for rows, units in ((3, 0), (5, 4))
-    ]
-    collate = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)
-    _, expected = collate([(str(row), dict(item)) for row, item in enumerate(items)])
-    found = padded(items)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
 
-from espnet2_taste.inference import prompt_sets
 from espnet2_taste.slm import prompts
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
@@ -91,16 +90,3 @@ def test_the_frame_is_that_of_the_chat_template(loaded, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", other)
     with pytest.raises(RuntimeError, match="changes what is said"):
         chat_frame(tokenizer)
-
-
-def test_voices_come_in_turn_where_none_is_known():
-    found = prompt_sets.voices_in_turn({"b": 2, "a": 1}, ["x", "a", "y", "z"])
-    assert found == {"x": 1, "a": 1, "y": 2, "z": 1}
-
-
-def test_the_words_of_a_prompt_have_a_default_of_their_kind():
-    kinds = prompt_sets.PROMPT_KINDS
-    words = {name: kind().words for name, kind in kinds.items()}
-    assert words == {"audio": 4, "text": 0, "unconditional": 0, "instruct": 0}
-    assert all(kind(3).words == 3 for kind in kinds.values())
-    assert all(kind.folders[-1] == "." for kind in kinds.values())
