@@ -1,0 +1,75 @@
+"""Memory that a language model needs in training: weights, gradients, optimizer.
+
+Enters: sizes of language models, built on the meta device, so nothing is allocated.
+Leaves: a table on the screen. Activations come on top: they grow with the batch.
+
+Example:
+    python local/lm_memory.py
+"""
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from espnet2_taste.tasks.slm_choices import adaptation_choices
+
+MODELS = {
+    "SmolLM2-135M": dict(
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        vocab_size=49152,
+        tie_word_embeddings=True,
+    ),
+    "Llama-3.2-1B": dict(
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        vocab_size=128256,
+        tie_word_embeddings=True,
+    ),
+    "Llama-2-7B": dict(
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        vocab_size=32000,
+        tie_word_embeddings=False,
+    ),
+}
+LORA = dict(r=64, alpha=128, dropout=0.05)
+FLOAT32, BFLOAT16 = 4, 2
+TRAINED = 4 * FLOAT32
+"""Bytes of a trained number: itself, its gradient and two averages of Adam."""
+
+
+def count(sizes: dict) -> tuple[int, int]:
+    """Parameters of a model, and those that LoRA trains."""
+    with torch.device("meta"):
+        lm = LlamaForCausalLM(LlamaConfig(**sizes))
+        total = sum(p.numel() for p in lm.parameters())
+        adapted = adaptation_choices.get_class("lora")(lm, **LORA)
+    trained = (p.numel() for p in adapted.parameters() if p.requires_grad)
+    return total, sum(trained)
+
+
+def main() -> None:
+    """Print the table, in GiB."""
+    print("| LM | parameters | float32 | bfloat16 | all trained | LoRA 64, bfloat16 |")
+    print("|---|---|---|---|---|---|")
+    for name, sizes in MODELS.items():
+        total, trained = count(sizes)
+        needs = (
+            *(total * FLOAT32, total * BFLOAT16, total * TRAINED),
+            total * BFLOAT16 + trained * TRAINED,
+        )
+        cells = " | ".join(f"{need / 2**30:.1f}" for need in needs)
+        print(f"| {name} | {total:,} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
