@@ -12,7 +12,7 @@ taste_data() {  # fills the array data with the tables that every TASTE training
 
 measure_pitch() {  # F0 of the sets that TASTE and its vocoder are trained on
     in_sets "${raw}" pitch.scp "${train_set}" "${valid_set}"
-    begin pitch --after format --scope "${train_set}" "${valid_set}" \
+    begin pitch --after units --scope "${train_set}" "${valid_set}" \
         --outputs "${in_sets[@]}" --parts "${raw}/parts/pitch" || return 0
     in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
         --dump_dir "{in}"
