@@ -20,9 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
-from espnet2_taste.slm.llama_reader import reader_maker
 from espnet2_taste.slm.prompts import PromptRows
-from espnet2_taste.slm.row_readers import AbsRowReader
+from espnet2_taste.slm.row_reader import RowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import (
     GivenText,
@@ -81,7 +80,7 @@ class DecodingBatch:
     states: list[StepperState]
     inputs: torch.Tensor
     last: tuple[torch.Tensor, ...]
-    reader: AbsRowReader
+    reader: RowReader
     seen: torch.Tensor
     vectors: torch.Tensor
     read: torch.Tensor
@@ -122,7 +121,6 @@ class TaslmGenerator:
         self.taslm = taslm
         self.rules = rules
         self.embeddings = CodeEmbeddingCache(taslm)
-        self.new_reader = reader_maker(taslm.backbone, taslm.head.layers)
         self.text_sampler = options.text_sampler()
         self.speech_sampler = options.speech_sampler()
         rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
@@ -180,15 +178,12 @@ class TaslmGenerator:
         states = [StepperState(text) for text in given or [None] * len(prompts)]
         first_word = torch.tensor([prompt.starts_word for prompt in prompts])
         banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
-        reader = self.new_reader()
-        with reader.threads():
-            batch = self._read_prompts(prompts, states, reader, streams)
+        reader = RowReader(self.taslm.backbone, self.taslm.head.layers)
+        batch = self._read_prompts(prompts, states, reader, streams)
         while batch.rows:
-            with reader.threads():
-                trace = self._choose(batch, banned)
+            trace = self._choose(batch, banned)
             yield trace
-            with reader.threads():
-                self._read_rows(batch, trace)
+            self._read_rows(batch, trace)
             banned = self.banned
 
     def _read_rows(self, batch: DecodingBatch, trace: RowTrace) -> None:
@@ -215,7 +210,7 @@ class TaslmGenerator:
         self,
         rows: Sequence[PromptRows],
         states: list[StepperState],
-        reader: AbsRowReader,
+        reader: RowReader,
         streams: UniformStreams,
     ) -> DecodingBatch:
         """Run the model over the prompts."""

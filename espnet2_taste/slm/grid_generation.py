@@ -21,8 +21,7 @@ from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.streams import TEXT, TEXT_KINDS, IdSet, Stream
 from espnet2_taste.slm.limits import Amount, LimitKeeper, Limits
-from espnet2_taste.slm.llama_reader import reader_maker
-from espnet2_taste.slm.row_readers import AbsRowReader
+from espnet2_taste.slm.row_reader import RowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 
 
@@ -99,7 +98,6 @@ class GridGenerator:
         self.keeper = LimitKeeper(self.layout, limits, unit_seconds)
         self.max_rows = limits.max_rows(self.layout.inventory.unit_rate)
         self.device = grid_lm.embedding.start.device
-        self.new_reader = reader_maker(grid_lm.backbone, ())
 
     @torch.inference_mode()
     def __call__(
@@ -115,9 +113,7 @@ class GridGenerator:
             B continuations.
         """
         items = [GridItem(prompt, self.layout.start()) for prompt in prompts]
-        reader = self.new_reader()
-        with reader.threads():
-            self._write(items, reader, streams)
+        self._write(items, RowReader(self.grid_lm.backbone, ()), streams)
         return [self._finish(item) for item in items]
 
     def _done(self, item: GridItem) -> bool:
@@ -126,7 +122,7 @@ class GridGenerator:
         return self.layout.final(item.state) or added >= self.max_rows
 
     def _write(
-        self, items: list[GridItem], reader: AbsRowReader, streams: UniformStreams
+        self, items: list[GridItem], reader: RowReader, streams: UniformStreams
     ) -> None:
         """Write rows until the last utterance has ended."""
         inputs, lengths = self._read_prompts(items)

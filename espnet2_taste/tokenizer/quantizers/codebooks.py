@@ -11,30 +11,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.ranks import same_on_ranks
-from espnet2_taste.row_arithmetic import row_arithmetic
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
-
-
-class RowSquares:
-    """Sums of squares of a table's rows, kept until the table changes.
-
-    Copies begin anew, as their tables count changes from zero.
-    """
-
-    def __init__(self):
-        self.table, self.version, self.sums = None, -1, None
-
-    def __reduce__(self):
-        return RowSquares, ()
-
-    def __call__(self, table: torch.Tensor) -> torch.Tensor:
-        """(K, C) -> (K,)."""
-        if table.is_inference():  # made on the way; it does not count its changes
-            return table.square().sum(-1)
-        if table is not self.table or table._version != self.version:
-            self.table, self.version = table, table._version
-            self.sums = table.square().sum(-1)
-        return self.sums
 
 
 def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -79,7 +56,6 @@ class CodebookQuantizer(AbsQuantizer):
         self.codebook_size = codebook_size
         self.latent_size = latent_size
         self.quantize_dropout = quantize_dropout
-        self.row_squares = [RowSquares() for _ in range(num_codebooks)]
         self.project_in = nn.Linear(dim, latent_size)
         self.project_out = nn.Linear(latent_size, dim)
 
@@ -120,16 +96,11 @@ class CodebookQuantizer(AbsQuantizer):
     @torch.no_grad()
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.codes_from_latent``."""
-        arithmetic, codes = row_arithmetic(self.tables()[0]), []
-        residual = latent.float().reshape(-1, self.latent_size)
-        residual = arithmetic.array(residual)  # (rows, C)
-        for table, squares in zip(self.tables(), self.row_squares, strict=True):
-            vectors, sums = map(arithmetic.array, (table, squares(table)))
-            distances = sums - 2.0 * arithmetic.product(residual, vectors.T)
-            best = distances.argmin(1)
-            codes.append(arithmetic.tensor(best))
-            residual = residual - vectors[best]
-        return torch.stack(codes, dim=-1).view(*latent.shape[:-1], len(codes))
+        residual, codes = latent.float(), []
+        for table in self.tables():
+            codes.append(nearest(residual, table))
+            residual = residual - nn.functional.embedding(codes[-1], table)
+        return torch.stack(codes, dim=-1)
 
 
 def lone_codes(quantizer: AbsQuantizer, device: torch.device) -> torch.Tensor:

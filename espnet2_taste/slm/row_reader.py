@@ -2,16 +2,13 @@
 
 Enters: input embeddings of prompts (B, P, H), then one row a prompt (B, H) at a time.
 Leaves: hidden states of the last row of each. What earlier rows left behind (keys and
-values) stays inside the reader. The reader here takes any Hugging Face causal LM; plain
-Llamas have a faster one, see :mod:`espnet2_taste.slm.llama_reader`.
+values) stays in the cache of the Hugging Face model.
 
 Legend: B prompts under way, P rows of the longest prompt, H hidden size, V text
 vocabulary.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -21,14 +18,18 @@ from espnet2_taste.slm.backbone import AbsBackbone
 States = tuple[torch.Tensor, ...]
 
 
-class AbsRowReader(ABC):
-    """Reads one batch of prompts and what follows them."""
+class RowReader:
+    """Reads one batch of prompts and what follows them.
 
-    def threads(self) -> AbstractContextManager:
-        """Everything about a row runs fastest within it, small torch calls as well."""
-        return nullcontext()
+    Args:
+        backbone: The adapted text LM.
+        layers: Hidden states to return, 0 the embeddings.
+    """
 
-    @abstractmethod
+    def __init__(self, backbone: AbsBackbone, layers: Sequence[int]):
+        self.backbone = backbone
+        self.layers = layers
+
     def start(self, inputs: torch.Tensor, lengths: torch.Tensor) -> States:
         """Read prompts.
 
@@ -40,34 +41,6 @@ class AbsRowReader(ABC):
             Of the last row of each prompt: the hidden states asked for, then the one
             after the final norm, each (B, H).
         """
-
-    @abstractmethod
-    def read(self, row: torch.Tensor) -> States:
-        """Read one more row of every prompt under way, (B, H); states as above."""
-
-    @abstractmethod
-    def logits(self, last: torch.Tensor) -> torch.Tensor:
-        """Text logits of the state after the final norm, (B, H) -> (B, V)."""
-
-    @abstractmethod
-    def select(self, kept: torch.Tensor) -> None:
-        """Keep only some prompts, given as indices (B',)."""
-
-
-class HuggingFaceReader(AbsRowReader):
-    """Reads with the model's own forward pass and cache.
-
-    Args:
-        backbone: The adapted text LM.
-        layers: Hidden states to return, 0 the embeddings.
-    """
-
-    def __init__(self, backbone: AbsBackbone, layers: Sequence[int]):
-        self.backbone = backbone
-        self.layers = layers
-
-    def start(self, inputs, lengths):
-        """See :meth:`AbsRowReader.start`."""
         self.lengths = lengths
         equal = bool((lengths == lengths[0]).all())
         self.mask = None if equal else length_mask(lengths, inputs.size(1))
@@ -76,8 +49,8 @@ class HuggingFaceReader(AbsRowReader):
         rows = torch.arange(len(inputs), device=inputs.device)
         return tuple(s[rows, lengths - 1] for s in (*output.states, output.last))
 
-    def read(self, row):
-        """See :meth:`AbsRowReader.read`."""
+    def read(self, row: torch.Tensor) -> States:
+        """Read one more row of every prompt under way, (B, H); states as above."""
         if self.mask is not None:
             self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
         output = self.backbone(
@@ -92,12 +65,12 @@ class HuggingFaceReader(AbsRowReader):
         self.cache = output.cache
         return tuple(state[:, 0] for state in (*output.states, output.last))
 
-    def logits(self, last):
-        """See :meth:`AbsRowReader.logits`."""
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Text logits of the state after the final norm, (B, H) -> (B, V)."""
         return self.backbone.logits(last)
 
-    def select(self, kept):
-        """See :meth:`AbsRowReader.select`."""
+    def select(self, kept: torch.Tensor) -> None:
+        """Keep only some prompts, given as indices (B',)."""
         self.cache.batch_select_indices(kept)
         self.mask = None if self.mask is None else self.mask[kept]
         self.lengths = self.lengths[kept]
