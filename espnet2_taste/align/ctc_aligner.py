@@ -35,8 +35,8 @@ from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 
 DEFAULT_RULE = BoundaryRule()
 LEAST_WORD = 1.0e-3
-"""Score below which a word was probably not said. With the recognizer of mini_espeak on 40
-test utterances: all 40 words that were exchanged for others, and 1 of 320 right ones."""
+"""Score below which a word was probably not said. With the recognizer of mini_espeak on
+40 test utterances: all 40 words exchanged for others, and 1 of 320 right ones."""
 FEWEST_FRAMES = 4  # a recording of fewer may leave nothing after subsampling
 
 

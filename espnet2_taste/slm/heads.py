@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.slm import losses
-from espnet2_taste.tokenizer.quantizers.codebooks import lone_codes
+from espnet2_taste.tokenizer.quantizers.codebooks import code_spread, lone_codes
 
 ONE_HOT_LOGIT = 1000.0
 """Logit of the code nearest to a predicted latent: any sampler will pick it."""
@@ -264,21 +264,6 @@ def soft_code_vectors(logits: torch.Tensor, quantizer: nn.Module) -> torch.Tenso
     return torch.einsum("...qk,qkc->...qc", logits.softmax(dim=-1), table)
 
 
-@torch.no_grad()
-def latent_scale(quantizer: nn.Module) -> torch.Tensor:
-    """Root mean square around their mean of latents with codes drawn evenly.
-
-    Args:
-        quantizer: Its latent must be the sum over codebooks.
-
-    Returns:
-        Scalar, at least a millionth.
-    """
-    table = codebook_table(quantizer, next(quantizer.parameters()).device)
-    spread = table.var(dim=1, unbiased=False).sum(dim=0)  # (Q, K, C) -> (C,)
-    return spread.mean().sqrt().clamp(min=1e-6)
-
-
 class ContinueLatentLinearLastHead(AbsTasteHead):
     """Gaussian over the summed code vector: linear mean, one learned variance.
 
@@ -287,14 +272,17 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
     L_KL compares with a Gaussian of variance 1 around the target, so it presumes that
     latents have about that size. Codebooks trained on little data are often several
     times smaller; sigma then hides them and mu learns slowly. ``standardize`` divides
-    all latents by the root mean square of the codebooks.
+    all latents by the root mean square of the codebooks around their mean. That mean
+    can be many times as large (28 against 2.4 with Whisper's values): ``center`` takes
+    it away, else the first steps serve it alone and the text model is lost to them.
 
     Args:
         hidden_size: H.
         num_layers: Hidden states offered.
-        quantizer: Gives the sizes, and the scale of the latents for ``standardize``.
+        quantizer: Gives the sizes, and where its latents lie.
         reg_weight: Weight of L_reg; the rest, ``1 - reg_weight``, goes to L_KL.
         standardize: Predict latents of unit size; published: no.
+        center: Predict latents without the mean of the codebooks; published: no.
         reference_compat: Published behaviour: evaluation takes ``z = mu + sigma``,
             and the gradient of z is that of ``mu + sigma`` in training as well.
     """
@@ -306,11 +294,17 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
         quantizer: nn.Module,
         reg_weight: float = 0.5,
         standardize: bool = False,
+        center: bool = False,
         reference_compat: bool = False,
     ):
         super().__init__(hidden_size, num_layers, quantizer)
-        scale = latent_scale(quantizer) if standardize else torch.ones(())
+        mean, scale = torch.zeros(()), torch.ones(())
+        if standardize:
+            scale = code_spread(quantizer, quantizer.latent)[1]
+        if center:
+            mean = code_spread(quantizer, quantizer.latent)[0]
         self.register_buffer("scale", scale, persistent=standardize)
+        self.register_buffer("mean", mean, persistent=center)
         self.reg_weight = reg_weight
         self.reference_compat = reference_compat
         self.mu = nn.Linear(hidden_size, quantizer.latent_size)
@@ -343,9 +337,13 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
             return mu + sigma + (sigma * (noise - 1.0)).detach()
         return mu + sigma * noise
 
+    def target(self, codes: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:
+        """Return what is predicted: latents of codes, scaled, (..., Q) -> (..., C)."""
+        return (quantizer.latent(codes) - self.mean) / self.scale
+
     def loss(self, prediction, codes, quantizer):
         """See :meth:`AbsTasteHead.loss`."""
-        c = quantizer.latent(codes) / self.scale  # (..., Q) -> (..., C)
+        c = self.target(codes, quantizer)
         reg = losses.latent_regression(prediction.z, c)
         kl = losses.latent_kl(prediction.mu, prediction.logvar, c)
         per_word = self.reg_weight * reg + (1.0 - self.reg_weight) * kl
@@ -353,14 +351,14 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
 
     def nats(self, prediction, codes, quantizer):
         """Log-density of the latent under the predicted Gaussian, (...)."""
-        c = quantizer.latent(codes) / self.scale  # (..., Q) -> (..., C)
+        c = self.target(codes, quantizer)
         sigma = (0.5 * prediction.logvar).exp()
         normal = torch.distributions.Normal(prediction.mu, sigma)
         return (normal.log_prob(c) - self.scale.log()).sum(dim=-1)
 
     def codes(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.codes`."""
-        return quantizer.codes_from_latent(prediction.z * self.scale)
+        return quantizer.codes_from_latent(prediction.z * self.scale + self.mean)
 
     def code_logits(self, prediction, quantizer):
         """See :meth:`AbsTasteHead.code_logits`: one-hot, nearest code of z."""

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.slm.layouts.text_aligned import IGNORE, gather_words
+from espnet2_taste.tokenizer.quantizers.codebooks import code_spread
 
 
 class AbsCodeEmbedding(nn.Module, ABC):
@@ -79,11 +80,35 @@ class AbsCodeEmbedding(nn.Module, ABC):
 
 
 class FillForwardEmbedding(AbsCodeEmbedding):
-    """The quantizer's output vector, repeated until the next word (published)."""
+    """The quantizer's output vector, repeated until the next word (published).
+
+    Args:
+        quantizer: Gives the sizes, and where its vectors lie.
+        standardize: Take away the mean of the codebooks and divide by the root mean
+            square around it; published: no. Vectors of a real recognizer's values have
+            a mean of many times their spread, which would drown the text embedding.
+
+    Raises:
+        ValueError: ``standardize`` with a quantizer whose output is no sum over
+            codebooks.
+    """
+
+    def __init__(self, quantizer: nn.Module, standardize: bool = False):
+        super().__init__(quantizer)
+        mean, scale = torch.zeros(()), torch.ones(())
+        if standardize and not quantizer.is_sum:
+            raise ValueError(
+                "code_embedding_conf: standardize needs a quantizer whose vectors are "
+                f"sums over codebooks, found {type(quantizer).__name__}: leave it out"
+            )
+        if standardize:
+            mean, scale = code_spread(quantizer, quantizer.decode)
+        self.register_buffer("mean", mean, persistent=standardize)
+        self.register_buffer("scale", scale, persistent=standardize)
 
     def embed(self, codes, quantizer):
         """See :meth:`AbsCodeEmbedding.embed`."""
-        return quantizer.decode(codes)
+        return (quantizer.decode(codes) - self.mean) / self.scale
 
     def is_sum(self, quantizer):
         """See :meth:`AbsCodeEmbedding.is_sum`."""
@@ -93,8 +118,8 @@ class FillForwardEmbedding(AbsCodeEmbedding):
 class ArrivalEmbedding(FillForwardEmbedding):
     """The quantizer's output vector in the row where it arrives, else a learned one."""
 
-    def __init__(self, quantizer: nn.Module):
-        super().__init__(quantizer)
+    def __init__(self, quantizer: nn.Module, standardize: bool = False):
+        super().__init__(quantizer, standardize)
         self.empty = nn.Parameter(torch.zeros(quantizer.dim))
 
     @property

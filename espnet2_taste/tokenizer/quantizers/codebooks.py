@@ -5,7 +5,7 @@ Legend: Q codebooks, K codes, C latent features, D features.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -118,3 +118,26 @@ def lone_codes(quantizer: AbsQuantizer, device: torch.device) -> torch.Tensor:
     for book in range(books):
         codes[book, :, book] = torch.arange(size, device=device)
     return codes
+
+
+@torch.no_grad()
+def code_spread(
+    quantizer: AbsQuantizer, vectors: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where vectors of codes lie, each code of a codebook as often as the others.
+
+    Args:
+        quantizer: Gives the sizes.
+        vectors: Its ``latent`` or ``decode``, (..., Q) -> (..., C): a constant and one
+            vector a code.
+
+    Returns:
+        Their mean, (C,), and their root mean square around it, a scalar of at least a
+        millionth.
+    """
+    lone = lone_codes(quantizer, next(quantizer.parameters()).device)
+    constant = vectors(torch.full_like(lone[0, 0], -1))  # (C,)
+    table = vectors(lone) - constant  # (Q, K, C)
+    spread = table.var(dim=1, unbiased=False).sum(dim=0)  # (Q, K, C) -> (C,)
+    mean = constant + table.mean(dim=1).sum(dim=0)
+    return mean, spread.mean().sqrt().clamp(min=1e-6)

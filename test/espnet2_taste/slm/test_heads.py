@@ -91,6 +91,20 @@ def test_standardized_latents_have_unit_size_and_keep_their_codes(quantizer):
     assert "scale" in head.state_dict()
 
 
+def test_centred_latents_have_no_mean_and_keep_their_codes(quantizer):
+    kind = heads.ContinueLatentLinearLastHead
+    head = kind(8, 3, quantizer, standardize=True, center=True).eval()
+    codes = torch.cartesian_prod(*[torch.arange(7)] * 3)
+    unit = head.target(codes, quantizer)
+    torch.testing.assert_close(unit.mean(0), torch.zeros(unit.size(1)))
+    assert unit.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-4)
+    exact = heads.LatentPrediction(unit, head.logvar, unit)
+    assert head.loss(exact, codes, quantizer).parts["latent_reg"].max() < 1e-9
+    want = quantizer.codes_from_latent(quantizer.latent(codes))
+    assert torch.equal(head.codes(exact, quantizer), want)
+    assert {"scale", "mean"} <= set(head.state_dict())
+
+
 def test_nats_of_codes_are_log_probabilities(quantizer):
     head = heads.LinearLastHead(8, 3, quantizer)
     prediction = head(states_for(head, 1))

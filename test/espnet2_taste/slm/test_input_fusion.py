@@ -22,6 +22,26 @@ def test_fill_forward_repeats_a_word(quantizer):
     torch.testing.assert_close(rows, torch.stack(want))
 
 
+@pytest.mark.parametrize(
+    "kind", [input_fusion.FillForwardEmbedding, input_fusion.ArrivalEmbedding]
+)
+def test_standardized_vectors_have_no_mean_and_unit_size(kind, quantizer):
+    quantizer.project_out.bias.data += 30.0
+    embedding = kind(quantizer, standardize=True)
+    codes = torch.cartesian_prod(*[torch.arange(7)] * 3)
+    vectors = embedding.embed(codes, quantizer)
+    torch.testing.assert_close(vectors.mean(0), torch.zeros(12), rtol=0, atol=1e-4)
+    assert vectors.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-3)
+    assert {"mean", "scale"} <= set(embedding.state_dict())
+    assert "scale" not in kind(quantizer).state_dict()  # published weights fit
+
+
+def test_what_is_no_sum_is_not_standardized(quantizer):
+    quantizer.is_sum = False
+    with pytest.raises(ValueError, match="standardize needs a quantizer whose"):
+        input_fusion.FillForwardEmbedding(quantizer, standardize=True)
+
+
 def test_arrival_hears_a_word_once(quantizer):
     embedding = input_fusion.ArrivalEmbedding(quantizer)
     torch.nn.init.normal_(embedding.empty)

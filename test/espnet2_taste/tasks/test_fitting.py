@@ -157,6 +157,7 @@ def test_the_vocoder_asks_the_same_unit_directory(units_dir):
         vocoder_conf={"num_units": 9, "unit_rate": 50.0},
         model_conf={},
         units_dir=units_dir,
+        dry_run=False,
     )
     with pytest.raises(ValueError, match="unit_rate is 50.0, but .* have 25.0: set it"):
         UnitVocoderTask.build_model(args)
