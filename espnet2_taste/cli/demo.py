@@ -38,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8000,
         help="0 takes a free one (default: %(default)s)",
     )
-    add("--voices", nargs="+", default=[], metavar="FILE", help="Recordings by name")
+    add(
+        "--voices",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="Recordings by name (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> Outcome:

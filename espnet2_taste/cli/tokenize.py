@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plot",
         action="store_true",
         help="Draw the words and codes of each recording of up to 30 s over its "
-        "spectrogram, with the attention of the tokens below",
+        "spectrogram, with the attention of the tokens below (default: %(default)s)",
     )
 
 

@@ -38,7 +38,7 @@ PARSED = {
     "espnet2-taste": "it serves until it is stopped: its options are parsed",
 }
 SHIMS = f"""
-note() {{ printf '%s\\x1f' "$@" >>"$NOTES"; printf '\\n' >>"$NOTES"; }}
+note() {{ printf '%s\\x1f' "$PWD" "$@" >>"$NOTES"; printf '\\n' >>"$NOTES"; }}
 make() {{ note make; command make -n "$@" >/dev/null; }}
 ./run.sh() {{ note recipe "$@"; command ./run.sh "$@" --help >/dev/null; }}
 ./tune.sh() {{ note recipe "$@"; command ./tune.sh "$@" --help >/dev/null; }}
@@ -84,7 +84,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture
 def shell(checkout, tmp_path):
-    """Runs shell text; gives what its commands were called with."""
+    """Runs shell text; gives where its commands were called, and with what."""
 
     def run(text, folder):
         notes = tmp_path / "notes"
@@ -138,8 +138,8 @@ def test_shell_lines_are_commands_that_exist(page, shell, checkout):
         if "espnet2-taste " in line:
             continue  # run below
         folder = checkout / folder_of(page, line)
-        for kind, *arguments in shell(line, folder):
-            check_parsed(kind, arguments, folder)
+        for where, kind, *arguments in shell(line, folder):
+            check_parsed(kind, arguments, Path(where))
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_the_packed_models_do_what_the_readme_shows(packed, shell):
         exec(block, {})
     blocks = [b for b in blocks_of("README.md", "sh") if "espnet2-taste " in b]
     calls = [call for block in blocks for call in shell(block, packed)]
-    for program, *arguments in calls:
+    for _, program, *arguments in calls:
         if program == "espnet2-taste" and arguments[0] != "demo":
             main(arguments)
         else:
