@@ -195,6 +195,8 @@ def test_ctrl_c_ends_all_processes_with_one_line(tmp_path, shared, log):
     known = os.environ.get("PYTHONPATH")
     variables = os.environ | {"PYTHONPATH": ":".join(folders + [known] * bool(known))}
     options = dict(env=variables, stderr=subprocess.PIPE, text=True)
+    # what a shell starts in the background is started with Ctrl-C ignored
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = subprocess.Popen(call, start_new_session=True, **options)
     while len(list(tmp_path.glob("go.*"))) < 2 and command.poll() is None:
         time.sleep(0.01)  # both are at work
