@@ -81,11 +81,10 @@ def find_tables(expdir: Path, dump_dir: Path) -> list[SoundTable]:
     tables = []
     spoken = current(expdir.glob("*/resynthesis/*/wav.scp"), expdir)
     for name in sorted({path.parent.name for path in spoken}):
-        columns = {"original": dump_dir / name}
+        original = dump_dir / name
+        columns = {"original": original} if (original / "wav.scp").is_file() else {}
         columns |= {p.parts[-4]: p.parent for p in spoken if p.parent.name == name}
-        tables.append(
-            SoundTable(f"Resynthesis of {name}", columns, texts_of(columns["original"]))
-        )
+        tables.append(SoundTable(f"Resynthesis of {name}", columns, texts_of(original)))
     for path in current(expdir.glob("*/swap*/swapped/wav.scp"), expdir):
         study = path.parents[1]
         columns = {"own codes": study / "own", "codes exchanged": path.parent}

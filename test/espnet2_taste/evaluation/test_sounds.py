@@ -53,6 +53,11 @@ def test_every_kind_of_speech_has_a_table(recipe):
     assert tables[2].texts["u1"] == "the … cat sleeps"
 
 
+def test_sets_that_are_gone_have_no_column(recipe):
+    table = find_tables(recipe / "exp", recipe / "moved")[0]
+    assert list(table.columns) == ["taste_text_only", "taste_vq"]
+
+
 def test_the_links_of_the_page_hold_and_words_are_escaped(recipe):
     page = recipe / "exp/listen.html"
     write_page(page, find_tables(recipe / "exp", recipe / "dump"))
