@@ -93,7 +93,7 @@ def test_the_unit_extractor_travels_with_its_encoder(packed_models, tmp_path):
 def test_missing_parts_are_one_line(packed_models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["taste", "--taste_exp", "exp/taste_vq", "--outpath", "a.zip"]
-    with pytest.raises(SystemExit, match="pack: exp/taste_vq/config.yaml not found"):
+    with pytest.raises(SystemExit, match="pack taste: exp/taste_vq/config.yaml not found"):
         pack.main(command)
     (tmp_path / "exp").symlink_to(packed_models[0].parent / "exp_gone")
     with pytest.raises(SystemExit, match="pack: .*bpemodel names 'data/bpe/bpe.model'"):
@@ -141,7 +141,7 @@ def test_a_package_that_cannot_be_loaded_is_not_made(packed_models, tmp_path):
     command = ["taslm", "--taste_exp", "exp/taste_vq", "--outpath", "packed/a.zip"]
     with contextlib.chdir(tmp_path):
         with pytest.raises(
-            SystemExit, match="pack: .* is an experiment of another kind"
+            SystemExit, match="pack taslm: .* is an experiment of another kind"
         ):
             pack.main([*command, "--taslm_exp", "exp/taste_vq"])
     assert not list(tmp_path.glob("packed/*")) and not list(tmp_path.glob("packed/.*"))
