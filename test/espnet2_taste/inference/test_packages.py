@@ -96,7 +96,7 @@ def test_missing_parts_are_one_line(packed_models, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="pack taste: exp/taste_vq/config.yaml not found"):
         pack.main(command)
     (tmp_path / "exp").symlink_to(packed_models[0].parent / "exp_gone")
-    with pytest.raises(SystemExit, match="pack: .*bpemodel names 'data/bpe/bpe.model'"):
+    with pytest.raises(SystemExit, match="pack taste: .*bpemodel names 'data/bpe/bpe.model'"):
         pack.main(command)
     assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*"))
 
