@@ -2,17 +2,22 @@
 
 Enters: waveforms of any length and the times of their words. Leaves: pieces that fit
 the window, cut in pauses between words, and the joined words: each word is in exactly
-one piece, so none is lost and none occurs twice.
+one piece, so none is lost and none occurs twice; or one speaker embedding.
 
-Legend: S samples, W words, Q codebooks.
+Legend: S samples, W words, Q codebooks, E speaker features.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch.nn import functional
 
+from espnet2_taste.align.windows import cut_at_silences
 from espnet2_taste.structures import WordCodes, WordTiming
+from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.speaker import AbsSpeakerEmbedder
 
 MARGIN_SECONDS = 0.5
 
@@ -101,3 +106,31 @@ def join_pieces(parts: Sequence[WordCodes]) -> tuple[tuple[str, ...], np.ndarray
     """
     words = tuple(word for part in parts for word in part.words)
     return words, np.concatenate([part.codes for part in parts])
+
+
+@torch.no_grad()
+def embed_long(
+    embedder: AbsSpeakerEmbedder, wave: np.ndarray, window: float
+) -> torch.Tensor:
+    """Speaker embedding of a recording; of a long one, the mean of its pieces'.
+
+    Args:
+        embedder: Its memory grows with what it is given at once.
+        wave: (S,) at its rate.
+        window: Longest piece, seconds.
+
+    Returns:
+        (E,), of length one.
+    """
+    cuts = cut_at_silences(wave, embedder.sample_rate, window)
+    device = next((buffer.device for buffer in embedder.buffers()), "cpu")
+
+    def embed(begin: int, end: int) -> torch.Tensor:
+        batch = SpeechBatch.from_arrays({"voice": wave[begin:end]}).to(device)
+        return embedder(batch.speech, batch.lengths)[0]
+
+    if len(cuts) == 1:
+        return embed(*cuts[0])
+    # what is left at the end may be too short for a voice
+    cuts = [(a, b) for a, b in cuts if b - a >= embedder.sample_rate]
+    return functional.normalize(sum((b - a) * embed(a, b) for a, b in cuts), dim=0)

@@ -23,7 +23,7 @@ import torch
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.experiment_files import config_of, read_config
-from espnet2_taste.inference import editing
+from espnet2_taste.inference import editing, long_audio
 from espnet2_taste.inference.inputs import (
     Speech,
     check_alignment,
@@ -35,7 +35,6 @@ from espnet2_taste.inference.inputs import (
     waveform,
     word_times,
 )
-from espnet2_taste.inference.long_audio import WordPiece, cut_at_words, join_pieces
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
@@ -201,16 +200,20 @@ class TasteTokenizer:
         timed = [tuple(item.words) for item in aligned]
         pieces = [
             (
-                cut_at_words(times, length, self.window)
+                long_audio.cut_at_words(times, length, self.window)
                 if length > self.window
-                else [WordPiece(0, len(text.split()), 0.0, length)]
+                else [long_audio.WordPiece(0, len(text.split()), 0.0, length)]
             )
             for times, length, text in zip(timed, seconds, texts)
         ]
         parts = self._encode_pieces(names, waves, texts, pieces)
         return [
             SpeechTokens(
-                *join_pieces(part), times, self.digest, item.score, item.word_scores
+                *long_audio.join_pieces(part),
+                times,
+                self.digest,
+                item.score,
+                item.word_scores,
             )
             for part, times, item in zip(parts, timed, aligned)
         ]
@@ -224,7 +227,7 @@ class TasteTokenizer:
         names: Sequence[str],
         waves: Sequence[np.ndarray],
         texts: Sequence[str],
-        pieces: Sequence[Sequence[WordPiece]],
+        pieces: Sequence[Sequence[long_audio.WordPiece]],
     ) -> list[list[WordCodes]]:
         """Codes of the pieces of each utterance, as many at once as utterances."""
         rate, flat = self.sample_rate, []
@@ -297,15 +300,14 @@ class TasteTokenizer:
             check_alignment(name, item, self.min_alignment)
         return aligned
 
-    @torch.no_grad()
     def embed_speaker(self, speech: Speech) -> np.ndarray:
-        """Speaker embedding of a recording.
+        """Speaker embedding of a recording; of a long one, the mean of its pieces'.
 
         Args:
             speech: (S,) at ``sample_rate``, an audio file, or samples and their rate.
 
         Returns:
-            (E,) float32.
+            (E,) float32, of length one.
 
         Raises:
             RuntimeError: The model was loaded without ``units_config``.
@@ -313,8 +315,7 @@ class TasteTokenizer:
         if self.embedder is None:
             raise RuntimeError("no speaker embedder is loaded: give units_config")
         wave = waveform("voice", speech, self.sample_rate)
-        batch = SpeechBatch.from_arrays({"voice": wave}).to(self.encoder.device)
-        return self.embedder(batch.speech, batch.lengths)[0].cpu().numpy()
+        return long_audio.embed_long(self.embedder, wave, self.window).cpu().numpy()
 
     def decode(
         self,

@@ -299,10 +299,10 @@ class ContinueLatentLinearLastHead(AbsTasteHead):
     ):
         super().__init__(hidden_size, num_layers, quantizer)
         mean, scale = torch.zeros(()), torch.ones(())
-        if standardize:
-            scale = code_spread(quantizer, quantizer.latent)[1]
-        if center:
-            mean = code_spread(quantizer, quantizer.latent)[0]
+        if standardize or center:
+            found = code_spread(quantizer, quantizer.latent)
+            mean = found[0] if center else mean
+            scale = found[1] if standardize else scale
         self.register_buffer("scale", scale, persistent=standardize)
         self.register_buffer("mean", mean, persistent=center)
         self.reg_weight = reg_weight

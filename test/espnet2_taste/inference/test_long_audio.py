@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.align.windows import cut_at_silences, fit_frames
-from espnet2_taste.inference.long_audio import cut_at_words, join_pieces
+from espnet2_taste.inference.long_audio import cut_at_words, embed_long, join_pieces
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.structures import WordCodes, WordTiming
+from espnet2_taste.units.speaker import MelStatistics
 
 PATIENT = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -118,3 +119,23 @@ def test_long_audio_is_scored_in_pieces_of_the_same_frames(asr_exp_builder, bpe_
     (found,) = long.align([noise], [words])
     assert [timing.word for timing in found.words] == words
     assert found.words[-1].end <= 5.0
+
+
+class Counted(MelStatistics):
+    """Knows how long the pieces were that it was given."""
+
+    def forward(self, speech, speech_lengths):
+        self.given = [*getattr(self, "given", []), speech.size(1)]
+        return super().forward(speech, speech_lengths)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 9.0, 9.5])
+def test_a_long_recording_is_embedded_in_pieces(seconds):
+    noise = np.random.default_rng(0).normal(0, 0.1, int(16000 * seconds))
+    wave = np.convolve(noise, np.hanning(32), "same").astype("float32")
+    embedder = Counted(n_mels=20)
+    found = embed_long(embedder, wave, window=3.0)
+    assert found.norm().item() == pytest.approx(1.0, abs=1e-5)
+    assert 16000 <= min(embedder.given) and max(embedder.given) <= 3 * 16000
+    whole = embedder(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))[0]
+    assert torch.dot(found, whole) > (0.98 if seconds > 3 else 0.99999)
