@@ -57,7 +57,7 @@ class SampleWriter:
         if self.kind == "wav" and not self.written:
             self.stream.write(wav_header(sample_rate))
         self.written = True
-        self.stream.write(pcm16(wave).astype("<i2").tobytes())
+        self.stream.write(pcm16(wave).tobytes())
         self.stream.flush()
 
 

@@ -247,9 +247,9 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
 
 
 def pcm16(speech: np.ndarray) -> np.ndarray:
-    """Samples (S,) in [-1, 1) as int16; values beyond are clipped."""
+    """Samples (S,) in [-1, 1) as little-endian int16; values beyond are clipped."""
     scaled = np.clip(np.rint(np.asarray(speech) * 32768), -32768, 32767)
-    return scaled.astype(np.int16)
+    return scaled.astype("<i2")
 
 
 def wav_header(sample_rate: int) -> bytes:

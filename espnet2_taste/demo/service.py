@@ -144,7 +144,7 @@ class Service:
         """
         header = wav_header(self.rate) if kind == "wav" else b""
         for piece in pieces:
-            samples = pcm16(piece.wave).astype("<i2").tobytes()
+            samples = pcm16(piece.wave).tobytes()
             sent = _line(piece, samples) if kind == "jsonl" else header + samples
             if sent:
                 yield sent
