@@ -61,6 +61,7 @@ class EspnetRecognizer(AbsRecognizer):
     def aligner(self, device="cpu", window=30.0):
         """See :meth:`AbsRecognizer.aligner`."""
         from espnet2_taste.align.ctc_aligner import CtcAligner, CtcScorer
+        from espnet2_taste.tokenizer.encoders.espnet_conditions import conditions_of
         from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
         model, args = load_asr_model(self.model, self.model_file)
@@ -78,6 +79,7 @@ class EspnetRecognizer(AbsRecognizer):
             model.encoder,
             sample_rate_of(args),
             preencoder=getattr(model, "preencoder", None),
+            conditions=conditions_of(model),
         )
         scorer = CtcScorer(stack, model.ctc.ctc_lo).to(device)
         return CtcAligner(scorer, tokenizer, window=window)

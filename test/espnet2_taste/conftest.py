@@ -79,7 +79,8 @@ def build_asr_exp(path, tokens, task=None, **changes):
 
     task = task or ASRTask
     config = path / "train_asr.yaml"
-    config.write_text(yaml.safe_dump(TINY_ASR | changes), encoding="utf-8")
+    given = {k: v for k, v in (TINY_ASR | changes).items() if v is not None}
+    config.write_text(yaml.safe_dump(given), encoding="utf-8")
     parser = task.get_parser()
     options = ["--config", str(config), "--token_list", str(tokens)]
     args = parser.parse_args([*options, "--output_dir", str(path)])
@@ -115,10 +116,42 @@ def s2t_exp(tmp_path_factory, bpe_dir):
     from espnet2.tasks.s2t import S2TTask
 
     path = tmp_path_factory.mktemp("s2t")
+    return build_asr_exp(path, write_owsm_tokens(path, bpe_dir), task=S2TTask)
+
+
+def write_owsm_tokens(path, bpe_dir):
+    """Write a token list with OWSM's symbols; return its file."""
     words = (bpe_dir / "tokens.txt").read_text(encoding="utf-8").split()
-    tokens = [*words[:-1], "<na>", "<sop>", "<sos>", "<eos>"]
-    (path / "tokens.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    return build_asr_exp(path, path / "tokens.txt", task=S2TTask)
+    symbols = ["<eng>", "<asr>", "<na>", "<sop>", "<sos>", "<eos>"]
+    (path / "tokens.txt").write_text("\n".join([*words[:-1], *symbols]) + "\n", "utf-8")
+    return path / "tokens.txt"
+
+
+@pytest.fixture(scope="session")
+def s2t_ctc_exp(tmp_path_factory, bpe_dir):
+    """An experiment of OWSM-CTC's task with random weights, conditioned on its CTC."""
+    from espnet2.tasks.s2t_ctc import S2TTask
+
+    path = tmp_path_factory.mktemp("s2t_ctc")
+    sizes = {"output_size": 16, "attention_heads": 2, "linear_units": 24}
+    changes = {
+        "decoder": None,
+        "decoder_conf": None,
+        "encoder": "e_branchformer_ctc",
+        "encoder_conf": sizes
+        | {
+            "num_blocks": 3,
+            "input_layer": "conv1d2",
+            "use_cross_attention": [False, True, False],
+        }
+        | {"cgmlp_linear_units": 24, "cgmlp_conv_kernel": 7, "merge_conv_kernel": 7}
+        | {"interctc_layer_idx": [2], "interctc_use_conditioning": True},
+        "promptencoder_conf": sizes | {"num_blocks": 1},
+        "model_conf": {"interctc_weight": 0.5, "ctc_asr_only": [False, False]},
+        "bpemodel": str(bpe_dir / "bpe.model"),
+    }
+    tokens = write_owsm_tokens(path, bpe_dir)
+    return build_asr_exp(path, tokens, task=S2TTask, **changes)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from espnet2_taste.tokenizer.decoder_init import (
     decoder_sizes,
     decoder_state_from_espnet,
 )
+from espnet2_taste.tokenizer.encoders.espnet_conditions import conditions_of
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.best.pth")
@@ -213,9 +214,12 @@ class EspnetAsrEncoder(EspnetStack):
             value_layer,
             key_layer,
             getattr(model, "preencoder", None),
+            conditions_of(model),
         )
         self._token_list = list(model.token_list)
-        self._decoder_state = _transformer_decoder_state(model.decoder)
+        self._decoder_state = _transformer_decoder_state(
+            getattr(model, "decoder", None)
+        )
         self._decoder_sizes: dict[str, int] = {}
         if self._decoder_state:
             heads = model.decoder.decoders[0].src_attn.h

@@ -20,6 +20,7 @@ from espnet2_taste.tokenizer.encoders.abs_encoder import (
     LayerTap,
     check_frames,
 )
+from espnet2_taste.tokenizer.encoders.espnet_conditions import EncoderConditions
 
 
 def reflect_tails(
@@ -97,6 +98,7 @@ class EspnetStack(AbsSpeechEncoder):
         value_layer: Layer of the values; several for a mix.
         key_layer: Layer of the keys; the final output by default.
         preencoder: ESPnet module between normalization and encoder, or None.
+        conditions: What the encoder takes beside features; nothing by default.
 
     Raises:
         ValueError: A part lacks what is needed here, or there is no such layer.
@@ -111,6 +113,7 @@ class EspnetStack(AbsSpeechEncoder):
         value_layer: int | Sequence[int] = 1,
         key_layer: int | None = None,
         preencoder: nn.Module | None = None,
+        conditions: EncoderConditions | None = None,
     ):
         super().__init__()
         _check_parts(frontend, encoder)
@@ -118,6 +121,7 @@ class EspnetStack(AbsSpeechEncoder):
         self.normalize = normalize
         self.preencoder = preencoder
         self.encoder = encoder
+        self.conditions = conditions
         self.sample_rate = sample_rate
         self.num_layers = len(encoder.encoders)
         self.key_size = self.value_size = encoder.output_size()
@@ -145,10 +149,16 @@ class EspnetStack(AbsSpeechEncoder):
         features, frames = self._features(speech, speech_lengths)
         lengths = self._shield.frames(frames)
         check_frames(lengths, speech_lengths)
-        self._shield.lengths = lengths
+        given, prefix = {}, 0
+        if self.conditions is not None:
+            given, prefix = self.conditions(len(lengths)), self.conditions.prefix_size
+        self._shield.lengths = lengths + prefix
         with LayerTap(self.encoder.encoders, layers) as tap:
-            final = self.encoder(features, frames)[0]
-        return [tap.states[layer] for layer in layers], final, lengths
+            final = self.encoder(features, frames, **given)[0]
+        if isinstance(final, tuple):  # also the states of intermediate CTC heads
+            final = final[0]
+        states = [tap.states[layer][:, prefix:] for layer in layers]
+        return states, final[:, prefix:], lengths
 
 
 def _check_parts(frontend: nn.Module, encoder: nn.Module) -> None:

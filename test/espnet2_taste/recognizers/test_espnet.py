@@ -3,12 +3,14 @@
 import shutil
 
 import pytest
+import torch
 import yaml
 
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.recognizers.espnet import find_beside
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.training import write_directory
+from espnet2_taste.tokenizer.encoders.espnet_asr import EspnetAsrEncoder, load_asr_model
 
 
 def copy_tokens(exp, directory):
@@ -61,3 +63,13 @@ def test_a_lost_model_is_named(recognizer):
     exp = recognizer()
     with pytest.raises(ValueError, match="bpemodel 'x/bpe.model' is neither here nor"):
         find_beside(exp / "config.yaml", "x/bpe.model")
+
+
+def test_owsm_ctc_scores_the_tokens_of_its_frames(s2t_ctc_exp):
+    aligner = load_recognizer(str(s2t_ctc_exp)).aligner()
+    speech, lengths = torch.randn(1, 8000), torch.tensor([8000])
+    scores, frames = aligner.scorer(speech, lengths)
+    model, _ = load_asr_model(s2t_ctc_exp)
+    assert scores.shape == (1, int(frames), len(model.token_list))
+    final = EspnetAsrEncoder(str(s2t_ctc_exp))(speech, lengths).keys
+    torch.testing.assert_close(scores, model.ctc.log_softmax(final))

@@ -7,6 +7,7 @@ from espnet2_taste.tokenizer.encoders.espnet_asr import (
     EspnetAsrEncoder,
     load_asr_model,
 )
+from espnet2_taste.tokenizer.encoders.espnet_conditions import OwsmCtcConditions
 from espnet2_taste.tokenizer.encoders.espnet_stack import reflect_tails
 
 EBRANCHFORMER = {
@@ -149,6 +150,43 @@ def test_owsm_experiments_are_recognized(s2t_exp):
     assert type(load_asr_model(s2t_exp)[0]).__name__ == "ESPnetS2TModel"
     assert "blocks.0.encoder_attn.v_proj.weight" in encoder.decoder_state()
     assert encoder(*batch(8000)).keys.shape[-1] == 16
+
+
+def test_states_of_owsm_ctc_equal_its_own_encoding(s2t_ctc_exp):
+    """Language, task and conditioning by CTC are given; only frames are left."""
+    encoder = EspnetAsrEncoder(str(s2t_ctc_exp), value_layer=2)
+    model, _ = load_asr_model(s2t_ctc_exp)
+    prefix = [model.token_list.index(name) for name in ("<eng>", "<asr>")]
+    speech, lengths = batch(8000)
+    want, _ = model.encode(
+        speech,
+        lengths,
+        torch.tensor([[model.na]]),
+        torch.tensor([1]),
+        torch.tensor([prefix]),
+        torch.tensor([2]),
+    )
+    states = encoder(speech, lengths)
+    torch.testing.assert_close(
+        states.keys, model.frames(want[0], torch.tensor([prefix]))
+    )
+    assert states.values.shape == states.keys.shape
+    assert encoder.decoder_state() == {}
+
+
+def test_frames_of_owsm_ctc_do_not_depend_on_the_batch(s2t_ctc_exp):
+    encoder = EspnetAsrEncoder(str(s2t_ctc_exp), value_layer=1)
+    speech, lengths = batch(8000, 5000)
+    both = encoder(speech, lengths)
+    one = encoder(speech[1:, :5000], lengths[1:])
+    frames = one.keys.size(1)
+    torch.testing.assert_close(both.keys[1, :frames], one.keys[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_language_that_owsm_ctc_lacks_is_named(s2t_ctc_exp):
+    model, _ = load_asr_model(s2t_ctc_exp)
+    with pytest.raises(ValueError, match="no '<xyz>'"):
+        OwsmCtcConditions(model, language="xyz")
 
 
 def test_a_published_archive_is_unpacked(tiny_asr_exp, tmp_path, monkeypatch):
