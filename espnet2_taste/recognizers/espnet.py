@@ -24,22 +24,29 @@ class EspnetRecognizer(AbsRecognizer):
         model: Experiment directory, ``config.yaml`` in it, archive or tag of a
             published model.
         model_file: Checkpoint; the default one of the directory by default.
+        language: Of the speech, as OWSM-CTC names it (``deu``); English by default.
     """
 
     speech_encoder = "espnet_asr"
 
-    def __init__(self, model: str, model_file: str | None = None):
+    def __init__(
+        self, model: str, model_file: str | None = None, language: str | None = None
+    ):
         self.model = model
         self.model_file = model_file
+        self.language = language
 
     def encoder_conf(self):
         """See :meth:`AbsRecognizer.encoder_conf`."""
-        given = {} if self.model_file is None else {"model_file": self.model_file}
+        given = {"model_file": self.model_file, "language": self.language}
+        given = {name: value for name, value in given.items() if value is not None}
         return {"asr_exp": self.model, **given}
 
     def frame_encoder(self, layer):
         """See :meth:`AbsRecognizer.frame_encoder`."""
-        return EspnetAsrEncoder(self.model, self.model_file, value_layer=layer)
+        return EspnetAsrEncoder(
+            self.model, self.model_file, value_layer=layer, language=self.language
+        )
 
     def write_vocabulary(self, directory):
         """See :meth:`AbsRecognizer.write_vocabulary`."""
@@ -79,7 +86,7 @@ class EspnetRecognizer(AbsRecognizer):
             model.encoder,
             sample_rate_of(args),
             preencoder=getattr(model, "preencoder", None),
-            conditions=conditions_of(model),
+            conditions=conditions_of(model, self.language),
         )
         scorer = CtcScorer(stack, model.ctc.ctc_lo).to(device)
         return CtcAligner(scorer, tokenizer, window=window)

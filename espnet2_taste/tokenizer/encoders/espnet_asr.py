@@ -188,6 +188,7 @@ class EspnetAsrEncoder(EspnetStack):
         model_file: Checkpoint; the default one by default.
         value_layer: Block whose output gives the values; several for a mix.
         key_layer: Block whose output gives the keys; the final output by default.
+        language: Of the speech, for OWSM-CTC; see ``conditions_of``.
 
     Raises:
         ValueError: A file is missing, or the model has parts that are not used here.
@@ -199,6 +200,7 @@ class EspnetAsrEncoder(EspnetStack):
         model_file: str | None = None,
         value_layer: int | Sequence[int] = 1,
         key_layer: int | None = None,
+        language: str | None = None,
     ):
         model, args = load_asr_model(asr_exp, model_file)
         if getattr(model, "postencoder", None) is not None:
@@ -214,7 +216,7 @@ class EspnetAsrEncoder(EspnetStack):
             value_layer,
             key_layer,
             getattr(model, "preencoder", None),
-            conditions_of(model),
+            conditions_of(model, language),
         )
         self._token_list = list(model.token_list)
         self._decoder_state = _transformer_decoder_state(

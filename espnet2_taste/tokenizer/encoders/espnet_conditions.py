@@ -73,17 +73,26 @@ class OwsmCtcConditions(EncoderConditions):
         }
 
 
-def conditions_of(model: nn.Module) -> EncoderConditions:
+def conditions_of(model: nn.Module, language: str | None = None) -> EncoderConditions:
     """The conditions that an ESPnet recognizer needs.
 
     Args:
         model: ESPnet recognizer.
+        language: Of the speech, for OWSM-CTC (``deu``); English by default.
 
     Returns:
         Those of OWSM-CTC for its model, else the plain ones.
+
+    Raises:
+        ValueError: The model knows no languages, or not this one.
     """
     if type(model).__name__ == OWSM_CTC:
-        return OwsmCtcConditions(model)
+        return OwsmCtcConditions(model, language or "eng")
+    if language is not None:
+        raise ValueError(
+            f"language '{language}': {type(model).__name__} takes none, leave it out "
+            "(OWSM-CTC does)"
+        )
     return EncoderConditions(model)
 
 

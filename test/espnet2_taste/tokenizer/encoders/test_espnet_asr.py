@@ -7,7 +7,6 @@ from espnet2_taste.tokenizer.encoders.espnet_asr import (
     EspnetAsrEncoder,
     load_asr_model,
 )
-from espnet2_taste.tokenizer.encoders.espnet_conditions import OwsmCtcConditions
 from espnet2_taste.tokenizer.encoders.espnet_stack import reflect_tails
 
 EBRANCHFORMER = {
@@ -183,10 +182,11 @@ def test_frames_of_owsm_ctc_do_not_depend_on_the_batch(s2t_ctc_exp):
     torch.testing.assert_close(both.keys[1, :frames], one.keys[0], atol=1e-5, rtol=1e-4)
 
 
-def test_a_language_that_owsm_ctc_lacks_is_named(s2t_ctc_exp):
-    model, _ = load_asr_model(s2t_ctc_exp)
+def test_a_language_that_cannot_be_used_is_named(s2t_ctc_exp, tiny_asr_exp):
     with pytest.raises(ValueError, match="no '<xyz>'"):
-        OwsmCtcConditions(model, language="xyz")
+        EspnetAsrEncoder(str(s2t_ctc_exp), language="xyz")
+    with pytest.raises(ValueError, match="ESPnetASRModel takes none"):
+        EspnetAsrEncoder(str(tiny_asr_exp), language="eng")
 
 
 def test_a_published_archive_is_unpacked(tiny_asr_exp, tmp_path, monkeypatch):
