@@ -1,0 +1,1 @@
+../../TEMPLATE/taslm1/controls.sh
