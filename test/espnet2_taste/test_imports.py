@@ -45,7 +45,13 @@ def write_whisper(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir):
+def asr_exp(asr_exp_builder, bpe_dir):
+    """A recognizer of ESPnet that can read and write words."""
+    return asr_exp_builder(bpemodel=str(bpe_dir / "bpe.model"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir, asr_exp):
     """A set and experiments whose parts are not ESPnet's own."""
     from espnet2_taste.tasks.spoken_lm import SpokenLMTask
     from espnet2_taste.tasks.taste import TasteTask
@@ -60,12 +66,23 @@ def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir):
     tokens = ["--token_list", str(bpe_dir / "tokens.txt"), "--init_aggregator", "false"]
     tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
     speech.write_exp(TasteTask, root / "taste_vq", speech.TASTE | parts, *tokens)
+    parts = {"speech_encoder_conf": {"asr_exp": str(asr_exp)}}
+    speech.write_exp(TasteTask, root / "taste_asr", speech.TASTE | parts, *tokens)
     speech.write_exp(UnitVocoderTask, root / "unit_vocoder", speech.VOCODER)
     write_lm(root / "llm", lm_tokenizer_dir)
     options = ["--tokenizer_path", str(root / "llm"), "--init_lm", str(root / "llm")]
     options += ["--taste_exp", str(root / "taste_vq")]
     speech.write_exp(SpokenLMTask, root / "taslm", {}, *options)
     return root
+
+
+RECOGNIZE = """
+import numpy
+from espnet2_taste.recognizers.choices import load_recognizer
+
+aligner = load_recognizer(sys.argv[2]).aligner()
+assert len(aligner.transcribe([numpy.ones(16000, dtype=numpy.float32)])) == 1
+"""
 
 
 def options(root: Path, output: str, *experiments: str) -> list[str]:
@@ -97,3 +114,12 @@ def test_tokenizing_speaking_continuing_and_scoring_need_no_training(root):
     modules = imported_by(RUN + ACCURACY, commands, *files)
     assert (root / "continued" / "test" / "wav.scp").is_file()
     assert "transformers" in modules and not modules & TRAINING
+
+
+def test_a_recognizer_of_espnet_needs_no_training_either(root, asr_exp):
+    command = options(root, "taste_asr/codes", "taste_exp", "taste_asr")
+    commands = [("taste_tokenize", command)]
+    modules = imported_by(RUN + RECOGNIZE, commands, asr_exp)
+    assert (root / "taste_asr" / "codes" / "test" / "codes.scp").is_file()
+    assert "espnet2.asr.encoder.conformer_encoder" in modules
+    assert not modules & (TRAINING | {"espnet2.asr.espnet_model", "transformers"})

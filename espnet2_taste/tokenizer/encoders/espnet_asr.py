@@ -30,6 +30,7 @@ from espnet2_taste.tokenizer.decoder_init import (
     decoder_state_from_espnet,
 )
 from espnet2_taste.tokenizer.encoders.espnet_conditions import conditions_of
+from espnet2_taste.tokenizer.encoders.espnet_parts import RecognizerParts
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 CHECKPOINTS = ("valid.acc.ave.pth", "valid.acc.best.pth", "valid.loss.best.pth")
@@ -147,29 +148,30 @@ def task_of(options: Mapping) -> str:
     return "st" if "src_token_list" in options else "asr"
 
 
-def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
+def load_asr_model(
+    asr_exp: str | Path, model_file: str | Path | None = None, whole: bool = False
+):
     """Build and load the model of an ESPnet recognizer.
 
     Args:
         asr_exp: See ``find_asr_experiment``.
         model_file: Checkpoint; the default one by default.
+        whole: Build ESPnet's own model, with its losses, whatever its parts are.
 
     Returns:
-        The model in evaluation mode and its options as a namespace.
+        The model in evaluation mode, or its parts under the same names, and its options
+        as a namespace.
 
     Raises:
         ValueError: A file is missing.
         RuntimeError: The checkpoint does not fit the configuration.
     """
     import argparse
-    import importlib
 
     found = find_asr_experiment(str(asr_exp), model_file)
-    module, name = TASKS[task_of(found.options)]
-    task = getattr(importlib.import_module(f"espnet2.tasks.{module}"), name)
     args = argparse.Namespace(**found.options)
     with torch.device("cpu"):  # also where sizes alone are asked for: parts of ESPnet
-        model = task.build_model(args)  # may load what they are made of
+        model = _build_model(found.options, whole)  # may load what they are made of
     state = load_weights(found.weights)
     try:
         model.load_state_dict(state)
@@ -178,6 +180,19 @@ def load_asr_model(asr_exp: str | Path, model_file: str | Path | None = None):
             f"{found.weights} does not fit {found.config}: {error}"
         ) from error
     return model.eval(), args
+
+
+def _build_model(options: Mapping, whole: bool) -> nn.Module:
+    """Build the parts alone where they are common ones: that imports no task."""
+    name = task_of(options)
+    if not whole and name in ("asr", "s2t") and RecognizerParts.fits(options):
+        return RecognizerParts(options)
+    import argparse
+    import importlib
+
+    module, task = TASKS[name]
+    task = getattr(importlib.import_module(f"espnet2.tasks.{module}"), task)
+    return task.build_model(argparse.Namespace(**options))
 
 
 class EspnetAsrEncoder(EspnetStack):

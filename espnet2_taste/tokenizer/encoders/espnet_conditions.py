@@ -90,7 +90,7 @@ def conditions_of(model: nn.Module, language: str | None = None) -> EncoderCondi
         return OwsmCtcConditions(model, language or "eng")
     if language is not None:
         raise ValueError(
-            f"language '{language}': {type(model).__name__} takes none, leave it out "
+            f"language '{language}': this recognizer takes none, leave it out "
             "(OWSM-CTC does)"
         )
     return EncoderConditions(model)

@@ -9,6 +9,7 @@ from an ASR training: ``asr.pth:encoder:tokenizer.encoder.encoder``.
 
 from collections.abc import Mapping, Sequence
 
+from espnet2_taste.tokenizer.encoders.espnet_parts import part_class
 from espnet2_taste.tokenizer.encoders.espnet_stack import EspnetStack
 
 
@@ -46,12 +47,10 @@ class FrontendEncoder(EspnetStack):
         key_layer: int | None = None,
         trainable: bool = True,
     ):
-        from espnet2.tasks import asr
-
-        frontend_class = asr.frontend_choices.get_class(frontend)
+        frontend_class = part_class("frontend", frontend)
         front = frontend_class(**({"fs": fs} | dict(frontend_conf or {})))
-        normalize_class = asr.normalize_choices.get_class(normalize)
-        encoder_class = asr.encoder_choices.get_class(encoder)
+        normalize_class = part_class("normalize", normalize)
+        encoder_class = part_class("encoder", encoder)
         super().__init__(
             front,
             normalize_class and normalize_class(**(normalize_conf or {})),
