@@ -78,8 +78,8 @@ def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
     return read_rows(folders[0] / "pairs.tsv"), texts, codes, spembs
 
 
-def build_render(args: argparse.Namespace, spembs: dict, device: str):
-    """Function from readings and codes to waveforms, and their sample rate.
+def build_tools(args: argparse.Namespace, spembs: dict, device: str):
+    """Function from readings and codes to a batch of units, and the vocoder.
 
     The sampling noise of a reading depends on its name and the seed alone, so it is
     the same before and after the swap.
@@ -87,7 +87,7 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
     import numpy as np
     import torch
 
-    from espnet2_taste.speech_decoder.resynthesis import UnitBatch, look_up, speak
+    from espnet2_taste.speech_decoder.resynthesis import UnitBatch, look_up
     from espnet2_taste.tasks.fitting import check_speakable
     from espnet2_taste.tokenizer.inference import TasteEncoder
     from espnet2_taste.vocoder.loading import load_unit_vocoder
@@ -98,15 +98,15 @@ def build_render(args: argparse.Namespace, spembs: dict, device: str):
     unit_decoder = generator.encoder.model.unit_decoder
     check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
 
-    def render(plans, codes):
+    def generate(plans, codes):
         names = [plan.name for plan in plans]
         ids = generator.encoder.texts(names, [" ".join(plan.words) for plan in plans])
         taste = generator.taste_from_codes(names, ids, codes)
         vectors = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
         units = generator(names, ids, taste, vectors)
-        return speak(vocoder, UnitBatch.of(names, units, vectors))
+        return UnitBatch.of(names, units, vectors)
 
-    return render, vocoder.sample_rate
+    return generate, vocoder
 
 
 def run(args: argparse.Namespace) -> None:
@@ -118,17 +118,19 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.evaluation import swap
     from espnet2_taste.metrics.swap import score_pitch_swaps, score_swaps
     from espnet2_taste.metrics.tables import provenance, write_json
+    from espnet2_taste.speech_decoder.resynthesis import speak
 
     device = "cuda" if args.ngpu else "cpu"
     pairs, texts, codes, spembs = read_material(args)
     plans = swap.plan_swaps(pairs, texts, codes, args.seed, args.share)
-    render, rate = build_render(args, spembs, device)
-    wavs = {
-        name: swap.render_condition(
-            plans, name, render, rate, output / name, args.batch_size
+    generate, vocoder = build_tools(args, spembs, device)
+    said, wavs = {}, {}
+    for name in ("own", "swapped"):
+        batches = swap.generate_condition(plans, name, generate, args.batch_size)
+        said[name] = swap.word_times(plans, batches)
+        wavs[name] = swap.render_condition(
+            batches, lambda x: speak(vocoder, x), vocoder.sample_rate, output / name
         )
-        for name in ("own", "swapped")
-    }
     aligned = swap.align_conditions(plans, wavs, LazyAligner.from_args(args)())
     readings, left_out = swap.read_swaps(plans, aligned["own"], aligned["swapped"])
     readings = swap.add_pitch(readings, plans, wavs)
@@ -138,6 +140,9 @@ def run(args: argparse.Namespace) -> None:
     settings |= unit_sampling_settings(args)
     result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
     result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
+    if said["own"].timings:
+        predicted, _ = swap.read_swaps(plans, said["own"], said["swapped"])
+        result["predicted"] = score_swaps(predicted)
     result["left_out"] = left_out
     write_json(output / "scores.json", result)
     print(f"{output / 'scores.json'} written")

@@ -1,8 +1,9 @@
 """The swap study on disk: plan, render, align, score, draw.
 
-Enters: pairs of readings (slow and fast, or two voices), their codes, a function that
-renders codes and an aligner. Leaves: audio before and after the swap, ``words.tsv``
-with every word, pictures, and the scores of ``metrics.swap``.
+Enters: pairs of readings (slow and fast, or two voices), their codes, functions from
+codes to units and from units to waveforms, and an aligner. Leaves: audio before and
+after the swap, ``words.tsv`` with every word, pictures, and the scores of
+``metrics.swap``.
 
 Legend: S samples, W words, Q codebooks.
 """
@@ -26,6 +27,7 @@ from espnet2_taste.metrics.swap import (
     choose_words,
     exchange,
 )
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 
 WORDS = "words.tsv"
 
@@ -55,7 +57,8 @@ class PlannedReading:
     swapped: np.ndarray
 
 
-Render = Callable[[Sequence[PlannedReading], Sequence[np.ndarray]], list[np.ndarray]]
+Generate = Callable[[Sequence[PlannedReading], Sequence[np.ndarray]], UnitBatch]
+Render = Callable[[UnitBatch], list[np.ndarray]]
 
 
 def plan_swaps(
@@ -106,23 +109,54 @@ def plan_swaps(
     return plans
 
 
-def render_condition(
+def generate_condition(
     plans: Sequence[PlannedReading],
     condition: str,
-    render: Render,
-    sample_rate: int,
-    folder: Path,
+    generate: Generate,
     batch_size: int,
-) -> dict[str, str]:
-    """Render all readings with their own or with the swapped codes.
+) -> list[UnitBatch]:
+    """Units of all readings with their own or with the swapped codes.
 
     Args:
         plans: The readings.
         condition: ``own`` or ``swapped``, the attribute that holds the codes.
-        render: Turns readings and codes into waveforms.
-        sample_rate: Of the waveforms.
-        folder: Where the audio goes; complete audio found there is kept.
+        generate: Turns readings and codes into units.
         batch_size: Readings at once.
+
+    Returns:
+        Batches of readings.
+    """
+    parts = [plans[i : i + batch_size] for i in range(0, len(plans), batch_size)]
+    return [generate(part, [getattr(p, condition) for p in part]) for part in parts]
+
+
+def word_times(
+    plans: Sequence[PlannedReading], batches: Sequence[UnitBatch]
+) -> AlignedSet:
+    """Word times that come with the units, of no reading if there are none.
+
+    Args:
+        plans: The readings.
+        batches: Their units.
+
+    Returns:
+        The times as if they were aligned.
+    """
+    texts = {plan.name: " ".join(plan.words) for plan in plans}
+    timings = {n: list(t) for x in batches for n, t in x.timings(texts).items()}
+    return AlignedSet(timings, texts, {})
+
+
+def render_condition(
+    batches: Sequence[UnitBatch], render: Render, sample_rate: int, folder: Path
+) -> dict[str, str]:
+    """Render all readings of one condition.
+
+    Args:
+        batches: Their units.
+        render: Turns a batch into waveforms.
+        sample_rate: Of the waveforms.
+        folder: Where the audio goes; batches whose audio is there are left out.
 
     Returns:
         Audio of each reading.
@@ -130,13 +164,13 @@ def render_condition(
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    wavs = {plan.name: str(folder / f"{plan.name}.wav") for plan in plans}
-    waiting = [plan for plan in plans if not Path(wavs[plan.name]).is_file()]
-    for start in tqdm(range(0, len(waiting), batch_size), desc=f"swap, {condition}"):
-        batch = waiting[start : start + batch_size]
-        waves = render(batch, [getattr(plan, condition) for plan in batch])
-        for plan, wave in zip(batch, waves, strict=True):
-            write_audio(wavs[plan.name], wave, sample_rate)
+    wavs = {}
+    for batch in tqdm(batches, desc=f"swap, {folder.name}"):
+        paths = [folder / f"{name}.wav" for name in batch.names]
+        wavs |= zip(batch.names, map(str, paths))
+        if not all(path.is_file() for path in paths):
+            for path, wave in zip(paths, render(batch), strict=True):
+                write_audio(str(path), wave, sample_rate)
     write_table(folder / "wav.scp", wavs)
     return wavs
 

@@ -18,6 +18,8 @@ def swap_tables(study: Mapping) -> list[str]:
         Parts of a page.
     """
     measures = {f"durations: {k}": v for k, v in study["scores"].items()}
+    said = study.get("predicted", {})
+    measures |= {f"durations as predicted: {k}": v for k, v in said.items()}
     measures |= {f"F0: {k}": v for k, v in study.get("pitch", {}).items()}
     rows = [(name.replace("_", " "), value) for name, value in measures.items()]
     return [markdown_table(("measure", "value"), rows)]

@@ -85,11 +85,14 @@ class GeneratedUnits:
             if the decoder does not know them.
         prosody: Of each unit as in ``prosody.py``, (U, 3), on the CPU; None if the
             decoder predicts none or was asked for none.
+        times: Begin and end of each unit in seconds, (U, 2), on the CPU; None where
+            all units are equally long.
     """
 
     units: torch.Tensor
     word_times: torch.Tensor | None = None
     prosody: torch.Tensor | None = None
+    times: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ class UnitSettings:
             their centre.
         tempo: Factor of the speed of predicted durations.
         use_prosody: Whether to give prosody, from a decoder that predicts it.
+        exact_times: Whether words are as long as predicted or given, so that units
+            have times of their own, from a decoder that knows them; otherwise
+            durations are rounded to whole units.
 
     Raises:
         ValueError: A temperature below 0 or a tempo that is not above 0.
@@ -115,6 +121,7 @@ class UnitSettings:
     duration_temperature: float = 0.0
     tempo: float = 1.0
     use_prosody: bool = True
+    exact_times: bool = False
 
     def __post_init__(self):
         if self.duration_temperature < 0 or self.tempo <= 0:

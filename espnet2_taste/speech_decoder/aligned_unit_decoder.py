@@ -192,14 +192,17 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         hidden = self.row_stack(laid.rows, laid.valid)
         noise = UtteranceNoise.from_ids(names, seed)
         units = self.history.generate(hidden, laid.valid, settings.sampler, noise)
-        units, times = units.cpu(), laid.word_times(self.unit_rate)
-        prosody = self.prosody_of(hidden, settings)
+        units, times = units.cpu(), laid.word_times()
+        prosody, unit_times = self.prosody_of(hidden, settings), laid.unit_times(
+            settings
+        )
         lengths, words = laid.counts.sum(1).tolist(), laid.symbols.words.tolist()
         return [
             GeneratedUnits(
                 units[row, :length],
                 times[row, :count],
                 None if prosody is None else prosody[row, :length],
+                None if unit_times is None else unit_times[row, :length],
             )
             for row, (length, count) in enumerate(zip(lengths, words))
         ]
@@ -236,11 +239,18 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         conditions = self._conditions(inputs)
         if inputs.word_times is None:
             predicted = self.durations(encoded, symbols, conditions)
-            counts = self._predicted_counts(predicted, words, names, seed, settings)
+            durations = self._predicted(predicted, words, names, seed, settings)
         else:
-            counts = self._given_counts(inputs, words)
+            durations = self._given(inputs, words)
+        rate = self.unit_rate
+        seconds = segments.durations_of_segments(*durations, words, rate)
+        counts = segments.units_of_durations(seconds, rate)
+        if not settings.exact_times:
+            if inputs.word_times is not None:
+                counts = self._given_counts(inputs, words)
+            seconds = counts / rate
         rows, valid = self._rows(encoded, symbols, conditions, counts)
-        return LaidOutUnits(symbols, counts, rows, valid)
+        return LaidOutUnits(symbols, counts, seconds, rows, valid)
 
     def _prosody_loss(
         self, hidden: torch.Tensor, measured: torch.Tensor | None, counted: torch.Tensor
@@ -289,15 +299,15 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         noise = word_times.new_empty(batch, words + 1).normal_(0, self.time_blur)
         return word_times + torch.stack([noise[:, :-1], noise[:, 1:]], dim=-1)
 
-    def _predicted_counts(
+    def _predicted(
         self,
         predicted: WordDurations,
         words: torch.Tensor,
         names: Sequence[str],
         seed: int,
         settings: UnitSettings,
-    ) -> torch.Tensor:
-        """Units of each segment by predicted durations, (B, S)."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predicted seconds of words (B, W) and silences (B, W + 1)."""
         normal = uniform = None
         if settings.duration_temperature > 0:
             streams = UtteranceNoise.from_ids([f"{n} durations" for n in names], seed)
@@ -308,17 +318,22 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             normal = torch.special.ndtri(drawn[..., 1:].clamp(1e-4, 1 - 1e-4))
             normal = normal.flatten(1)[:, :-1] * settings.duration_temperature
         spoken, silent = predicted.choose(normal, uniform)
-        return segments.units_of_durations(
-            spoken / settings.tempo, silent / settings.tempo, words, self.unit_rate
+        return spoken / settings.tempo, silent / settings.tempo
+
+    def _given(
+        self, inputs: UnitInputs, words: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Seconds of words (B, W) and silences (B, W + 1) by given times."""
+        seconds = given_seconds(inputs, words)
+        times = segments.tidy_times(
+            inputs.word_times, words, seconds, self.shortest_silence
         )
+        silent = segments.silences_of_times(times, seconds)
+        return times.diff(dim=-1).squeeze(-1), silent
 
     def _given_counts(self, inputs: UnitInputs, words: torch.Tensor) -> torch.Tensor:
         """Units of each segment by given times, (B, S)."""
-        seconds = inputs.seconds
-        if seconds is None:
-            last = (words - 1).unsqueeze(1)
-            seconds = inputs.word_times[..., 1].gather(1, last).squeeze(1)
-        units = (seconds * self.unit_rate).round().long()
+        units = (given_seconds(inputs, words) * self.unit_rate).round().long()
         units = torch.maximum(units, words)
         return self._counts_of_times(inputs.word_times, words, units)
 
@@ -359,3 +374,10 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         spoken = conditions.gather(1, index) * (1 - silent).unsqueeze(-1)
         x = spread(encoded, symbols, rows) + self.shape_affine(shape) + spoken
         return self.dropout(x), rows.valid
+
+
+def given_seconds(inputs: UnitInputs, words: torch.Tensor) -> torch.Tensor:
+    """Length of utterances whose word times are given, (B,), from words (B,)."""
+    if inputs.seconds is not None:
+        return inputs.seconds
+    return inputs.word_times[..., 1].gather(1, (words - 1).unsqueeze(1)).squeeze(1)

@@ -38,18 +38,26 @@ class LaidOutUnits:
     Attributes:
         symbols: Of the texts.
         counts: Units of each segment, (B, S).
+        seconds: Duration of each segment, (B, S).
         rows: What is known of each unit alone, (B, U, D).
         valid: False at padding, (B, U).
     """
 
     symbols: Symbols
     counts: torch.Tensor
+    seconds: torch.Tensor
     rows: torch.Tensor
     valid: torch.Tensor
 
-    def word_times(self, unit_rate: float) -> torch.Tensor:
+    def word_times(self) -> torch.Tensor:
         """Begin and end of each word in seconds, (B, W, 2), on the CPU."""
-        return segments.times_of_words(self.counts, unit_rate).cpu()
+        return segments.times_of_words(self.seconds).cpu()
+
+    def unit_times(self, settings: UnitSettings) -> torch.Tensor | None:
+        """Begin and end of each unit (B, U, 2), on the CPU, if they are wanted."""
+        if not settings.exact_times:
+            return None
+        return segments.times_of_units(self.counts, self.seconds).cpu()
 
 
 def final_words(symbols: Symbols, after: int) -> int:
@@ -100,10 +108,13 @@ class AlignedUnitStream(AbsUnitStream):
         if not last:
             words = final_words(laid.symbols, decoder.text_stack.after)
             known = int(laid.counts[0, : 2 * words].sum())
-        times = laid.word_times(decoder.unit_rate)[0, self.words : words]
+        word_times = laid.word_times()[0, self.words : words]
+        unit_times, given = laid.unit_times(self.settings), self.units
         self.words = words
         units, prosody = self._write(laid.rows[:, :known], last)
-        return GeneratedUnits(units.cpu(), times, prosody)
+        if unit_times is not None:
+            unit_times = unit_times[0, given : self.units]
+        return GeneratedUnits(units.cpu(), word_times, prosody, unit_times)
 
     def _write(
         self, rows: torch.Tensor, last: bool

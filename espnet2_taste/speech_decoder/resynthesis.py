@@ -45,6 +45,8 @@ class UnitBatch:
             or None where they are not known.
         prosody: Of the units of each utterance as in ``prosody.py``, (U, 3); empty
             where the vocoder is to find it.
+        times: Begin and end of the units of each utterance in seconds, (U, 2); empty
+            where all units are equally long.
     """
 
     names: list[str]
@@ -52,6 +54,7 @@ class UnitBatch:
     spembs: torch.Tensor
     word_times: tuple[torch.Tensor | None, ...] = ()
     prosody: tuple[torch.Tensor, ...] = ()
+    times: tuple[torch.Tensor, ...] = ()
 
     @classmethod
     def of(
@@ -61,10 +64,14 @@ class UnitBatch:
         spembs: torch.Tensor,
     ) -> "UnitBatch":
         """A batch of generated units."""
-        units = [item.units for item in generated]
-        times = tuple(item.word_times for item in generated)
-        prosody = tuple(x.prosody for x in generated if x.prosody is not None)
-        return cls(list(names), units, spembs, times, prosody)
+        return cls(
+            names=list(names),
+            units=[item.units for item in generated],
+            spembs=spembs,
+            word_times=tuple(item.word_times for item in generated),
+            prosody=tuple(x.prosody for x in generated if x.prosody is not None),
+            times=tuple(x.times for x in generated if x.times is not None),
+        )
 
     def timings(self, texts: Mapping[str, str]) -> dict[str, tuple[WordTiming, ...]]:
         """Words with their times, of the utterances where those are known.
@@ -356,10 +363,11 @@ def speak(vocoder: AbsUnitVocoder, batch: UnitBatch) -> list[np.ndarray]:
     device = next(vocoder.parameters()).device
     lengths = torch.tensor([len(units) for units in batch.units])
     units = pad_sequence(batch.units, batch_first=True)
-    prosody = None
-    if batch.prosody:
-        prosody = pad_sequence(batch.prosody, batch_first=True).to(device)
+    prosody, times = (
+        pad_sequence(rows, batch_first=True).to(device) if rows else None
+        for rows in (batch.prosody, batch.times)
+    )
     waves, samples = vocoder.synthesize(
-        units.to(device), lengths.to(device), batch.spembs.to(device), prosody
+        units.to(device), lengths.to(device), batch.spembs.to(device), prosody, times
     )
     return [wave[:end].cpu().numpy() for wave, end in zip(waves, samples.tolist())]

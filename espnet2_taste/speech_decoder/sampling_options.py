@@ -21,6 +21,7 @@ NAMES = {
     "duration_temperature": "duration_temperature",
     "tempo": "tempo",
     "use_prosody": "use_prosody",
+    "exact_times": "exact_times",
 }
 """Option of the commands -> field of ``UnitSampling``."""
 
@@ -41,6 +42,8 @@ class UnitSampling:
         tempo: Factor of the speed, for models that predict durations.
         use_prosody: Whether a vocoder gets the pitch and loudness that a model
             predicts.
+        exact_times: Whether a vocoder gives words the durations that a model predicts,
+            or rounds them to whole units.
     """
 
     top_k: int = 25
@@ -52,6 +55,7 @@ class UnitSampling:
     duration_temperature: float = 0.0
     tempo: float = 1.0
     use_prosody: bool = True
+    exact_times: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "UnitSampling":
@@ -88,6 +92,7 @@ class UnitSampling:
             duration_temperature=self.duration_temperature,
             tempo=self.tempo,
             use_prosody=self.use_prosody,
+            exact_times=self.exact_times,
         )
         return UnitGenerator(encoder, settings, self.seed)
 
@@ -119,6 +124,13 @@ def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="Give the vocoder the pitch and loudness that the model predicts, if it "
         "does; false for vocoders that take none",
+    )
+    add(
+        "--exact_times",
+        type=str2bool,
+        default=False,
+        help="Give words the durations that the model predicts, not whole units: for "
+        "decoders that predict durations and unit-to-mel vocoders",
     )
 
 

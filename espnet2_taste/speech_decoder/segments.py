@@ -1,8 +1,8 @@
 """Words and silences of utterances in whole units, and what each unit is part of.
 
 Enters: word times in seconds (B, W, 2), or durations of words (B, W) and silences
-(B, W + 1). Leaves: units of each segment (B, S), and for each unit its segment and its
-place in it (B, U).
+(B, W + 1). Leaves: units of each segment (B, S), and for each unit its segment, its
+place in it (B, U), and its times (B, U, 2).
 
 An utterance is a row of S = 2 W + 1 segments: silence, word, silence, word, ...,
 silence. A silence may have no unit, a word has at least one. Words behind the end of
@@ -111,16 +111,25 @@ def units_of_times(
     return full.diff(dim=1)
 
 
-def units_of_durations(
+def silences_of_times(word_times: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
+    """Durations of the silences before the first word and behind each, (B, W + 1).
+
+    Args:
+        word_times: As from :func:`tidy_times`, (B, W, 2).
+        seconds: Length of each utterance, (B,).
+    """
+    begin, end = word_times.unbind(-1)
+    before = torch.nn.functional.pad(end, (1, 0))
+    return torch.cat([begin, seconds.unsqueeze(1)], dim=1) - before
+
+
+def durations_of_segments(
     word_seconds: torch.Tensor,
     silence_seconds: torch.Tensor,
     words: torch.Tensor,
     rate: float,
 ) -> torch.Tensor:
-    """Units of each segment where durations are predicted.
-
-    Each segment is rounded by itself, so that another duration of one word changes no
-    other segment.
+    """Durations of words and silences in the order in which they are spoken.
 
     Args:
         word_seconds: (B, W), arbitrary behind the last word.
@@ -129,15 +138,33 @@ def units_of_durations(
         rate: Units a second.
 
     Returns:
-        (B, 2 W + 1) int64, no units behind the silence after the last word.
+        Seconds, (B, 2 W + 1): a word has at least half a unit, a silence that
+        or nothing; nothing behind the silence after the last word.
     """
-    width = word_seconds.size(1)
-    index = torch.arange(width + 1, device=words.device)
-    spoken = (word_seconds * rate).round().clamp(min=1)
+    least = 0.5 / rate
+    index = torch.arange(silence_seconds.size(1), device=words.device)
+    spoken = word_seconds.clamp(min=least)
     spoken = spoken * (index[:-1] < words.unsqueeze(1))
-    silent = (silence_seconds * rate).round() * (index <= words.unsqueeze(1))
+    silent = silence_seconds * (silence_seconds > least)
+    silent = silent * (index <= words.unsqueeze(1))
     pairs = torch.stack([silent[:, :-1], spoken], dim=-1).flatten(1)
-    return torch.cat([pairs, silent[:, -1:]], dim=1).long()
+    return torch.cat([pairs, silent[:, -1:]], dim=1)
+
+
+def units_of_durations(seconds: torch.Tensor, rate: float) -> torch.Tensor:
+    """Units of segments whose durations are predicted.
+
+    Each segment is rounded by itself, so that another duration of one word changes no
+    other segment.
+
+    Args:
+        seconds: From :func:`durations_of_segments`, (B, S).
+        rate: Units a second.
+
+    Returns:
+        (B, S) int64, at least one where there is a duration.
+    """
+    return torch.where(seconds > 0, (seconds * rate).round().clamp(min=1), 0).long()
 
 
 def unit_rows(counts: torch.Tensor) -> UnitRows:
@@ -161,15 +188,33 @@ def unit_rows(counts: torch.Tensor) -> UnitRows:
     return UnitRows(segment, phase, size, place < units)
 
 
-def times_of_words(counts: torch.Tensor, rate: float) -> torch.Tensor:
+def times_of_words(seconds: torch.Tensor) -> torch.Tensor:
     """Begin and end of each word in seconds.
 
     Args:
-        counts: Units of each segment, (B, 2 W + 1).
-        rate: Units a second.
+        seconds: Duration of each segment, (B, 2 W + 1).
 
     Returns:
-        (B, W, 2).
+        (B, W, 2) float32.
     """
-    ends = counts.cumsum(1) / rate
+    ends = seconds.double().cumsum(1).float()
     return torch.stack([ends[:, :-1:2], ends[:, 1::2]], dim=-1)
+
+
+def times_of_units(counts: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
+    """Begin and end of each unit in seconds; those of a segment are equally long.
+
+    Args:
+        counts: Units of each segment, (B, S).
+        seconds: Duration of each segment, (B, S).
+
+    Returns:
+        (B, U, 2) float32, arbitrary at padding.
+    """
+    rows = unit_rows(counts)
+    ends = seconds.double().cumsum(1)
+    starts = torch.nn.functional.pad(ends[:, :-1], (1, 0))
+    start, end = starts.gather(1, rows.segment), ends.gather(1, rows.segment)
+    place = (rows.phase.double() * rows.size - 0.5).round()  # in the segment
+    edges = torch.stack([place, place + 1], dim=-1) / rows.size.unsqueeze(-1)
+    return torch.lerp(start.unsqueeze(-1), end.unsqueeze(-1), edges).float()

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.ranks import joint_mean
+from espnet2_taste.speech_decoder.segments import silences_of_times
 from espnet2_taste.speech_decoder.spelling import Symbols, sum_words
 
 SHORTEST = 0.02  # seconds; alignments have no shorter words
@@ -60,9 +61,7 @@ class WordDurations:
         spoken = index[:-1] < words.unsqueeze(1)  # (B, W)
         gaps = (index <= words.unsqueeze(1)) & (words > 0).unsqueeze(1)  # (B, W + 1)
         begin, end = word_times.unbind(-1)
-        before = functional.pad(end, (1, 0))
-        after = torch.cat([begin, seconds.unsqueeze(1)], dim=1)
-        silences = after - before  # (B, W + 1)
+        silences = silences_of_times(word_times, seconds)  # (B, W + 1)
         there = silences > 1e-4
         word = _negative_log_likelihood(
             (end - begin).clamp(min=SHORTEST).log(),

@@ -23,12 +23,14 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         num_units: Size of the unit inventory; valid units are 0 .. num_units - 1.
         spembs_size: Size of the speaker embedding.
         takes_prosody: Whether the prosody of the units may be given.
+        takes_times: Whether units may have times of their own.
     """
 
     sample_rate: int
     num_units: int
     spembs_size: int
     takes_prosody: bool = False
+    takes_times: bool = False
 
     @property
     def context(self) -> int | None:
@@ -78,6 +80,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units. Deterministic, and a batch gives what its items give alone.
 
@@ -87,13 +90,15 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
             spembs: Speaker embeddings, (B, D).
             prosody: Pitch, voicing and loudness of the units, (B, U, 3); None leaves
                 them to the vocoder.
+            times: Begin and end of each unit in seconds, (B, U, 2); None makes all
+                units equally long.
 
         Returns:
             Waveforms (B, S) in [-1, 1], zero at padding, and their lengths (B,).
 
         Raises:
             ValueError: A unit, a length or an embedding does not fit the vocoder, or
-                there is prosody that it does not take.
+                there are prosody or times that it does not take.
         """
 
     def check_inputs(
@@ -102,6 +107,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Refuse inputs of another unit inventory or speaker model.
 
@@ -110,6 +116,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
             units_lengths: Valid units, (B,).
             spembs: Speaker embeddings, (B, D).
             prosody: (B, U, 3) or None.
+            times: (B, U, 2) or None.
 
         Returns:
             The units with zeros at padding, (B, U) int64.
@@ -127,6 +134,12 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
                 "this vocoder takes no prosody, but the unit decoder predicts some: "
                 "speak without it (--use_prosody false), or train a unit-to-mel "
                 "vocoder with vocoder_conf.prosody: true"
+            )
+        if times is not None and not self.takes_times:
+            raise ValueError(
+                "this vocoder makes all units equally long, but the unit decoder gives "
+                "them times: speak without (--exact_times false), or train a "
+                "unit-to-mel vocoder"
             )
         if spembs.dim() != 2 or spembs.size(1) != self.spembs_size:
             raise ValueError(

@@ -88,6 +88,7 @@ class FlowVocoder(MelVocoder):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
         lengths = self.mel_lengths(units_lengths)

@@ -69,6 +69,7 @@ class MelVocoder(AbsUnitVocoder):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> PredictedMel:
         """Log-mel of checked inputs, see ``AbsUnitVocoder.synthesize``."""
 
@@ -79,10 +80,11 @@ class MelVocoder(AbsUnitVocoder):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
-        units = self.check_inputs(units, units_lengths, spembs, prosody)
-        return self.speak(self.predict(units, units_lengths, spembs, prosody))
+        units = self.check_inputs(units, units_lengths, spembs, prosody, times)
+        return self.speak(self.predict(units, units_lengths, spembs, prosody, times))
 
     def speak(self, predicted: PredictedMel) -> tuple[torch.Tensor, torch.Tensor]:
         """Waves (B, S) and lengths (B,) of predicted mels, silence before them."""

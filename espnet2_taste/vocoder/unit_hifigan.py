@@ -188,9 +188,10 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
-        units = self.check_inputs(units, units_lengths, spembs, prosody)
+        units = self.check_inputs(units, units_lengths, spembs, prosody, times)
         features = self.generator.features(units, units_lengths)
         waves, samples = by_length(
             lambda rows, length: self.generator(

@@ -14,6 +14,7 @@ import torch
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.prosody import FEATURES, REFERENCE_F0
+from espnet2_taste.speech_decoder.segments import UnitRows, unit_rows
 
 RESOLVED_HZ = 1500.0
 
@@ -167,10 +168,9 @@ class UnitToMel(torch.nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     @property
-    def context(self) -> int:
-        """Units to each side that a frame depends on."""
-        frames = self.pitch_stack.context + self.mel_stack.context
-        return self.unit_stack.context + math.ceil(frames / self.frames_per_unit)
+    def frame_context(self) -> int:
+        """Frames to each side whose features a frame depends on."""
+        return self.pitch_stack.context + self.mel_stack.context
 
     def forward(
         self,
@@ -179,6 +179,7 @@ class UnitToMel(torch.nn.Module):
         spembs: torch.Tensor,
         f0: torch.Tensor | None = None,
         prosody: torch.Tensor | None = None,
+        sizes: torch.Tensor | None = None,
     ) -> MelPrediction:
         """Predict F0, and the mel of the given or, without one, the predicted F0.
 
@@ -189,28 +190,37 @@ class UnitToMel(torch.nn.Module):
             f0: Hz, 0 where unvoiced, (B, F).
             prosody: Of the units, (B, U, 3), for a network that takes it; zeros are
                 as good as none.
+            sizes: Frames of each unit, (B, U), any value at padding; R by default.
 
         Returns:
             The prediction at mel rate.
         """
-        lengths = units_lengths * self.frames_per_unit
-        unit_mask = length_mask(units_lengths, units.size(1)).unsqueeze(2)
-        frame_mask = unit_mask.repeat_interleave(self.frames_per_unit, dim=1)
-        unit_mask, frame_mask = unit_mask.to(spembs), frame_mask.to(spembs)
+        valid = length_mask(units_lengths, units.size(1))  # (B, U)
+        usual = torch.full_like(units, self.frames_per_unit)  # at padding too
+        rows = unit_rows(usual if sizes is None else sizes * valid)
+        spoken = rows.valid & valid.gather(1, rows.segment)  # (B, F)
+        unit_mask, frame_mask = (x.unsqueeze(2).to(spembs) for x in (valid, spoken))
         speaker = self.speaker(torch.nn.functional.normalize(spembs, dim=1))
         hidden = self.embedding(units) + speaker[:, None, :]  # (B, U, H)
         if prosody is not None:
             hidden = hidden + self.prosody(prosody)
         hidden = self.to_frames(self.unit_stack(hidden, unit_mask))
-        hidden = hidden.unflatten(2, (self.frames_per_unit, -1)).flatten(1, 2)
+        hidden = self._at_frames(hidden, rows)
         pitch = self.pitch_head(self.pitch_stack(hidden, frame_mask))  # (B, F, 2)
         log_f0, voicing = pitch.unbind(2)
         if prosody is not None:  # what is learned is how frames differ from their unit
-            of_units = prosody[..., 0].repeat_interleave(self.frames_per_unit, dim=1)
-            log_f0 = log_f0 + of_units
+            log_f0 = log_f0 + prosody[..., 0].gather(1, rows.segment)
         if f0 is None:
             f0 = torch.where(voicing > 0, REFERENCE_F0 * log_f0.exp(), 0.0)
         features = harmonic_features(f0, self.frequencies)
         hidden = hidden + self.pitch_features(features)
         mel = self.mel_head(self.mel_stack(hidden, frame_mask))  # (B, F, M)
-        return MelPrediction(mel, log_f0, voicing, lengths)
+        return MelPrediction(mel, log_f0, voicing, spoken.sum(1))
+
+    def _at_frames(self, hidden: torch.Tensor, rows: UnitRows) -> torch.Tensor:
+        """Features of R frames a unit (B, U, R * H) to those of its own (B, F, H)."""
+        per_unit = self.frames_per_unit
+        hidden = hidden.unflatten(2, (per_unit, -1)).flatten(1, 2)
+        inside = (rows.phase * per_unit).long().clamp(max=per_unit - 1)
+        index = rows.segment * per_unit + inside
+        return hidden.gather(1, index.unsqueeze(2).expand(-1, -1, hidden.size(2)))

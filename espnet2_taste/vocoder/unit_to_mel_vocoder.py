@@ -15,9 +15,9 @@ from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (
     AbsWaveStream,
+    FrameWaveStream,
     VoicedWaveStream,
     WholeWaveStream,
-    WindowedWaveStream,
 )
 
 MEL_MEAN = -5.0
@@ -55,6 +55,8 @@ def frames_per_unit(sample_rate: int, hop_length: int, unit_rate: float) -> int:
 class UnitToMelVocoder(MelVocoder):
     """Units to F0 and log-mel by a small network, then to a wave by a renderer.
 
+    Units that have times of their own last as many frames as these say.
+
     Args:
         num_units: Size of the unit inventory.
         spembs_size: D.
@@ -70,6 +72,8 @@ class UnitToMelVocoder(MelVocoder):
         renderer: In ``renderer_choices``.
         renderer_conf: Options of the renderer.
     """
+
+    takes_times = True
 
     def __init__(
         self,
@@ -111,17 +115,24 @@ class UnitToMelVocoder(MelVocoder):
         """See ``AbsUnitVocoder.context``; that of Griffin-Lim is approximate."""
         if self.renderer.context is None:
             return None
-        frames = self.renderer.context / self.frames_per_unit
-        return self.network.context + math.ceil(frames)
+        return self.unit_context + math.ceil(self.frame_context / self.frames_per_unit)
+
+    @property
+    def unit_context(self) -> int:
+        """Units to each side that the features of a frame depend on."""
+        return self.network.unit_stack.context
+
+    @property
+    def frame_context(self) -> int:
+        """Frames to each side that samples depend on, with features of their own."""
+        return self.network.frame_context + self.renderer.context
 
     def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
         """See ``AbsUnitVocoder.stream``."""
         if self.context is None:
             return WholeWaveStream(self, spembs)
-        frame = self.hop_length
-        hop, lead = self.frames_per_unit * frame, self.frame_offset * frame
-        kind = VoicedWaveStream if self.renderer.voiced else WindowedWaveStream
-        return kind(self, spembs, hop, lead)
+        kind = VoicedWaveStream if self.renderer.voiced else FrameWaveStream
+        return kind(self, spembs)
 
     def forward(
         self,
@@ -150,11 +161,19 @@ class UnitToMelVocoder(MelVocoder):
         units_lengths: torch.Tensor,
         spembs: torch.Tensor,
         prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
-        found = self.network(units, units_lengths, spembs, prosody=prosody)
+        sizes = (
+            None if times is None else self.frames_at(times).diff(dim=-1).squeeze(-1)
+        )
+        found = self.network(units, units_lengths, spembs, None, prosody, sizes)
         mel = found.mel * MEL_SCALE + MEL_MEAN
         return PredictedMel(mel, found.lengths, found.f0, self.frame_offset)
+
+    def frames_at(self, seconds: torch.Tensor) -> torch.Tensor:
+        """Frames before points in time, (...) int64."""
+        return (seconds * (self.sample_rate / self.hop_length)).round().long()
 
     def _measured(
         self,

@@ -30,10 +30,15 @@ class AbsWaveStream(ABC):
         self.spembs = spembs
         self.units = torch.empty(0, dtype=torch.int64, device=spembs.device)
         self.prosody: torch.Tensor | None = None  # (U, 3)
+        self.times: torch.Tensor | None = None  # (U, 2)
 
     @torch.no_grad()
     def extend(
-        self, units: torch.Tensor, last: bool, prosody: torch.Tensor | None = None
+        self,
+        units: torch.Tensor,
+        last: bool,
+        prosody: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Take more units.
 
@@ -41,6 +46,7 @@ class AbsWaveStream(ABC):
             units: (U,), perhaps none.
             last: Whether the utterance ends with them.
             prosody: Of the units, (U, 3), for all of an utterance or for none.
+            times: Of the units, (U, 2), likewise.
 
         Returns:
             The next samples, (S,) in [-1, 1], perhaps none.
@@ -49,10 +55,18 @@ class AbsWaveStream(ABC):
             ValueError: A unit or the embedding does not fit the vocoder.
         """
         self.units = torch.cat([self.units, units.to(self.units)])
-        if prosody is not None:
-            before = prosody[:0] if self.prosody is None else self.prosody
-            self.prosody = torch.cat([before.to(self.spembs), prosody.to(self.spembs)])
+        self.prosody = self._joined(self.prosody, prosody)
+        self.times = self._joined(self.times, times)
         return self._next(last) if len(self.units) else self.spembs.new_empty(0)
+
+    def _joined(
+        self, before: torch.Tensor | None, rows: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Rows that came before and new ones, if there are any."""
+        if rows is None:
+            return before
+        rows = rows.to(self.spembs)
+        return rows if before is None else torch.cat([before, rows])
 
     @abstractmethod
     def _next(self, last: bool) -> torch.Tensor:
@@ -62,8 +76,9 @@ class AbsWaveStream(ABC):
         """Units from a place on, as ``AbsUnitVocoder.synthesize`` takes them."""
         units = self.units[None, start:]
         lengths = torch.tensor([units.size(1)], device=units.device)
-        prosody = None if self.prosody is None else self.prosody[None, start:]
-        return units, lengths, self.spembs, prosody
+        rows = (self.prosody, self.times)
+        more = (None if x is None else x[None, start:] for x in rows)
+        return units, lengths, self.spembs, *more
 
     def _speak(self, start: int) -> torch.Tensor:
         """All samples (S,) of the units from a place on."""
@@ -96,16 +111,28 @@ class WindowedWaveStream(AbsWaveStream):
 
     def _next(self, last):
         """See ``AbsWaveStream._next``."""
-        before, context = self.spoken, self.vocoder.context
-        ready = len(self.units) - (0 if last else context)
+        before = self.spoken
+        ready = len(self.units) if last else self._ready()
         if ready <= before:
             return self.spembs.new_empty(0)
-        start = max(0, before - context)
+        start = self._start(before)
         wave = self._window(start, ready)
-        first = before - start  # of the window, in units
-        begin = self.lead + first * self.hop if before else 0
+        offset = self.lead - self._place(start)
+        begin = offset + self._place(before) if before else 0
         self.spoken = ready
-        return wave[begin : self.lead + (ready - start) * self.hop]
+        return wave[begin : offset + self._place(ready)]
+
+    def _ready(self) -> int:
+        """Units whose context is known."""
+        return len(self.units) - self.vocoder.context
+
+    def _start(self, unit: int) -> int:
+        """The first unit that the samples of a unit depend on."""
+        return max(0, unit - self.vocoder.context)
+
+    def _place(self, unit: int) -> int:
+        """Samples of the units before one, without the lead."""
+        return unit * self.hop
 
     def _window(self, start: int, ready: int) -> torch.Tensor:
         """Samples of all units from a start on, after the lead.
@@ -115,28 +142,68 @@ class WindowedWaveStream(AbsWaveStream):
         return self._speak(start)
 
 
-class VoicedWaveStream(WindowedWaveStream):
+class FrameWaveStream(WindowedWaveStream):
+    """The same where each unit has frames of its own number.
+
+    Args:
+        vocoder: A ``UnitToMelVocoder``.
+        spembs: (1, D).
+    """
+
+    def __init__(self, vocoder, spembs):
+        frame = vocoder.hop_length
+        hop, lead = vocoder.frames_per_unit * frame, vocoder.frame_offset * frame
+        super().__init__(vocoder, spembs, hop, lead)
+
+    @property
+    def _edges(self) -> torch.Tensor:
+        """Frames before each unit, and of all, (U + 1,)."""
+        if self.times is None:
+            count = torch.arange(len(self.units) + 1, device=self.units.device)
+            return count * self.vocoder.frames_per_unit
+        ends = torch.cat([self.times[:, 0], self.times[-1:, 1]])
+        return self.vocoder.frames_at(ends)
+
+    def _before(self, unit: int) -> int:
+        """The last unit that ends a frame context before a unit begins."""
+        edges = self._edges
+        limit = edges[unit] - self.vocoder.frame_context
+        return int(torch.searchsorted(edges, limit, right=True)) - 1
+
+    def _ready(self):
+        """See ``WindowedWaveStream._ready``."""
+        return self._before(max(0, len(self.units) - self.vocoder.unit_context))
+
+    def _start(self, unit):
+        """See ``WindowedWaveStream._start``."""
+        return max(0, self._before(unit) - self.vocoder.unit_context)
+
+    def _place(self, unit):
+        """See ``WindowedWaveStream._place``."""
+        return int(self._edges[unit]) * self.vocoder.hop_length
+
+
+class VoicedWaveStream(FrameWaveStream):
     """The same for voiced renderers, whose source goes on through the utterance.
 
     Args:
         vocoder: A ``UnitToMelVocoder``.
         spembs: (1, D).
-        hop: See ``WindowedWaveStream``.
-        lead: Likewise.
     """
 
-    def __init__(self, vocoder, spembs, hop: int, lead: int):
-        super().__init__(vocoder, spembs, hop, lead)
+    def __init__(self, vocoder, spembs):
+        super().__init__(vocoder, spembs)
         self.f0 = spembs.new_empty(1, 0)  # of the units given away, (1, P)
 
     def _window(self, start, ready):
         """See ``WindowedWaveStream._window``."""
-        vocoder, frames = self.vocoder, self.vocoder.frames_per_unit
+        vocoder = self.vocoder
         inputs = self._inputs_from(start)
         made = vocoder.predict(vocoder.check_inputs(*inputs), *inputs[1:])
-        known = (self.spoken - start) * frames  # their F0 was made with all its context
-        f0 = torch.cat([self.f0[:, start * frames :], made.f0[:, known:]], dim=1)
-        earlier = self.f0[:, : start * frames]
+        first, spoken, stop = self._edges[[start, self.spoken, ready]].tolist()
+        # F0 of the frames that were given away was made with all its context
+        f0 = torch.cat([self.f0[:, first:], made.f0[:, spoken - first :]], dim=1)
+        earlier = self.f0[:, :first]
         wave, _ = vocoder.renderer(made.mel, made.lengths, f0, earlier)
-        self.f0 = torch.cat([earlier, f0[:, : (ready - start) * frames]], dim=1)
+        self.f0 = torch.cat([earlier, f0[:, : stop - first]], dim=1)
         return torch.nn.functional.pad(wave[0], (self.lead, 0))

@@ -1,7 +1,10 @@
 """The swap study with a renderer and an aligner that know what they do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.data.ctm import read_rows
@@ -10,12 +13,15 @@ from espnet2_taste.evaluation.swap import (
     align_conditions,
     clearness,
     draw_swaps,
+    generate_condition,
     plan_swaps,
     read_swaps,
     render_condition,
+    word_times,
     write_words,
 )
 from espnet2_taste.metrics.swap import SwapReading, score_swaps
+from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.structures import WordTiming
 
 RATE = 16000
@@ -31,8 +37,20 @@ def codes(duration_ms):
 CODES = {n: codes(400 if n.endswith("slow") else 200) for n in TEXTS}
 
 
-def render(plans, batch):
-    return [np.full(int(item[:, 0].sum() * 0.01 * RATE), 0.1) for item in batch]
+def generate(plans, batch):
+    """A unit of 10 ms for each code; the words are as long as their codes say."""
+    sizes = [torch.tensor(item[:, 0]) for item in batch]
+    ends = [size.cumsum(0) * 0.01 for size in sizes]
+    return UnitBatch(
+        [plan.name for plan in plans],
+        [torch.zeros(int(size.sum()), dtype=torch.int64) for size in sizes],
+        torch.zeros(len(plans), 2),
+        tuple(torch.stack([e - s * 0.01, e], 1) for e, s in zip(ends, sizes)),
+    )
+
+
+def render(batch):
+    return [np.full(int(len(units) * 0.01 * RATE), 0.1) for units in batch.units]
 
 
 class RulerAligner(AbsAligner):
@@ -57,12 +75,18 @@ def test_study_from_codes_to_scores(tmp_path):
     assert [plan.kind for plan in plans] == ["slow", "fast"] * 2
     assert [plan.other_kind for plan in plans] == ["fast", "slow"] * 2
     assert plans[0].chosen == plans[1].chosen
-    wavs = {
-        condition: render_condition(
-            plans, condition, render, RATE, tmp_path / condition, 3
-        )
+    batches = {
+        condition: generate_condition(plans, condition, generate, 3)
         for condition in ("own", "swapped")
     }
+    wavs = {
+        condition: render_condition(made, render, RATE, tmp_path / condition)
+        for condition, made in batches.items()
+    }
+    said = [word_times(plans, made) for made in batches.values()]
+    predicted = score_swaps(read_swaps(plans, *said)[0])
+    assert predicted.share_right == predicted.way == 1.0
+    assert predicted.unswapped_change == 0.0
     aligned = align_conditions(plans, wavs, RulerAligner())
     readings, left_out = read_swaps(plans, aligned["own"], aligned["swapped"])
     assert left_out == {} and len(readings) == 4
@@ -90,12 +114,19 @@ def test_the_clearest_reading_is_drawn_first():
 
 def test_audio_that_exists_is_kept(tmp_path):
     plans = plan_swaps(PAIRS[:1], TEXTS, CODES, 0, 0.25)
-    render_condition(plans, "own", render, RATE, tmp_path, 2)
+    batches = generate_condition(plans, "own", generate, 2)
+    render_condition(batches, render, RATE, tmp_path)
 
-    def never(plans, batch):
+    def never(batch):
         raise AssertionError("rendered again")
 
-    assert len(render_condition(plans, "own", never, RATE, tmp_path, 2)) == 2
+    assert len(render_condition(batches, never, RATE, tmp_path)) == 2
+
+
+def test_units_without_times_have_no_predicted_durations():
+    plans = plan_swaps(PAIRS[:1], TEXTS, CODES, 0, 0.25)
+    (batch,) = generate_condition(plans, "own", generate, 2)
+    assert word_times(plans, [replace(batch, word_times=(None, None))]).timings == {}
 
 
 def test_readings_that_do_not_belong_together_are_named():

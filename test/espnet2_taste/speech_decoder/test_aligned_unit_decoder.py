@@ -1,5 +1,6 @@
 """The aligned unit decoder: batches, what a vector reaches, durations, given times."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ BYTES = [b"<", b"a", b"bc", b"", b"def"]
 TOKENIZER = SimpleNamespace(vocab_size=len(BYTES), token_bytes=lambda: BYTES)
 RATE, UNITS, SIZE = 25.0, 9, 8
 ARGMAX = UnitSettings(sampler=ArgmaxSampler())
+EXACT = UnitSettings(sampler=ArgmaxSampler(), exact_times=True)
 
 
 def build(text_input=LetterInput, history=CausalHistory, **options):
@@ -101,8 +103,8 @@ def test_a_batch_scores_what_its_utterances_do(parts):
 @pytest.mark.parametrize("parts", VARIANTS)
 @pytest.mark.parametrize(
     "settings",
-    [ARGMAX, UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7)],
-    ids=["argmax", "sampled"],
+    [ARGMAX, UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7), EXACT],
+    ids=["argmax", "sampled", "exact"],
 )
 def test_a_batch_generates_what_its_utterances_do(parts, settings):
     decoder, inputs = build(*parts, prosody_weight=1.0), free(batch())
@@ -111,9 +113,11 @@ def test_a_batch_generates_what_its_utterances_do(parts, settings):
         part = free(only(batch(), row))
         alone = decoder.generate_units(part, [name], 3, settings)[0]
         assert found[row].units.tolist() == alone.units.tolist()
-        assert torch.equal(found[row].word_times, alone.word_times)
+        assert torch.allclose(found[row].word_times, alone.word_times, atol=1e-5)
         assert found[row].prosody.shape == (len(alone.units), 3)
         assert torch.allclose(found[row].prosody, alone.prosody, atol=1e-5)
+        if settings.exact_times:
+            assert torch.allclose(found[row].times, alone.times, atol=1e-5)
 
 
 def with_known_durations(decoder, monkeypatch):
@@ -241,6 +245,39 @@ def test_given_times_are_kept_and_tempo_scales_predicted_ones():
     ratio = len(slow.units) / len(usual.units)
     assert 8 < ratio < 12
     assert slow.word_times[-1, 1] <= len(slow.units) / RATE + 1e-6
+
+
+def test_exact_times_are_those_that_are_given_or_predicted(monkeypatch):
+    decoder, inputs = build(), batch((5, 3))
+    names = ["a", "b"]
+    found = decoder.generate_units(inputs, names, 0, EXACT)
+    rounded = decoder.generate_units(inputs, names, 0, ARGMAX)
+    for row, words in enumerate((5, 3)):
+        times, item = inputs.word_times[row, :words], found[row]
+        assert (item.word_times[1:, 1] - times[1:, 1]).abs().max() < 0.05
+        lengths = item.word_times.diff(dim=1) - rounded[row].word_times.diff(dim=1)
+        assert 1e-3 < lengths.abs().max() < 1.1 / RATE
+        assert rounded[row].times is None
+        assert item.times[0, 0] == 0 and len(item.times) == len(item.units)
+        assert torch.isclose(item.times[-1, 1], item.word_times[-1, 1])
+    with_known_durations(decoder, monkeypatch)
+    slow, usual = (
+        decoder.generate_units(free(inputs), names, 0, replace(EXACT, tempo=tempo))[0]
+        for tempo in (0.5, 1.0)
+    )
+    ratio = slow.word_times.diff(dim=1) / usual.word_times.diff(dim=1)
+    assert torch.allclose(ratio, torch.tensor(2.0), atol=1e-3)
+
+
+def test_exact_times_of_a_word_of_no_length_and_of_silence_alone():
+    decoder, inputs = build(), batch((2,))
+    inputs.word_times[0] = 0.5
+    known = replace(inputs, seconds=torch.tensor([1.2]))
+    item = decoder.generate_units(known, ["a"], 0, EXACT)[0]
+    half = 0.5 / RATE
+    want = torch.tensor([[0.5, 0.5 + half], [0.5 + half, 0.5 + 2 * half]])
+    assert torch.allclose(item.word_times, want)
+    assert torch.isclose(item.times[-1, 1], torch.tensor(1.2 + 2 * half))
 
 
 def test_without_word_times_there_is_no_training():

@@ -15,6 +15,7 @@ from espnet2_taste.speech_decoder.unit_sampling import TopKSampler
 
 decoders = load_tests("speech_decoder", "test_aligned_unit_decoder.py")
 SAMPLED = UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7)
+EXACT = decoders.EXACT
 
 
 def first_words(inputs, count):
@@ -34,7 +35,7 @@ def streamed(stream, inputs, words):
 
 
 @pytest.mark.parametrize("parts", decoders.VARIANTS)
-@pytest.mark.parametrize("settings", [decoders.ARGMAX, SAMPLED])
+@pytest.mark.parametrize("settings", [decoders.ARGMAX, SAMPLED, EXACT])
 @pytest.mark.parametrize("words", [1, 2, 24])
 def test_pieces_are_those_of_the_whole(parts, settings, words):
     decoder = decoders.build(*parts, prosody_weight=1.0)
@@ -42,9 +43,14 @@ def test_pieces_are_those_of_the_whole(parts, settings, words):
     (whole,) = decoder.generate_units(inputs, ["a"], 3, settings)
     pieces = streamed(decoder.stream("a", 3, settings), inputs, words)
     assert torch.equal(torch.cat([piece.units for piece in pieces]), whole.units)
-    assert torch.equal(torch.cat([p.word_times for p in pieces]), whole.word_times)
+    times = torch.cat([piece.word_times for piece in pieces])
+    assert torch.allclose(times, whole.word_times, atol=1e-5)
     given = [piece.prosody for piece in pieces if len(piece.units)]
     assert torch.allclose(torch.cat(given), whole.prosody, atol=1e-5)
+    assert (whole.times is not None) == settings.exact_times
+    if settings.exact_times:
+        times = torch.cat([piece.times for piece in pieces])
+        assert torch.allclose(times, whole.times, atol=1e-5)
     assert len(pieces[-1].units) > 0
     if words > 2:
         assert sum(len(piece.units) for piece in pieces[:-1]) > len(whole.units) / 2

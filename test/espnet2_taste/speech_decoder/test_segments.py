@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.speech_decoder.segments import (
+    durations_of_segments,
+    silences_of_times,
     tidy_times,
+    times_of_units,
     times_of_words,
     unit_rows,
     units_of_durations,
@@ -123,7 +126,7 @@ def test_a_long_utterance_does_not_drift():
     count = torch.tensor([words])
     tidy = tidy_times(times, count, units / RATE, 0.06)
     counts = units_of_times(tidy, count, units, RATE)
-    found = times_of_words(counts, RATE)
+    found = times_of_words(counts / RATE)
     assert (found - times).abs().max() <= 0.5 / RATE + 1e-4
     assert counts[0, 1::2].sum() == units[0]
 
@@ -136,14 +139,18 @@ def test_silence_only_and_words_of_no_length():
     assert counts.tolist() == [[13, 1, 0, 1, 15]]
 
 
+def in_units(*durations):
+    return units_of_durations(durations_of_segments(*durations, RATE), RATE)
+
+
 def test_predicted_durations_are_rounded_one_by_one():
     words = torch.tensor([2, 1])
     spoken = torch.tensor([[0.11, 0.001], [0.4, 9.0]])
     silent = torch.tensor([[0.019, 0.1, 0.3], [0.0, 0.05, 9.0]])
-    counts = units_of_durations(spoken, silent, words, RATE)
+    counts = in_units(spoken, silent, words)
     assert counts.tolist() == [[0, 3, 2, 1, 8], [0, 10, 1, 0, 0]]
     longer = spoken + torch.tensor([[0.2, 0.0], [0.0, 0.0]])
-    moved = units_of_durations(longer, silent, words, RATE)
+    moved = in_units(longer, silent, words)
     assert (moved != counts).nonzero().tolist() == [[0, 1]]
 
 
@@ -151,4 +158,31 @@ def test_predicted_durations_are_rounded_one_by_one():
 def test_times_of_words_follow_the_units(rate):
     counts = torch.tensor([[2, 3, 0, 5, 1]])
     want = torch.tensor([[[2, 5], [5, 10]]]) / rate
-    assert torch.allclose(times_of_words(counts, rate), want)
+    assert torch.allclose(times_of_words(counts / rate), want)
+
+
+@settings(max_examples=60, deadline=None)
+@given(utterances())
+def test_exact_times_of_units_fill_their_segments(batch):
+    times, words, units = as_tensors(batch)
+    tidy = tidy_times(times.double(), words, units / RATE, 0.06)
+    spoken = tidy.diff(dim=-1).squeeze(-1)
+    silent = silences_of_times(tidy, units / RATE)
+    seconds = durations_of_segments(spoken, silent, words, RATE)
+    counts = units_of_durations(seconds, RATE)
+    assert ((counts > 0) == (seconds > 0)).all()
+    found, of_words = times_of_units(counts, seconds), times_of_words(seconds)
+    for row, (given_times, _) in enumerate(batch):
+        edge, place = 0.0, 0
+        for segment, (count, size) in enumerate(zip(counts[row], seconds[row])):
+            for inside in range(int(count)):
+                want = [edge + float(size) * (inside + k) / int(count) for k in (0, 1)]
+                assert found[row, place].tolist() == pytest.approx(want, abs=1e-5)
+                assert 0.5 / RATE <= want[1] - want[0] + 1e-9 < 1.5 / RATE + 2e-9
+                place += 1
+            if segment % 2 and segment < 2 * len(given_times):
+                pair = of_words[row, segment // 2].tolist()
+                assert pair == pytest.approx([edge, edge + float(size)], abs=1e-5)
+            edge += float(size)
+        assert place == int(counts[row].sum())
+        assert torch.equal(found[row, 1:place, 0], found[row, : place - 1, 1])

@@ -192,6 +192,36 @@ def test_prosody_is_refused_by_a_vocoder_that_was_trained_without(vocoder, batch
         vocoder.synthesize(*batch, torch.zeros(3, 12, 3))
 
 
+def test_units_have_the_frames_that_their_times_say(vocoder, batch):
+    units, lengths, spembs = batch
+    sizes = torch.randint(20, 60, units.shape) / 1000
+    ends = sizes.cumsum(1)
+    times = torch.stack([ends - sizes, ends], dim=-1)
+    waves, samples = vocoder.synthesize(units, lengths, spembs, times=times)
+    for row, count in enumerate(lengths.tolist()):
+        part = slice(row, row + 1)
+        alone, size = vocoder.synthesize(
+            units[part, :count],
+            lengths[part],
+            spembs[part],
+            times=times[part, :count],
+        )
+        frames = round(float(times[row, count - 1, 1]) * 100) + vocoder.frame_offset
+        assert size.tolist() == samples[part].tolist() == [frames * 160]
+        torch.testing.assert_close(
+            waves[row, : int(size)], alone[0], atol=1e-3, rtol=1e-3
+        )
+
+
+def test_times_at_the_rate_of_the_units_change_nothing(vocoder, batch):
+    units, lengths, spembs = batch
+    begin = torch.arange(units.size(1)).expand_as(units) / 25
+    times = torch.stack([begin, begin + 1 / 25], dim=-1)
+    wave, samples = vocoder.synthesize(units, lengths, spembs, times=times)
+    usual, usual_samples = vocoder.synthesize(units, lengths, spembs)
+    assert torch.equal(samples, usual_samples) and torch.equal(wave, usual)
+
+
 def test_frames_per_unit_must_be_whole():
     assert frames_per_unit(16000, 320, 25.0) == 2
     with pytest.raises(ValueError, match="2.5000 mel frames a unit"):

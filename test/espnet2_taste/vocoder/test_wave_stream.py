@@ -1,5 +1,7 @@
 """Waves that grow: what the whole gives, exactly or within a tolerance, no clicks."""
 
+import math
+
 import pytest
 import torch
 from helper_modules import load_tests
@@ -117,6 +119,32 @@ def test_prosody_in_pieces_is_spoken_as_prosody_of_the_whole(sizes):
     assert (whole_wave(vocoder, units, spembs) - whole).square().sum() > 100 * error
 
 
+def times_of(units):
+    """Units of half to one and a half times their usual length."""
+    generator = torch.Generator().manual_seed(3)
+    ends = (0.02 + 0.04 * torch.rand(len(units), generator=generator)).cumsum(0)
+    return torch.stack([torch.nn.functional.pad(ends[:-1], (1, 0)), ends], dim=1)
+
+
+def timed_pieces(stream, units, sizes, times):
+    parts = zip(units.split(sizes), times.split(sizes))
+    pieces = [stream.extend(part, False, None, rows) for part, rows in parts]
+    return torch.cat([*pieces, stream.extend(units[:0], True)])
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_units_with_times_in_pieces_are_spoken_as_the_whole(sizes):
+    vocoder, (units, spembs) = griffin_lim(), utterance()
+    times, lengths = times_of(units), torch.tensor([len(units)])
+    whole = vocoder.synthesize(units[None], lengths, spembs, times=times[None])[0][0]
+    frames = round(100 * float(times[-1, 1])) + vocoder.frame_offset
+    assert len(whole) == frames * vocoder.hop_length
+    joined = timed_pieces(vocoder.stream(spembs), units, sizes, times)
+    assert joined.shape == whole.shape
+    error = (joined - whole).square().sum()
+    assert error < TOLERANCE * whole.square().sum()
+
+
 def test_voiced_and_unvoiced_frames_were_tested():
     vocoder, (units, spembs) = griffin_lim(), utterance()
     f0 = vocoder.predict(units[None], torch.tensor([60]), spembs).f0
@@ -137,7 +165,8 @@ def test_frames_depend_on_no_unit_beyond_the_context(layers):
     changed = (mels[0] - mels[1]).abs().amax(1).reshape(60, -1).amax(1)
     touched = (changed > 0).nonzero()[:, 0]
     reach = max(place - int(touched[0]), int(touched[-1]) - place)
-    assert reach <= vocoder.network.context <= reach + 2
+    frames = math.ceil(vocoder.network.frame_context / vocoder.frames_per_unit)
+    assert reach <= vocoder.unit_context + frames <= reach + 2
 
 
 def test_a_vocoder_without_context_speaks_at_the_end():
@@ -154,7 +183,9 @@ class WholeRenderer(GriffinLim):
 
 def test_a_renderer_of_whole_utterances_makes_the_vocoder_wait():
     vocoder, (_, spembs) = griffin_lim(), utterance()
-    assert vocoder.context == vocoder.network.context + 4
+    frames = vocoder.network.frame_context + vocoder.renderer.context
+    assert vocoder.frame_context == frames
+    assert vocoder.context == vocoder.unit_context + math.ceil(frames / 4)
     vocoder.renderer = WholeRenderer(vocoder.log_mel)
     assert vocoder.context is None
     assert isinstance(vocoder.stream(spembs), WholeWaveStream)
@@ -191,6 +222,10 @@ def test_renderers_of_other_collections_in_pieces(tmp_path):
         pieces = pieces_of(vocoder.stream(spembs), units, [13] * 4 + [8])
         atol = 1e-5 * float(whole.abs().max())
         torch.testing.assert_close(torch.cat(pieces), whole, atol=atol, rtol=1e-4)
+        times, lengths = times_of(units), torch.tensor([len(units)])
+        whole, _ = vocoder.synthesize(units[None], lengths, spembs, None, times[None])
+        timed = timed_pieces(vocoder.stream(spembs), units, [13] * 4 + [8], times)
+        torch.testing.assert_close(timed, whole[0], atol=atol, rtol=1e-4)
         early = sum(map(len, pieces[:-1]))
         assert (early > 0) == (name != "ParallelWaveGANGenerator"), name
 
