@@ -145,6 +145,14 @@ def test_units_with_times_in_pieces_are_spoken_as_the_whole(sizes):
     assert error < TOLERANCE * whole.square().sum()
 
 
+def test_times_are_refused_by_a_vocoder_of_equal_units():
+    units, spembs = utterance(5)
+    with pytest.raises(ValueError, match="equally long.*--exact_times false"):
+        hifigan().synthesize(
+            units[None], torch.tensor([5]), spembs, times=times_of(units)[None]
+        )
+
+
 def test_voiced_and_unvoiced_frames_were_tested():
     vocoder, (units, spembs) = griffin_lim(), utterance()
     f0 = vocoder.predict(units[None], torch.tensor([60]), spembs).f0
