@@ -125,6 +125,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speech_top_p", type=float, default=0.0, help="0: likeliest codes or units")
     add("--speech_temperature", type=float, default=1.0, help="Of codes and units")
     add("--speech_top_k", type=int, default=0, help="Candidates of one, 0 for all")
+    add("--guidance", type=float, default=0.0, help="Share of the base LM in the text")
     add("--speech_only", type=str2bool, default=True, help="Ban changing to text")
     add(
         "--reference_compat",
@@ -263,8 +264,8 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     words = (args.min_words, args.max_words)
     limits = Limits(*words, args.min_seconds, args.max_seconds)
     writer = build_writer(args, preprocessor.layout, device)
-    model.core.backbone = model.core.backbone.merged()
     options = generation_options(args)
+    options.prepare(model.core)
     generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
     speaker, count = UnitSpeaker(vocoder), AudioPrompts(args.prompt_words).words
     return GridDesign(

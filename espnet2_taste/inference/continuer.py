@@ -26,7 +26,8 @@ class TaslmContinuer:
     """Words and codes, or whatever else is begun -> more words and codes.
 
     Args:
-        model: A trained model in evaluation mode; its adapters are merged.
+        model: A trained model in evaluation mode; without guidance its adapters are
+            merged.
         preprocessor: Its text side.
         rules: When speech ends; the learned end is filled in.
         options: How to sample; their ``reference_compat`` holds for the vocabulary,
@@ -43,7 +44,7 @@ class TaslmContinuer:
         seed: int = 0,
     ):
         taslm = model.core
-        taslm.backbone = taslm.backbone.merged()
+        options.prepare(taslm)
         self.preprocessor = preprocessor
         self.tokenizer = preprocessor.tokenizer
         self.seed = seed

@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.slm.scoring import UtteranceScores
 
 
 class Scorer:
@@ -21,14 +22,19 @@ class Scorer:
         model: In evaluation mode, its adapters not merged.
         preprocessor: Its data side; lays out the form that is scored.
         mask_other_vocab: See ``AbsCore.scores``.
+        guidance: Likewise.
     """
 
     def __init__(
-        self, model: ESPnetSpokenLMModel, preprocessor, mask_other_vocab: bool = False
+        self,
+        model: ESPnetSpokenLMModel,
+        preprocessor,
+        mask_other_vocab: bool = False,
+        guidance: float = 0.0,
     ):
         self.core = model.core
         self.preprocessor = preprocessor
-        self.mask_other_vocab = mask_other_vocab
+        self.options = (mask_other_vocab, guidance)
 
     def __call__(
         self, names: Sequence[str], items: Sequence[Mapping[str, Any]]
@@ -42,15 +48,19 @@ class Scorer:
         Returns:
             Of each the reductions of ``UtteranceScores.table``.
         """
-        batch = padded([self.preprocessor(name, d) for name, d in zip(names, items)])
-        device = next(self.core.parameters()).device
-        batch = {name: value.to(device) for name, value in batch.items()}
-        table = self.core.scores(batch, self.mask_other_vocab).table()
+        rows = [self.preprocessor(name, item) for name, item in zip(names, items)]
+        table = self.scores(rows).table()
         columns = {name: values.tolist() for name, values in table.items()}
         return [
             {name: values[row] for name, values in columns.items()}
             for row in range(len(names))
         ]
+
+    def scores(self, rows: Sequence[Mapping[str, np.ndarray]]) -> UtteranceScores:
+        """Likelihoods of every entry of B utterances, as they are preprocessed."""
+        device = next(self.core.parameters()).device
+        batch = {name: value.to(device) for name, value in padded(rows).items()}
+        return self.core.scores(batch, *self.options)
 
 
 def padded(items: Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.slm.backbone import AbsBackbone
+from espnet2_taste.slm.guidance import TextMixture
 from espnet2_taste.slm.scoring import UtteranceScores
 
 Batch = Mapping[str, torch.Tensor]
@@ -64,14 +65,30 @@ class AbsCore(nn.Module, ABC):
         """
 
     @abstractmethod
-    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+    def scores(
+        self, batch: Batch, mask_other_vocab: bool = False, guidance: float = 0.0
+    ) -> UtteranceScores:
         """Score a batch; padding never changes a score.
 
         Args:
             batch: Fields of the preprocessor, with their lengths.
             mask_other_vocab: Where one stream holds text and speech, normalise a text
                 cell over text and a speech cell over speech.
+            guidance: Share of the base LM in the text, see ``slm/guidance.py``.
         """
+
+    def mixture(self, share: float, text_size: int, end_id: int) -> TextMixture:
+        """How text is guided by the base LM; see ``TextMixture``.
+
+        Raises:
+            ValueError: A share outside 0 to 1, or of a base LM that training changed.
+        """
+        if share and self.backbone.base_changes:
+            raise ValueError(
+                "guidance needs the base LM, which this model has not kept: set "
+                "guidance to 0, or train with adaptation_conf.keep_base true"
+            )
+        return TextMixture(share, text_size, end_id)
 
     def base_states(self, text: torch.Tensor) -> torch.Tensor:
         """Return the base LM's hidden states on the same text.

@@ -113,11 +113,46 @@ class AbsBackbone(nn.Module, ABC):
         Raises:
             ValueError: More rows than the LM has positions.
         """
+        return self._run(
+            self.causal_lm,
+            inputs,
+            layers,
+            attention_mask,
+            position_ids,
+            cache,
+            use_cache,
+        )
+
+    @torch.no_grad()
+    def base_forward(self, text: torch.Tensor, **options) -> BackboneOutput:
+        """Run the frozen base LM.
+
+        Args:
+            text: Text ids, (B, N), embedded by the base LM itself.
+            **options: Of :meth:`forward`.
+
+        Returns:
+            See :meth:`forward`.
+        """
+        with self.base() as base:
+            return self._run(base, base.get_input_embeddings()(text), **options)
+
+    def _run(
+        self,
+        causal_lm: nn.Module,
+        inputs: torch.Tensor,
+        layers: Sequence[int] = (),
+        attention_mask: Optional[torch.Tensor] = None,
+        position_ids: Optional[torch.Tensor] = None,
+        cache: Any = None,
+        use_cache: bool = False,
+    ) -> BackboneOutput:
+        """Run the trained or the base LM; see :meth:`forward`."""
         past = 0 if cache is None else cache.get_seq_length()
         self.check_positions(past + inputs.size(1))
         final = self.num_states - 1
-        outputs = self.causal_lm.base_model(
-            inputs_embeds=inputs.to(self.causal_lm.get_input_embeddings().weight.dtype),
+        outputs = causal_lm.base_model(
+            inputs_embeds=inputs.to(causal_lm.get_input_embeddings().weight.dtype),
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=cache,

@@ -81,7 +81,7 @@ def text_logits(lm: nn.Module, last: torch.Tensor) -> torch.Tensor:
         lm.get_output_embeddings().weight.dtype
     )
     logits = head(inputs_embeds=rows, use_cache=False).logits
-    return logits.view(*last.shape[:-1], -1).to(last.dtype)
+    return logits.view(*last.shape[:-1], logits.size(-1)).to(last.dtype)
 
 
 def check_causal_lm(lm: nn.Module) -> None:

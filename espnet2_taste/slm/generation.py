@@ -1,12 +1,10 @@
-"""Continuations of prompts, in batches of unequal length, with cached keys and values.
+"""Continuations of TASLM's prompts: the rows of the one loop in ``abs_generator``.
 
 Enters: a :class:`~espnet2_taste.slm.taslm.Taslm`, prompts and options. Leaves: text
-ids, word ids and one code a word of each continuation; the same as each prompt alone
-without a cache would give. Prompts are padded on the right for the first pass, where
-causality hides the padding; later rows mask it.
+ids, word ids and one code a word of each continuation.
 
-Legend: B utterances under way, N text tokens, W words, L rows of the longest prompt, Q
-codebooks, V text vocabulary, H hidden size, P size of a projected word vector (see
+Legend: B utterances under way, N text tokens, W words, Q codebooks, V text vocabulary,
+H hidden size, P size of a projected word vector (see
 :mod:`espnet2_taste.slm.code_embedding_cache`).
 """
 
@@ -15,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.slm.abs_generator import AbsGenerator, PromptBatch
 from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache
 from espnet2_taste.slm.continuation import Continuation, ContinuationWriter
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import PromptRows
-from espnet2_taste.slm.row_reader import RowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import (
     GivenText,
@@ -40,7 +37,7 @@ class RowTrace:
 
     Attributes:
         rows: Which prompts are under way, B numbers.
-        logits: Of the text, before anything is banned, (B, V).
+        logits: Of the text, guided, before anything is banned, (B, V).
         prediction: Of the TASTE head.
         text: Ids chosen, (B,).
         codes: Codes that belong to the row, (B, Q), -1 where none was sampled.
@@ -58,54 +55,54 @@ class RowTrace:
 
 
 @dataclass
-class DecodingBatch:
-    """Utterances under way.
+class TaslmItem:
+    """One prompt under way.
 
     Attributes:
-        rows: Which prompts these are.
-        states: Of the stepper.
+        number: Which prompt it is.
+        state: Of the stepper.
+        unfinished: State of ``PieceRules``.
+    """
+
+    number: int
+    state: StepperState
+    unfinished: int = 0
+
+
+@dataclass
+class TaslmBatch(PromptBatch):
+    """Prompts under way; items are ``TaslmItem``.
+
+    Attributes:
         inputs: The last row read, (B, H).
-        last: Hidden states asked for by the head, then the last one, each (B, H).
-        reader: The text LM, with what it keeps of earlier rows.
+        banned: Tokens that may not come next, (B, V) or (V,) bool.
         seen: Tokens of prompt and text, (B, V) bool; (B, 0) if nobody asks.
         vectors: Of the word read last, projected, (B, P).
         read: Of the speech in the last row, (B, P).
         spoken: Whether any word was read, (B,) bool.
         pending: Codes still under way, (B, d, Q).
-        unfinished: States of ``PieceRules``.
-        streams: Random streams.
     """
 
-    rows: list[int]
-    states: list[StepperState]
     inputs: torch.Tensor
-    last: tuple[torch.Tensor, ...]
-    reader: RowReader
+    banned: torch.Tensor
     seen: torch.Tensor
     vectors: torch.Tensor
     read: torch.Tensor
     spoken: torch.Tensor
     pending: torch.Tensor
-    unfinished: list[int]
-    streams: UniformStreams
+    columns = ("inputs", "seen", "vectors", "read", "spoken", "pending")
 
-    def select(self, kept: torch.Tensor) -> None:
-        """Keep only some utterances, given as indices on the model's device."""
-        order = kept.tolist()
-        self.rows = [self.rows[row] for row in order]
-        self.states = [self.states[row] for row in order]
-        self.unfinished = [self.unfinished[row] for row in order]
-        self.reader.select(kept)
-        for name in ("seen", "vectors", "read", "spoken", "pending"):
-            setattr(self, name, getattr(self, name)[kept])
-        self.streams.select(kept.cpu())
+    @property
+    def states(self) -> list[StepperState]:
+        """Of the stepper, B of them."""
+        return [item.state for item in self.items]
 
 
-class TaslmGenerator:
+class TaslmGenerator(AbsGenerator):
     """Continues prompts.
 
     Args:
-        taslm: The model in evaluation mode; see ``AbsBackbone.merged`` for speed.
+        taslm: The model in evaluation mode; see ``GenerationOptions.prepare``.
         masks: Of its text vocabulary.
         rules: When speech ends.
         options: How to sample.
@@ -118,12 +115,12 @@ class TaslmGenerator:
         rules: StopRules,
         options: GenerationOptions = GenerationOptions(),
     ):
+        rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
+        super().__init__(taslm, options, rows, taslm.eos_id)
         self.taslm = taslm
         self.rules = rules
+        self.layers = taslm.head.layers
         self.embeddings = CodeEmbeddingCache(taslm)
-        self.text_sampler = options.text_sampler()
-        self.speech_sampler = options.speech_sampler()
-        rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
         masks = masks.resized(rows)
         self.stepper = Stepper(taslm.layout, rules, masks)
         device = taslm.pad_text.device
@@ -176,28 +173,16 @@ class TaslmGenerator:
             One trace a row, until the last utterance has ended.
         """
         states = [StepperState(text) for text in given or [None] * len(prompts)]
-        first_word = torch.tensor([prompt.starts_word for prompt in prompts])
-        banned = self.banned | (first_word.to(self.banned.device)[:, None] & self.first)
-        reader = RowReader(self.taslm.backbone, self.taslm.head.layers)
-        batch = self._read_prompts(prompts, states, reader, streams)
-        while batch.rows:
-            trace = self._choose(batch, banned)
-            yield trace
-            self._read_rows(batch, trace)
-            banned = self.banned
+        yield from self.write(self._start(prompts, states, streams))
 
-    def _read_rows(self, batch: DecodingBatch, trace: RowTrace) -> None:
-        """Read what was chosen; utterances that have ended leave the batch."""
-        going = torch.tensor([not step.done for step in trace.steps])
-        if not going.any():
-            batch.rows = []
-            return
-        batch.inputs = self._next_inputs(batch, trace)
-        if not going.all():
-            kept = going.nonzero()[:, 0].to(batch.inputs.device)
-            batch.inputs = batch.inputs[kept]
-            batch.select(kept)
-        batch.last = batch.reader.read(batch.inputs)
+    def going(self, batch, row):
+        """See :meth:`AbsGenerator.going`."""
+        return [not step.done for step in row.steps]
+
+    def written_text(self, row):
+        """See :meth:`AbsGenerator.written_text`."""
+        emitted = [step.emits_text for step in row.steps]
+        return row.text, torch.tensor(emitted, device=row.text.device)
 
     @property
     def first(self) -> torch.Tensor:
@@ -206,37 +191,33 @@ class TaslmGenerator:
             return torch.zeros_like(self.inside_word)
         return self.inside_word
 
-    def _read_prompts(
+    def _start(
         self,
         rows: Sequence[PromptRows],
         states: list[StepperState],
-        reader: RowReader,
         streams: UniformStreams,
-    ) -> DecodingBatch:
+    ) -> TaslmBatch:
         """Run the model over the prompts."""
-        taslm, delay = self.taslm, self.taslm.layout.delay
-        lengths = torch.tensor([len(row.inputs) for row in rows])
-        lengths = lengths.to(taslm.pad_text.device)
-        inputs = pad_sequence([row.inputs for row in rows], batch_first=True)
+        delay = self.taslm.layout.delay
         follow = [state.rows_given + delay if state.given else 0 for state in states]
         known = [len(row.inputs) + more for row, more in zip(rows, follow)]
-        taslm.backbone.check_positions(max(known))
+        self.taslm.backbone.check_positions(max(known))
+        texts = [row.text for row in rows]
+        items = [TaslmItem(number, state) for number, state in enumerate(states)]
+        read = self.read_prompts([row.inputs for row in rows], texts, items, streams)
         current = torch.stack([row.current for row in rows])  # (B, Q)
         vectors = self.embeddings.new(current)  # (B, P)
-        everyone = torch.arange(len(rows), device=inputs.device)
-        return DecodingBatch(
-            rows=list(range(len(rows))),
-            states=states,
-            inputs=inputs[everyone, lengths - 1],
-            last=reader.start(inputs, lengths),
-            reader=reader,
-            seen=self._seen([row.text for row in rows]),
+        first_word = torch.tensor([row.starts_word for row in rows])
+        first_word = first_word.to(self.device)[:, None]
+        return TaslmBatch(
+            **read,
+            inputs=torch.stack([row.inputs[-1] for row in rows]),
+            banned=self.banned | (first_word & self.first),
+            seen=self._seen(texts),
             vectors=vectors,
             read=vectors,
             spoken=(current != IGNORE).any(dim=-1),
             pending=torch.stack([row.pending for row in rows]),
-            unfinished=[0] * len(rows),
-            streams=streams,
         )
 
     def _seen(self, texts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -249,34 +230,36 @@ class TaslmGenerator:
                 row[text] = True
         return seen
 
-    def _choose(self, batch: DecodingBatch, banned: torch.Tensor) -> RowTrace:
+    def choose(self, batch: TaslmBatch) -> RowTrace:
         """Choose text and codes of the row that was read."""
         taslm = self.taslm
         *states, last = batch.last
-        logits = batch.reader.logits(last)  # (B, V)
-        allowed = self._hold_back(logits.masked_fill(banned, NEVER), batch.states)
-        for row, state in enumerate(batch.unfinished):
-            if state:
-                allowed[row] = logits[row].masked_fill(self.forbidden[state], NEVER)
+        logits = batch.guide.mix(taslm.backbone.logits(last))  # (B, V)
+        allowed = logits.masked_fill(batch.banned, NEVER)
+        batch.banned = self.banned
+        allowed = self._hold_back(allowed, batch.states)
+        for row, item in enumerate(batch.items):
+            if item.unfinished:
+                forbidden = self.forbidden[item.unfinished]
+                allowed[row] = logits[row].masked_fill(forbidden, NEVER)
         everyone = torch.ones(len(logits), dtype=torch.bool)
         text = self.text_sampler(allowed, batch.seen, batch.streams, everyone)
         chosen = text.tolist()
         tokens = [s.take(t) for s, t in zip(batch.states, chosen)]
         if tokens != chosen:
             text = text.new_tensor(tokens)
-        follow = self.pieces.follow
-        batch.unfinished = [follow(*pair) for pair in zip(batch.unfinished, tokens)]
+        for item, token in zip(batch.items, tokens):
+            item.unfinished = self.pieces.follow(item.unfinished, token)
         steps = [self.stepper.advance(s, t) for s, t in zip(batch.states, tokens)]
         prediction = taslm.head(states)
         codes = self._sample_codes(batch, prediction, [step.due for step in steps])
         if batch.seen.size(1):
             batch.seen[torch.arange(len(tokens), device=text.device), text] = True
-        return RowTrace(
-            list(batch.rows), logits, prediction, text, codes, steps, batch.inputs
-        )
+        rows = [item.number for item in batch.items]
+        return RowTrace(rows, logits, prediction, text, codes, steps, batch.inputs)
 
     def _sample_codes(
-        self, batch: DecodingBatch, prediction: Any, dues: Sequence[int | None]
+        self, batch: TaslmBatch, prediction: Any, dues: Sequence[int | None]
     ) -> torch.Tensor:
         """Codes of words that are due, (B, Q), -1 for the others."""
         taslm, device = self.taslm, self.banned.device
@@ -301,8 +284,8 @@ class TaslmGenerator:
             logits[rows, rules.end_id] = NEVER
         return logits
 
-    def _next_inputs(self, batch: DecodingBatch, trace: RowTrace) -> torch.Tensor:
-        """Embed the next row, (B, H)."""
+    def embed(self, batch: TaslmBatch, trace: RowTrace) -> torch.Tensor:
+        """See :meth:`AbsGenerator.embed`."""
         taslm, device = self.taslm, trace.text.device
         dues = [step.due for step in trace.steps]
         early = [index if index is not None and index < 0 else 0 for index in dues]
@@ -318,10 +301,11 @@ class TaslmGenerator:
         if not all(reads):
             reads = torch.tensor(reads, device=device)
             text = torch.where(reads[:, None], text, taslm.pad_text.to(text.dtype))
-        return taslm.join(text, speech)
+        batch.inputs = taslm.join(text, speech)
+        return batch.inputs
 
     def _speech_inputs(
-        self, batch: DecodingBatch, codes: torch.Tensor, dues: Sequence[int | None]
+        self, batch: TaslmBatch, codes: torch.Tensor, dues: Sequence[int | None]
     ) -> torch.Tensor:
         """Vectors of new words, or of those that go on; (B, Q) -> (B, P)."""
         embeddings, device = self.embeddings, codes.device

@@ -1,12 +1,12 @@
-"""Continuations of prompts for every layout: one batched, cached, grammar-masked loop.
+"""Continuations of prompts for every layout with a grammar: rows of the one loop.
 
 Enters: a :class:`~espnet2_taste.slm.grid_lm.GridLM`, prompts with holes, options.
 Leaves: whole grids. For each row and each stream of it: take the cell that is known,
 or mask by the layout's grammar and sample. What comes out is always a beginning of a
 grid of the layout, complete where it ended by itself.
 
-Legend: B utterances under way, P rows of the longest prompt, T rows, S streams, X ids
-of a stream, H hidden size.
+Legend: B utterances under way, P rows of a prompt, T rows, S streams, X ids of a
+stream, H hidden size.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.slm.abs_generator import AbsGenerator, PromptBatch
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.streams import TEXT, TEXT_KINDS, IdSet, Stream
 from espnet2_taste.slm.limits import Amount, LimitKeeper, Limits
-from espnet2_taste.slm.row_reader import RowReader
 from espnet2_taste.slm.sampling import NEVER, GenerationOptions, UniformStreams
 
 
@@ -73,11 +72,11 @@ def full_rows(prompt: np.ndarray) -> int:
     return int(holes[0]) if len(holes) else len(prompt)
 
 
-class GridGenerator:
+class GridGenerator(AbsGenerator):
     """Continues prompts.
 
     Args:
-        grid_lm: The model in evaluation mode; see ``AbsBackbone.merged`` for speed.
+        grid_lm: The model in evaluation mode; see ``GenerationOptions.prepare``.
         options: How ids are drawn.
         limits: How much is generated.
         unit_seconds: See :class:`~espnet2_taste.slm.limits.LimitKeeper`.
@@ -90,14 +89,17 @@ class GridGenerator:
         limits: Limits = Limits(),
         unit_seconds: Sequence[float] | None = None,
     ):
+        text = grid_lm.layout.inventory.text
+        sizes = [stream.text_size for stream in grid_lm.layout.streams]
+        super().__init__(grid_lm, options, max(sizes), text.end_id)
         self.grid_lm = grid_lm
         self.layout = grid_lm.layout
         self.banned = self.layout.text_marks if options.speech_only else frozenset()
-        self.text_sampler = options.text_sampler()
-        self.speech_sampler = options.speech_sampler()
         self.keeper = LimitKeeper(self.layout, limits, unit_seconds)
         self.max_rows = limits.max_rows(self.layout.inventory.unit_rate)
-        self.device = grid_lm.embedding.start.device
+        self.is_text = [
+            s.mask(IdSet(TEXT_KINDS & set(s.kinds))) for s in self.layout.streams
+        ]
 
     @torch.inference_mode()
     def __call__(
@@ -112,8 +114,17 @@ class GridGenerator:
         Returns:
             B continuations.
         """
-        items = [GridItem(prompt, self.layout.start()) for prompt in prompts]
-        self._write(items, RowReader(self.grid_lm.backbone, ()), streams)
+        items = [self._begin(prompt) for prompt in prompts]
+        under_way = [i for i, item in enumerate(items) if not self._done(item)]
+        streams.select(torch.tensor(under_way, dtype=torch.int64))
+        if under_way:
+            chosen = [items[i] for i in under_way]
+            rows = [self._embed(item.rows) for item in chosen]
+            texts = [torch.tensor(self._text(item.rows)) for item in chosen]
+            texts = [text.to(self.device, torch.int64) for text in texts]
+            batch = PromptBatch(**self.read_prompts(rows, texts, chosen, streams))
+            for _ in self.write(batch):
+                pass
         return [self._finish(item) for item in items]
 
     def _done(self, item: GridItem) -> bool:
@@ -121,25 +132,25 @@ class GridGenerator:
         added = len(item.rows) - len(item.prompt)
         return self.layout.final(item.state) or added >= self.max_rows
 
-    def _write(
-        self, items: list[GridItem], reader: RowReader, streams: UniformStreams
-    ) -> None:
-        """Write rows until the last utterance has ended."""
-        inputs, lengths = self._read_prompts(items)
-        self.grid_lm.backbone.check_positions(inputs.size(1))
-        hidden = reader.start(inputs, lengths)[-1]
-        going = items
-        while True:
-            kept = [i for i, item in enumerate(going) if not self._done(item)]
-            if not kept:
-                break
-            if len(kept) < len(going):
-                index = torch.tensor(kept, device=self.device)
-                going, hidden = [going[i] for i in kept], hidden[index]
-                reader.select(index)
-                streams.select(index.cpu())
-            rows = self._write_row(going, hidden.float(), streams)
-            hidden = reader.read(self.grid_lm.embed_rows(rows))[-1]
+    def going(self, batch, row):
+        """See :meth:`AbsGenerator.going`."""
+        return [not self._done(item) for item in batch.items]
+
+    def embed(self, batch, row):
+        """See :meth:`AbsGenerator.embed`."""
+        return self.grid_lm.embed_rows(row)
+
+    def written_text(self, row):
+        """See :meth:`AbsGenerator.written_text`; the text is in one stream."""
+        texts = [self._text([cells]) for cells in row.tolist()]
+        ids = [text[0] if text else 0 for text in texts]
+        active = [bool(text) for text in texts]
+        return row.new_tensor(ids), torch.tensor(active, device=row.device)
+
+    def _text(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """Text ids of rows."""
+        cells = ((mask, cell) for row in rows for mask, cell in zip(self.is_text, row))
+        return [cell for mask, cell in cells if mask[cell]]
 
     def _finish(self, item: GridItem) -> GridContinuation:
         ids = np.array(item.rows, dtype=np.int64).reshape(-1, len(self.layout.streams))
@@ -147,26 +158,22 @@ class GridGenerator:
         ended = self.layout.final(item.state) and not reached
         return GridContinuation(ids, min(len(item.prompt), len(ids)), ended)
 
-    def _read_prompts(
-        self, items: Sequence[GridItem]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embed the rows that are known whole, (B, P + 1, H), and count them, (B,)."""
-        inputs = []
-        for item in items:
-            item.rows = item.prompt[: full_rows(item.prompt)].tolist()
-            known = np.array(item.rows, dtype=np.int64)
-            known = known.reshape(1, -1, len(self.layout.streams))
-            item.state = run_grammar(self.layout, known[0])
-            rows = self.grid_lm.embed_rows(torch.from_numpy(known).to(self.device))
-            begin = self.grid_lm.embedding.begin(1)
-            inputs.append(torch.cat([begin, rows.to(begin.dtype)], dim=1)[0])
-        lengths = torch.tensor([len(rows) for rows in inputs], device=self.device)
-        return pad_sequence(inputs, batch_first=True), lengths
+    def _begin(self, prompt: np.ndarray) -> GridItem:
+        """A prompt with the rows of it that are known whole."""
+        known = prompt[: full_rows(prompt)]
+        return GridItem(prompt, run_grammar(self.layout, known), known.tolist())
 
-    def _write_row(
-        self, items: Sequence[GridItem], hidden: torch.Tensor, streams: UniformStreams
-    ) -> torch.Tensor:
+    def _embed(self, rows: list[list[int]]) -> torch.Tensor:
+        """What the LM reads before a continuation, (P + 1, H)."""
+        known = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        known = known.view(1, -1, len(self.layout.streams))
+        begin = self.grid_lm.embedding.begin(1)
+        embedded = self.grid_lm.embed_rows(known).to(begin.dtype)
+        return torch.cat([begin, embedded], dim=1)[0]
+
+    def choose(self, batch):
         """Write one row of every utterance, (B, S) on the device."""
+        items = batch.items
         known = [item.known(len(self.layout.streams)) for item in items]
         for item, cells in zip(items, known):
             if cells[0] == HOLE and not item.resumed and item.rows:
@@ -175,7 +182,7 @@ class GridGenerator:
         columns: list[torch.Tensor] = []
         for stream in range(len(self.layout.streams)):
             given = [cells[stream] for cells in known]
-            cells = self._choose(stream, items, rows, given, hidden, columns, streams)
+            cells = self._choose(stream, batch, rows, given, columns)
             for row, cell in zip(rows, cells.tolist()):
                 row.append(cell)
             columns.append(cells)
@@ -195,19 +202,22 @@ class GridGenerator:
         return rules.follow(unfinished, cell)
 
     def _choose(
-        self, stream, items, rows, given, hidden, columns, streams
+        self, stream: int, batch: PromptBatch, rows, given, columns
     ) -> torch.Tensor:
         """Choose the cells of one stream, (B,); known ones are taken as they are."""
         open_cells = torch.tensor([cell == HOLE for cell in given])
         cells = torch.tensor(given, device=self.device)
         if not open_cells.any():
             return cells
+        items, streams = batch.items, batch.streams
         masks = [
             self._mask(stream, item, row, cell)
             for item, row, cell in zip(items, rows, given)
         ]
         allowed = torch.from_numpy(np.stack(masks)).to(self.device)
-        logits = self.grid_lm.next_logits(hidden, columns).float()
+        logits = self.grid_lm.next_logits(batch.last[-1].float(), columns).float()
+        if self.layout.streams[stream].text_size:
+            logits = batch.guide.mix(logits)
         logits = logits.masked_fill(~allowed, NEVER)
         if self.layout.streams[stream].group == TEXT:
             seen = self._seen(stream, items)

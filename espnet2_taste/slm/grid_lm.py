@@ -21,7 +21,7 @@ from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
-from espnet2_taste.slm.layouts.streams import TAIL
+from espnet2_taste.slm.layouts.streams import INSIDE, START, TAIL
 from espnet2_taste.slm.losses import (
     cell_nats,
     compact,
@@ -216,14 +216,56 @@ class GridLM(AbsCore):
         Returns:
             Mean over the cells, a scalar; see ``losses.weighted_mean``.
         """
-        rows, exists = compact(is_text)
-        text = ids.gather(1, rows).masked_fill(~exists, 0)  # (B, N)
-        states = base(text[:, :-1], (exists.sum(dim=1) - 1).clamp(min=0))  # (B, N, H)
-        expected = self.backbone.base_logits(states[:, : text.size(1)])
+        rows, exists, expected = self.base_text(ids, is_text, base)
         size = min(expected.size(-1), logits.size(-1))
         index = rows[..., None].expand(-1, -1, size)
         model = logits[..., :size].gather(1, index)  # (B, N, V)
         return weighted_mean(kl_to_base(model, expected[..., :size]), exists)
+
+    def base_text(
+        self, ids: torch.Tensor, is_text: torch.Tensor, base: BaseStates
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Ask the base LM, which reads the text alone, for the text cells of a stream.
+
+        Args:
+            ids: Of the stream, (B, T).
+            is_text: Cells that are text or END, (B, T) bool.
+            base: Gives the base LM's states.
+
+        Returns:
+            Their rows (B, N), which of the N exist (B, N), and logits (B, N, V).
+        """
+        rows, exists = compact(is_text)
+        text = ids.gather(1, rows).masked_fill(~exists, 0)  # (B, N)
+        states = base(text[:, :-1], (exists.sum(dim=1) - 1).clamp(min=0))  # (B, N, H)
+        return rows, exists, self.backbone.base_logits(states[:, : text.size(1)])
+
+    def guided(
+        self, logits: torch.Tensor, ids: torch.Tensor, guidance: float
+    ) -> torch.Tensor:
+        """Mix the base LM's text into the cells of a stream that are text.
+
+        Args:
+            logits: Of the stream, (B, T, X).
+            ids: Of the stream, (B, T).
+            guidance: See :meth:`scores`.
+
+        Returns:
+            (B, T, X).
+        """
+        text = self.layout.inventory.text
+        mixture = self.mixture(guidance, len(text.starts), text.end_id)
+        is_text = torch.from_numpy(text.kinds[START] | text.kinds[INSIDE])
+        inside = (ids >= 0) & (ids < mixture.text_size)
+        is_text = is_text.to(ids.device)[ids.where(inside, 0)] & inside
+        rows, exists, base = self.base_text(
+            ids, is_text, lambda known, _: self.base_states(known)
+        )
+        utts, places = exists.nonzero().unbind(dim=1)
+        cells = (utts, rows[utts, places])
+        mixed = logits.clone()
+        mixed[cells] = mixture(logits[cells], base[utts, places])
+        return mixed
 
     def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
         """Cells that count as text, (B, T, S) bool."""
@@ -279,12 +321,14 @@ class GridLM(AbsCore):
         return masked
 
     @torch.no_grad()
-    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+    def scores(self, batch, mask_other_vocab=False, guidance=0.0):
         """See :meth:`AbsCore.scores`; a tail is minus infinity without a CTC path."""
         grid, tail_lengths = batch["grid"], batch["tail_lengths"]
         logits, hidden = self(grid)
         if mask_other_vocab:
             logits = self.mask_other_kind(logits, grid)
+        if guidance and self.layout.streams[0].text_size:
+            logits[0] = self.guided(logits[0], grid[..., 0], guidance)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)
         filled = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)

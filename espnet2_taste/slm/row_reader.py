@@ -1,19 +1,19 @@
 """How the text LM reads a batch during generation: prompts first, then row by row.
 
-Enters: input embeddings of prompts (B, P, H), then one row a prompt (B, H) at a time.
-Leaves: hidden states of the last row of each. What earlier rows left behind (keys and
-values) stays in the cache of the Hugging Face model.
+Enters: input embeddings of prompts (B, P, H), or text ids (B, P) for the base LM, then
+one row a prompt (B, H) or (B,) at a time. Leaves: hidden states of the last row of
+each. What earlier rows left behind (keys and values) stays in the cache of the Hugging
+Face model.
 
-Legend: B prompts under way, P rows of the longest prompt, H hidden size, V text
-vocabulary.
+Legend: B prompts under way, P rows of the longest prompt, H hidden size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.slm.backbone import AbsBackbone
+from espnet2_taste.slm.backbone import BackboneOutput
 
 States = tuple[torch.Tensor, ...]
 
@@ -22,19 +22,19 @@ class RowReader:
     """Reads one batch of prompts and what follows them.
 
     Args:
-        backbone: The adapted text LM.
+        run: The adapted text LM (an ``AbsBackbone``) or its ``base_forward``.
         layers: Hidden states to return, 0 the embeddings.
     """
 
-    def __init__(self, backbone: AbsBackbone, layers: Sequence[int]):
-        self.backbone = backbone
+    def __init__(self, run: Callable[..., BackboneOutput], layers: Sequence[int] = ()):
+        self.run = run
         self.layers = layers
 
     def start(self, inputs: torch.Tensor, lengths: torch.Tensor) -> States:
         """Read prompts.
 
         Args:
-            inputs: Embedded rows, padded on the right, (B, P, H).
+            inputs: Rows, padded on the right, (B, P, H) or (B, P).
             lengths: Rows of each prompt, (B,).
 
         Returns:
@@ -44,16 +44,29 @@ class RowReader:
         self.lengths = lengths
         equal = bool((lengths == lengths[0]).all())
         self.mask = None if equal else length_mask(lengths, inputs.size(1))
-        output = self.backbone(inputs, layers=self.layers, use_cache=True)
+        output = self.run(inputs, layers=self.layers, use_cache=True)
         self.cache = output.cache
         rows = torch.arange(len(inputs), device=inputs.device)
         return tuple(s[rows, lengths - 1] for s in (*output.states, output.last))
 
-    def read(self, row: torch.Tensor) -> States:
-        """Read one more row of every prompt under way, (B, H); states as above."""
+    def read(self, row: torch.Tensor, active: torch.Tensor | None = None) -> States:
+        """Read one more row of the prompts under way.
+
+        Args:
+            row: (B, H) or (B,).
+            active: Prompts that have such a row, (B,) bool; None for all.
+
+        Returns:
+            States as above; arbitrary where not active.
+        """
+        if active is None:
+            active = torch.ones_like(self.lengths, dtype=torch.bool)
+        elif self.mask is None:
+            shape = (len(row), self.cache.get_seq_length())
+            self.mask = torch.ones(shape, dtype=torch.bool, device=row.device)
         if self.mask is not None:
-            self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
-        output = self.backbone(
+            self.mask = torch.cat([self.mask, active[:, None]], dim=1)
+        output = self.run(
             row[:, None],
             layers=self.layers,
             attention_mask=self.mask,
@@ -61,13 +74,9 @@ class RowReader:
             cache=self.cache,
             use_cache=True,
         )
-        self.lengths = self.lengths + 1
+        self.lengths = self.lengths + active
         self.cache = output.cache
         return tuple(state[:, 0] for state in (*output.states, output.last))
-
-    def logits(self, last: torch.Tensor) -> torch.Tensor:
-        """Text logits of the state after the final norm, (B, H) -> (B, V)."""
-        return self.backbone.logits(last)
 
     def select(self, kept: torch.Tensor) -> None:
         """Keep only some prompts, given as indices (B',)."""

@@ -298,6 +298,8 @@ class GenerationOptions:
         speech_temperature: Below 1 sharpens.
         speech_top_k: Candidates of a code or unit, 0 for all.
         speech_only: Never leave speech for text where a layout could.
+        guidance: Share of the frozen base LM in the choice of text, 0 to 1 (see
+            ``slm/guidance.py``); 0 needs no second pass.
         reference_compat: Published order of the rules; see ``sampling``.
     """
 
@@ -308,7 +310,16 @@ class GenerationOptions:
     speech_temperature: float = 1.0
     speech_top_k: int = 0
     speech_only: bool = True
+    guidance: float = 0.0
     reference_compat: bool = False
+
+    def prepare(self, core) -> None:
+        """Make an ``AbsCore`` generate faster, in place: adapters become weights.
+
+        With guidance they stay apart, since the base LM is asked as well.
+        """
+        if not self.guidance:
+            core.backbone = core.backbone.merged()
 
     def text_sampler(self) -> AbsTextSampler:
         """The sampler of text tokens."""

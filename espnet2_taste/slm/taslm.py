@@ -256,12 +256,15 @@ class Taslm(AbsCore):
         return stats
 
     @torch.no_grad()
-    def scores(self, batch: Batch, mask_other_vocab: bool = False) -> UtteranceScores:
+    def scores(self, batch, mask_other_vocab=False, guidance=0.0):
         """See :meth:`AbsCore.scores`; here no stream holds text and speech."""
         output = self.predict(batch)
         labels, mask = output.text_labels, output.word_mask
         logits = self.backbone.logits(output.text_states)
         base = self.backbone.base_logits(self.base_states(batch["text"]))
+        if guidance:
+            mix = self.mixture(guidance, logits.size(-1), self.eos_id)
+            logits = mix(logits, base)
         given = (output.prediction, output.codes, self.quantizer)
         return UtteranceScores(
             text=-losses.cross_entropy(logits, labels),

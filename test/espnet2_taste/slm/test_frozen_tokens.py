@@ -91,6 +91,18 @@ def test_scores_stay(loaded, variant):
     assert found == pytest.approx(FROZEN[variant]["scores"], rel=1e-4)
 
 
+def test_guided_scores_lie_between_both_lms(loaded):
+    model, preprocessor = loaded("embed")
+    tables = [
+        Scorer(model, preprocessor, guidance=share)(NAMES[:1], [BEGUN[0].spoken.fields])
+        for share in (0.0, 0.5)
+    ]
+    (plain,), (half,) = tables
+    assert half["speech_sum"] == pytest.approx(plain["speech_sum"])
+    assert half["base_text_sum"] == pytest.approx(plain["base_text_sum"])
+    assert half["text_sum"] != pytest.approx(plain["text_sum"], rel=1e-4)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_losses_stay(loaded, variant):
     model, preprocessor = loaded(variant)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from slow_guidance import base_logits, slow_mix
 
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.generation import TaslmGenerator
@@ -33,6 +34,7 @@ BOS, EOS, VOCABULARY = 0, 1, 40
 SAMPLED = GenerationOptions(
     text_top_p=0.95, text_temperature=1.5, repetition_penalty=1.2, speech_top_p=0.9
 )
+GUIDED = GenerationOptions(text_top_p=0.95, text_temperature=1.5, guidance=0.7)
 RULES = StopRules(EOS, max_words=6, min_words=2)
 
 
@@ -115,6 +117,11 @@ def plain_loop(generator, prompt, name):
     while waiting is None or waiting > 0:
         output = taslm.backbone(inputs[None], layers=taslm.head.layers)
         logits = taslm.backbone.logits(output.last[:, -1])[0].clone()
+        if generator.mixture.share:
+            known = [i for i in rows.text.tolist() if i != BOS] + text
+            base = base_logits(taslm.backbone, BOS, known)
+            share = generator.mixture.share
+            logits = slow_mix(logits, base, VOCABULARY, EOS, share)
         for token in range(VOCABULARY):
             inner = not starts and rows.starts_word and token % 2 and token != EOS
             if (generator.banned[token] and token != EOS) or inner:
@@ -163,7 +170,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)
-@pytest.mark.parametrize("options", [GenerationOptions(), SAMPLED])
+@pytest.mark.parametrize("options", [GenerationOptions(), SAMPLED, GUIDED])
 @torch.no_grad()
 def test_a_cached_batch_equals_the_plain_loop(
     make_taslm, layout, embedding, head, options

@@ -58,5 +58,22 @@ def test_states_are_those_of_the_whole_sequence(model_type, fields, lengths):
             found = torch.stack([state[layer][index] for state in states])
             wanted = expected[0, lengths[index] - 1 :]
             torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
-        logits = reader.logits(states[-1][-1])[index]
-        torch.testing.assert_close(logits, backbone.logits(output.last)[0, -1])
+
+
+@torch.no_grad()
+def test_prompts_without_a_row_keep_their_place():
+    backbone = FrozenBackbone(make_lm(*MODELS[0]))
+    reader = RowReader(backbone.base_forward)
+    text = torch.randint(0, 30, (2, 9))
+    reader.start(text[:, :2], torch.tensor([2, 2]))
+    places = torch.tensor([2, 2])
+    last = torch.zeros(2, 32)
+    for rows in [(), (0, 1), (1,), (0, 1), (0,)]:
+        active = torch.tensor([row in rows for row in range(2)])
+        row = text[torch.arange(2), places].where(active, 0)
+        (states,) = reader.read(row, active)
+        last = torch.where(active[:, None], states, last)
+        places = places + active
+    for row, length in enumerate(places.tolist()):
+        expected = backbone.base_states(text[row : row + 1, :length])[0, -1]
+        torch.testing.assert_close(last[row], expected, atol=2e-5, rtol=1e-4)
