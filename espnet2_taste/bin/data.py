@@ -304,6 +304,36 @@ def run_noise(args: argparse.Namespace) -> None:
             print(f"{target}: {'made' if made else 'done before'}")
 
 
+def mistakes_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_mistakes`."""
+    add = parser.add_argument
+    add("--dump_dir", type=Path, default="dump/raw", help="Where the sets are, and go")
+    add("--percent", default="5 10 20", help="Words that become wrong, one string")
+    add("--seed", type=int, default=0, help="Of the mistakes")
+    add_shared(parser, "sets")
+
+
+def run_mistakes(args: argparse.Namespace) -> None:
+    """Make copies of sets with wrong words, for scores of robustness.
+
+    Enters: sets as stages 2 to 5 left them. Leaves, for each set and rate,
+    ``<set>_wrong10`` and so on: a set like any other, whose text has other words of the
+    set in the place of some. What is finished is kept; ``tables mistakes`` collects the
+    scores.
+
+    Example:
+        python -m espnet2_taste.bin.data mistakes --dump_dir dump/raw \\
+            --sets "test swap_slow swap_fast" --percent "5 10 20"
+    """
+    from espnet2_taste.evaluation.mistakes import add_mistakes_to_set, wrong_name
+
+    for name in args.sets.split():
+        for percent in map(float, args.percent.split()):
+            target, source = args.dump_dir / wrong_name(name, percent), args.dump_dir
+            made = add_mistakes_to_set(source / name, target, percent, args.seed)
+            print(f"{target}: {'made' if made else 'done before'}")
+
+
 def split_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_split`."""
     add = parser.add_argument
@@ -347,6 +377,7 @@ main = Program(
     shapes=Command(run_shapes, shapes_options),
     pitch=Command(run_pitch, pitch_options),
     noise=Command(run_noise, noise_options),
+    mistakes=Command(run_mistakes, mistakes_options),
     split=Command(run_split, split_options),
 )
 

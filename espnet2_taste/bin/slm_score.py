@@ -5,6 +5,11 @@ other designs ``text``, ``units`` and word times. Leaves <output_dir>/<set>/scor
 ``utt`` and one column a stream (text, speech, both) and reduction (sum, mean), for
 TASLM with the base LM's text beside it. A stream that a design does not have scores
 zero. Finished sets are kept.
+
+A set with ``pairs.tsv``, recordings and word times gets columns for what follows the
+common beginning of each pair (arXiv 2601.06329): ``_local``, the next --window words
+given the beginning, and ``_normalised``, the same minus their likelihood with nothing
+before them.
 """
 
 import argparse
@@ -34,11 +39,16 @@ def get_parser() -> argparse.ArgumentParser:
     add("--exp", required=True, help="Experiment directory")
     add("--model_file", help="Checkpoint, default: the best one")
     add("--codes_dir", help="Parent of <set>/codes.scp, for TASLM")
-    add("--dump_dir", default="dump/raw", help="Where the sets are, for other designs")
+    add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--ctm", default="ctm", help="File with word times in the sets")
     add("--sets", required=True, help="Names of sets, one string")
     add("--output_dir", required=True, help="Parent of the results")
     add("--mask_other_vocab", type=str2bool, default=False, help="See AbsCore.scores")
+    add("--window", type=int, default=3, help="Words after a pair's common beginning")
+    add(
+        "--decode_config",
+        help="YAML of continuations (stage 12): its guidance holds for likelihoods too",
+    )
     add("--batch_size", type=int, default=32, help="Utterances at once")
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
@@ -59,6 +69,7 @@ def build_scorer(args: argparse.Namespace, device: str):
     Raises:
         ValueError: A file or an option is missing.
     """
+    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.data.grid_sets import read_fields
     from espnet2_taste.data.spoken_sets import read_spoken_words
     from espnet2_taste.inference.scorer import Scorer
@@ -66,7 +77,9 @@ def build_scorer(args: argparse.Namespace, device: str):
     from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
     model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
-    scorer = Scorer(model, preprocessor, args.mask_other_vocab)
+    decoding = read_yaml(args.decode_config) if args.decode_config else {}
+    guidance = decoding.get("guidance", 0.0)
+    scorer = Scorer(model, preprocessor, args.mask_other_vocab, guidance)
     if isinstance(preprocessor, TaslmPreprocessor):
         if not args.codes_dir:
             raise ValueError(f"{args.exp} is a TASLM: give --codes_dir (stage 9)")
@@ -78,23 +91,49 @@ def build_scorer(args: argparse.Namespace, device: str):
     return scorer, lambda name: read_fields(Path(args.dump_dir) / name, args.ctm, needs)
 
 
-def score_set(scorer, items: dict, batch_size: int) -> dict[str, dict[str, float]]:
+def score_set(
+    scorer, items: dict, batch_size: int, shared: dict | None = None
+) -> dict[str, dict[str, float]]:
     """Score every utterance of a set.
 
     Args:
-        scorer: Function of names and items.
-        items: By utterance id.
+        scorer: ``Scorer``, or ``WindowScorer`` with ``shared``.
+        items: Fields by utterance id.
         batch_size: Utterances at once.
+        shared: Words by utterance id; others are left out.
 
     Returns:
         Columns by name, by utterance id.
     """
     from espnet2_taste.data.set_loop import length_batches
 
+    if shared is not None:
+        items = {name: item for name, item in items.items() if name in shared}
     result = {}
     for names in length_batches(items, batch_size):
-        result.update(zip(names, scorer(names, [items[name] for name in names])))
+        given = [names, [items[name] for name in names]]
+        if shared is not None:
+            given.append([shared[name] for name in names])
+        result.update(zip(names, scorer(*given)))
     return result
+
+
+def add_windows(
+    scores: dict, scorer, items: dict, folder: Path, args: argparse.Namespace
+) -> None:
+    """Add what follows the common beginning of pairs to a set's scores, in place."""
+    from espnet2_taste.data.pair_prefix import read_shared_words
+    from espnet2_taste.inference.window_scorer import WindowScorer
+
+    if not (folder / "pairs.tsv").is_file():
+        return
+    if missing := [f for f in ("wav.scp", args.ctm) if not (folder / f).is_file()]:
+        print(f"{folder} has no {missing[0]}: no likelihoods after common beginnings")
+        return
+    shared = read_shared_words(folder, args.ctm)
+    windows = WindowScorer(scorer, args.window)
+    for name, row in score_set(windows, items, args.batch_size, shared).items():
+        scores[name] |= row
 
 
 def run(args: argparse.Namespace) -> None:
@@ -104,7 +143,9 @@ def run(args: argparse.Namespace) -> None:
 
     def work(tool, output: Path) -> str:
         scorer, read = tool
-        scores = score_set(scorer, read(output.name), args.batch_size)
+        items = read(output.name)
+        scores = score_set(scorer, items, args.batch_size)
+        add_windows(scores, scorer, items, Path(args.dump_dir) / output.name, args)
         write_scores(output / "scores.tsv", scores)
         return f"{len(scores)} utterances"
 

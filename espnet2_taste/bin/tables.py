@@ -1,4 +1,4 @@
-"""Tables of a comparison: budgets, padding, pairs, noise."""
+"""Tables of a comparison: budgets, padding, pairs, noise, mistakes."""
 
 import argparse
 from pathlib import Path
@@ -99,36 +99,6 @@ PADDING_HEADER = (
 TASLM = "taslm (text_aligned)"
 
 
-def add_placeholders(fields: dict, folder: Path, rate: float) -> bool:
-    """Give units to a set that has none: as many as its durations say.
-
-    Args:
-        fields: Of the set, changed.
-        folder: The set.
-        rate: Units a second.
-
-    Returns:
-        Whether the units are true ones.
-
-    Raises:
-        ValueError: Neither units nor durations.
-    """
-    import numpy as np
-
-    from espnet2_taste.data.kaldi_dir import read_table
-
-    if any("units" in field for field in fields.values()):
-        return True
-    path = folder / "utt2dur"
-    if not path.is_file():
-        raise ValueError(f"{folder} has neither units nor utt2dur: run units extract")
-    for name, seconds in read_table(path).items():
-        if name in fields:
-            count = max(round(float(seconds) * rate), 1)
-            fields[name]["units"] = np.zeros(count, dtype=np.int64)
-    return False
-
-
 def layouts(args: argparse.Namespace, tokenizer) -> dict:
     """Layout of each design by its name, TASLM's first.
 
@@ -186,6 +156,7 @@ def table(args: argparse.Namespace) -> list[tuple]:
         Rows under ``PADDING_HEADER``.
     """
     from espnet2_taste.data.grid_sets import read_fields
+    from espnet2_taste.evaluation.budget import add_placeholders
     from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
     from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
@@ -344,7 +315,7 @@ def run_noise(args: argparse.Namespace) -> None:
     from espnet2_taste.data.ctm import write_rows
     from espnet2_taste.data.files import read_json
     from espnet2_taste.evaluation.audio_report import noise_tables
-    from espnet2_taste.evaluation.noise_table import collect_noise
+    from espnet2_taste.evaluation.noise_table import collect_noise, flat_table
     from espnet2_taste.metrics.tables import provenance, write_json
 
     studies = [read_json(path) for path in args.scores.split()]
@@ -361,17 +332,45 @@ def run_noise(args: argparse.Namespace) -> None:
     }
     output = Path(args.output_dir)
     write_json(output / "scores.json", result)
-    columns = list(dict.fromkeys(c for group in groups for c in group["columns"]))
-    rows = [
-        (group["source"], group["noise"], row["snr"], row["rendition"])
-        + tuple(row.get(column, "-") for column in columns)
-        for group in groups
-        for row in group["rows"]
-    ]
-    header = ("set", "noise", "snr", "rendition", *columns)
-    write_rows(output / "noise.tsv", header, rows)
+    write_rows(output / "noise.tsv", *flat_table(groups))
     print("\n\n".join(noise_tables(result)))
     print(f"{output / 'scores.json'} written")
+
+
+def mistakes_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_mistakes`."""
+    add = parser.add_argument
+    add("--scores", required=True, help="scores.json files, one string")
+    add("--rendition", required=True, help="Whose scores count, as taste_score says")
+    add("--output", type=Path, required=True, help="Table; a picture goes beside it")
+    add_shared(parser, "dump_dir")
+
+
+def run_mistakes(args: argparse.Namespace) -> None:
+    """Collect scores of sets with wrong words (``data mistakes``) into a curve.
+
+    Enters: ``scores.json`` files of taste_score and taste_swap on a set without and
+    with mistakes. Leaves a table with a row a rate, and ``.png`` of the same name.
+
+    Example:
+        python -m espnet2_taste.bin.tables mistakes --dump_dir dump/raw \\
+            --scores "$(ls exp/taste_vq/mistakes/*/scores.json)" \\
+            --rendition taste_vq --output exp/taste_vq/mistakes/mistakes.tsv
+    """
+    from espnet2_taste.data.files import read_json
+    from espnet2_taste.evaluation.mistakes import collect_mistakes
+    from espnet2_taste.metrics.plots import plot_curves
+
+    studies = [read_json(path) for path in args.scores.split()]
+    rows = collect_mistakes(studies, Path(args.dump_dir), args.rendition)
+    quantity, *columns = dict.fromkeys(key for row in rows for key in row)
+    table = [[row.get(key, "-") for key in (quantity, *columns)] for row in rows]
+    show_table((quantity, *columns), table, args.output)
+    curves = {
+        key: [(row[quantity], row[key]) for row in rows if key in row]
+        for key in columns
+    }
+    plot_curves(args.output.with_suffix(".png"), curves, quantity)
 
 
 main = Program(
@@ -380,6 +379,7 @@ main = Program(
     padding=Command(run_padding, padding_options),
     pairs=Command(run_pairs, pairs_options),
     noise=Command(run_noise, noise_options),
+    mistakes=Command(run_mistakes, mistakes_options),
 )
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ Examples:
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -116,7 +117,11 @@ def run(args: argparse.Namespace) -> None:
         print("taste_swap: done")
         return
     from espnet2_taste.evaluation import swap
-    from espnet2_taste.metrics.swap import score_pitch_swaps, score_swaps
+    from espnet2_taste.metrics.swap import (
+        measure_leakage,
+        score_pitch_swaps,
+        score_swaps,
+    )
     from espnet2_taste.metrics.tables import provenance, write_json
     from espnet2_taste.speech_decoder.resynthesis import speak
 
@@ -136,14 +141,17 @@ def run(args: argparse.Namespace) -> None:
     readings = swap.add_pitch(readings, plans, wavs)
     swap.write_words(output / swap.WORDS, readings)
     swap.draw_swaps(output / "images", readings)
+    curve = measure_leakage(readings)
+    swap.draw_leakage(output / "images", curve)
     settings = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
+    settings["sets"] = args.sets
     settings |= unit_sampling_settings(args)
     result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
     result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
     if said["own"].timings:
         predicted, _ = swap.read_swaps(plans, said["own"], said["swapped"])
         result["predicted"] = score_swaps(predicted)
-    result["left_out"] = left_out
+    result |= {"by_distance": [asdict(point) for point in curve], "left_out": left_out}
     write_json(output / "scores.json", result)
     print(f"{output / 'scores.json'} written")
 

@@ -1,15 +1,17 @@
 """What a design costs: rows, padding, arithmetic.
 
 Enters: a layout and utterances, or steps and their cost. Leaves: the
-figures that stand beside quality in every table. Pure.
+figures that stand beside quality in every table.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import SPEECH, TEXT, Stream
 from espnet2_taste.slm.layouts.text_aligned import IGNORE, AbsTextAlignedLayout
@@ -145,3 +147,29 @@ def scaled_steps(steps: Sequence[float], share: float) -> list[int]:
         least = scaled[-1] + 1 if scaled else 0
         scaled.append(max(round(step * share), least))
     return scaled
+
+
+def add_placeholders(fields: dict, folder: Path, rate: float) -> bool:
+    """Give units to a set that has none: as many as its durations say.
+
+    Args:
+        fields: Of the set, changed.
+        folder: The set.
+        rate: Units a second.
+
+    Returns:
+        Whether the units are true ones.
+
+    Raises:
+        ValueError: Neither units nor durations.
+    """
+    if any("units" in field for field in fields.values()):
+        return True
+    path = folder / "utt2dur"
+    if not path.is_file():
+        raise ValueError(f"{folder} has neither units nor utt2dur: run units extract")
+    for name, seconds in read_table(path).items():
+        if name in fields:
+            count = max(round(float(seconds) * rate), 1)
+            fields[name]["units"] = np.zeros(count, dtype=np.int64)
+    return False

@@ -20,8 +20,9 @@ from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.rendition import measure_word_f0
-from espnet2_taste.metrics.plots import plot_swap
+from espnet2_taste.metrics.plots import plot_curves, plot_swap
 from espnet2_taste.metrics.swap import (
+    SwapLeakage,
     SwapReading,
     WordPitch,
     choose_words,
@@ -305,3 +306,15 @@ def draw_swaps(images: Path, readings: Sequence[SwapReading], count: int = 3) ->
                 (reading.other_kind, reading.other, ()),
             ],
         )
+
+
+def draw_leakage(images: Path, curve: Sequence[SwapLeakage]) -> None:
+    """Draw what a swap does to words by their distance from a swapped one."""
+    plot_curves(
+        images / "leakage.png",
+        {
+            "change of the duration": [(p.distance, p.change) for p in curve],
+            "way to the other reading": [(p.distance, p.way) for p in curve],
+        },
+        "words from a swapped one",
+    )

@@ -22,4 +22,9 @@ def swap_tables(study: Mapping) -> list[str]:
     measures |= {f"durations as predicted: {k}": v for k, v in said.items()}
     measures |= {f"F0: {k}": v for k, v in study.get("pitch", {}).items()}
     rows = [(name.replace("_", " "), value) for name, value in measures.items()]
-    return [markdown_table(("measure", "value"), rows)]
+    parts = [markdown_table(("measure", "value"), rows)]
+    if "by_distance" in study:
+        curve = [tuple(point.values()) for point in study["by_distance"]]
+        header = ("words from a swapped one", "words", "change", "way to the other")
+        parts.append(markdown_table(header, curve))
+    return parts

@@ -32,8 +32,6 @@ from espnet2_taste.evaluation.transcripts import (
 from espnet2_taste.metrics.rates import follow_rates
 from espnet2_taste.text.words import tokenize_words
 
-PAIR_COLUMNS = ("both_mean", "both_sum", "speech_sum", "text_sum")
-
 
 class ContinuationReader:
     """How likely a text LM finds words after other words.
@@ -101,9 +99,7 @@ def score_pair_sets(
     """
     if not likelihood.is_dir():
         return {}
-    return {
-        name: score_pair_set(likelihood, dump, name, PAIR_COLUMNS) for name in pair_sets
-    }
+    return {name: score_pair_set(likelihood, dump, name) for name in pair_sets}
 
 
 def score_continuations(

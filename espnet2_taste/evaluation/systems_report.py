@@ -12,8 +12,14 @@ COLUMNS = {
     "coherent ending": ("pairs", "pairs_coherent", "both_mean", "accuracy"),
     "... by the sum": ("pairs", "pairs_coherent", "both_sum", "accuracy"),
     "... by speech": ("pairs", "pairs_coherent", "speech_sum", "accuracy"),
+    "... localised": ("pairs", "pairs_coherent", "both_local", "accuracy"),
+    "... normalised": ("pairs", "pairs_coherent", "both_normalised", "accuracy"),
     "consistent style": ("pairs", "pairs_style", "both_mean", "accuracy"),
+    "style localised": ("pairs", "pairs_style", "both_local", "accuracy"),
+    "style normalised": ("pairs", "pairs_style", "both_normalised", "accuracy"),
     "consistent voice": ("pairs", "pairs_voice", "both_mean", "accuracy"),
+    "voice localised": ("pairs", "pairs_voice", "both_local", "accuracy"),
+    "voice normalised": ("pairs", "pairs_voice", "both_normalised", "accuracy"),
     "perplexity of words and end": ("perplexity",),
     "questions answered": ("answers", "accuracy"),
     "... by chance": ("answers", "by_chance"),
@@ -53,7 +59,9 @@ def systems_tables(study: Mapping) -> list[str]:
     note = (
         "Mean over the seeds, in brackets least and most. Pairs: both_mean, the "
         "length-normalised likelihood of text and speech; designs without text have "
-        "that of their units. Perplexity: of the words recognized in the continuations "
+        "that of their units. Localised: words behind the common beginning of a pair; "
+        "normalised: the same minus their likelihood with nothing before them "
+        "(arXiv 2601.06329). Perplexity: of the words recognized in the continuations "
         "and of their ends, silent continuations included. A dash: the design gives no "
         "such number."
     )

@@ -289,6 +289,28 @@ def plot_designs(
     _save(figure, path)
 
 
+def plot_curves(
+    path: str | os.PathLike,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    xlabel: str,
+) -> None:
+    """Show measures against one quantity, a panel a measure.
+
+    Args:
+        path: PNG to write.
+        curves: Points by measure.
+        xlabel: Name of the quantity.
+    """
+    figure, axes = _figure(1, (2.8 * len(curves) + 0.4, 2.6), columns=len(curves))
+    for axis, (title, points) in zip(axes, curves.items()):
+        axis.plot(*zip(*points), "o-", color=BLUE, markersize=4)
+        axis.set_xticks([x for x, _ in points])
+        axis.set_xlabel(xlabel, fontsize=8)
+        axis.set_title(title, fontsize=9)
+        axis.grid(linewidth=0.4)
+    _save(figure, path)
+
+
 def read_losses(
     checkpoint: str | os.PathLike,
 ) -> dict[str, dict[str, dict[int, float]]]:

@@ -22,6 +22,8 @@ from espnet2_taste.structures import WordTiming
 DIRECTIONS = {"slow": -1, "fast": 1}
 """Kinds of readings whose swapped words should all become shorter, or longer."""
 LEAST_SECONDS = 0.02
+FARTHEST = 3
+"""Words from a swapped one up to which leakage is measured."""
 LEAST_SEMITONES = 1.0
 """Words whose two readings are nearer than that have no way between them."""
 
@@ -113,6 +115,24 @@ class PitchSwapScores:
     unswapped_semitones: float
 
 
+@dataclass(frozen=True)
+class SwapLeakage:
+    """What swapping does at one distance from the nearest swapped word.
+
+    Attributes:
+        distance: In words, 0 for the swapped ones.
+        words: Number of words.
+        change: Median of their |change| / duration.
+        way: Median of how far they went towards the other reading, 1 being its
+            duration, over words whose two readings differ by 20 ms or more.
+    """
+
+    distance: int
+    words: int
+    change: float
+    way: float
+
+
 def choose_words(
     name: str, num_words: int, seed: int = 0, share: float = 0.25
 ) -> tuple[int, ...]:
@@ -191,6 +211,36 @@ def score_swaps(readings: Sequence[SwapReading]) -> SwapScores:
         unswapped_change=_median(change),
         unswapped_change_neighbours=_median(change[neighbours.astype(bool)]),
     )
+
+
+def measure_leakage(readings: Sequence[SwapReading]) -> list[SwapLeakage]:
+    """Durations by distance from the nearest swapped word.
+
+    Args:
+        readings: Both readings of every pair.
+
+    Returns:
+        A curve from distance 0 to ``FARTHEST``; nan where there are no words.
+    """
+    found: list[list[tuple[float, float]]] = [[] for _ in range(FARTHEST + 1)]
+    for reading in readings:
+        timings = (reading.own, reading.swapped, reading.other)
+        own, swapped, other = map(_durations, timings)
+        change = np.abs(swapped - own) / own.clip(min=0.01)
+        far = np.abs(other - own) >= LEAST_SECONDS
+        way = np.divide(
+            swapped - own, other - own, np.full_like(own, np.nan), where=far
+        )
+        for index, pair in enumerate(zip(change.tolist(), way.tolist())):
+            distance = min(abs(index - chosen) for chosen in reading.chosen)
+            if distance <= FARTHEST:
+                found[distance].append(pair)
+    curve = []
+    for distance, pairs in enumerate(found):
+        change, way = np.array(pairs).reshape(-1, 2).T
+        way = way[np.isfinite(way)]
+        curve.append(SwapLeakage(distance, len(change), _median(change), _median(way)))
+    return curve
 
 
 def score_pitch_swaps(readings: Sequence[SwapReading]) -> PitchSwapScores:

@@ -179,7 +179,10 @@ class GridPreprocessor:
         Raises:
             ValueError: Something the layout needs is missing or does not fit.
         """
-        utterance = self.reader(uid, data)
+        return self.arrays(uid, self.reader(uid, data))
+
+    def arrays(self, uid: str, utterance: Utterance) -> dict[str, np.ndarray]:
+        """Lay out what has been read; see :meth:`__call__`."""
         try:
             self._check(utterance)
             rng = np.random.default_rng(np.random.randint(2**31))

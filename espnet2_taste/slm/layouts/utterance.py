@@ -101,6 +101,33 @@ class Utterance:
             style=self.style[: -int(-seconds * self.style_rate // 1)],
         )
 
+    def rest(self, count: int) -> "Utterance":
+        """Cut before a word: what follows the first words.
+
+        Args:
+            count: Words to leave out, 0 .. W - 1.
+
+        Returns:
+            The others, with the speech from the start of the first of them.
+
+        Raises:
+            ValueError: No times to cut at.
+        """
+        if not count:
+            return self
+        self.word_frames()  # checks the times
+        frame = self.frame(self.word_times[count][0])
+        start = frame / self.unit_rate
+        times = self.word_times[count:]
+        return replace(
+            self,
+            words=self.words[count:],
+            units=self.units[frame:],
+            word_times=tuple((max(a - start, 0.0), b - start) for a, b in times),
+            pitch=self.pitch[round(start * self.pitch_rate) :],
+            style=self.style[int(start * self.style_rate) :],
+        )
+
 
 def deduplicate(items: Sequence[Hashable]) -> tuple:
     """Leave one of each run of equal items.

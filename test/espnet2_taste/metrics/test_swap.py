@@ -12,6 +12,7 @@ from espnet2_taste.metrics.swap import (
     WordPitch,
     choose_words,
     exchange,
+    measure_leakage,
     score_pitch_swaps,
     score_swaps,
 )
@@ -83,6 +84,37 @@ def test_neighbours_are_told_from_the_rest():
     scores = score_swaps([SwapReading("f", "fast", "slow", (0,), own, swapped, own)])
     assert scores.unswapped_change_neighbours == pytest.approx(0.5)
     assert scores.unswapped_change == 0.0
+
+
+@given(st.integers(1, 12), st.integers(0, 999))
+def test_leakage_by_distance_equals_a_loop(num_words, seed):
+    rng = np.random.default_rng(seed)
+    readings = []
+    for name in ("s", "t"):
+        chosen = choose_words(name, num_words, seed)
+        own, swapped, other = rng.uniform(0.1, 0.9, (3, num_words)).round(2)
+        timings = map(timed, (own, swapped, other))
+        readings.append(SwapReading(name, "slow", "fast", chosen, *timings))
+    curve = measure_leakage(readings)
+    assert [point.distance for point in curve] == [0, 1, 2, 3]
+    for point in curve:
+        changes, ways = [], []
+        for reading in readings:
+            rows = zip(reading.own, reading.swapped, reading.other)
+            for index, (a, b, c) in enumerate(rows):
+                near = min(abs(index - chosen) for chosen in reading.chosen)
+                if near != point.distance:
+                    continue
+                changes.append(abs(b.duration - a.duration) / a.duration)
+                if abs(c.duration - a.duration) >= 0.02:
+                    move = b.duration - a.duration
+                    ways.append(move / (c.duration - a.duration))
+        assert point.words == len(changes)
+        for found, values in ((point.change, changes), (point.way, ways)):
+            if values:
+                assert found == pytest.approx(np.median(values))
+            else:
+                assert math.isnan(found)
 
 
 def test_between_voices_each_word_has_a_way_of_its_own():

@@ -1,10 +1,15 @@
 """Sampling and scoring of every layout with a tiny LM, against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from slow_guidance import base_logits, slow_mix
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.inference.scorer import Scorer
+from espnet2_taste.inference.window_scorer import WindowScorer
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
@@ -30,6 +35,7 @@ from espnet2_taste.slm.losses import compact
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
+from espnet2_taste.slm.word_parts import GridParts
 
 INDEX = torch.arange(40)
 BANNED = torch.isin(INDEX, torch.tensor([0, 1, 6, 9, 22])).numpy()
@@ -54,10 +60,10 @@ every_layout = pytest.mark.parametrize("name", LAYOUTS)
 
 @pytest.fixture
 def model_of(tiny_lm):
-    def build(name):
+    def build(name, keep_base=False):
         torch.manual_seed(0)
         layout = LAYOUTS[name](Inventory(TEXT, 6, BOOKS.get(name, 1)))
-        backbone = FullBackbone(tiny_lm, keep_base=False)
+        backbone = FullBackbone(tiny_lm, keep_base)
         streams, size = layout.streams, backbone.hidden_size
         embedding = GridEmbedding(streams, backbone, SumStreams(streams), 0)
         torch.nn.init.normal_(embedding.start)
@@ -65,6 +71,9 @@ def model_of(tiny_lm):
         if name in BOOKS:
             head = DepthGridHead(size, len(streams), 8, 1, 2)
         tail = CtcTail(size, 6, 3, 1, 2) if name == "text_ctc" else NoTail(size, 6)
+        if keep_base:  # training has moved the LM away from its base
+            for parameter in backbone.lm.parameters():
+                parameter.data += 0.2 * torch.randn_like(parameter)
         model = GridLM(backbone, layout, embedding, head, tail, 0)
         for output in model.outputs.values():
             torch.nn.init.normal_(output.weight)
@@ -134,7 +143,25 @@ def choosable(layout, stream, state, row, amount, limits):
     return spoken or ids, allowed.kinds
 
 
-def slow_continuation(model, prompt, limits, streams):
+def written(layout, rows):
+    """Text of rows."""
+    return [
+        cell
+        for row in rows
+        for stream, cell in zip(layout.streams, row)
+        if 1 < cell < stream.text_size
+    ]
+
+
+def guided(model, share, stream, text, logits):
+    """Logits (X,) of a cell, with the base LM's share."""
+    if not share or not stream.text_size:
+        return logits
+    base = base_logits(model.core.backbone, 0, text)
+    return slow_mix(logits, base, stream.text_size, 1, share)
+
+
+def slow_continuation(model, prompt, limits, streams, share=0.0):
     """Without cache and batch: the whole model again for every cell."""
     grid_lm = model.core
     layout, rows, state = grid_lm.layout, [], grid_lm.layout.start()
@@ -154,6 +181,8 @@ def slow_continuation(model, prompt, limits, streams):
             filler = [0] * (count - index)
             grid = torch.tensor([[*rows, row + filler]])
             logits = grid_lm(grid)[0][index][:, -1]
+            text = written(layout, rows)
+            logits[0] = guided(model, share, stream, text, logits[0])
             amount = generated(layout, prompt, rows)
             ids, kinds = choosable(layout, stream, state, row, amount, limits)
             others = [i for i in range(stream.size) if i not in ids]
@@ -195,6 +224,25 @@ def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, limits):
             assert np.array_equal(item.ids, ids) and item.ended == ended
             known = prompt != HOLE
             assert np.array_equal(item.ids[: len(prompt)][known], prompt[known])
+
+
+@every_layout
+def test_guided_sampling_equals_the_plain_loop(model_of, name):
+    model, limits = model_of(name, keep_base=True), LIMITS[1]
+    prompts = prompts_of(name, model.core.layout)
+    options = replace(SAMPLING, guidance=0.8)
+    generate = GridGenerator(model.core, options, limits)
+    fast = generate(prompts, UniformStreams.from_ids(["a", "b", "c"], 3))
+    with torch.no_grad():
+        for item, prompt, utt in zip(fast, prompts, "abc"):
+            streams = UniformStreams.from_ids([utt], 3)
+            ids, ended = slow_continuation(model, prompt, limits, streams, 0.8)
+            assert np.array_equal(item.ids, ids) and item.ended == ended
+
+
+def test_guidance_needs_the_base(model_of):
+    with pytest.raises(ValueError, match="guidance needs the base LM"):
+        GridGenerator(model_of("text").core, GenerationOptions(guidance=0.5))
 
 
 @every_layout
@@ -295,13 +343,13 @@ def batch_of(layout, utterances):
 
 
 @every_layout
-@pytest.mark.parametrize("masked", [False, True])
-def test_scores_equal_a_loop_over_cells(model_of, name, masked):
-    model = model_of(name)
+@pytest.mark.parametrize("masked, share", [(False, 0.0), (True, 0.0), (True, 0.3)])
+def test_scores_equal_a_loop_over_cells(model_of, name, masked, share):
+    model = model_of(name, keep_base=True)
     layout = model.core.layout
     utterances = [spoken(name, 0, 3, 8), spoken(name, 1, 1, 3), spoken(name, 2, 2, 12)]
     batch, grids = batch_of(layout, utterances)
-    table = model.core.scores(batch, masked).table()
+    table = model.core.scores(batch, masked, share).table()
     for row, grid in enumerate(grids):
         logits = model.core(torch.from_numpy(grid.ids)[None])[0]
         sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}
@@ -311,6 +359,9 @@ def test_scores_equal_a_loop_over_cells(model_of, name, masked):
             text = bool(stream.is_text[ident])
             if masked:
                 scores[torch.from_numpy(stream.is_text != text)] = -torch.inf
+            if text:
+                known = written(layout, grid.ids[: cell[0]])
+                scores = guided(model, share, stream, known, scores)
             sums[text] += float(scores.log_softmax(dim=-1)[ident].detach())
             counts[text] += 1
         assert float(table["text_sum"][row]) == pytest.approx(sums[True], rel=1e-4)
@@ -319,6 +370,59 @@ def test_scores_equal_a_loop_over_cells(model_of, name, masked):
             mean = float(table["speech_mean"][row])
             assert speech == pytest.approx(sums[False], rel=1e-4)
             assert mean == pytest.approx(sums[False] / max(counts[False], 1), rel=1e-4)
+
+
+class Given:
+    """A preprocessor whose utterances are given."""
+
+    def __init__(self, layout):
+        self.layout = layout
+
+    def reader(self, name, fields):
+        return fields["utterance"]
+
+    def arrays(self, name, utterance):
+        grid = self.layout.encode(utterance)
+        return {
+            "grid": grid.ids,
+            "padding": grid.padding.astype(np.int64),
+            "tail": np.array(grid.tail, dtype=np.int64),
+        }
+
+
+@every_layout
+@pytest.mark.parametrize("first, last", [(0, 2), (1, 3), (2, 9)])
+def test_cells_of_words_are_what_longer_prompts_add(name, first, last):
+    layout = LAYOUTS[name](Inventory(TEXT, 6, BOOKS.get(name, 1)))
+    utterance = spoken(name, 5, 4, 25)
+    parts = GridParts(Given(layout), "utt", {"utterance": utterance})
+    cells, speech = parts.entries(first, last)
+    grid = layout.encode(utterance)
+    assert speech.tolist() == cells.tolist() + [False] * len(grid.tail)
+    columns = len(layout.streams)
+    for place, inside in enumerate(cells.tolist()):
+        row, stream = divmod(place, columns)
+        given = []
+        for count in (min(first, 4), min(last, 4)):
+            prompt = layout.prompt(utterance.first(count)) if count else []
+            known = row < len(prompt) and prompt[row][stream]
+            given.append(row < len(prompt) and known == grid.ids[row, stream])
+        assert inside == (given[1] and not given[0])
+    if layout.streams[0].group == "text":
+        text = grid.ids[cells.reshape(grid.ids.shape)[:, 0], 0].tolist()
+        words = utterance.words[first:last]
+        assert {c for c in text if 1 < c < 40} == {t for w in words for t in w}
+
+
+@every_layout
+def test_windows_of_grids_leave_out_beginning_and_end(model_of, name):
+    model = model_of(name)
+    scorer = Scorer(model, Given(model.core.layout))
+    items = [{"utterance": spoken(name, n, 4, 25)} for n in range(2)]
+    rows = WindowScorer(scorer, 0)(["a", "b"], items, [0, 2])
+    assert rows[0]["both_normalised"] == pytest.approx(0, abs=1e-3)
+    assert rows[1]["both_local"] < 0
+    assert rows[1]["both_normalised"] != pytest.approx(0, abs=1e-3)
 
 
 def test_a_tail_without_a_path_is_impossible(model_of):

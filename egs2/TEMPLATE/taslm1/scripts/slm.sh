@@ -79,12 +79,13 @@ score_design() {  # <name>: likelihoods of the utterances of the test and pair s
     local -a scored
     read -r -a scored <<<"${test_sets} ${pair_sets}"
     in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
-    begin "${tag}likelihood_${name}" --after "${tag}${name}" --scope "${scored[@]}" \
+    begin "${tag}likelihood_${name}" --after "${tag}${name}" \
+        --files "${inference_config}" --scope "${scored[@]}" \
         --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.slm_score --exp "${design_dir}/${name}" \
         --codes_dir "${taste_exp}/codes" --dump_dir "${raw}" --ctm "${systems_ctm}" \
-        --sets "${scored[*]}" --output_dir "${design_dir}/${name}/likelihood" \
-        --ngpu "${infer_gpu}"
+        --decode_config "${inference_config}" --sets "${scored[*]}" \
+        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
     finish
 }
 
