@@ -18,7 +18,6 @@ import re
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
-from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.ranks import joint_weight
 from espnet2_taste.slm.abs_core import AbsCore
@@ -42,7 +41,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         kl_weight: Share of the divergence from the base LM in the loss of the group
             that holds the text, 0 to 1 (published for TASLM: 0.9).
         base_cache_mb: Memory for what the base LM predicts of texts seen before (its
-            last hidden states); 0 runs it anew in every step.
+            last hidden states, H numbers a token); 0 runs it anew in every step.
         extract_feats_in_collect_stats: Read by ESPnet's task; statistics need no
             model.
 
@@ -107,7 +106,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         return force_gatherable((loss, stats, weight), loss.device)
 
     def base_states(self, text: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Last hidden states of the base LM, from memory where it has them all.
+        """Last hidden states of the base LM, which reads texts that are not in memory.
 
         Args:
             text: (B, N).
@@ -120,14 +119,19 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
             return self.core.base_states(text)
         pairs = zip(text.tolist(), lengths.tolist())
         keys = [tuple(row[:length]) for row, length in pairs]
-        known = self.cache.find(keys)
-        if known is not None:
-            rows = [states for (states,) in known]
-            return pad_sequence(rows, batch_first=True).to(text.device)
-        states = self.core.base_states(text)
-        for row, key in zip(states, keys):
-            self.cache.keep(key, row[: len(key) + 1])
-        return states
+        rows = [self.cache.states.get(key) for key in keys]
+        new = [row for row, known in enumerate(rows) if known is None]
+        if new:
+            longest = int(lengths[new].max())
+            for row, states in zip(new, self.core.base_states(text[new, :longest])):
+                rows[row] = (states[: len(keys[row]) + 1],)
+                self.cache.keep(keys[row], *rows[row])
+        padded = text.new_zeros(
+            (len(rows), text.size(1) + 1, rows[0][0].size(1)), dtype=rows[0][0].dtype
+        )
+        for place, (states,) in zip(padded, rows):
+            place[: len(states)] = states
+        return padded
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing: the shapes of the inputs are all that the batches need."""

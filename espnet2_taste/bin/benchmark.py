@@ -1,4 +1,4 @@
-"""Time tokenization, unit decoding and continuation against what others run.
+"""Time tokenization, unit decoding, continuation and training against others' ways.
 
 Enters: sizes and a device; models are random. Leaves: a table on the screen and, with
 --output, JSON. Every ratio is of two measurements in this run. Each row names its
@@ -10,6 +10,7 @@ weights once a row. The plain loops compute everything again, as
 Examples:
     python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
     python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
+    python -m espnet2_taste.bin.benchmark --tasks training --repeat 5 --num_threads 1
 """
 
 import argparse
@@ -23,9 +24,14 @@ from espnet2_taste.bin.command import Command, add_shared
 MODULE = "espnet2_taste.bin.benchmark"
 
 
+TASKS = ("tokenization", "unit_decoding", "continuation", "training")
+
+
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
+    tasks = list(TASKS)
+    add("--tasks", nargs="+", default=tasks, choices=tasks, help="What to measure")
     add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
     add("--units", type=int, default=24, help="Units to decode for any of the words")
     add("--vocabulary", type=int, default=128000, help="For the tables of the sampler")
@@ -33,7 +39,26 @@ def add_options(parser: ArgumentParser) -> None:
     add("--lm_size", default="medium", help="medium or 1b")
     add("--dtype", default="float32", help="Of the language model")
     add("--num_threads", type=int, default=2, help="CPU threads")
-    add("--repeat", type=int, default=1, help="The fastest of so many runs counts")
+    add(
+        "--repeat",
+        type=int,
+        default=1,
+        help="Runs: the fastest counts, in training " "the median of as many turns",
+    )
+    add(
+        "--training_vocabularies",
+        type=int,
+        nargs="+",
+        default=[8192, 49152],
+        help="Of the LMs that are trained",
+    )
+    add(
+        "--training_batch",
+        type=int,
+        nargs=2,
+        default=[16, 60],
+        help="Utterances of a step, and tokens of each",
+    )
     add("--output", help="JSON file for the results")
     add_shared(parser, "ngpu")
 
@@ -189,6 +214,16 @@ class Bench:
             results.append(self.summary(name, 1, "30 s window, as published", ways))
         return results
 
+    def training(self) -> list[dict]:
+        """Steps of TASLM's training and of plain LoRA, in turns."""
+        from espnet2_taste.evaluation.training_benchmark import training_rows
+
+        args = self.args
+        sizes = tuple(args.training_batch)
+        return training_rows(
+            args.training_vocabularies, self.device, sizes, args.repeat
+        )
+
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""
         from espnet2_taste.evaluation.benchmark import make_tokens
@@ -233,7 +268,7 @@ def table(results: list[dict], batch_size: int) -> str:
 def run(args: argparse.Namespace) -> None:
     """Measure, print, write."""
     from espnet2_taste.evaluation.benchmark import LM_SIZES
-    from espnet2_taste.metrics.tables import provenance, write_json
+    from espnet2_taste.metrics.tables import markdown_table, provenance, write_json
 
     if args.lm_size not in LM_SIZES:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")
@@ -241,18 +276,27 @@ def run(args: argparse.Namespace) -> None:
 
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
-    bench = Bench(args)
-    results = bench.tokenization() + bench.unit_decoding() + bench.continuation()
-    print(table(results, args.batch_size))
-    tables = bench.sampler_tables()
-    print(
-        f"tables of the sampler for {args.vocabulary} tokens: {tables:.2f} s once, "
-        "nothing a call"
-    )
+    bench, results, steps, tables = Bench(args), [], [], None
+    for task in args.tasks:
+        if task == "training":
+            steps = bench.training()
+        else:
+            results += getattr(bench, task)()
+    if results:
+        print(table(results, args.batch_size))
+    if steps:
+        print(markdown_table(tuple(steps[0]), [tuple(row.values()) for row in steps]))
+    if "continuation" in args.tasks:
+        tables = bench.sampler_tables()
+        print(
+            f"tables of the sampler for {args.vocabulary} tokens: {tables:.2f} s once, "
+            "nothing a call"
+        )
     if args.output:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
         study = {"study": "benchmark", **provenance(MODULE, args.argv, settings)}
         study |= {"results": results, "sampler_tables_seconds": tables}
+        study["training"] = steps
         write_json(args.output, study)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 import torch
 from torch import nn
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.optional import require
 from espnet2_taste.slm.causal_lm import check_positions, text_logits
 
@@ -235,6 +236,9 @@ class LoraBackbone(AbsBackbone):
             task_type="CAUSAL_LM",
         )
         super().__init__(peft.get_peft_model(lm, config))
+        for layer in self.lm.modules():
+            if dropout and isinstance(layer, peft.tuners.lora.LoraLayer):
+                layer.lora_dropout["default"] = Dropout(dropout)
 
     @property
     def causal_lm(self):

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.speech_decoder import segments
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitDecoder,
@@ -113,7 +114,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         self.speaker_affine = nn.Linear(spembs_size, size)
         self.durations = WordDurationPredictor(size, rate)
         self.shape_affine = nn.Linear(SHAPE_FEATURES, size)
-        self.dropout = nn.Dropout(rate)
+        self.dropout = Dropout(rate)
         self.row_stack = GatedConvStack(
             size, row_blocks, row_kernel_size, dropout_rate=rate
         )

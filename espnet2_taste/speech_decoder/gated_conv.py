@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
+
 
 class GatedConv(nn.Module):
     """Norm, convolution, gate, linear map, dropout, and the input added.
@@ -40,7 +42,7 @@ class GatedConv(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.conv = nn.Conv1d(size, 2 * size, kernel_size)
         self.linear = nn.Linear(size, size)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Convolve whole sequences.

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
+
 
 def distance_encoding(
     first: int, last: int, size: int, like: torch.Tensor
@@ -128,7 +130,7 @@ class RelPositionAttention(nn.Module):
             )
         self.heads = heads
         self.watchers: list[Callable[[torch.Tensor], None]] = []
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.linear_q = nn.Linear(size, size)
         self.linear_k = nn.Linear(size, size)
         self.linear_v = nn.Linear(size, size)

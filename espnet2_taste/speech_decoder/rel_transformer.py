@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.speech_decoder.rel_attention import (
     RelPositionAttention,
     distance_encoding,
@@ -90,7 +91,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.w_1 = nn.Linear(size, hidden_units)
         self.activation = activation()
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.w_2 = nn.Linear(hidden_units, size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -121,7 +122,7 @@ class RelTransformerBlock(nn.Module):
         super().__init__()
         self.self_attn = attention
         self.feed_forward = feed_forward
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.norm_names = tuple(norm_names)
         for name in self.norm_names:
             self.add_module(name, nn.LayerNorm(size))
@@ -205,7 +206,7 @@ class InputLayer(nn.Module):
         self.out = nn.Sequential(
             nn.Linear(input_size, output_size),
             nn.LayerNorm(output_size),
-            nn.Dropout(dropout_rate),
+            Dropout(dropout_rate),
             activation(),
         )
         self.scale = math.sqrt(output_size)
@@ -251,7 +252,7 @@ class RelTransformer(nn.Module):
         self.heads = attention_heads
         self.causal = causal
         self.embed = InputLayer(input_size, output_size, dropout_rate, input_activation)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.encoders = nn.ModuleList(
             RelTransformerBlock(
                 output_size,

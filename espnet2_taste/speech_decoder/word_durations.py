@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.ranks import joint_mean
 from espnet2_taste.speech_decoder.segments import silences_of_times
 from espnet2_taste.speech_decoder.spelling import Symbols, sum_words
@@ -124,7 +125,7 @@ class WordDurationPredictor(nn.Module):
         self.word = nn.Sequential(
             nn.Linear(2 * size + 2, size),
             nn.SiLU(),
-            nn.Dropout(dropout_rate),
+            Dropout(dropout_rate),
             nn.Linear(size, size),
             nn.SiLU(),
         )

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.transformer import (
@@ -127,7 +128,7 @@ class DecoderAggregator(AbsAggregator):
         self.register_buffer("prefix", ids, persistent=False)
         self.states_source = states_source or nn.Identity()
         self.embed = nn.Embedding(vocab_size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             DecoderBlock(
                 size,

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.dropout import Dropout
+
 SMALLEST_VARIANCE = 1e-5
 
 
@@ -176,7 +178,7 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(size, linear_units)
         self.fc2 = nn.Linear(linear_units, size)
         self.activation = activation
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""
@@ -246,7 +248,7 @@ class DecoderBlock(nn.Module):
         self.encoder_attn_layer_norm = nn.LayerNorm(size, eps=norm_eps)
         self.feed_forward = FeedForward(size, linear_units, activation, dropout)
         self.final_layer_norm = nn.LayerNorm(size, eps=norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _self_attention(self, x: torch.Tensor) -> torch.Tensor:
         normed = self.self_attn_layer_norm(x)

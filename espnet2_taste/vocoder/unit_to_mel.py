@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.masks import length_mask
 from espnet2_taste.prosody import FEATURES, REFERENCE_F0
 from espnet2_taste.speech_decoder.segments import UnitRows, unit_rows
@@ -60,7 +61,7 @@ class ConvBlock(torch.nn.Module):
         self.conv = torch.nn.Conv1d(
             size, size, kernel_size, padding=padding, dilation=dilation
         )
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T, H) and a mask (B, T, 1) of ones and zeros to (B, T, H)."""

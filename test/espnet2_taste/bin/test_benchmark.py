@@ -34,6 +34,7 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     output = tmp_path / "benchmark.json"
     command = ["--words", "2", "5", "--units", "3", "--vocabulary", "20"]
     command += ["--batch_size", "2", "--num_threads", "1", "--output", str(output)]
+    command += ["--training_vocabularies", "20", "--training_batch", "2", "3"]
     benchmark.main(command)
     study = json.loads(output.read_text())
     results, names = study["results"], ("tokenization", "decoding", "continuation")
@@ -45,7 +46,19 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     assert all(result["megabytes"]["plain"] > 0 for result in results)
     assert all(result["same_text"] for result in results[4:])
     assert study["sampler_tables_seconds"] > 0
-    assert "| continuation, 5 words |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| continuation, 5 words |" in printed
+    steps = {row["step"]: row for row in study["training"]}
+    assert len(steps) == 4 and steps["LoRA of peft, text alone"]["x LoRA"] == 1
+    assert all(row["ms"] > 0 and row["vocabulary"] == 20 for row in steps.values())
+    assert "| 20 | KL, base states known |" in printed
+
+
+def test_one_task_is_measured_alone(tiny, capsys):
+    command = ["--tasks", "training", "--training_vocabularies", "20", "30"]
+    benchmark.main([*command, "--training_batch", "1", "2", "--num_threads", "1"])
+    printed = capsys.readouterr().out
+    assert "| 30 | KL |" in printed and "decoding" not in printed
 
 
 def test_the_static_cache_adds_so_many_tokens():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from espnet2_taste.dropout import Dropout
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
 from espnet2_taste.slm import backbone as backbones
@@ -200,6 +201,28 @@ def test_a_cached_base_says_the_same(build, batch, monkeypatch):
     cached, other, _ = model(**shuffled(batch))
     torch.testing.assert_close(cached, loss)
     torch.testing.assert_close(other["loss_text_kl"], stats["loss_text_kl"])
+
+
+def test_the_base_reads_texts_that_are_not_cached(build, batch, monkeypatch):
+    model = ESPnetSpokenLMModel(build(), kl_weight=0.5, base_cache_mb=1).eval()
+    expected, _, _ = ESPnetSpokenLMModel(model.core, kl_weight=0.5)(**batch)
+    first = {name: value[:1] for name, value in batch.items()}
+    model(**first)
+    read, base_states = [], model.core.base_states
+    monkeypatch.setattr(
+        model.core, "base_states", lambda text: read.append(text) or base_states(text)
+    )
+    found, _, _ = model(**batch)
+    (text,) = read
+    assert text.tolist() == batch["text"][1:, : batch["text_lengths"][1]].tolist()
+    torch.testing.assert_close(found, expected)
+
+
+def test_dropout_of_the_adapters_is_the_cheap_one(build):
+    backbone = build().backbone
+    layers = [m for m in backbone.modules() if isinstance(m, torch.nn.Dropout)]
+    rates = {(type(m), m.p) for m in layers if m.p}
+    assert rates == {(Dropout, 0.1)}
 
 
 def test_a_base_that_trains_is_not_cached(build):

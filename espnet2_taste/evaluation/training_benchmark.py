@@ -1,0 +1,200 @@
+"""Steps of TASLM's training against steps of plain LoRA on the text alone.
+
+Enters: sizes of a random LM. Leaves: seconds and peak memory of a step (loss and
+gradients) by each way, and the median of their ratios to the opponent's. The ways take
+turns, so that other load on the machine meets all of them alike; on a CPU the time is
+that of the processor.
+
+Legend: B utterances, N text tokens, W words, Q codebooks, V text vocabulary.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from torch.nn import functional
+
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.evaluation.benchmark import (
+    TOKENS_A_WORD,
+    LmSize,
+    Meter,
+    make_taslm,
+)
+from espnet2_taste.slm.taslm import Taslm
+
+KL_WEIGHT = 0.9
+CACHE_MB = 1000
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Steps of one way.
+
+    Attributes:
+        seconds: Median of a step.
+        ratio: Median of the ratios to the opponent's step of the same turn.
+        megabytes: Peak above what was in use before the step.
+    """
+
+    seconds: float
+    ratio: float
+    megabytes: float
+
+
+def training_batch(
+    taslm: Taslm, utterances: int, tokens: int
+) -> dict[str, torch.Tensor]:
+    """Random utterances of equal length, as the training reads them.
+
+    Args:
+        taslm: Gives vocabulary and codebooks.
+        utterances: B.
+        tokens: N.
+
+    Returns:
+        Fields with their lengths.
+    """
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = taslm.backbone.causal_lm.get_input_embeddings().weight.size(0)
+    words = max(1, int(tokens / TOKENS_A_WORD))
+    codebooks, highest = taslm.quantizer.num_codebooks, taslm.quantizer.codebook_size
+    shape = (utterances, tokens)
+    batch = {
+        "text": torch.randint(2, vocabulary, shape, generator=generator),
+        "text_lengths": torch.full((utterances,), tokens),
+        "word_ids": (torch.arange(tokens) * words // tokens).expand(shape),
+        "word_ids_lengths": torch.full((utterances,), tokens),
+        "codes": torch.randint(
+            0, highest, (utterances, words, codebooks), generator=generator
+        ),
+        "codes_lengths": torch.full((utterances,), words),
+    }
+    return {name: x.to(taslm.pad_text.device) for name, x in batch.items()}
+
+
+def plain_step(taslm: Taslm, text: torch.Tensor) -> Step:
+    """A step of LoRA on the text alone, as peft and Hugging Face compute it.
+
+    Args:
+        taslm: An LM and adapters of the same sizes are trained.
+        text: (B, N).
+    """
+    from peft import get_peft_model
+
+    base, adapters = taslm.backbone.causal_lm, taslm.backbone.lm.peft_config["default"]
+    lm = get_peft_model(type(base)(base.config).to(text.device), adapters).train()
+    edge = text.new_zeros(len(text), 1)
+    row = torch.cat([edge + taslm.bos_id, text, edge + taslm.eos_id], dim=1)
+
+    def step() -> None:
+        lm.zero_grad(set_to_none=True)
+        logits = lm(input_ids=row[:, :-1]).logits
+        loss = functional.cross_entropy(logits.flatten(0, 1), row[:, 1:].flatten())
+        loss.backward()
+
+    return step
+
+
+def taslm_step(model: ESPnetSpokenLMModel, batch: dict[str, torch.Tensor]) -> Step:
+    """A step of TASLM's training."""
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        model(**batch)[0].backward()
+
+    return step
+
+
+def training_ways(size: LmSize, device: str, batch_size: tuple[int, int]) -> dict:
+    """Steps by name; the first is the opponent's.
+
+    Args:
+        size: Of the LM.
+        device: "cpu" or "cuda".
+        batch_size: Utterances and tokens of each.
+
+    Returns:
+        Functions that compute a loss and its gradients.
+    """
+    taslm = make_taslm(size, device, torch.float32).train()
+    batch = training_batch(taslm, *batch_size)
+    options = {
+        "cross entropy alone": {},
+        "KL": {"kl_weight": KL_WEIGHT},
+        "KL, base states known": {"kl_weight": KL_WEIGHT, "base_cache_mb": CACHE_MB},
+    }
+    ways = {"LoRA of peft, text alone": plain_step(taslm, batch["text"])}
+    for name, given in options.items():
+        ways[name] = taslm_step(ESPnetSpokenLMModel(taslm, **given), batch)
+    return ways
+
+
+def time_steps(ways: dict[str, Step], repeat: int, device: str) -> dict[str, StepTimes]:
+    """Time the ways in turns.
+
+    Args:
+        ways: Steps by name; the first is the opponent.
+        repeat: Turns.
+        device: "cpu" or "cuda".
+
+    Returns:
+        Times by name.
+    """
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    meter = Meter(device)
+    memory = {}
+    for name, step in ways.items():
+        step()  # the first one fills the cache
+        memory[name] = meter(step).megabytes
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeat):
+        for name, step in ways.items():
+            start = clock()
+            step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds[name].append(clock() - start)
+    against = seconds[next(iter(ways))]
+    return {
+        name: StepTimes(
+            median(times),
+            median(own / other for own, other in zip(times, against)),
+            memory[name],
+        )
+        for name, times in seconds.items()
+    }
+
+
+def training_rows(
+    vocabularies: list[int], device: str, batch_size: tuple[int, int], repeat: int
+) -> list[dict]:
+    """Rows of the table, one a vocabulary and way.
+
+    Args:
+        vocabularies: V of each LM; its other sizes are those of the medium model.
+        device: "cpu" or "cuda".
+        batch_size: Utterances and tokens of each.
+        repeat: Turns.
+
+    Returns:
+        Names, milliseconds, ratios, megabytes.
+    """
+    rows = []
+    for vocabulary in vocabularies:
+        size = replace(LmSize(), vocab_size=vocabulary)
+        times = time_steps(training_ways(size, device, batch_size), repeat, device)
+        rows += [
+            {
+                "vocabulary": vocabulary,
+                "step": name,
+                "ms": 1000 * found.seconds,
+                "x LoRA": found.ratio,
+                "MB": found.megabytes,
+            }
+            for name, found in times.items()
+        ]
+    return rows
