@@ -45,6 +45,7 @@ EXTRAS = {
     "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
     "utmos": ["utmos-pytorch"],
     "written": ["wetext"],
+    "qlora": ["bitsandbytes"],
     "test": [
         *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
         *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),

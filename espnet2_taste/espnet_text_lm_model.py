@@ -6,10 +6,15 @@ token of "words, end" given "beginning, words".
 Legend: B utterances, N text tokens, V vocabulary.
 """
 
+from functools import partial
+
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional
+
+from espnet2_taste.slm.causal_lm import text_logits
+from espnet2_taste.slm.text_loss import states_loss
 
 IGNORE = -1
 
@@ -89,12 +94,20 @@ class ESPnetTextLmModel(AbsESPnetModel):
             Loss, statistics and weight (number of tokens) for ESPnet's trainer.
         """
         text = text[:, : text_lengths.max()]
-        losses, hits, valid = self.token_losses(text, text_lengths)
+        inputs, targets = sentence_inputs_and_targets(
+            text, text_lengths, self.bos_id, self.eos_id
+        )
+        valid = targets != IGNORE
+        states = self.lm.base_model(input_ids=inputs, use_cache=False)[0][valid]
         weight = valid.sum()
-        loss = losses.sum() / weight
+        shares = (1.0 / weight).expand(len(states))
+        vocab_size = self.lm.config.vocab_size
+        head = partial(text_logits, self.lm)
+        found = states_loss(states, head, vocab_size, targets[valid], shares, shares)
+        loss = found.loss
         stats = {
             "loss": loss.detach(),
-            "acc": (hits & valid).sum().float() / weight,
+            "acc": found.hits.mean(),
             "ppl": loss.detach().exp(),
         }
         return force_gatherable((loss, stats, weight.float()), loss.device)

@@ -40,7 +40,8 @@ class BackboneOutput:
 class AbsBackbone(nn.Module, ABC):
     """A causal LM fed with embeddings; subclasses say which weights train.
 
-    The LM may be in half precision; what enters and leaves is float32.
+    The LM may be in half precision; what enters and leaves is float32. Weights in half
+    precision stay in it when the model is cast: ESPnet casts to ``train_dtype``.
 
     Args:
         lm: A Hugging Face causal LM, or that model wrapped by an adapter.
@@ -49,6 +50,15 @@ class AbsBackbone(nn.Module, ABC):
     def __init__(self, lm: nn.Module):
         super().__init__()
         self.lm = lm
+
+    def _apply(self, fn, recurse=True):
+        """See ``torch.nn.Module._apply``, which all moves and casts go through."""
+
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            half = tensor.dtype in (torch.bfloat16, torch.float16)
+            return fn(tensor).to(tensor.dtype) if half else fn(tensor)
+
+        return super()._apply(moved, recurse)
 
     @property
     @abstractmethod
@@ -63,6 +73,11 @@ class AbsBackbone(nn.Module, ABC):
     def hidden_size(self) -> int:
         """H."""
         return self.causal_lm.config.hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.causal_lm.config.vocab_size
 
     @property
     def num_states(self) -> int:
@@ -206,6 +221,23 @@ def freeze(module: nn.Module) -> None:
     module.eval()
 
 
+def _checkpoint_layers(lm: nn.Module, mode: bool) -> None:
+    """Let layers in evaluation mode be checkpointed while what is around them trains.
+
+    Args:
+        lm: Its layers are checkpointed, if at all, only in training mode; what they
+            are made of keeps its mode, and dropout of their own is left out.
+        mode: Whether the model around it trains.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers = (m for m in lm.modules() if isinstance(m, GradientCheckpointingLayer))
+    for layer in filter(lambda layer: layer.gradient_checkpointing, layers):
+        layer.training = mode
+        for name in {"dropout", "activation_dropout"} & vars(layer).keys():
+            setattr(layer, name, 0.0)  # of OPT, BART and their relatives
+
+
 class LoraBackbone(AbsBackbone):
     """Low-rank adapters on a frozen base (published: r 64, alpha 128, dropout 0.05).
 
@@ -246,7 +278,12 @@ class LoraBackbone(AbsBackbone):
         return self.lm.get_base_model()
 
     def merged(self) -> AbsBackbone:
-        """The base with the adapters added to its weights, in place."""
+        """The base with the adapters added to its weights, in place.
+
+        4-bit weights would be rounded again, so there the adapters stay beside them.
+        """
+        if getattr(self.causal_lm, "is_loaded_in_4bit", False):
+            return self
         return FrozenBackbone(self.lm.merge_and_unload())
 
     @contextmanager
@@ -262,6 +299,7 @@ class LoraBackbone(AbsBackbone):
         for name, module in self.lm.named_modules():
             if ".lora_" in name:
                 module.train(mode)
+        _checkpoint_layers(self.lm, mode)
         return self
 
 
@@ -328,4 +366,5 @@ class FrozenBackbone(AbsBackbone):
         """Keep the LM in evaluation mode."""
         super().train(mode)
         self.lm.eval()
+        _checkpoint_layers(self.lm, mode)
         return self

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from espnet2_taste.experiment_files import local_place
+from espnet2_taste.slm.lm_options import LmOptions
 from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 from espnet2_taste.tokenizer.encoders.hub import weights_or_sizes
 
@@ -29,14 +30,6 @@ __all__ = [
     "local_place",
     "text_logits",
 ]
-
-
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-"""Values of ``lm_conf.dtype``."""
 
 
 class _Outputs(tuple):
@@ -172,8 +165,8 @@ def build_causal_lm(
         name_or_dir: Directory (or a file in it) or hub name; None for random weights.
         config: For random weights: ``model_type`` (e.g. "llama") and fields of that
             model's configuration. For a loaded model: fields that change how it runs
-            but not its weights (e.g. ``attention_dropout``); usually empty. ``dtype``,
-            for both, is that of the weights: float32 by default, bfloat16, float16.
+            but not its weights (e.g. ``attention_dropout``); usually empty. For both
+            the keys of :class:`LmOptions`.
         vocab_size: Number of token ids in use.
         tokenizer: Hugging Face tokenizer; gives the special ids.
 
@@ -185,56 +178,27 @@ def build_causal_lm(
             vocabulary too small.
     """
     build = _random_lm if name_or_dir is None else _loaded_lm
-    fields = {name: config[name] for name in config if name != "dtype"}
-    model = build(name_or_dir, fields, vocab_size, tokenizer, lm_dtype(config))
+    options, fields = LmOptions.split(config)
+    model = build(name_or_dir, fields, vocab_size, tokenizer, options)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < vocab_size:
         raise ValueError(
             f"the language model knows {rows} tokens, its tokenizer {vocab_size}; give "
             "the tokenizer that belongs to the model (--tokenizer_path)"
         )
+    options.apply(model)
     check_causal_lm(model)
     return model
 
 
-def lm_dtype(config: Mapping[str, Any]) -> torch.dtype:
-    """Type of the weights that ``lm_conf`` asks for.
-
-    Args:
-        config: ``lm_conf``.
-
-    Returns:
-        One of ``DTYPES``.
-
-    Raises:
-        ValueError: Another type.
-    """
-    name = config.get("dtype", "float32")
-    if name not in DTYPES:
-        raise ValueError(f"lm_conf: dtype is '{name}', expected one of {list(DTYPES)}")
-    return DTYPES[name]
-
-
-def check_full_training(config: Mapping[str, Any]) -> None:
-    """Refuse to train all weights of an LM in a type too coarse for small steps.
-
-    Args:
-        config: ``lm_conf``.
-
-    Raises:
-        ValueError: ``dtype`` is not float32.
-    """
-    if lm_dtype(config) != torch.float32:
-        raise ValueError(
-            f"lm_conf: dtype {config['dtype']} is for an LM whose weights stay; to "
-            "train them all in half precision, leave it out and set --use_amp true"
-        )
-
-
-def _random_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
+def _random_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, options):
     """Random weights; ``name_or_dir`` is None."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+    if options.load_in_4bit:
+        raise ValueError(
+            "lm_conf: load_in_4bit is for a trained LM: give it with --init_lm"
+        )
     model_type = config.pop("model_type", None)
     if model_type not in CONFIG_MAPPING:
         raise ValueError(
@@ -248,26 +212,35 @@ def _random_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
+        "attn_implementation": options.attn_implementation,
     }
     model_config = class_(**{**settings, **config})
-    return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+    return AutoModelForCausalLM.from_config(model_config, dtype=options.torch_dtype)
 
 
-def _loaded_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, dtype):
+def _loaded_lm(name_or_dir, config: dict, vocab_size: int, tokenizer, options):
     """Trained weights, read as safetensors only."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     place = local_place(name_or_dir)
     common = {"local_files_only": Path(place).is_dir(), "trust_remote_code": False}
     try:
-        loaded = AutoConfig.from_pretrained(place, **common)
+        attention = options.attn_implementation
+        loaded = AutoConfig.from_pretrained(
+            place, attn_implementation=attention, **common
+        )
     except (OSError, ValueError) as error:
         raise _cannot_load(place, error) from error
     _check_fields(config, loaded, f"the model in '{place}'")
     loaded.update(config)
     try:
         return weights_or_sizes(
-            AutoModelForCausalLM, place, dtype, loaded, use_safetensors=True
+            AutoModelForCausalLM,
+            place,
+            options.torch_dtype,
+            loaded,
+            use_safetensors=True,
+            **options.loading(),
         )
     except (OSError, ValueError) as error:
         raise _cannot_load(place, error) from error

@@ -31,7 +31,7 @@ from espnet2_taste.slm.layouts.text_aligned import (
     unplace_words,
 )
 from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
-from espnet2_taste.slm.text_loss import text_loss
+from espnet2_taste.slm.text_loss import states_loss
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,10 @@ class Taslm(AbsCore):
         if kl_weight:
             states = base(batch["text"], batch["text_lengths"])[has_target]
             base_logits = lambda part: backbone.base_logits(states[part])  # noqa: E731
-        found = text_loss(
-            backbone.logits(output.text_states[has_target]),
+        found = states_loss(
+            output.text_states[has_target],
+            backbone.logits,
+            backbone.vocab_size,
             output.text_labels[has_target],
             (1.0 - kl_weight) * joint_mean(torch.ones_like(rows), len(rows)),
             kl_weight * joint_mean(rows, rows.sum()),

@@ -4,20 +4,25 @@ Enters: logits of the rows that have a text target, and what gives the base LM's
 of the same rows. Leaves: the weighted sum of both losses and the values of each row.
 One log-softmax serves losses, gradient and statistics; it runs in chunks of rows that
 stay in the processor's cache, and nothing of the vocabulary's size is kept but the
-gradient.
+gradient. Of large batches or vocabularies not even that: the rows then come as hidden
+states, and the logits of some of them at a time are made for the loss and, once more,
+for the gradient.
 
-Legend: R rows with a target, V text vocabulary.
+Legend: R rows with a target, H hidden size, V text vocabulary.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2**18
 """Logits of a chunk: a megabyte in float32."""
 BASE_CHUNK = 2**24
 """Logits of the base LM that are computed at once."""
+KEPT = 2**28
+"""Logits that are kept for the gradient: a gigabyte in float32, and one of gradient."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,53 @@ def text_loss(
     weights = torch.stack([ce_weights, kl_weights if base else 0 * kl_weights])
     loss, rows = _TextLoss.apply(logits, labels, weights.float(), base)
     return TextLoss(loss, *rows)
+
+
+def states_loss(
+    states: torch.Tensor,
+    head: Callable[[torch.Tensor], torch.Tensor],
+    vocab_size: int,
+    labels: torch.Tensor,
+    ce_weights: torch.Tensor,
+    kl_weights: torch.Tensor,
+    base: Callable[[slice], torch.Tensor] | None = None,
+) -> TextLoss:
+    """:func:`text_loss` of hidden states, with at most ``KEPT`` logits in memory.
+
+    Args:
+        states: (R, H).
+        head: Hidden states to logits, (r, H) -> (r, V).
+        vocab_size: V.
+        labels: See :func:`text_loss`, as all that follow.
+        ce_weights: Likewise.
+        kl_weights: Likewise.
+        base: Likewise.
+
+    Returns:
+        See :func:`text_loss`.
+    """
+    step = max(1, KEPT // vocab_size)
+
+    def part_loss(states, start):
+        part = slice(start, start + len(states))
+        given = (labels[part], ce_weights[part], kl_weights[part])
+        return text_loss(head(states), *given, base and _shifted(base, start))
+
+    if len(states) <= step:
+        return part_loss(states, 0)
+    parts = [
+        checkpoint(part_loss, states[start : start + step], start, use_reentrant=False)
+        for start in range(0, len(states), step)
+    ]
+    loss = torch.stack([part.loss for part in parts]).sum()
+    names = ("nll", "hits", "kl", "base_nll")
+    rows = (torch.cat([getattr(part, name) for part in parts]) for name in names)
+    return TextLoss(loss, *rows)
+
+
+def _shifted(base: Callable[[slice], torch.Tensor], start: int) -> Callable:
+    """The base's logits of rows that are counted from ``start``."""
+    return lambda part: base(slice(start + part.start, start + part.stop))
 
 
 class _TextLoss(torch.autograd.Function):

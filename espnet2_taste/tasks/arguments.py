@@ -129,5 +129,6 @@ def add_causal_lm_arguments(group) -> None:
         action=NestedDictAction,
         default={},
         help="Fields of the language model's configuration, with model_type for "
-        "random weights",
+        "random weights; dtype, attn_implementation, gradient_checkpointing and "
+        "load_in_4bit say how it runs",
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import nn
 
 from espnet2_taste.slm.backbone import AbsBackbone
-from espnet2_taste.slm.causal_lm import build_causal_lm, check_full_training
+from espnet2_taste.slm.causal_lm import build_causal_lm
+from espnet2_taste.slm.lm_options import LmOptions
 from espnet2_taste.tasks.parts import build_part
 from espnet2_taste.tasks.slm_choices import adaptation_choices
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
@@ -40,7 +41,7 @@ def build_backbone(
             "--adaptation full"
         )
     if args.adaptation == "full":
-        check_full_training(args.lm_conf)
+        LmOptions.split(args.lm_conf)[0].check_full_training()
     if args.init_lm is not None and (Path(args.init_lm) / "config.json").is_file():
         args.init_lm = str(Path(args.init_lm) / "config.json")  # packed as a file
     lm = build_causal_lm(

@@ -8,7 +8,8 @@ import argparse
 import logging
 
 from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
-from espnet2_taste.slm.causal_lm import build_causal_lm, check_full_training
+from espnet2_taste.slm.causal_lm import build_causal_lm
+from espnet2_taste.slm.lm_options import LmOptions
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def build_text_lm(args: argparse.Namespace) -> ESPnetTextLmModel:
         The training model.
     """
     tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-    check_full_training(args.lm_conf)
+    LmOptions.split(args.lm_conf)[0].check_full_training()
     lm = build_causal_lm(
         args.init_lm, args.lm_conf, tokenizer.vocab_size, tokenizer.tokenizer
     )

@@ -7,6 +7,7 @@ from espnet2_taste.espnet_text_lm_model import (
     ESPnetTextLmModel,
     sentence_inputs_and_targets,
 )
+from espnet2_taste.slm import text_loss
 
 
 @pytest.fixture
@@ -50,3 +51,17 @@ def test_statistics_and_gradients(model):
     loss.backward()
     assert all(p.grad is not None for p in model.parameters())
     assert model.collect_feats(text=torch.zeros(1, 1)) == {}
+
+
+def test_a_batch_in_parts_has_the_loss_of_the_whole(model, monkeypatch):
+    batch = (torch.tensor([[5, 6, 7], [8, -1, -1]]), torch.tensor([3, 1]))
+    expected, stats, _ = model(*batch)
+    slopes = torch.autograd.grad(expected, model.parameters())
+    losses, hits, valid = model.token_losses(*batch)
+    torch.testing.assert_close(expected.squeeze(), losses.sum() / valid.sum())
+    accuracy = (hits & valid).sum() / valid.sum()
+    torch.testing.assert_close(stats["acc"].squeeze(), accuracy)
+    monkeypatch.setattr(text_loss, "KEPT", 2 * 20)  # two rows of the vocabulary
+    found, _, _ = model(*batch)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found, model.parameters()), slopes)

@@ -76,3 +76,41 @@ def test_half_precision_keeps_sums_in_float32():
     torch.testing.assert_close(found.loss, expected)
     found.loss.backward()
     assert halves.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("with_base", [True, False])
+@pytest.mark.parametrize("rows", [0, 3, 4, 11])
+def test_parts_of_rows_give_what_all_rows_give(monkeypatch, rows, with_base):
+    torch.manual_seed(0)
+    head = torch.nn.Linear(6, 9)
+    _, labels, *weights, base_logits = draw(rows, 9, 2.0, 1)
+    states = torch.randn(rows, 6, requires_grad=True)
+    base = (lambda part: base_logits[part]) if with_base else None
+    whole = one_pass.text_loss(head(states), labels, *weights, base)
+    inputs = (states, head.weight)
+    expected = torch.autograd.grad(whole.loss, inputs)
+    monkeypatch.setattr(one_pass, "KEPT", 4 * 9)  # four rows
+    largest = []
+
+    def recorded(part):
+        largest.append(len(part))
+        return head(part)
+
+    found = one_pass.states_loss(states, recorded, 9, labels, *weights, base)
+    torch.testing.assert_close(torch.autograd.grad(found.loss, inputs), expected)
+    for name in ("loss", "nll", "hits", "kl", "base_nll"):
+        torch.testing.assert_close(getattr(found, name), getattr(whole, name))
+    assert max(largest) <= 4
+    assert len(largest) == (1 if rows <= 4 else 2 * -(-rows // 4))  # again in backward
+
+
+def test_logits_of_all_rows_are_not_kept(monkeypatch):
+    monkeypatch.setattr(one_pass, "KEPT", 4 * 50)
+    head = torch.nn.Linear(3, 50)
+    states = torch.randn(40, 3, requires_grad=True)
+    ones, labels = torch.ones(40), torch.zeros(40, dtype=torch.long)
+    kept = []
+    pack = lambda tensor: kept.append(tensor.numel()) or tensor  # noqa: E731
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        one_pass.states_loss(states, head, 50, labels, ones, ones)
+    assert sum(kept) < 40 * 50

@@ -183,6 +183,7 @@ def test_the_lm_keeps_the_dtype_asked_for(recipe, adaptation, dtype):
     wide = built(recipe, *options, "dtype=float32").eval()
     model = built(recipe, *options, f"dtype={dtype}")
     model.load_state_dict(wide.state_dict())
+    model.to(dtype=torch.float32, device="cpu")  # what ESPnet does before it trains
     table = model.core.backbone.causal_lm.get_input_embeddings().weight
     assert table.dtype == getattr(torch, dtype)
     loss, exact = model.eval()(**BATCH)[0], wide(**BATCH)[0]
@@ -192,6 +193,17 @@ def test_the_lm_keeps_the_dtype_asked_for(recipe, adaptation, dtype):
     trained = [p for p in model.parameters() if p.requires_grad]
     assert all(p.dtype == torch.float32 for p in trained)
     assert all(torch.isfinite(p.grad).all() for p in trained)
+
+
+def test_options_of_the_lm_reach_a_training(recipe, shapes, tmp_path):
+    options = ("gradient_checkpointing=true", "attn_implementation=eager")
+    plain, other = (tmp_path / name for name in ("plain", "other"))
+    common = (*shapes, "--max_epoch", "1", "--adaptation_conf", "dropout=0.0")
+    train(recipe, plain, *common)
+    train(recipe, other, *common, *(x for item in options for x in ("--lm_conf", item)))
+    expected = torch.load(plain / "1epoch.pth", weights_only=True)
+    found = torch.load(other / "1epoch.pth", weights_only=True)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_dtype_that_cannot_be_kept_is_refused(recipe):

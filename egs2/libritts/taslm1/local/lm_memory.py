@@ -43,29 +43,37 @@ MODELS = {
 }
 LORA = dict(r=64, alpha=128, dropout=0.05)
 FLOAT32, BFLOAT16 = 4, 2
+NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+"""Bytes of a 4-bit number: itself, its share of the scale of 64 and of that of 256."""
 TRAINED = 4 * FLOAT32
 """Bytes of a trained number: itself, its gradient and two averages of Adam."""
 
 
-def count(sizes: dict) -> tuple[int, int]:
-    """Parameters of a model, and those that LoRA trains."""
+def count(sizes: dict) -> tuple[int, int, int]:
+    """Parameters of a model, those that LoRA trains, those kept in 4 bits if asked."""
     with torch.device("meta"):
         lm = LlamaForCausalLM(LlamaConfig(**sizes))
         total = sum(p.numel() for p in lm.parameters())
+        layers = (m for m in lm.model.modules() if isinstance(m, torch.nn.Linear))
+        in_4bit = sum(layer.weight.numel() for layer in layers)
         adapted = adaptation_choices.get_class("lora")(lm, **LORA)
     trained = (p.numel() for p in adapted.parameters() if p.requires_grad)
-    return total, sum(trained)
+    return total, sum(trained), in_4bit
 
 
 def main() -> None:
     """Print the table, in GiB."""
-    print("| LM | parameters | float32 | bfloat16 | all trained | LoRA 64, bfloat16 |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| LM | parameters | float32 | bfloat16 | all trained | LoRA 64, bfloat16 | "
+        "LoRA 64, 4 bit |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name, sizes in MODELS.items():
-        total, trained = count(sizes)
+        total, trained, in_4bit = count(sizes)
         needs = (
             *(total * FLOAT32, total * BFLOAT16, total * TRAINED),
             total * BFLOAT16 + trained * TRAINED,
+            (total - in_4bit) * BFLOAT16 + in_4bit * NF4 + trained * TRAINED,
         )
         cells = " | ".join(f"{need / 2**30:.1f}" for need in needs)
         print(f"| {name} | {total:,} | {cells} |")
