@@ -14,8 +14,8 @@ Examples, TASLM (stage 11) and another design (stage 16):
         --config conf/systems/moshi.yaml --output_dir exp/moshi \
         --tokenizer_path exp/llm_base --init_lm exp/llm_base --resume true \
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \
-        --train_data_path_and_name_and_type dump/raw/train/units,units,text_int \
-        --train_data_path_and_name_and_type dump/raw/train/word_times_ctm,word_times,text_float \
+        --train_data_path_and_name_and_type dump/raw/train/units.scp,units,kaldi_ark \
+        --train_data_path_and_name_and_type dump/raw/train/word_times_ctm.scp,word_times,kaldi_ark \
         --train_shape_file exp/moshi_stats/train/grid_shape \
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
 """  # noqa: E501

@@ -271,8 +271,11 @@ def times_file(ctm: str) -> str:
 
 def write_word_times(folder: Path, ctm: str) -> None:
     """Write the word times of a set; utterances without any are left out."""
+    import numpy as np
+
+    from espnet2_taste.data.arks import write_numbers
     from espnet2_taste.data.grid_sets import read_word_times
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.data.kaldi_dir import read_table
 
     times = read_word_times(folder, ctm)
     if not times:
@@ -283,7 +286,7 @@ def write_word_times(folder: Path, ctm: str) -> None:
         for name in texts
         if name in times
     }
-    write_table(folder / times_file(ctm), rows)
+    write_numbers(folder, times_file(ctm), rows, np.float32)
 
 
 def write_tokens(folder: Path, tables) -> None:
@@ -293,10 +296,12 @@ def write_tokens(folder: Path, tables) -> None:
         folder: The set.
         tables: ``ExpressionTables``.
     """
+    import numpy as np
     import tqdm
 
+    from espnet2_taste.data.arks import write_numbers
     from espnet2_taste.data.audio import read_audio
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.data.kaldi_dir import read_table
 
     found: dict[str, dict[str, str]] = {"pitch_tokens": {}, "style_tokens": {}}
     for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):
@@ -305,7 +310,7 @@ def write_tokens(folder: Path, tables) -> None:
         found["pitch_tokens"][name] = " ".join(map(str, pitch))
         found["style_tokens"][name] = " ".join(map(str, style))
     for file, rows in found.items():
-        write_table(folder / file, rows)
+        write_numbers(folder, file, rows, np.int32)
 
 
 def run_expression(args: argparse.Namespace) -> None:
@@ -313,11 +318,12 @@ def run_expression(args: argparse.Namespace) -> None:
 
     Enters: sets with word times (``ctm``) and, for pitch and style, ``wav.scp`` and
     ``units``. Leaves in each set ``word_times_ctm``, named after the file of the times
-    (start and end of each word, for ESPnet's ``text_float``), and, if asked for,
-    ``pitch_tokens`` and ``style_tokens``, and the tables they come from in
-    --output_dir. Pitch: k-means of the logarithm of F0, relative to the utterance's
-    median, with one token for unvoiced speech. Style: k-means of spectrum, energy and
-    pitch of each second. Sets that have their files are kept.
+    (start and end of each word), and, if asked for, ``pitch_tokens`` and
+    ``style_tokens``, each with the ``.scp`` and ``.ark`` that trainings read, and the
+    tables they come from in --output_dir. Pitch: k-means of the logarithm of F0,
+    relative to the utterance's median, with one token for unvoiced speech. Style:
+    k-means of spectrum, energy and pitch of each second. Sets that have their files
+    are kept.
 
     Example:
         python -m espnet2_taste.bin.units expression --dump_dir dump/raw \\
@@ -328,9 +334,9 @@ def run_expression(args: argparse.Namespace) -> None:
     dump = Path(args.dump_dir)
     folders = [dump / name for name in args.sets.split()]
     for folder in folders:
-        if not (folder / times_file(args.ctm)).is_file():
+        if not (folder / f"{times_file(args.ctm)}.scp").is_file():
             write_word_times(folder, args.ctm)
-    waiting = [f for f in folders if not (f / "style_tokens").is_file()]
+    waiting = [f for f in folders if not (f / "style_tokens.scp").is_file()]
     if not args.num_pitch or not waiting:
         print(f"units expression: {len(folders)} sets")
         return

@@ -115,6 +115,22 @@ class ArkTable(Mapping[str, np.ndarray]):
         with self._named_errors(name) as entry:
             return _read_array(*_place(entry, self.scp.parent))
 
+    def length(self, name: str) -> int:
+        """Rows of a matrix or numbers of a vector, from its header alone.
+
+        Raises:
+            KeyError: The table has no such utterance.
+            ValueError: The entry is no file with an offset of a plain array.
+        """
+        with self._named_errors(name) as entry:
+            path, offset = _place(entry, self.scp.parent)
+            with open(path, "rb") as stream:
+                stream.seek(offset)
+                if stream.read(3) == _INTEGERS:
+                    return int.from_bytes(stream.read(4), "little", signed=True)
+                _read_kind(stream, offset)
+                return int.from_bytes(stream.read(5)[1:], "little", signed=True)
+
     def check(self) -> None:
         """Refuse a table of which Kaldi's own readers would run something.
 

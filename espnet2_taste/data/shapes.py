@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 
 NUM_SAMPLES = "utt2num_samples"
@@ -52,11 +53,11 @@ def measure_lengths(
 
     Args:
         tables: All tables that the training reads.
-        name: The one that is measured, of type ``sound``, ``text`` or ``text_int``.
+        name: The one that is measured, of type ``sound``, ``text`` or ``kaldi_ark``.
         count_tokens: Number of tokens of a transcript.
 
     Returns:
-        Samples (``sound``), tokens (``text``) or numbers (``text_int``) by utterance.
+        Samples (``sound``), tokens (``text``) or rows (``kaldi_ark``) by utterance.
 
     Raises:
         ValueError: There is no such table, it cannot be measured, is empty, or the
@@ -67,7 +68,7 @@ def measure_lengths(
     measures = {
         "sound": lambda: _samples(chosen.path, content[name]),
         "text": lambda: {k: count_tokens(v) for k, v in content[name].items()},
-        "text_int": lambda: {k: len(v.split()) for k, v in content[name].items()},
+        "kaldi_ark": lambda: _rows(chosen.path),
     }
     if chosen is None or chosen.type not in measures:
         raise ValueError(
@@ -90,6 +91,12 @@ def _check_same(path: Path, ids: dict, other_path: Path, others: dict) -> None:
             f"utterances in all, {len(ids)} and {len(others)} lines); expected the "
             "same ids in both: repeat the stage that makes the shorter one"
         )
+
+
+def _rows(scp: Path) -> dict[str, int]:
+    """Rows of each array, from the headers."""
+    table = ArkTable(scp)
+    return {name: table.length(name) for name in table}
 
 
 def _samples(wav_scp: Path, wavs: dict[str, str]) -> dict[str, int]:

@@ -1,10 +1,10 @@
 """Task of every spoken language model: TASLM and the designs it is compared with.
 
-Enters, per utterance: ``text`` (text) and, as the layout needs, ``codes`` (kaldi_ark,
-one row a word), ``units`` (text_int), ``word_times`` (text_float), ``pitch`` and
-``style`` (text_int); once: a Hugging Face causal LM and, for TASLM, a trained TASTE
-experiment, of which only the quantizer is used. Leaves: an ESPnet experiment directory
-whose checkpoints hold what was trained and the quantizer, but not the frozen text LM.
+Enters, per utterance: ``text`` (text) and, as the layout needs, ``codes`` (one row a
+word), ``units``, ``word_times``, ``pitch`` and ``style`` (kaldi_ark all); once: a
+Hugging Face causal LM and, for TASLM, a trained TASTE experiment, of which only the
+quantizer is used. Leaves: an ESPnet experiment directory whose checkpoints hold what
+was trained and the quantizer, but not the frozen text LM.
 """
 
 import argparse

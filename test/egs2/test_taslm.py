@@ -359,8 +359,8 @@ def prepare_designs(recipe):
             for name in designs
             for file in ("valid.loss.best.pth", *continuations, *scores)
         ),
-        *(f"dump/raw/{name}/style_tokens" for name in SETS),
-        *(f"dump/raw/{name}/word_times_ctm" for name in SETS),
+        *(f"dump/raw/{name}/style_tokens.scp" for name in SETS),
+        *(f"dump/raw/{name}/word_times_ctm.scp" for name in SETS),
         *("exp/expression", "exp/unit_durations", "exp/units/config.yaml"),
         *("dump/raw/questions/text", "exp/taste_vq/codes/questions/codes.scp"),
         *(f"exp/systems_stats/{part}/units_shape" for part in ("train", "valid")),

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
 import soundfile
@@ -240,12 +241,22 @@ def test_tokens_of_expression_fit_the_recordings(recipe):
     assert all(len(times[n].split()) == 2 * len(texts[n].split()) for n in texts)
 
 
+@pytest.mark.parametrize("file", ["pitch_tokens", "style_tokens", "word_times_ctm"])
+def test_trainings_read_expression_by_utterance(recipe, file):
+    folder = recipe / "dump" / "test"
+    arrays, rows = kaldiio.load_scp(f"{folder / file}.scp"), read_table(folder / file)
+    assert list(arrays) == list(rows)
+    for name, row in rows.items():
+        expected = [float(value) for value in row.split()]
+        np.testing.assert_allclose(arrays[name], expected, rtol=1e-6)
+
+
 def test_designs_read_the_times_they_are_told_to(recipe, tmp_path):
     folder = tmp_path / "test"
     shutil.copytree(recipe / "dump" / "test", folder)
     aligned = "".join(f"{name} 0 9\n" for name in read_table(folder / "text"))
     (folder / "word_times").write_text(aligned)  # of stage 4
-    (folder / "word_times_ctm").unlink()
+    (folder / "word_times_ctm.scp").unlink()
     command = ["--dump_dir", str(tmp_path), "--train_set", "test", "--sets", "test"]
     units.main(["expression", *command, "--output_dir", str(tmp_path / "tables")])
     assert (folder / "word_times").read_text() == aligned

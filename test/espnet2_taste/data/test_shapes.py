@@ -6,18 +6,16 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet2_taste.data.arks import write_ark, write_numbers
 from espnet2_taste.data.shapes import DataTable, measure_lengths
 
 
 @pytest.fixture
 def tables(tmp_path):
     """A set of two utterances, as a training names its tables."""
-    lines = {
-        "text": ("a1 a red dog", "b1 dogs"),
-        "units": ("a1 5 5 12 7", "b1 3 1"),
-    }
-    for name, rows in lines.items():
-        (tmp_path / name).write_text("\n".join(rows) + "\n")
+    (tmp_path / "text").write_text("a1 a red dog\nb1 dogs\n")
+    write_numbers(tmp_path, "units", {"a1": "5 5 12 7", "b1": "3 1"}, np.int32)
+    write_ark(tmp_path, "codes", {"a1": np.ones((3, 2)), "b1": np.ones((1, 2))})
     wavs = {"a1": 320, "b1": 160}
     for name, samples in wavs.items():
         soundfile.write(tmp_path / f"{name}.wav", np.zeros(samples), 16000)
@@ -26,7 +24,8 @@ def tables(tmp_path):
     return [
         DataTable(tmp_path / "wav.scp", "speech", "sound"),
         DataTable(tmp_path / "text", "text", "text"),
-        DataTable(tmp_path / "units", "units", "text_int"),
+        DataTable(tmp_path / "units.scp", "units", "kaldi_ark"),
+        DataTable(tmp_path / "codes.scp", "codes", "kaldi_ark"),
     ]
 
 
@@ -38,6 +37,7 @@ def test_each_type_is_measured_in_its_own_way(tables):
     assert measure_lengths(tables, "speech", count) == {"a1": 320, "b1": 160}
     assert measure_lengths(tables, "text", count) == {"a1": 3, "b1": 1}
     assert measure_lengths(tables, "units", count) == {"a1": 4, "b1": 2}
+    assert measure_lengths(tables, "codes", count) == {"a1": 3, "b1": 1}
 
 
 def test_samples_counted_in_stage_2_are_taken(tables, tmp_path):
@@ -48,8 +48,10 @@ def test_samples_counted_in_stage_2_are_taken(tables, tmp_path):
 
 
 def test_tables_of_different_utterances_are_refused(tables, tmp_path):
-    (tmp_path / "units").write_text("a1 5\n")
-    with pytest.raises(ValueError, match=r"wav.scp and .*units differ at 'b1' \(1 utt"):
+    write_numbers(tmp_path, "units", {"a1": "5"}, np.int32)
+    with pytest.raises(
+        ValueError, match=r"wav.scp and .*units.scp differ at 'b1' \(1 utt"
+    ):
         measure_lengths(tables, "speech", count)
 
 
@@ -60,12 +62,12 @@ def test_a_lost_recording_is_named(tables, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, message", [("spembs", "none of this name"), ("codes", "found 'kaldi_ark'")]
+    "name, message", [("spembs", "none of this name"), ("times", "found 'text_float'")]
 )
 def test_what_cannot_be_measured_is_named(tables, name, message):
-    codes = DataTable(tables[1].path, "codes", "kaldi_ark")
+    times = DataTable(tables[1].path, "times", "text_float")
     with pytest.raises(ValueError, match=f"--shape {name}: .*{message}"):
-        measure_lengths([*tables, codes], name, count)
+        measure_lengths([*tables, times], name, count)
 
 
 def test_an_empty_set_is_refused(tmp_path):

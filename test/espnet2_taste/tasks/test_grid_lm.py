@@ -11,6 +11,8 @@ from tiny_models import write_lm
 from two_processes import train_in_two
 
 from espnet2_taste.bin import slm_train
+from espnet2_taste.data.arks import write_numbers
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.training_cost import training_cost
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
@@ -63,6 +65,8 @@ def data(tmp_path_factory, sentences, lm_tokenizer_dir):
     table(path / "word_times", times)
     table(path / "pitch", {n: u[::2] for n, u in units.items()})
     table(path / "style", {n: [u[0] % 8, 1, 2] for n, u in units.items()})
+    for name, dtype in (("units", np.int32), ("word_times", np.float32)):
+        write_numbers(path, name, read_table(path / name), dtype)
     write_lm(path / "llm", lm_tokenizer_dir)
     return path
 
@@ -85,8 +89,6 @@ def built(data, design, *more):
 
 def read_rows(data):
     """Utterances as ESPnet hands them to the preprocessor."""
-    from espnet2_taste.data.kaldi_dir import read_table
-
     fields = {n: read_table(data / n) for n in ("text", "units", "pitch", "style")}
     times = read_table(data / "word_times")
     for name, text in fields["text"].items():
@@ -163,8 +165,8 @@ def test_trainer_writes_an_experiment(data, tmp_path):
     for part in ("train", "valid"):
         option = f"--{part}_data_path_and_name_and_type"
         conf += [option, f"{data}/text,text,text"]
-        conf += [option, f"{data}/units,units,text_int"]
-        conf += [option, f"{data}/word_times,word_times,text_float"]
+        for name in ("units", "word_times"):  # as stage 16 gives them
+            conf += [option, f"{data}/{name}.scp,{name},kaldi_ark"]
     conf += ["--train_shape_file", f"{data}/text", "--valid_shape_file", f"{data}/text"]
     stats = ["--collect_stats", "true", "--output_dir", f"{tmp_path}/stats"]
     slm_train.main(options(data, "spiritlm", *conf, *stats))

@@ -7,7 +7,7 @@
 extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
     [ "${slm_train_set}" != "${train_set}" ] || return 0
     begin slm_units --after units --values "${slm_train_set}" \
-        --outputs "${raw}/${slm_train_set}"/{units,spembs.scp} || return 0
+        --outputs "${raw}/${slm_train_set}"/{units,units.scp,spembs.scp} || return 0
     extract_units "${slm_train_set}"
     finish
 }
@@ -15,8 +15,8 @@ extract_slm_units() {  # stage 5 left them out: TASLM needs codes only
 prepare_systems() {  # word times, pitch and style tokens, durations of units
     local -a grids=("${sets[@]/#/${raw}/}")
     begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
-        --outputs "${expdir}/expression" "${grids[@]/%//style_tokens}" \
-        "${grids[@]/%//word_times_${systems_ctm}}" || return 0
+        --outputs "${expdir}/expression" "${grids[@]/%//style_tokens.scp}" \
+        "${grids[@]/%//word_times_${systems_ctm}.scp}" || return 0
     prepare_grids "${sets[*]}"
     finish
 }
@@ -51,9 +51,10 @@ train_system() {  # <name>
         steps=(--num_iters_per_epoch "${epoch}"
             --scheduler_conf "warmup_steps_list=${corners}")
     fi
-    set_data "text text ${raw}/SET/text" "units text_int ${raw}/SET/units" \
-        "word_times text_float ${raw}/SET/word_times_${systems_ctm}" \
-        "pitch text_int ${raw}/SET/pitch_tokens" "style text_int ${raw}/SET/style_tokens"
+    set_data "text text ${raw}/SET/text" "units kaldi_ark ${raw}/SET/units.scp" \
+        "word_times kaldi_ark ${raw}/SET/word_times_${systems_ctm}.scp" \
+        "pitch kaldi_ark ${raw}/SET/pitch_tokens.scp" \
+        "style kaldi_ark ${raw}/SET/style_tokens.scp"
     grep -q '^lm_conf:' "${config}" || init=(--init_lm "${llm}")
     options=(--config "${config}" --tokenizer_path "${llm}" "${init[@]}" --seed "${seed}"
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)"
