@@ -27,6 +27,7 @@ from espnet2_taste.speech_decoder.rel_attention import (
     hide_from_head,
     visible_keys,
 )
+from espnet2_taste.speech_decoder.rel_step import hidden_bias, read_position
 
 
 @dataclass
@@ -143,7 +144,7 @@ class RelTransformerBlock(nn.Module):
         Returns:
             (B, T, D).
         """
-        normed = self._norm(0, x)
+        normed = self.norm(0, x)
         keys, values = self.self_attn.project_keys(normed)
         distances = self.self_attn.project_distances(encoding)
         return self._residuals(x, normed, keys, values, distances, visible)
@@ -163,7 +164,7 @@ class RelTransformerBlock(nn.Module):
             (B, T, D).
         """
         total = length + x.size(1)
-        normed = self._norm(0, x)
+        normed = self.norm(0, x)
         keys, values = self.self_attn.project_keys(normed)
         cache.keys[:, :, length:total] = keys
         cache.values[:, :, length:total] = values
@@ -176,13 +177,14 @@ class RelTransformerBlock(nn.Module):
             visible,
         )
 
-    def _norm(self, index: int, x: torch.Tensor) -> torch.Tensor:
+    def norm(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """Before the attention (0) or the feed-forward (1), (..., D) -> (..., D)."""
         return getattr(self, self.norm_names[index])(x)
 
     def _residuals(self, x, normed, keys, values, distances, visible):
         attended = self.self_attn(normed, keys, values, distances, visible)
         x = x + self.dropout(attended)
-        return x + self.dropout(self.feed_forward(self._norm(1, x)))
+        return x + self.dropout(self.feed_forward(self.norm(1, x)))
 
 
 class InputLayer(nn.Module):
@@ -371,8 +373,11 @@ class RelTransformer(nn.Module):
         if hidden is not None:
             visible = hide_from_head(visible, hidden[1], hidden[0], self.heads)
         x = self.dropout(self.embed(x))
+        read, given = RelTransformerBlock.extend, visible
+        if x.size(1) == 1 and not self.training:
+            read, given = read_position, hidden_bias(visible, x)
         for block, layer in zip(self.encoders, cache.layers):
-            x = block.extend(x, layer, start, visible)
+            x = read(block, x, layer, start, given)
         return self.after_norm(x)
 
     def _reserve(self, cache: StackCache, capacity: int) -> None:

@@ -1,0 +1,39 @@
+"""Positions read one by one are what the same positions are together."""
+
+import pytest
+import torch
+
+from espnet2_taste.speech_decoder.rel_step import MANY_ROWS
+from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
+
+HEADS, PREFIX, NEW = 2, 5, 3
+
+
+def read(stack, x, mask, sizes, hide):
+    """States of the new positions, read in these portions, and maps of head 1."""
+    cache, states = stack.start_cache(len(x), 4), []
+    stack.extend(x[:, :PREFIX], cache, mask)
+    with stack.watched(1) as maps:
+        for part in x[:, PREFIX:].split(sizes, dim=1):
+            states.append(stack.extend(part, cache, hidden=hide))
+    return torch.cat(states, dim=1), maps
+
+
+@pytest.mark.parametrize("batch", [1, 3, MANY_ROWS + 1])
+@pytest.mark.parametrize("guided", [False, True])
+@torch.no_grad()
+def test_one_by_one_equals_together(batch, guided):
+    torch.manual_seed(0)
+    stack = RelTransformer(6, 8, 2, HEADS, 12).eval()
+    x = torch.randn(batch, PREFIX + NEW, 6)
+    mask = torch.arange(PREFIX) >= torch.arange(batch)[:, None] % 3  # left padding
+    hide = (1, torch.rand(batch, PREFIX) < 0.5) if guided else None
+    alone, single = read(stack, x, mask, [1] * NEW, hide)
+    together, both = read(stack, x, mask, [NEW], hide)
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
+    assert len(both) == 2 and len(single) == 2 * NEW
+    for step in range(NEW):
+        for block in range(2):
+            got = single[2 * step + block][:, 0]
+            want = both[block][:, step, : PREFIX + step + 1]
+            torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
