@@ -159,19 +159,28 @@ def test_a_stream_says_what_the_continuation_says(lm):
     np.testing.assert_array_equal(speech.wave, again.wave)
 
 
-def test_speech_that_grows_is_the_speech_of_the_whole(lm):
+@pytest.mark.parametrize("exact", [False, True])
+def test_speech_that_grows_is_the_speech_of_the_whole(lm, exact):
     style = lm.tokenizer(noise(16000), TEXTS[0])
     voice = lm.tokenizer.embed_speaker(noise(16000))
-    items = [lm.continue_(style, "utt1"), lm.tokenizer(noise(32000, 1), TEXTS[1] * 2)]
+    tokenizer = lm.tokenizer.with_sampling(exact_times=exact)
+    items = [lm.continue_(style, "utt1"), tokenizer(noise(32000, 1), TEXTS[1] * 2)]
     for item in items:
-        whole = lm.tokenizer.decode(item, voice, "utt1")
+        whole = tokenizer.decode(item, voice, "utt1")
         words = map(StreamedWord, item.words, item.codes)
-        pieces = list(lm.tokenizer.stream(words, voice, "utt1"))
+        pieces = list(tokenizer.stream(words, voice, "utt1"))
         check_pieces(pieces, whole)
         assert joined_pieces(pieces)[0].words == item.words
     assert len(pieces) > 2
-    pieces = lm.stream_speech(style, voice, "utt1")
-    check_pieces(list(pieces), lm.tokenizer.decode(items[0], voice, "utt1"))
+    places = [timing.end * 25 for timing in whole.timings]  # in units
+    assert np.allclose(places, np.round(places), atol=1e-3) != exact
+
+
+def test_speech_of_a_continuation_that_grows_is_that_of_the_whole(lm):
+    style = lm.tokenizer(noise(16000), TEXTS[0])
+    voice = lm.tokenizer.embed_speaker(noise(16000))
+    whole = lm.tokenizer.decode(lm.continue_(style, "utt1"), voice, "utt1")
+    check_pieces(list(lm.stream_speech(style, voice, "utt1")), whole)
 
 
 def check_pieces(pieces, whole):
@@ -182,6 +191,7 @@ def check_pieces(pieces, whole):
     np.testing.assert_allclose(
         [(t.start, t.duration) for t in timings],
         [(t.start, t.duration) for t in whole.timings],
+        atol=1e-5,
     )
     wave = np.concatenate([piece.wave for piece in pieces])
     assert wave.shape == whole.wave.shape and wave.dtype == whole.wave.dtype
