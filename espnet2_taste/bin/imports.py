@@ -79,13 +79,14 @@ def made_from(args: argparse.Namespace, pairs: list) -> dict:
 
 
 def run_pairs(args: argparse.Namespace) -> None:
-    """Make sets with ``pairs.tsv`` of pair folders (SALMON, spoken StoryCloze).
+    """Make sets with ``pairs.tsv`` of folders (SALMON, StoryCloze, sWUGGY, sBLIMP).
 
-    Enters: a folder in one of three layouts. ``salmon``:
+    Enters: a folder in one of four layouts. ``salmon``:
     ``<part>/sample_<i>_<0|1>.wav``, 0 is the better one. ``labelled``:
     ``<name>_correct.wav``, ``<name>_incorrect.wav`` and, if both continue it,
     ``<name>_mutual.wav``. ``numbered``: files that begin with numbers, each even one
-    better than the next. Leaves a Kaldi-style set a part in <output_dir>, called
+    better than the next. ``zerospeech``: ``gold.csv`` with ``filename``, ``id``,
+    ``voice`` and ``correct`` beside the recordings. Leaves a Kaldi-style set a part in <output_dir>, called
     <prefix>_<part> (``--set_name`` without parts); stages 2 to 12 and
     ``evaluation.slm.score_pairs`` take it as it is. Transcripts come from ``.txt``
     files beside the audio, from ``--text``, or from a recognizer.

@@ -1,11 +1,13 @@
 """Published sets of utterance pairs, from their folders to Kaldi-style sets.
 
-Enters: folders as SALMON and the spoken StoryClozes are published. Leaves: pairs of a
+Enters: folders as SALMON, the spoken StoryClozes, sWUGGY and sBLIMP are published.
+Leaves: pairs of a
 positive and a negative candidate, and sets with ``pairs.tsv`` that go through the
 stages like any other and are scored by ``evaluation.slm.score_pairs``. What does not
 fit its layout is an error: one file that is passed over would shift all later pairs.
 """
 
+import csv
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from espnet2_taste.data.files import read_text
 from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 
-RECORD = "imported.json"
+RECORD, GOLD = "imported.json", "gold.csv"
 _SALMON = re.compile(r"sample_(\d+)_([01])")
 _LABELLED = re.compile(r"(.+)_(correct|incorrect|mutual)")
 _NUMBERED = re.compile(r"(\d+)(?:_.*)?")
@@ -207,10 +209,57 @@ def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
     return {"": pairs}
 
 
+def read_zerospeech(source: Path) -> dict[str, list[SpokenPair]]:
+    """Read sWUGGY and sBLIMP: ``gold.csv`` beside ``<filename>.wav``.
+
+    The line with ``correct`` 1 should win over the one with 0 of the same ``id`` and
+    ``voice``. What is said is ``transcription``, or else ``word``.
+
+    Args:
+        source: A folder with ``gold.csv``, or one of such folders (``dev``, ``test``).
+
+    Returns:
+        Pairs by part.
+
+    Raises:
+        ValueError: A file, a column or a partner is missing.
+    """
+    own = (source / GOLD).is_file()
+    folders = [source] if own else sorted(p.parent for p in source.glob(f"*/{GOLD}"))
+    if not folders:
+        raise ValueError(f"{source}: expected {GOLD}, or folders with it")
+    return {"" if own else folder.name: _read_gold(folder) for folder in folders}
+
+
+def _read_gold(folder: Path) -> list[SpokenPair]:
+    """Pairs of a ``gold.csv`` in the order of its lines."""
+    with open(folder / GOLD, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    needed = ("filename", "id", "voice", "correct")
+    if missing := [name for name in needed if name not in (rows[0] if rows else {})]:
+        raise ValueError(f"{folder / GOLD}: expected the column {missing[0]}")
+    members: dict[str, dict[str, Candidate]] = {}
+    for row in rows:
+        audio = folder / f"{row['filename']}.wav"
+        if not audio.is_file():
+            raise ValueError(f"{folder / GOLD}: {audio.name} is missing; copy it there")
+        text = row.get("transcription") or row.get("word") or candidate(audio).text
+        pair = members.setdefault(f"{row['id']}_{row['voice']}", {})
+        pair[row["correct"]] = Candidate((audio,), text)
+    for name, pair in members.items():
+        if set(pair) != {"0", "1"}:
+            raise ValueError(
+                f"{folder / GOLD}: pair '{name}' has the lines {sorted(pair)}, "
+                "expected one with correct 0 and one with 1"
+            )
+    return [SpokenPair(name, pair["1"], pair["0"]) for name, pair in members.items()]
+
+
 LAYOUTS: dict[str, Callable[[Path], dict[str, list[SpokenPair]]]] = {
     "salmon": read_salmon,
     "labelled": read_labelled,
     "numbered": read_numbered,
+    "zerospeech": read_zerospeech,
 }
 
 

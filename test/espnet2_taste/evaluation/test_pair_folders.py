@@ -17,6 +17,7 @@ from espnet2_taste.evaluation.pair_folders import (
     read_labelled,
     read_numbered,
     read_salmon,
+    read_zerospeech,
     set_texts,
     table_text,
     write_pair_set,
@@ -73,6 +74,54 @@ def test_labelled_endings_follow_what_they_share(tmp_path):
     (tmp_path / "7_incorrect.wav").unlink()
     with pytest.raises(ValueError, match="pair '7' has no 7_incorrect"):
         read_labelled(tmp_path)
+
+
+GOLD = {
+    "lexical": """id,filename,voice,frequency,word,phones,length,correct
+1,aB,A,3,brick,B R IH K,4,1
+1,aC,A,3,blick,B L IH K,4,0
+1,aE,B,3,blick,B L IH K,4,0
+1,aD,B,3,brick,B R IH K,4,1
+""",
+    "syntactic": """id,filename,voice,type,subtype,transcription,length,correct
+7,aB,A,agreement,x,"dogs, they bark",3,0
+7,aC,A,agreement,x,dogs bark,2,1
+""",
+}
+
+
+def write_gold(folder, kind, files=("aB", "aC", "aD", "aE")):
+    touch(folder, *(f"{name}.wav" for name in files))
+    (folder / "gold.csv").write_text(GOLD[kind])
+
+
+def test_zerospeech_pairs_by_id_and_voice(tmp_path):
+    write_gold(tmp_path / "lexical" / "dev", "lexical")
+    parts = read_zerospeech(tmp_path / "lexical")
+    assert list(parts) == ["dev"]
+    assert names(parts["dev"]) == [("aB.wav", "aC.wav"), ("aD.wav", "aE.wav")]
+    assert [pair.name for pair in parts["dev"]] == ["1_A", "1_B"]
+    assert parts["dev"][0].negative.text == "blick"
+    write_gold(tmp_path / "syntactic", "syntactic")
+    (pair,) = read_zerospeech(tmp_path / "syntactic")[""]
+    assert pair.positive.text == "dogs bark"
+    assert pair.negative.text == "dogs, they bark"
+
+
+def test_zerospeech_with_holes(tmp_path):
+    with pytest.raises(ValueError, match="expected gold.csv, or folders with it"):
+        read_zerospeech(tmp_path)
+    write_gold(tmp_path, "lexical", ["aB"])
+    with pytest.raises(ValueError, match="aC.wav is missing"):
+        read_zerospeech(tmp_path)
+    touch(tmp_path, "aC.wav", "aD.wav", "aE.wav")
+    lines = GOLD["lexical"].splitlines(keepends=True)
+    (tmp_path / "gold.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(ValueError, match=r"pair '1_B' has the lines \['0'\]"):
+        read_zerospeech(tmp_path)
+    (tmp_path / "gold.csv").write_text("filename,id\naB,1\n")
+    with pytest.raises(ValueError, match="expected the column voice"):
+        read_zerospeech(tmp_path)
 
 
 @settings(max_examples=25)
