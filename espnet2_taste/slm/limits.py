@@ -24,6 +24,19 @@ ROUNDING = 1e-6
 """Seconds by which a sum of many units may be wrong."""
 
 
+def check_words(least: int, most: int) -> None:
+    """Refuse numbers of words that contradict each other.
+
+    Raises:
+        ValueError: They do.
+    """
+    if not 0 <= least <= most or most < 1:
+        raise ValueError(
+            "the number of words must satisfy 0 <= min_words <= max_words and "
+            f"max_words >= 1, found {least} and {most}"
+        )
+
+
 @dataclass(frozen=True)
 class Limits:
     """Shortest and longest continuation.
@@ -44,11 +57,7 @@ class Limits:
     max_seconds: float = 6.0
 
     def __post_init__(self):
-        if not 0 <= self.min_words <= self.max_words or self.max_words < 1:
-            raise ValueError(
-                "the number of words must satisfy 0 <= min_words <= max_words and "
-                f"max_words >= 1, found {self.min_words} and {self.max_words}"
-            )
+        check_words(self.min_words, self.max_words)
         if not 0 <= self.min_seconds <= self.max_seconds or self.max_seconds <= 0:
             raise ValueError(
                 "the seconds of speech must satisfy 0 <= min_seconds <= max_seconds "

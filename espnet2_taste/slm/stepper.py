@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from espnet2_taste.slm.layouts.text_aligned import AbsTextAlignedLayout
+from espnet2_taste.slm.limits import check_words
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
 
@@ -46,11 +47,7 @@ class StopRules:
         return 16 * self.max_words
 
     def __post_init__(self):
-        if not 0 <= self.min_words <= self.max_words or self.max_words < 1:
-            raise ValueError(
-                "the number of words must satisfy 0 <= min_words <= max_words and "
-                f"max_words >= 1, found {self.min_words} and {self.max_words}"
-            )
+        check_words(self.min_words, self.max_words)
 
     @classmethod
     def published(cls, extra_words: int, stop_id: int | None = None) -> "StopRules":
