@@ -4,7 +4,8 @@ Enters: experiments of a recipe, named relative to its directory. Leaves: an arc
 that holds all that tokenizing, continuing and speaking need, frozen models of this
 machine included (public ones are named, or included with --include_public), with
 ``meta.yaml``, a model card, RESULTS.md, pictures and the licence. It is loaded with
-``TasteTokenizer.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere.
+``TasteTokenizer.from_pretrained`` or ``SpokenLM.from_pretrained``, anywhere; the latter
+also loads designs that write units.
 """
 
 import argparse
@@ -29,15 +30,26 @@ Example, in the recipe's directory:
     python -m espnet2_taste.bin.pack taslm --expdir exp --taste_exp exp/taste_vq \\
         --taslm_exp exp/taslm_embed --outpath exp/packed/taslm.zip
 """
+_UNITS = """Spoken language model that writes units, e.g. gslm or moshi.
+
+Example, in the recipe's directory:
+    python -m espnet2_taste.bin.pack units --expdir exp --unit_lm_exp exp/gslm \\
+        --durations exp/unit_durations --outpath exp/packed/gslm.zip
+"""
 
 
 def taste_options(parser: ArgumentParser) -> None:
-    """Add the options of both packages."""
+    """Add the options of a package with a tokenizer."""
+    shared_options(parser)
+    parser.set_defaults(add=add_taste, loader="TasteTokenizer", trained="taste_exp")
+    parser.add_argument("--taste_exp", required=True, help="TASTE experiment directory")
+    parser.add_argument("--taste_model_file", help="Checkpoint, default: the best one")
+
+
+def shared_options(parser: ArgumentParser) -> None:
+    """Add the options of every package."""
     add = parser.add_argument
-    parser.set_defaults(add=add_taste, loader="TasteTokenizer")
     add("--expdir", default="exp", help="Where unit_vocoder, units, RESULTS.md are")
-    add("--taste_exp", required=True, help="TASTE experiment directory")
-    add("--taste_model_file", help="Checkpoint, default: the best one")
     add("--unit_vocoder_exp", help="Default: <expdir>/unit_vocoder")
     add("--unit_vocoder_file", help="Its weights, default: the best ones")
     add("--units_dir", help="Default: <expdir>/units")
@@ -63,6 +75,17 @@ def taslm_options(parser: ArgumentParser) -> None:
     parser.add_argument("--taslm_model_file", help="Checkpoint, default: the best one")
 
 
+def units_options(parser: ArgumentParser) -> None:
+    """Add the options of a package of a design that writes units."""
+    shared_options(parser)
+    parser.set_defaults(add=add_unit_lm, loader="UnitLM", trained="unit_lm_exp")
+    parser.add_argument("--unit_lm_exp", required=True, help="Experiment directory")
+    parser.add_argument("--unit_lm_model_file", help="Checkpoint, default: the best")
+    parser.add_argument(
+        "--durations", help="Folder of units durations, for deduplicated units"
+    )
+
+
 def add_taste(package, args: argparse.Namespace) -> list:
     """Add the tokenizer, its unit vocoder, its units and the speaker embedder.
 
@@ -75,12 +98,8 @@ def add_taste(package, args: argparse.Namespace) -> list:
     """
     from espnet2_taste.inference.card_facts import TASTE_SWITCHES, PackedExperiment
     from espnet2_taste.tokenizer.inference import MODEL_FILE
-    from espnet2_taste.units.unit_exp import SPEMBS, UNITS
-    from espnet2_taste.vocoder.loading import find_weights
 
-    taste_exp, expdir = Path(args.taste_exp), Path(args.expdir)
-    vocoder = Path(args.unit_vocoder_exp or expdir / "unit_vocoder")
-    units = Path(args.units_dir or expdir / "units")
+    taste_exp = Path(args.taste_exp)
     taste = PackedExperiment(
         "taste",
         "quantizer",
@@ -91,6 +110,26 @@ def add_taste(package, args: argparse.Namespace) -> list:
     package.add_model(
         "taste_train_config", taste.config, "taste_model_file", taste.weights, "taste"
     )
+    return [taste, add_vocoder(package, args)]
+
+
+def add_vocoder(package, args: argparse.Namespace):
+    """Add the unit vocoder, the units and the speaker embedder.
+
+    Args:
+        package: ``Package``.
+        args: Options.
+
+    Returns:
+        What the model card describes.
+    """
+    from espnet2_taste.inference.card_facts import PackedExperiment
+    from espnet2_taste.units.unit_exp import SPEMBS, UNITS
+    from espnet2_taste.vocoder.loading import find_weights
+
+    expdir = Path(args.expdir)
+    vocoder = Path(args.unit_vocoder_exp or expdir / "unit_vocoder")
+    units = Path(args.units_dir or expdir / "units")
     speaker = PackedExperiment(
         "unit_vocoder",
         "vocoder",
@@ -109,7 +148,41 @@ def add_taste(package, args: argparse.Namespace) -> list:
     )
     for name in (UNITS, SPEMBS):
         package.add_file(units / name, "units")
-    return [taste, speaker]
+    return speaker
+
+
+def add_unit_lm(package, args: argparse.Namespace) -> list:
+    """Add a design that writes units, its text LM, and what ``add_vocoder`` adds.
+
+    Args:
+        package: ``Package``.
+        args: Options.
+
+    Returns:
+        What the model card describes, and whose pictures belong to the model.
+    """
+    from espnet2_taste.experiment_files import MODEL_FILE
+    from espnet2_taste.inference.card_facts import UNIT_LM_SWITCHES, PackedExperiment
+    from espnet2_taste.units import durations
+
+    exp = Path(args.unit_lm_exp)
+    lm = PackedExperiment(
+        "unit_lm",
+        "layout",
+        exp / "config.yaml",
+        Path(args.unit_lm_model_file or exp / MODEL_FILE),
+        UNIT_LM_SWITCHES,
+    )
+    package.add_model(
+        "unit_lm_train_config", lm.config, "unit_lm_model_file", lm.weights, "unit_lm"
+    )
+    if args.durations:
+        place = Path(args.durations)
+        package.yaml_files["durations_config"] = package.add_config(
+            place / durations.CONFIG, "durations"
+        )
+        package.add_file(place / durations.WEIGHTS, "durations")
+    return [lm, add_vocoder(package, args)]
 
 
 def add_taslm(package, args: argparse.Namespace) -> list:
@@ -153,7 +226,7 @@ def add_settings(package, args: argparse.Namespace) -> None:
         read_config(path) if path else {}
         for path in (args.resynthesis_config, args.inference_config)
     )
-    config = read_config(Path(args.taste_exp) / "config.yaml")
+    config = read_config(Path(getattr(args, args.trained)) / "config.yaml")
     rows = config.get("train_data_path_and_name_and_type") or []
     folders = [Path(path).parent for path, name, *_ in rows if name == "text"]
     settings = InferenceSettings.from_recipe(
@@ -246,6 +319,7 @@ main = Program(
     __doc__,
     taste=Command(run, taste_options, _TASTE),
     taslm=Command(run, taslm_options, _TASLM),
+    units=Command(run, units_options, _UNITS),
 )
 
 

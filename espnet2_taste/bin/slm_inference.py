@@ -232,19 +232,19 @@ def build_writer(args: argparse.Namespace, layout, device: str):
     Raises:
         ValueError: Something that the design needs was not given.
     """
-    from espnet2_taste.inference import designs
+    from espnet2_taste.inference import unit_writers
     from espnet2_taste.units.durations import UnitDurationPredictor
 
     if args.lm:
-        return designs.UnitsFromText(build_unit_generator(args, device))
+        return unit_writers.UnitsFromText(build_unit_generator(args, device))
     if not layout.deduplicates:
-        return designs.OwnUnits()
+        return unit_writers.OwnUnits()
     if not args.durations:
         raise ValueError(
             f"{args.exp} leaves repeated units out: give --durations (units durations)"
         )
     durations = UnitDurationPredictor.load(args.durations)
-    return designs.LengthenedUnits(durations, layout.inventory.unit_rate)
+    return unit_writers.LengthenedUnits(durations, layout.inventory.unit_rate)
 
 
 def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
@@ -255,6 +255,7 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     """
     from espnet2_taste.inference.designs import GridDesign
     from espnet2_taste.inference.prompt_sets import AudioPrompts
+    from espnet2_taste.inference.unit_continuer import UnitContinuer
     from espnet2_taste.slm.grid_generation import GridGenerator
     from espnet2_taste.slm.limits import Limits
     from espnet2_taste.speech_decoder.speakers import UnitSpeaker
@@ -268,9 +269,8 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     options.prepare(model.core)
     generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
     speaker, count = UnitSpeaker(vocoder), AudioPrompts(args.prompt_words).words
-    return GridDesign(
-        generator, preprocessor, speaker, writer, args.ctm, count, args.seed
-    )
+    continuer = UnitContinuer(generator, preprocessor, args.seed)
+    return GridDesign(continuer, speaker, writer, args.ctm, count)
 
 
 def build_design(args: argparse.Namespace, device: str):

@@ -21,21 +21,24 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
 
     Args:
         folder: Where the files go.
-        items: ``SpeechTokens`` by utterance id.
+        items: ``SpeechTokens``, or ``UnitTokens``, by utterance id.
         voices: Speakers (E,) by utterance id; none is fine.
     """
     from espnet2_taste.data.arks import write_ark
     from espnet2_taste.data.ctm import write_ctm
     from espnet2_taste.data.kaldi_dir import write_table
+    from espnet2_taste.structures import WordCodes
 
-    write_ark(folder, "codes", {n: item.codes for n, item in items.items()}, True)
+    coded = {n: item for n, item in items.items() if isinstance(item, WordCodes)}
+    if coded or not items:
+        write_ark(folder, "codes", {n: item.codes for n, item in coded.items()}, True)
     if voices:
         write_ark(folder, "spembs", voices, True)
     write_words(folder, items)
-    models = {n: i.model for n, i in items.items() if i.model}
+    models = {n: i.model for n, i in coded.items() if i.model}
     if models:
         write_table(folder / "model", models)
-    timed = {n: i for n, i in items.items() if i.timings}
+    timed = {n: i for n, i in coded.items() if i.timings}
     if timed:
         write_ctm(folder / "ctm", {n: i.timings for n, i in timed.items()})
         scores = {

@@ -19,6 +19,7 @@ TASTE_SWITCHES = (
     "model_conf",
 )
 TASLM_SWITCHES = ("layout", "layout_conf", "input_fusion", "head", "model_conf")
+UNIT_LM_SWITCHES = ("layout", "layout_conf", "grid_head", "tail_head", "model_conf")
 FROZEN = ("asr_exp", "model", "init_lm", "codec_exp", "onnx_file")
 
 

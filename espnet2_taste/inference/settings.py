@@ -13,24 +13,12 @@ from typing import Any, TypeVar
 import yaml
 
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.text.preparation import TextRules, read_rules
 
 Settings = TypeVar("Settings")
-
-
-@dataclass(frozen=True)
-class WordLimits:
-    """How long a continuation may be.
-
-    Attributes:
-        max_words: Most words.
-        min_words: Fewest words.
-    """
-
-    max_words: int = 16
-    min_words: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,7 @@ class InferenceSettings:
 
     units: UnitSampling = field(default_factory=UnitSampling)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
-    words: WordLimits = field(default_factory=WordLimits)
+    words: Limits = field(default_factory=Limits)
     text: TextRules = field(default_factory=TextRules)
 
     @classmethod
@@ -96,7 +84,7 @@ class InferenceSettings:
         return cls(
             UnitSampling.from_options({**resynthesis, "seed": seed}),
             _fields_of(GenerationOptions, inference),
-            _fields_of(WordLimits, inference),
+            _fields_of(Limits, inference),
             rules or TextRules(),
         )
 

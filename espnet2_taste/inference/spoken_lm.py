@@ -14,7 +14,6 @@ Example:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
+from espnet2_taste.inference.unit_lm import UnitLM
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
     PromptSpec,
@@ -97,7 +97,7 @@ class SpokenLM:
         self._options = changed(self.settings.generation, options)
         limits = {"max_words": max_words, "min_words": min_words}
         given = {key: value for key, value in limits.items() if value is not None}
-        self._words = asdict(changed(self.settings.words, given))
+        self._words = changed(self.settings.words, given)
         self._seed = self.settings.units.seed if seed is None else seed
         self.tokenizer = None
         if taste_train_config is not None:
@@ -116,16 +116,22 @@ class SpokenLM:
     @classmethod
     def from_pretrained(
         cls, model: str | Path, cache_dir: str | Path | None = None, **options
-    ) -> "SpokenLM":
-        """Load a packed model; see ``TasteTokenizer.from_pretrained``."""
+    ) -> "SpokenLM | UnitLM":
+        """Load a packed model; see ``TasteTokenizer.from_pretrained``.
+
+        A package of a design that writes units gives its ``UnitLM``.
+        """
         files = pretrained_files(model, cache_dir)
+        if "unit_lm_train_config" in files:
+            return UnitLM.from_pretrained(model, cache_dir, **options)
         return cls(**constructor_arguments(cls, files, str(model)), **options)
 
     @cached_property
     def continuer(self) -> TaslmContinuer:
         """The model as it continues."""
         model, preprocessor = load_spoken_lm(*self._place)
-        rules = StopRules(end_id=model.core.eos_id, **self._words)
+        words = (self._words.max_words, self._words.min_words)
+        rules = StopRules(model.core.eos_id, *words)
         return TaslmContinuer(model, preprocessor, rules, self._options, self._seed)
 
     @cached_property

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.files import read_yaml
-from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.experiment_files import config_of, load_weights
 from espnet2_taste.slm.layouts.utterance import deduplicate, run_lengths
 
 CONFIG, WEIGHTS = "config.yaml", "durations.pth"
@@ -108,16 +108,16 @@ class UnitDurationPredictor(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "UnitDurationPredictor":
-        """Read a predictor.
+        """Read a predictor, given its folder or the ``config.yaml`` in it.
 
         Raises:
             ValueError: There is none.
         """
-        path = Path(folder) / CONFIG
+        path = config_of(folder)
         if not path.is_file():
             raise ValueError(f"{path} not found: run units durations first")
         model = cls(**read_yaml(path))
-        model.load_state_dict(load_weights(Path(folder) / WEIGHTS))
+        model.load_state_dict(load_weights(path.with_name(WEIGHTS)))
         return model.eval()
 
 

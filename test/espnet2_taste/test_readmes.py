@@ -43,6 +43,7 @@ make() {{ note make; command make -n "$@" >/dev/null; }}
 ./run.sh() {{ note recipe "$@"; command ./run.sh "$@" --help >/dev/null; }}
 ./tune.sh() {{ note recipe "$@"; command ./tune.sh "$@" --help >/dev/null; }}
 ./controls.sh() {{ note recipe "$@"; command ./controls.sh "$@" --help >/dev/null; }}
+./mistakes.sh() {{ note recipe "$@"; command ./mistakes.sh "$@" --help >/dev/null; }}
 pytest() {{ note pytest "$@"; }}
 pip() {{ note pip "$@"; }}
 diff() {{ command diff "$@" >/dev/null || [ $? = 1 ]; }}

@@ -1,0 +1,92 @@
+"""What makes the units that are spoken from what a design writes.
+
+Enters: text and units of a design. Leaves: units, each as long as it is spoken.
+
+Legend: B utterances, U units, E speaker features.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from espnet2_taste.inference.unit_continuer import SpokenText
+from espnet2_taste.speech_decoder.resynthesis import look_up
+from espnet2_taste.units.durations import UnitDurationPredictor
+
+
+class AbsUnitWriter(ABC):
+    """Makes the units that are spoken from what a design writes."""
+
+    unit_seconds: Sequence[float] | None = None
+    """How long each unit lasts, None for units of one length."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        names: Sequence[str],
+        found: Sequence[SpokenText],
+        spembs: Mapping[str, np.ndarray],
+    ) -> list[torch.Tensor]:
+        """Write units.
+
+        Args:
+            names: B utterance ids.
+            found: Of a design.
+            spembs: Speaker embeddings (E,) by utterance id.
+
+        Returns:
+            Units of each, (U,) int64; empty where nothing was written.
+        """
+
+
+class OwnUnits(AbsUnitWriter):
+    """The design's units, each as long as it is written."""
+
+    def __call__(self, names, found, spembs):
+        """See :meth:`AbsUnitWriter.__call__`."""
+        return [torch.tensor(item.units, dtype=torch.int64) for item in found]
+
+
+class LengthenedUnits(AbsUnitWriter):
+    """The design's units without repetitions, each as long as predicted.
+
+    Args:
+        durations: Predictor.
+        unit_rate: Units a second.
+    """
+
+    def __init__(self, durations: UnitDurationPredictor, unit_rate: float):
+        self.durations = durations
+        self.unit_seconds = (durations.mean_frames / unit_rate).tolist()
+
+    def __call__(self, names, found, spembs):
+        """See :meth:`AbsUnitWriter.__call__`."""
+        return self.durations.expand([item.units for item in found])
+
+
+class UnitsFromText(AbsUnitWriter):
+    """Units of the words alone: the text-only renderer of the cascade.
+
+    Args:
+        generator: A ``UnitGenerator`` of a text-only TASTE experiment.
+    """
+
+    def __init__(self, generator):
+        self.generator = generator
+
+    def __call__(self, names, found, spembs):
+        """See :meth:`AbsUnitWriter.__call__`."""
+        units = [torch.zeros(0, dtype=torch.int64) for _ in found]
+        spoken = [index for index, item in enumerate(found) if item.text]
+        if spoken:
+            chosen = [names[index] for index in spoken]
+            texts = [found[index].text for index in spoken]
+            ids = self.generator.encoder.texts(chosen, texts)
+            vectors = look_up(spembs, chosen, "spembs.scp")
+            speakers = torch.from_numpy(np.stack(vectors))
+            rows = self.generator(chosen, ids, None, speakers)
+            for index, row in zip(spoken, rows):
+                units[index] = row.units
+        return units

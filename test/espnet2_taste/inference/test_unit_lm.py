@@ -1,0 +1,114 @@
+"""Designs that write units, for users: from experiments, from a package, by command."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from helper_modules import load_tests
+from packed_models import write_units
+
+from espnet2_taste.bin import pack
+from espnet2_taste.cli import main as cli
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.inference import SpokenLM, UnitLM
+from espnet2_taste.slm.prompt_specs import EmptyPrompt
+
+designs = load_tests("bin", "test_slm_designs.py")
+recipe = designs.recipe
+TEXTS = ["the red dog", "a small bird runs home"]
+
+
+@pytest.fixture(scope="module")
+def exp(recipe, asr_exp_builder, bpe_dir):
+    """The recipe's folder with units of a recognizer that can align."""
+    text = {"token_type": "bpe", "bpemodel": str(bpe_dir / "bpe.model")}
+    write_units(recipe / "units", str(asr_exp_builder(**text)))
+    return recipe
+
+
+def load(exp, design, **options):
+    return UnitLM(
+        designs.experiment(exp, design),
+        exp / "unit_vocoder",
+        exp / "units",
+        durations_config=exp / "durations",
+        options={"speech_top_p": 0.95, "text_top_p": 0.9},
+        max_words=3,
+        seed=5,
+        **options,
+    )
+
+
+def speech():
+    noise = np.random.default_rng(0)
+    return [0.1 * noise.standard_normal(n).astype("float32") for n in (9600, 16000)]
+
+
+@pytest.mark.parametrize("design", ["gslm", "moshi", "llama_omni"])
+def test_a_batch_gives_what_its_utterances_give_alone(exp, design):
+    lm = load(exp, design)
+    prompts = lm.encode_batch(speech(), TEXTS)
+    assert [item.text for item in prompts] == TEXTS
+    for item in prompts:
+        assert len(item.timings) == len(item.words) and item.units.max() < 7
+    together = lm.continue_batch(prompts, ["a", "b"])
+    for name, prompt, found in zip("ab", prompts, together):
+        alone = lm.continue_(prompt, name)
+        assert alone.words == found.words
+        assert np.array_equal(alone.units, found.units)
+    spoken = [item for item in together if len(item.units)]
+    voices = np.stack([lm.embed_speaker(speech()[0])] * len(spoken))
+    for result in lm.decode_batch(spoken, voices):
+        assert len(result.wave) and np.isfinite(result.wave).all()
+
+
+def test_what_does_not_fit_is_refused(exp):
+    lm = load(exp, "gslm")
+    with pytest.raises(ValueError, match="'x': a EmptyPrompt is no beginning"):
+        lm.continue_(EmptyPrompt(), "x")
+    with pytest.raises(ValueError, match="no --stream"):
+        lm.stream_words(None)
+    with pytest.raises(ValueError, match="unit_top_k: this model writes its units"):
+        load(exp, "gslm", sampling={"unit_top_k": 1})
+    with pytest.raises(ValueError, match="give durations_config"):
+        UnitLM(designs.experiment(exp, "gslm"), exp / "unit_vocoder", exp / "units")
+    with pytest.raises(ValueError, match="the design reads pitch, style"):
+        load(exp, "spiritlm_expr")
+
+
+def test_a_package_continues_by_command(exp, tmp_path, monkeypatch):
+    monkeypatch.chdir(exp)
+    lm = designs.experiment(exp, "gslm")
+    options = ["--expdir", str(exp), "--unit_lm_exp", str(lm), "--seed", "5"]
+    options += ["--durations", str(exp / "durations")]
+    pack.main(["units", *options, "--outpath", str(tmp_path / "gslm.zip")])
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, speech()[1], 16000)
+    command = ["continue", "--model", str(tmp_path / "gslm.zip"), "--wav", str(wav)]
+    command += ["--cache_dir", str(tmp_path / "cache"), "--text", TEXTS[1]]
+    command += ["--output", str(tmp_path / "more"), "--max_words", "3"]
+    assert not cli.main([*command, "--speech_top_p", "0.9"])
+    (name,) = read_table(tmp_path / "more" / "wav.scp")
+    assert read_table(tmp_path / "more" / "units")[name].split()
+    assert not (tmp_path / "more" / "codes.scp").exists()
+    model = SpokenLM.from_pretrained(
+        tmp_path / "gslm.zip",
+        tmp_path / "cache",
+        options={"speech_top_p": 0.9},
+        max_words=3,
+    )
+    prompt = model(wav, TEXTS[1], name)
+    units = " ".join(map(str, model.continue_(prompt, name).units.tolist()))
+    assert units == read_table(tmp_path / "more" / "units")[name]
+    card = tmp_path / "card"
+    shutil.unpack_archive(tmp_path / "gslm.zip", card)
+    assert "UnitLM.from_pretrained" in (card / "README.md").read_text()
+    assert not os.path.isabs(read_meta(card)["yaml_files"]["durations_config"])
+
+
+def read_meta(folder):
+    import yaml
+
+    return yaml.safe_load((folder / "meta.yaml").read_text())
