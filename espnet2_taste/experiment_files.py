@@ -99,7 +99,7 @@ def package_root(config: Path) -> Path | None:
     Returns:
         The folder with ``meta.yaml``, None outside of a package.
     """
-    for folder in list(config.absolute().parents)[:4]:
+    for folder in list(config.absolute().parents)[:5]:
         if (folder / META).is_file():
             return folder
     return None

@@ -100,15 +100,13 @@ def score_set(
         scorer: ``Scorer``, or ``WindowScorer`` with ``shared``.
         items: Fields by utterance id.
         batch_size: Utterances at once.
-        shared: Words by utterance id; others are left out.
+        shared: Words by utterance id.
 
     Returns:
         Columns by name, by utterance id.
     """
     from espnet2_taste.data.set_loop import length_batches
 
-    if shared is not None:
-        items = {name: item for name, item in items.items() if name in shared}
     result = {}
     for names in length_batches(items, batch_size):
         given = [names, [items[name] for name in names]]
@@ -130,7 +128,12 @@ def add_windows(
     if missing := [f for f in ("wav.scp", args.ctm) if not (folder / f).is_file()]:
         print(f"{folder} has no {missing[0]}: no likelihoods after common beginnings")
         return
-    shared = read_shared_words(folder, args.ctm)
+    known = read_shared_words(folder, args.ctm)
+    if lost := len(items.keys() - known.keys()):
+        print(
+            f"{folder}: {lost} utterances are in no pair with recordings and word times"
+        )
+    shared = dict.fromkeys(items, 0) | known
     windows = WindowScorer(scorer, args.window)
     for name, row in score_set(windows, items, args.batch_size, shared).items():
         scores[name] |= row

@@ -59,6 +59,7 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     speech.write_set(folder)
     write_times(folder)
     write_tones(folder)
+    (folder / "pairs.tsv").write_text("positive\tnegative\nutt2\tutt1\n")
     tokens = ["--token_list", str(bpe_dir / "tokens.txt")]
     tokens += ["--bpemodel", str(bpe_dir / "bpe.model")]
     config = speech.TASTE | {"speech_encoder_conf": {"asr_exp": str(tiny_asr_exp)}}
@@ -128,6 +129,10 @@ def test_designs_continue_and_score(recipe, design):
         assert float(row["both_sum"]) < 0 and float(row["speech_sum"]) < 0
         total = float(row["text_sum"]) + float(row["speech_sum"])
         assert float(row["both_sum"]) == pytest.approx(total)
+        for kind in ("local", "normalised"):
+            total = float(row[f"text_{kind}"]) + float(row[f"speech_{kind}"])
+            assert float(row[f"both_{kind}"]) == pytest.approx(total, abs=1e-6)
+        assert float(row["both_normalised"]) == pytest.approx(0, abs=1e-3)  # no prefix
 
 
 def test_batch_size_changes_nothing_and_the_seed_does(recipe):
