@@ -34,7 +34,6 @@ def add_options(parser: ArgumentParser) -> None:
     add("--lm_text_dir", help="Receives the LM's text (default: DUMP_DIR/lm_train)")
     add_recognizer_arguments(parser)  # none: train a vocabulary
     add("--nbpe", type=int, default=120, help="Pieces of the speech side's vocabulary")
-    add("--bpemode", default="unigram", choices=["unigram", "bpe"], help="Its kind")
     add("--lm_vocab_size", type=int, default=640, help="Tokens of the LM")
     add("--extra_text", help="More sentences for the LM, one a line")
     for choices in (normalizer_choices, segmenter_choices):
@@ -99,7 +98,7 @@ def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
         write_directory(token_dir, recognizer.write_vocabulary)
         logging.info("%s: the tokens of %s", token_dir, args.recognizer)
         return
-    train_sentencepiece(sentences, token_dir, args.nbpe, args.bpemode)
+    train_sentencepiece(sentences, token_dir, args.nbpe)
     logging.info("%s: trained on %d sentences", token_dir, len(sentences))
 
 

@@ -78,7 +78,6 @@ def padding_options(parser: ArgumentParser) -> None:
     add("--text", default="text", help="File with transcripts in the set")
     add("--num_units", type=int, default=200, help="Units")
     add("--unit_rate", type=float, default=25.0, help="Units a second")
-    add("--taslm_delay", type=int, default=1, help="Words between a word and its code")
     add("--seed", type=int, default=0, help="Of layouts with chance in training")
     add("--output", type=Path, help="Tab-separated table")
 
@@ -114,7 +113,7 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
     from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
 
-    result = {TASLM: TextAligned(WordDelayLayout(args.taslm_delay))}
+    result = {TASLM: TextAligned(WordDelayLayout(1))}
     for path in map(Path, args.systems):
         given = read_yaml(path)
         if "layout" not in given:

@@ -146,7 +146,7 @@ class UnitLM:
         layout = preprocessor.layout
         if lacking := layout.needs - {"units", "word_times"}:
             raise ValueError(
-                f"{unit_lm_train_config}: the design reads {', '.join(lacking)}, which "
+                f"{unit_lm_train_config}: the design reads {', '.join(sorted(lacking))}, which "
                 "only sets have (units expression): continue them with slm_inference"
             )
         self._writer = _unit_writer(layout, durations_config, unit_lm_train_config)

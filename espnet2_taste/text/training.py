@@ -31,7 +31,6 @@ def train_sentencepiece(
     sentences: Sequence[str],
     output_dir: str | Path,
     vocab_size: int,
-    model_type: str = "unigram",
 ) -> None:
     """Train sentencepiece and write ESPnet's token list.
 
@@ -42,7 +41,6 @@ def train_sentencepiece(
         sentences: Training text.
         output_dir: Receives ``bpe.model``, ``tokens.txt`` and ``token_type``.
         vocab_size: Number of pieces wanted.
-        model_type: "unigram" or "bpe".
 
     Raises:
         ValueError: There is no text, or fewer pieces are asked than characters exist.
@@ -55,7 +53,6 @@ def train_sentencepiece(
         sentence_iterator=iter(sentences),
         model_writer=model,
         vocab_size=vocab_size,
-        model_type=model_type,
         character_coverage=1.0,
         normalization_rule_name="identity",
         unk_id=0,
