@@ -144,9 +144,9 @@ class UnitLM:
             unit_lm_train_config, unit_lm_model_file, device
         )
         layout = preprocessor.layout
-        if lacking := layout.needs - {"units", "word_times"}:
+        if lacking := sorted(layout.needs - {"units", "word_times"}):
             raise ValueError(
-                f"{unit_lm_train_config}: the design reads {', '.join(sorted(lacking))}, which "
+                f"{unit_lm_train_config}: the design reads {', '.join(lacking)}, which "
                 "only sets have (units expression): continue them with slm_inference"
             )
         self._writer = _unit_writer(layout, durations_config, unit_lm_train_config)
