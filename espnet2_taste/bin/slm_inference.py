@@ -77,6 +77,10 @@ def get_parser() -> argparse.ArgumentParser:
     add("--output_dir", required=True, help="Parent of the results")
     add("--batch_size", type=int, default=16, help="Prompts at once")
     add("--seed", type=int, default=0, help="Of text, codes and units")
+    add(
+        "--dtype",
+        help="Weights of the LM: float32, bfloat16, int8; default: as trained",
+    )
     add("--ngpu", type=int, default=0, help="0 for the CPU")
     add("--log_level", default="INFO", help="Level of messages")
     add_prompt_arguments(parser)

@@ -74,6 +74,12 @@ def add_generation_arguments(
     for name in names:
         kind, text = texts[name]
         add(f"--{name}", type=kind, help=f"{text} {default}")
+    add(
+        "--dtype",
+        choices=("float32", "bfloat16", "int8"),
+        help="Weights of the language model; int8, for CPUs, is about 1.6 times as "
+        "fast and changes what is drawn (default: as trained)",
+    )
 
 
 def model_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def model_of(args: argparse.Namespace) -> dict[str, Any]:
         "model": args.model,
         "cache_dir": args.cache_dir,
         "sampling": arguments.sampling_of(args),
-        "text": {name: given[name] for name in TEXT if name in given},
+        "text": {name: given[name] for name in (*TEXT, "dtype") if name in given},
         "words": {name: given[name] for name in WORDS if name in given},
     }
 

@@ -70,9 +70,7 @@ def text_logits(lm: nn.Module, last: torch.Tensor) -> torch.Tensor:
     """
     head = copy.copy(lm)  # shares every weight; only the transformer is left out
     head._modules = {**lm._modules, lm.base_model_prefix: _GivenStates()}
-    rows = last.reshape(1, -1, last.size(-1)).to(
-        lm.get_output_embeddings().weight.dtype
-    )
+    rows = last.reshape(1, -1, last.size(-1)).to(lm.get_input_embeddings().weight.dtype)
     logits = head(inputs_embeds=rows, use_cache=False).logits
     return logits.view(*last.shape[:-1], logits.size(-1)).to(last.dtype)
 

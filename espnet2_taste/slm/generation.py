@@ -115,7 +115,7 @@ class TaslmGenerator(AbsGenerator):
         rules: StopRules,
         options: GenerationOptions = GenerationOptions(),
     ):
-        rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
+        rows = taslm.backbone.vocab_size
         super().__init__(taslm, options, rows, taslm.eos_id)
         self.taslm = taslm
         self.rules = rules

@@ -102,8 +102,7 @@ class GridLM(AbsCore):
         """
         parts, text_size = [], self.layout.streams[stream].text_size
         if text_size:
-            weight = self.backbone.causal_lm.get_output_embeddings().weight
-            text = self.backbone.logits(state.to(weight.dtype))[..., :text_size]
+            text = self.backbone.logits(state)[..., :text_size]
             parts.append(text.float())
         if str(stream) in self.outputs:
             parts.append(self.outputs[str(stream)](state))

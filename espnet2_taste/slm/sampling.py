@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise, draw
+from espnet2_taste.weight_types import convert_weights
 
 NEVER = float("-inf")
 """Logit of what must not be chosen."""
@@ -300,6 +301,7 @@ class GenerationOptions:
         speech_only: Never leave speech for text where a layout could.
         guidance: Share of the frozen base LM in the choice of text, 0 to 1 (see
             ``slm/guidance.py``); 0 needs no second pass.
+        dtype: Of the text LM's weights, see ``weight_types``; None: as trained.
         reference_compat: Published order of the rules; see ``sampling``.
     """
 
@@ -311,15 +313,18 @@ class GenerationOptions:
     speech_top_k: int = 0
     speech_only: bool = True
     guidance: float = 0.0
+    dtype: str | None = None
     reference_compat: bool = False
 
     def prepare(self, core) -> None:
-        """Make an ``AbsCore`` generate faster, in place: adapters become weights.
+        """Make an ``AbsCore`` generate faster, in place: adapters become weights, and
+        these get the type asked for.
 
         With guidance they stay apart, since the base LM is asked as well.
         """
         if not self.guidance:
             core.backbone = core.backbone.merged()
+        convert_weights(core.backbone.lm, self.dtype)
 
     def text_sampler(self) -> AbsTextSampler:
         """The sampler of text tokens."""

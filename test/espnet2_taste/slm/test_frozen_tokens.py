@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from espnet2.train.collate_fn import CommonCollateFn
 from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
 
@@ -83,6 +84,23 @@ def test_tokens_stay(loaded, variant, how):
     continuer = TaslmContinuer(model, preprocessor, rules, OPTIONS[how], seed=3)
     found = lines(continuer.continuations(NAMES, BEGUN))
     assert found == FROZEN[variant][how]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_other_weight_types_write_as_much(loaded, dtype):
+    model, preprocessor = loaded("embed")
+    rules = StopRules(model.core.eos_id, max_words=3, min_words=2)
+    options = GenerationOptions(dtype=dtype)
+    continuer = TaslmContinuer(model, preprocessor, rules, options, seed=3)
+    kinds = {type(m).__module__ for m in continuer.generator.taslm.backbone.modules()}
+    quantized = any(kind.startswith("torch.ao.nn.quantized") for kind in kinds)
+    assert quantized == (dtype == "int8")
+    table = continuer.generator.taslm.backbone.causal_lm.get_input_embeddings().weight
+    assert table.dtype == (torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    found = continuer.continuations(NAMES, BEGUN)
+    assert all(1 <= len(item.codes) <= 3 for item in found)
+    if dtype == "float32":
+        assert lines(found) == FROZEN["embed"]["greedy"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
