@@ -18,6 +18,9 @@ from espnet2_taste.metrics.plots import plot_attention
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.tokenizer.inference import TasteEncoder
 
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
+"""Shown for a token that only begins a word."""
+
 
 def log_mel(speech: np.ndarray, sample_rate: int, bins: int = 80) -> np.ndarray:
     """Log-mel spectrogram for the eye: 10 ms hop, 60 dB range, (F, M)."""
@@ -58,9 +61,9 @@ def draw_attention(
     states = tokenizer.encoder(wave, torch.tensor([len(speech)], device=device))
     weights = tokenizer.aggregator.attention(ids.text, states)  # (1, blocks, H, N, F)
     text_side = encoder.preprocessor.tokenizer
-    labels = [text_side.decode([token]) for token in ids.text[0].tolist()]
+    labels = [text_side.decode([token]) or SPACE for token in ids.text[0].tolist()]
     rows = (
-        [""] * len(words) if codes is None else [" ".join(map(str, r)) for r in codes]
+        [""] * len(words) if codes is None else ["\n".join(map(str, r)) for r in codes]
     )
     titles = [f"{timing.word}\n{row}".strip() for timing, row in zip(words, rows)]
     plot_attention(

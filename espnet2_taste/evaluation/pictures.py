@@ -5,6 +5,7 @@ with what it means; links of a page for another place.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,8 +14,9 @@ CAPTIONS = {
     "weight over the aggregator's blocks and heads; lines are word boundaries.",
     "durations": "Seconds of each word, original against rendition. Values beyond the "
     "axes are counted in the title.",
-    "f0_tracks": "F0 of one utterance in every rendition.",
-    "f0": "Mean F0 of each word in Hz, original against rendition.",
+    "f0_tracks": "F0 of one utterance in every rendition; single frames beyond the "
+    "axes, mostly octave errors, are not shown.",
+    "f0": "Mean F0 of each word in Hz, original against rendition; r within speakers.",
     "swap": "Milliseconds of each word before and after codes change places. Orange: "
     "codes exchanged. Hatched: kept its codes, and yet changed by more than a quarter. "
     "The unit decoder writes each unit after those of the words before, which "
@@ -51,6 +53,11 @@ def picture_section(pictures: Iterable[Path], page: Path) -> str:
 def kind_of(picture: Path) -> str | None:
     """Which of ``CAPTIONS`` a picture belongs to; the first that fits."""
     return next((kind for kind in CAPTIONS if picture.stem.startswith(kind)), None)
+
+
+def pictures_of(page: str) -> list[str]:
+    """Links of the pictures that a page, Markdown, shows."""
+    return re.findall(r"!\[[^]]*\]\(([^)]+)\)", page)
 
 
 def with_links(page: str, places: Mapping[str, str]) -> str:

@@ -194,9 +194,9 @@ def _draw_values(
     durations, pitch = {}, {}
     for label, pairs in values.items():
         r_duration = scores[label]["durations"]["pearson"]
-        r_pitch = scores[label]["pitch"]["pearson"]
+        r_pitch = scores[label]["pitch"]["pearson_within_speaker"]
         durations[label] = (*pairs.durations, f"r = {r_duration:.2f}")
-        pitch[label] = (*pairs.f0, f"r = {r_pitch:.2f}")
+        pitch[label] = (*pairs.f0, f"r within speakers = {r_pitch:.2f}")
     plot_scatter(images / f"durations_{set_name}.png", durations, "duration (s)")
     plot_scatter(images / f"f0_{set_name}.png", pitch, "word F0 (Hz)")
 

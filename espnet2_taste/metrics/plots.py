@@ -196,6 +196,8 @@ def plot_pitch(
     figure, axes = _figure(
         len(tracks), (9, 0.6 + 1.6 * len(tracks)), sharex=True, sharey=True
     )
+    values = np.concatenate(list(tracks.values()))
+    axes[0].set_ylim(range_without_outliers(values[values > 0]))
     for axis, (title, track) in zip(axes, tracks.items()):
         times = np.arange(len(track)) * hop_seconds
         voiced = np.where(track > 0, track, np.nan)
@@ -349,8 +351,11 @@ def plot_losses(
         curves: From ``read_losses``.
         names: Values to show beside the loss and its parts, those that exist.
     """
+    from matplotlib.ticker import MaxNLocator
+
     found = {name for phase in curves.values() for name in phase}
     parts = sorted(name for name in found if name.startswith("loss_"))
+    parts = [name for name in parts if name != "loss_scale"]  # of half precision
     shown = [name for name in ("loss", *parts, *names) if name in found]
     figure, axes = _figure(
         max(1, len(shown)), (7, 2.2 * max(1, len(shown))), sharex=True
@@ -367,5 +372,7 @@ def plot_losses(
             )
         axis.set_ylabel(name)
         axis.legend(fontsize=8)
+    axes[0].set_title("mean of each epoch", fontsize=10)
     axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from espnet2_taste.metrics import plots
 from espnet2_taste.metrics.plots import (
     moved_words,
     plot_attention,
@@ -62,6 +63,27 @@ def test_pitch_and_scatter(tmp_path):
     values = np.array([1.0, 2.0, np.nan])
     plot_scatter(tmp_path / "s.png", {"a": (values, values, "r = 1")}, "duration (s)")
     assert is_png(tmp_path / "p.png") and is_png(tmp_path / "s.png")
+
+
+def test_octave_errors_do_not_squeeze_the_tracks(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    track = np.r_[np.zeros(10), np.linspace(100, 150, 997), np.full(3, 450.0)]
+    plot_pitch(tmp_path / "p.png", {"original": track, "x": track / 2}, {})
+    for axis in figures[0].axes:
+        low, high = axis.get_ylim()
+        assert 40 <= low <= 50 and 150 <= high < 180
+
+
+def test_losses_are_shown_by_part(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    names = ("loss_text", "loss", "loss_scale", "acc", "time")
+    curves = {"train": {name: {1: 1.0, 2: 0.5} for name in names}}
+    plot_losses(tmp_path / "l.png", curves)
+    axes = figures[0].axes
+    assert [axis.get_ylabel() for axis in axes] == ["loss", "loss_text", "acc"]
+    assert all(float(tick).is_integer() for tick in axes[-1].get_xticks())
 
 
 def test_losses_come_from_the_checkpoint(tmp_path):
