@@ -85,18 +85,38 @@ def build_model(build: Callable[[argparse.Namespace], Any], args: argparse.Names
         The model. That of a dry run is built on the meta device, where all its parts
         can be: trained weights are not read, and as no value is ever written, it takes
         neither memory nor time.
+
+    Raises:
+        ValueError: In a dry run, a file of ``--init_param`` does not fit the model.
     """
     import torch
 
-    if args.dry_run:
+    if not args.dry_run:
+        return build(args)
+    try:
+        with torch.device("meta"):
+            model = build(copy.deepcopy(args))
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        logging.info("a part needs values (%s): built with them", error)
+        model = build(args)
+    _check_init_param(model.to("meta"), args)
+    return model.to_empty(device="cpu")
+
+
+def _check_init_param(model: Any, args: argparse.Namespace) -> None:
+    """Load the sizes of what a training would begin with; ESPnet does so later."""
+    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+    for name in args.init_param:
         try:
-            with torch.device("meta"):
-                return build(copy.deepcopy(args)).to_empty(device="cpu")
-        except RuntimeError as error:
-            if "meta" not in str(error):
-                raise
-            logging.info("a part needs values (%s): built with them", error)
-    return build(args)
+            load_pretrained_model(name, model, args.ignore_init_mismatch, "meta")
+        except (OSError, RuntimeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"--init_param {name} does not fit this model: {error}. Name the "
+                "weights of a training with the same parts and sizes"
+            ) from error
 
 
 def build_part(

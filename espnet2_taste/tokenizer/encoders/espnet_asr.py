@@ -170,8 +170,9 @@ def load_asr_model(
 
     found = find_asr_experiment(str(asr_exp), model_file)
     args = argparse.Namespace(**found.options)
-    with torch.device("cpu"):  # also where sizes alone are asked for: parts of ESPnet
-        model = _build_model(found.options, whole)  # may load what they are made of
+    model = _build_model(found.options, whole)
+    if torch.get_default_device().type == "meta":  # sizes alone are asked for
+        return model.eval(), args
     state = load_weights(found.weights)
     try:
         model.load_state_dict(state)

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from espnet2_taste.bin import slm_train, taste_train, unit_vocoder_train
+from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
 CONF = Path(__file__).resolve().parents[3] / "egs2/libritts/taslm1/conf"
 LARGE = {
@@ -93,3 +95,30 @@ def test_a_wrong_option_of_a_full_size_part_is_found(check, large_whisper):
             speech_encoder_conf={"model": large_whisper, "value_layer": 6},
             quantizer_conf={"codebok_size": 512},
         )
+
+
+@pytest.fixture
+def first_weights(tmp_path):
+    """A file of weights that a training of the published vocoder could begin with."""
+    options = ["--config", str(CONF / "train_unit_vocoder.yaml"), "--dry_run", "true"]
+    parser = UnitVocoderTask.get_parser()
+    model = UnitVocoderTask.build_model(parser.parse_args(options))
+    name, _ = max(model.named_parameters(), key=lambda item: item[1].ndim)
+    weights = {name: model.state_dict()[name]}
+    weights[name] = torch.zeros(weights[name].shape)
+    return tmp_path / "first.pth", weights
+
+
+@pytest.mark.parametrize("change", ["none", "name", "shape", "no file"])
+def test_weights_to_begin_with_are_checked(check, first_weights, change):
+    path, weights = first_weights
+    ((name, tensor),) = weights.items()
+    states = {"none": weights, "name": {"x": tensor}, "shape": {name: tensor[:1, :1]}}
+    if change in states:
+        torch.save(states[change], path)
+    train = (unit_vocoder_train, "train_unit_vocoder.yaml", "--init_param", str(path))
+    if change == "none":
+        assert check(*train) < 2e8
+        return
+    with pytest.raises(ValueError, match="--init_param .*first.pth does not fit"):
+        check(*train)

@@ -74,6 +74,18 @@ def test_padding_changes_nothing(asr_exp_builder, changes):
             assert torch.allclose(got[row, :frames], want[0], atol=2e-5)
 
 
+@pytest.mark.parametrize("changes", [{}, EBRANCHFORMER, TRANSFORMER])
+def test_sizes_alone_need_no_weights(asr_exp_builder, changes):
+    folder = asr_exp_builder(**changes)
+    for path in folder.glob("*.pth"):
+        path.write_bytes(b"")  # not read
+    with torch.device("meta"):
+        encoder = EspnetAsrEncoder(str(folder))
+    values = {name for name, p in encoder.named_parameters() if not p.is_meta}
+    assert all("pos_bias" in name for name in values)  # ESPnet makes these on the CPU
+    assert encoder.key_size and all(p.is_meta for p in encoder.decoder_state().values())
+
+
 def test_layers_run_from_the_first_input_to_the_last_output(encoder):
     speech, lengths = batch(8000)
     layers, final, _ = encoder.layer_states(speech, lengths, [0, 1, 2, 1])
