@@ -67,7 +67,14 @@ class AlignedUtterance:
 
 
 class AbsAligner(ABC):
-    """Places given words in time, and writes down words that are not given."""
+    """Places given words in time, and writes down words that are not given.
+
+    Attributes:
+        doubtful_recognized: Score below which words that the aligner recognized itself
+            are doubtful: it may have read noise as words.
+    """
+
+    doubtful_recognized: float = 0.5
 
     @property
     @abstractmethod

@@ -55,16 +55,16 @@ def waveform(name: str, speech: Speech, sample_rate: int) -> np.ndarray:
     if isinstance(speech, tuple):
         speech, rate = speech
     wave, peak = np.asarray(speech), 0.0
-    found = f"{wave.dtype} of shape {wave.shape}"
+    found = f"{wave.dtype} of shape {wave.shape}, rate {rate}"
     finite = wave.dtype.kind == "f" and np.isfinite(wave).all()
     if finite and wave.ndim == 1 and wave.size:
         peak = float(np.abs(wave).max())
+        found += f", peak {peak:g}"
     if peak == 0.0 or peak > LOUDEST or int(rate) != rate or rate <= 0:
         raise ValueError(
             f"utterance '{name}': expected a mono waveform (S,) of finite floats in "
-            f"[-1, 1] with some sound, at a rate in Hz; found {found}, peak {peak:g}, "
-            f"rate {rate}; divide int16 by 32768, mix channels down, drop empty and "
-            "silent ones"
+            f"[-1, 1] with some sound, at a rate in Hz; found {found}; "
+            "divide int16 by 32768, mix channels down, drop empty and silent ones"
         )
     if peak < SILENCE_PEAK:
         raise ValueError(f"utterance '{name}': it is silent (peak {peak:g})")
@@ -121,13 +121,16 @@ def warn_of_unknown(
         )
 
 
-def check_alignment(name: str, item: AlignedUtterance, least: float) -> None:
+def check_alignment(
+    name: str, item: AlignedUtterance, least: float, doubtful: float = DOUBTFUL
+) -> None:
     """Refuse, or log, a text that does not belong to its speech.
 
     Args:
         name: Utterance id, for errors.
         item: Its alignment.
-        least: Score below which it is refused; below ``DOUBTFUL`` it is logged.
+        least: Score below which it is refused.
+        doubtful: Score below which it is logged.
 
     Raises:
         ValueError: It could not be aligned, or the score is too low.
@@ -139,16 +142,16 @@ def check_alignment(name: str, item: AlignedUtterance, least: float) -> None:
         raise ValueError(
             f"utterance '{name}': {problem}; check that text and speech belong together"
         )
-    if item.doubtful and item.score >= DOUBTFUL:
+    if item.doubtful and item.score >= doubtful:
         logging.warning(
             "utterance '%s': these words of its text were probably not said: %s",
             name,
             ", ".join(f"{item.words[i].word} ({i + 1})" for i in item.doubtful),
         )
-    if item.score < DOUBTFUL:
+    if item.score < doubtful:
         logging.warning(
-            "utterance '%s': its text and speech may not belong together, or its "
-            "sample rate is wrong (alignment %.2f)",
+            "utterance '%s': its text and speech may not belong together, its sample "
+            "rate may be wrong, or it may hold no speech (alignment %.2f)",
             name,
             item.score,
         )

@@ -25,6 +25,7 @@ from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.experiment_files import config_of, read_config
 from espnet2_taste.inference import editing, long_audio
 from espnet2_taste.inference.inputs import (
+    DOUBTFUL,
     Speech,
     check_alignment,
     check_codes,
@@ -190,13 +191,15 @@ class TasteTokenizer:
         names = utterance_names(names, len(speech))
         rate = self.sample_rate
         waves = [waveform(name, wave, rate) for name, wave in zip(names, speech)]
+        doubtful = DOUBTFUL
         if texts is None:
             texts = self.transcribe(waves, names)
+            doubtful = self.aligner.doubtful_recognized
         texts = [self.normalize(text, name) for name, text in zip(names, texts)]
         seconds = [len(wave) / rate for wave in waves]
         aligned = [AlignedUtterance(())] * len(waves)
         if timings or max(seconds) > self.window:
-            aligned = self._align(waves, texts, names)
+            aligned = self._align(waves, texts, names, doubtful)
         timed = [tuple(item.words) for item in aligned]
         pieces = [
             (
@@ -292,12 +295,16 @@ class TasteTokenizer:
         return [tuple(item.words) for item in self._align(speech, texts, names)]
 
     def _align(
-        self, speech: Sequence[np.ndarray], texts: Sequence[str], names: Sequence[str]
+        self,
+        speech: Sequence[np.ndarray],
+        texts: Sequence[str],
+        names: Sequence[str],
+        doubtful: float = DOUBTFUL,
     ) -> list[AlignedUtterance]:
         """Words of transcripts in the audio; what does not belong to it is logged."""
         aligned = self.aligner.time_words(speech, [text.split() for text in texts])
         for name, item in zip(names, aligned):
-            check_alignment(name, item, self.min_alignment)
+            check_alignment(name, item, self.min_alignment, doubtful)
         return aligned
 
     def embed_speaker(self, speech: Speech) -> np.ndarray:

@@ -99,6 +99,8 @@ def test_texts_of_other_speech_are_logged_or_refused(caplog):
     assert not caplog.records
     inputs.check_alignment("a", AlignedUtterance((), (), score=0.2), 0.0)
     assert "'a': its text and speech may not belong" in caplog.records[0].getMessage()
+    inputs.check_alignment("a", AlignedUtterance((), (), score=0.7), 0.0, 0.83)
+    assert "it may hold no speech (alignment 0.70)" in caplog.records[1].getMessage()
     with pytest.raises(ValueError, match="'a': its alignment of 0.20 is below 0.5"):
         inputs.check_alignment("a", AlignedUtterance((), (), score=0.2), 0.5)
     with pytest.raises(ValueError, match="'a': too short; check"):

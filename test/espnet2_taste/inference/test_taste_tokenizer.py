@@ -68,6 +68,15 @@ def test_speech_alone_is_recognised(tokenizer):
     np.testing.assert_array_equal(found.codes, given.codes)
 
 
+@pytest.mark.parametrize("limit, logged", [(0.0, False), (1.01, True)])
+def test_noise_that_was_read_as_words_is_logged(
+    tokenizer, monkeypatch, caplog, limit, logged
+):
+    monkeypatch.setattr(tokenizer.aligner, "doubtful_recognized", limit)
+    tokenizer(noise(24000, 1))
+    assert ("it may hold no speech" in caplog.text) == logged
+
+
 def test_long_audio_loses_no_word(tokenizer):
     words = " ".join(TEXTS * 4)
     speech = noise(16000 * 8, 2)
