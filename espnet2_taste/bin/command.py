@@ -17,6 +17,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.data.parts import set_names
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SHARED = {
     "dump_dir": {"type": Path, "default": "dump/raw", "help": "Where the sets are"},
     "sets": {"type": set_names, "required": True, "help": "Names of sets, one string"},
@@ -26,7 +27,11 @@ SHARED = {
     },
     "batch_size": {"type": int, "default": 16, "help": "Utterances at once"},
     "ngpu": {"type": int, "default": 0, "help": "0 for the CPU"},
-    "log_level": {"default": "INFO", "help": "Level of messages"},
+    "log_level": {
+        "default": "INFO",
+        "choices": LEVELS,
+        "help": "Least important messages that are shown",
+    },
 }
 """Options that mean the same in many commands."""
 _EXAMPLE = re.compile("Examples?.*", re.DOTALL)
@@ -36,6 +41,19 @@ def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add options of :data:`SHARED`."""
     for name in names:
         parser.add_argument(f"--{name}", **SHARED[name])
+
+
+class HelpFormatter(
+    argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter
+):
+    """Keeps the lines of descriptions and ends options with their defaults."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """Text of an option; a default that is nothing is not shown."""
+        nothing = action.default is None or action.default in ("", [], {})
+        if nothing or action.nargs == 0:
+            return action.help
+        return super()._get_help_string(action)
 
 
 class Command:
@@ -62,7 +80,7 @@ class Command:
     def fill(self, parser: ArgumentParser) -> None:
         """Add help and options to a parser."""
         parser.description = self.description
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.formatter_class = HelpFormatter
         self.add_options(parser)
         add_shared(parser, "log_level")
 
@@ -97,7 +115,7 @@ class Program:
             epilog="\n\n".join(
                 part for text in texts for part in _EXAMPLE.findall(text)
             ),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         parsers = parser.add_subparsers(
             dest="command", required=True, parser_class=ArgumentParser
@@ -147,3 +165,6 @@ def _run(name: str, run: Callable[[argparse.Namespace], None], args) -> None:
         run(args)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        sys.exit(130)

@@ -23,7 +23,7 @@ def copy_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_copy`."""
     add = parser.add_argument
     add("--source", type=Path, required=True, help="Folder of sets")
-    add("--output_dir", type=Path, default=Path("data"))
+    add("--output_dir", type=Path, default=Path("data"), help="Receives the sets")
     add_shared(parser, "sets")
 
 
@@ -61,8 +61,8 @@ def format_options(parser: ArgumentParser) -> None:
         help="Names of sets, one string; --data_dir and --output_dir then hold sets",
     )
     add("--fs", type=int, default=16000, help="Samples a second")
-    add("--min_duration", type=float, default=0.3, help="Seconds")
-    add("--max_duration", type=float, default=30.0, help="Seconds")
+    add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
+    add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
     add_shared(parser, "parts_dir")
 
 

@@ -81,13 +81,13 @@ def run_reference(args: argparse.Namespace) -> None:
 def text_lm_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_text_lm`."""
     add = parser.add_argument
-    add("--train_config", required=True, help="config.yaml")
+    add("--train_config", required=True, help="config.yaml of its training")
     add("--model_file", required=True, help="Checkpoint of the model")
     add("--output_dir", required=True, help="Directory to write")
 
 
 def is_up_to_date(output_dir: Path, model_file: Path) -> bool:
-    """Tell whether the directory was written after the checkpoint.
+    """Whether the directory was written after the checkpoint.
 
     Args:
         output_dir: Directory of an earlier export.

@@ -11,6 +11,7 @@ also loads designs that write units.
 import argparse
 import os
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def shared_options(parser: ArgumentParser) -> None:
     add("--units_dir", help="Default: <expdir>/units")
     add("--resynthesis_config", help="How stage 9 drew units, default: published")
     add("--inference_config", help="How stage 12 drew text and codes, likewise")
-    add("--seed", type=int, default=0, help="Of all drawing (default 0)")
+    add("--seed", type=int, default=0, help="Of all sampling")
     add("--option", action="append", default=[], help="More files or folders")
     add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
     add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
@@ -86,6 +87,29 @@ def units_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -> None:
+    """Add a trained network of the kind that is meant.
+
+    Args:
+        package: ``Package``.
+        item: ``PackedExperiment``.
+        option: Option that names it, for the error.
+        mark: Option that experiments of this kind alone have.
+        keys: Constructor arguments that take its ``config.yaml`` and its weights.
+
+    Raises:
+        ValueError: A file is missing, or the experiment is of another kind.
+    """
+    from espnet2_taste.experiment_files import read_config
+
+    if item.config.is_file() and mark not in read_config(item.config):
+        raise ValueError(
+            f"{option} {item.config.parent} is an experiment of another kind: its "
+            f"config.yaml has no option '{mark}', as every {item.name} has"
+        )
+    package.add_model(keys[0], item.config, keys[1], item.weights, item.name)
+
+
 def add_taste(package, args: argparse.Namespace) -> list:
     """Add the tokenizer, its unit vocoder, its units and the speaker embedder.
 
@@ -96,7 +120,7 @@ def add_taste(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.inference.card_facts import TASTE_SWITCHES, PackedExperiment
+    from espnet2_taste.inference.card_facts import TASTE_SETTINGS, PackedExperiment
     from espnet2_taste.tokenizer.inference import MODEL_FILE
 
     taste_exp = Path(args.taste_exp)
@@ -105,11 +129,10 @@ def add_taste(package, args: argparse.Namespace) -> list:
         "quantizer",
         taste_exp / "config.yaml",
         Path(args.taste_model_file or taste_exp / MODEL_FILE),
-        TASTE_SWITCHES,
+        TASTE_SETTINGS,
     )
-    package.add_model(
-        "taste_train_config", taste.config, "taste_model_file", taste.weights, "taste"
-    )
+    keys = ("taste_train_config", "taste_model_file")
+    add_experiment(package, taste, "--taste_exp", "speech_encoder", keys)
     return [taste, add_vocoder(package, args)]
 
 
@@ -136,13 +159,8 @@ def add_vocoder(package, args: argparse.Namespace):
         vocoder / "config.yaml",
         Path(args.unit_vocoder_file or find_weights(vocoder)),
     )
-    package.add_model(
-        "unit_vocoder_config",
-        speaker.config,
-        "unit_vocoder_file",
-        speaker.weights,
-        "unit_vocoder",
-    )
+    keys = ("unit_vocoder_config", "unit_vocoder_file")
+    add_experiment(package, speaker, "--unit_vocoder_exp", "vocoder", keys)
     package.yaml_files["units_config"] = package.add_config(
         units / "config.yaml", "units"
     )
@@ -162,7 +180,7 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
         What the model card describes, and whose pictures belong to the model.
     """
     from espnet2_taste.experiment_files import MODEL_FILE
-    from espnet2_taste.inference.card_facts import UNIT_LM_SWITCHES, PackedExperiment
+    from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS, PackedExperiment
     from espnet2_taste.units import durations
 
     exp = Path(args.unit_lm_exp)
@@ -171,11 +189,10 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
         "layout",
         exp / "config.yaml",
         Path(args.unit_lm_model_file or exp / MODEL_FILE),
-        UNIT_LM_SWITCHES,
+        UNIT_LM_SETTINGS,
     )
-    package.add_model(
-        "unit_lm_train_config", lm.config, "unit_lm_model_file", lm.weights, "unit_lm"
-    )
+    keys = ("unit_lm_train_config", "unit_lm_model_file")
+    add_experiment(package, lm, "--unit_lm_exp", "layout", keys)
     if args.durations:
         place = Path(args.durations)
         package.yaml_files["durations_config"] = package.add_config(
@@ -196,7 +213,7 @@ def add_taslm(package, args: argparse.Namespace) -> list:
         What the model card describes, and whose pictures belong to the model.
     """
     from espnet2_taste.experiment_files import MODEL_FILE
-    from espnet2_taste.inference.card_facts import TASLM_SWITCHES, PackedExperiment
+    from espnet2_taste.inference.card_facts import TASLM_SETTINGS, PackedExperiment
 
     taslm_exp = Path(args.taslm_exp)
     taslm = PackedExperiment(
@@ -204,11 +221,10 @@ def add_taslm(package, args: argparse.Namespace) -> list:
         "head",
         taslm_exp / "config.yaml",
         Path(args.taslm_model_file or taslm_exp / MODEL_FILE),
-        TASLM_SWITCHES,
+        TASLM_SETTINGS,
     )
-    package.add_model(
-        "taslm_train_config", taslm.config, "taslm_model_file", taslm.weights, "taslm"
-    )
+    keys = ("taslm_train_config", "taslm_model_file")
+    add_experiment(package, taslm, "--taslm_exp", "head", keys)
     return [taslm, *add_taste(package, args)]
 
 
@@ -266,22 +282,21 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
         ValueError: --option names something that is not there.
     """
     from espnet2_taste.data.files import read_text
-    from espnet2_taste.evaluation.pictures import with_links
+    from espnet2_taste.evaluation.pictures import pictures_of, with_links
     from espnet2_taste.inference.card_facts import collect_facts
     from espnet2_taste.inference.model_card import model_card
     from espnet2_taste.inference.packing import find_license, image_folders
 
-    places: dict[str, str] = {}
-    folders = [item.config.parent for item in experiments]
-    for path in image_folders(folders):
-        name = path.parent.name if path.parent not in folders else "training"
-        owner = next(folder for folder in folders if path.is_relative_to(folder))
-        target = f"images/{owner.name}/{name}"
-        package.add_option(path, target)
-        link = os.path.relpath(path, args.expdir)
-        places |= {f"{link}/{p.name}": f"{target}/{p.name}" for p in path.iterdir()}
     results = Path(args.expdir) / "RESULTS.md"
     page = read_text(results) if results.is_file() else ""
+    own = image_folders(item.config.parent for item in experiments)
+    paths = [path for folder in own for path in sorted(folder.iterdir())]
+    links = [os.path.relpath(path, args.expdir) for path in paths]
+    places: dict[str, str] = {}
+    for link in dict.fromkeys([*links, *pictures_of(page)]):
+        kept = [part for part in Path(link).parts if part not in ("..", "images")]
+        places[link] = "/".join(["images", *kept])
+        package.add_option(Path(args.expdir) / link, places[link])
     page = with_links(page, places)
     facts = collect_facts(
         experiments, args.loader, args.lang.split(), args.license, page

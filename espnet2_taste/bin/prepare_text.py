@@ -37,8 +37,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--lm_vocab_size", type=int, default=640, help="Tokens of the LM")
     add("--extra_text", help="More sentences for the LM, one a line")
     for choices in (normalizer_choices, segmenter_choices):
-        name = f"--{choices.name}"
-        add(name, default=choices.default, choices=choices.choices(), help="Choice")
+        name, kind = f"--{choices.name}", f"Kind of {choices.name}"
+        add(name, default=choices.default, choices=choices.choices(), help=kind)
     add(
         "--non_linguistic_symbols", help="File of words that are not spoken, one a line"
     )

@@ -31,7 +31,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import run_command
+from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
 from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
 from espnet2_taste.speech_decoder.sampling_options import (
     UnitSampling,
@@ -60,7 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         description="Continue prompts with a spoken language model of any design",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add = parser.add_argument
     add("--exp", required=True, help="Experiment, or the YAML of the cascade")
@@ -81,8 +81,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--dtype",
         help="Weights of the LM: float32, bfloat16, int8; default: as trained",
     )
-    add("--ngpu", type=int, default=0, help="0 for the CPU")
-    add("--log_level", default="INFO", help="Level of messages")
+    add_shared(parser, "ngpu", "log_level")
     add_prompt_arguments(parser)
     add_sampling_arguments(parser)
     return parser
@@ -104,12 +103,12 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
         help="Words of a prompt without a prompt_words table, 0 for all; default: 4 of "
         "audio, all of other kinds",
     )
-    add("--num_samples", type=int, default=8, help="Of the kind unconditional")
+    add("--num_samples", type=int, default=8, help="With unconditional")
     add(
         "--turn_frame",
         nargs=2,
         metavar=("BEFORE", "AFTER"),
-        help="Text around an utterance of the kind instruct; default: the chat "
+        help="Text around each utterance with instruct; default: the chat "
         "template of the text LM's tokenizer",
     )
 

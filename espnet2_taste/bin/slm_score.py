@@ -17,7 +17,7 @@ from pathlib import Path
 
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import run_command
+from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.slm_score --exp exp/taslm_embed \\
@@ -33,7 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Likelihoods of utterances under a spoken language model",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add = parser.add_argument
     add("--exp", required=True, help="Experiment directory")
@@ -50,8 +50,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="YAML of continuations (stage 12): its guidance holds for likelihoods too",
     )
     add("--batch_size", type=int, default=32, help="Utterances at once")
-    add("--ngpu", type=int, default=0, help="0 for the CPU")
-    add("--log_level", default="INFO", help="Level of messages")
+    add_shared(parser, "ngpu", "log_level")
     return parser
 
 

@@ -76,7 +76,7 @@ def padding_options(parser: ArgumentParser) -> None:
     add("--systems", nargs="*", default=[], help="YAML files of the designs")
     add("--ctm", default="ctm", help="File with word times in the set")
     add("--text", default="text", help="File with transcripts in the set")
-    add("--num_units", type=int, default=200, help="Units")
+    add("--num_units", type=int, default=200, help="Number of units")
     add("--unit_rate", type=float, default=25.0, help="Units a second")
     add("--seed", type=int, default=0, help="Of layouts with chance in training")
     add("--output", type=Path, help="Tab-separated table")

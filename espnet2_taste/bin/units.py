@@ -208,9 +208,9 @@ def durations_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data_dir", required=True, help="Training set with units")
     add("--valid_dir", help="Set whose error is printed")
-    add("--num_units", type=int, default=200, help="Units")
+    add("--num_units", type=int, default=200, help="Number of units")
     add("--output_dir", required=True, help="Folder to write")
-    add("--steps", type=int, default=600, help="Batches")
+    add("--steps", type=int, default=600, help="Number of batches")
     add("--batch_size", type=int, default=32, help="Utterances of a batch")
     add("--seed", type=int, default=0, help="Of weights and batches")
 

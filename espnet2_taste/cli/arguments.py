@@ -11,9 +11,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from espnet2_taste.bin.command import LEVELS
+
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SAMPLING = (
     *("seed", "top_k", "temperature", "min_unit_ratio", "max_unit_ratio"),
     *("read_ahead", "tempo", "duration_temperature"),
@@ -60,13 +61,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--ngpu",
         type=number(int, 0),
         default=0,
-        help="GPUs that are used; 0 is the CPU (default: %(default)s)",
+        help="GPUs that are used; 0 is the CPU",
     )
     add(
         "--log_level",
         choices=LEVELS,
         default="WARNING",
-        help="Least important messages that are shown (default: %(default)s)",
+        help="Least important messages that are shown",
     )
 
 
@@ -78,21 +79,20 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=COUNT,
         default=8,
-        help="Utterances computed together; more is faster and takes more memory "
-        "(default: %(default)s)",
+        help="Utterances computed together; more is faster and takes more memory",
     )
     add(
         "--nj",
         type=COUNT,
         default=1,
-        help="Processes, each with a copy of the model (default: %(default)s)",
+        help="Processes, each with a copy of the model",
     )
     add(
         "--part_size",
         type=COUNT,
         default=64,
         help="Utterances per checkpoint, at most: a stopped command that is repeated "
-        "loses no more than these in each process (default: %(default)s)",
+        "loses no more than these in each process",
     )
 
 
@@ -191,7 +191,7 @@ def check_order(args: argparse.Namespace, least: str, most: str) -> None:
         raise ValueError(f"--{least} {low} is more than --{most} {high}")
 
 
-def switches_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
+def settings_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
     """What the results depend on beside the utterances.
 
     Args:
@@ -203,11 +203,11 @@ def switches_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
         Options; those that name files with a digest of them.
     """
     left_out = {*WORK, *RECORDINGS, *inputs}
-    switches = {k: v for k, v in vars(args).items() if k not in left_out}
+    settings = {k: v for k, v in vars(args).items() if k not in left_out}
     for name in ("model", "voice", "style"):
-        if switches.get(name) and Path(switches[name]).exists():
-            switches[name] += f" (digest {digest_files(switches[name])})"
-    return switches
+        if settings.get(name) and Path(settings[name]).exists():
+            settings[name] += f" (digest {digest_files(settings[name])})"
+    return settings
 
 
 def division(args: argparse.Namespace) -> dict:

@@ -24,9 +24,9 @@ EXAMPLE = """examples:
       --output more
   espnet2-taste continue --model taslm.zip --codes tokens --max_words 12 \\
       --text_top_p 0.9 --speech_top_p 0.9 --output more
-  heard while it is made:
-  espnet2-taste continue --model taslm.zip --wav hello.wav --output more --stream | \
-      aplay
+  played while it is made:
+  espnet2-taste continue --model taslm.zip --wav hello.wav --output more --stream \\
+      | aplay
   from written words, and from nothing, in a voice of your own:
   espnet2-taste continue --model taslm.zip --prompt_kind text --text "hello there" \\
       --voice me.wav --output more
@@ -170,6 +170,6 @@ def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     given = PROMPT_KINDS[args.prompt_kind].from_args(args)
     arguments.check_order(args, "min_words", "max_words")
-    switches = arguments.switches_of(args, ["num_samples"])
-    job = ContinueJob(switches, args.batch_size, given=given, **model_of(args))
+    settings = arguments.settings_of(args, ["num_samples"])
+    job = ContinueJob(settings, args.batch_size, given=given, **model_of(args))
     return run_spoken(args, job, given.inputs)

@@ -10,7 +10,7 @@ from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.quiet import import_quietly
 from espnet2_taste.optional import require
 
-SUMMARY = "a page and an HTTP API: hear, edit, continue and say"
+SUMMARY = "a page and an HTTP API: play, edit, continue and say"
 EXAMPLE = """examples:
   espnet2-taste demo --model taslm.zip
   with a voice that programs can name, as OpenAI's speech API is called:
@@ -30,20 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host",
         default="127.0.0.1",
         help="Address; others than the default let other machines in, and nobody is "
-        "asked for a password (default: %(default)s)",
+        "asked for a password",
     )
     add(
         "--port",
         type=arguments.number(int, 0, 65535),
         default=8000,
-        help="0 takes a free one (default: %(default)s)",
+        help="0 takes a free one",
     )
     add(
         "--voices",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="Recordings by name (default: %(default)s)",
+        help="Recordings by name",
     )
 
 

@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 
+from espnet2_taste.bin.command import HelpFormatter
 from espnet2_taste.cli import (
     again,
     continuation,
@@ -19,7 +20,7 @@ from espnet2_taste.cli import (
     tokenize,
 )
 from espnet2_taste.cli.parts import Outcome
-from espnet2_taste.cli.quiet import quiet_libraries
+from espnet2_taste.cli.quiet import quiet_libraries, silence_warnings
 
 COMMANDS = {
     "again": again,
@@ -71,7 +72,7 @@ def get_parser() -> argparse.ArgumentParser:
         prog="espnet2-taste",
         description="TASTE speech tokens and spoken language models",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
@@ -80,7 +81,7 @@ def get_parser() -> argparse.ArgumentParser:
             help=module.SUMMARY,
             description=module.SUMMARY,
             epilog=module.EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         module.add_arguments(command)
     for name, (*_, summary) in FORWARDED.items():
@@ -96,6 +97,7 @@ def main(cmd=None) -> None:
     """
     cmd = sys.argv[1:] if cmd is None else list(cmd)
     if cmd and cmd[0] in FORWARDED:
+        silence_warnings()
         module, words, _ = FORWARDED[cmd[0]]
         importlib.import_module(module).main([*words, *cmd[1:]])
         return

@@ -35,11 +35,11 @@ class Job(ABC):
     """What is done to utterances; small enough to be sent to another process.
 
     Attributes:
-        switches: What the results depend on beside the utterances, for the record.
+        settings: What the results depend on beside the utterances, for the record.
         batch_size: Utterances at once.
     """
 
-    switches: dict
+    settings: dict
     batch_size: int
 
     @abstractmethod
@@ -102,7 +102,7 @@ def run_job(
     if not inputs:
         raise ValueError("the list is empty: there is no utterance to work on")
     output = output.absolute()
-    done = _finished_parts(output, job.switches, inputs)
+    done = _finished_parts(output, job.settings, inputs)
     refused = _unusable_names(inputs)
     names = [name for name in inputs if name not in done and name not in refused]
     waiting = list(_divide(names, output / "parts", part_size, nj, job.batch_size))
@@ -150,7 +150,7 @@ def _parts(parent: Path) -> list[Path]:
 
 
 def _finished_parts(
-    output: Path, switches: Mapping, inputs: Mapping[str, str]
+    output: Path, settings: Mapping, inputs: Mapping[str, str]
 ) -> dict[str, Path]:
     """Part of each utterance that was made from what it would be made from now.
 
@@ -167,9 +167,13 @@ def _finished_parts(
     for folder in parts:
         found = _read_record(folder)
         if len(read_dropped(folder)) == len(found["inputs"]):
-            if found["switches"] != switches:
+            same = (
+                found["settings"] == settings
+                and found["inputs"].keys() <= inputs.keys()
+            )
+            if not same:
                 continue  # a command without any result claims nothing
-        _check_same(output, found, switches, inputs)
+        _check_same(output, found, settings, inputs)
         rows = found["inputs"].items()
         done |= {name: folder for name, key in rows if inputs[name] == key}
     return done
@@ -178,7 +182,7 @@ def _finished_parts(
 def _read_record(folder: Path) -> dict:
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return {"switches": dict(found["switches"]), "inputs": dict(found["inputs"])}
+        return {"settings": dict(found["settings"]), "inputs": dict(found["inputs"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{folder / RECORD} is missing or damaged ({error}): remove the folder "
@@ -186,14 +190,14 @@ def _read_record(folder: Path) -> dict:
         ) from error
 
 
-def _check_same(output: Path, found: Mapping, switches: Mapping, inputs: Mapping):
+def _check_same(output: Path, found: Mapping, settings: Mapping, inputs: Mapping):
     """Refuse results of other settings or of other utterances."""
-    for key in switches:
-        before = found["switches"].get(key)
-        if before != switches[key]:
+    for key in settings:
+        before = found["settings"].get(key)
+        if before != settings[key]:
             raise ValueError(
                 f"{output} holds results with {key} = {before}, this command has "
-                f"{switches[key]}: name another --output, or remove it"
+                f"{settings[key]}: name another --output, or remove it"
             )
     others = [name for name in found["inputs"] if name not in inputs]
     if others:
@@ -272,7 +276,7 @@ def _do_part(job: Job, model, folder: Path, part: Mapping[str, str]) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     job.work(model, list(part), temporary)
-    record = json.dumps({"switches": job.switches, "inputs": part}, indent=1)
+    record = json.dumps({"settings": job.settings, "inputs": part}, indent=1)
     (temporary / RECORD).write_text(record + "\n", encoding="utf-8")
     temporary.rename(folder)
 

@@ -227,14 +227,13 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(PROMPT_KINDS),
         default="audio",
         help="audio: speech; text: words of --text or --text_file in writing; "
-        "unconditional: nothing; instruct: spoken turns that are answered (default: "
-        "%(default)s)",
+        "unconditional: nothing; instruct: spoken turns that are answered",
     )
     add(
         "--num_samples",
         type=arguments.COUNT,
         default=8,
-        help="Samples of --prompt_kind unconditional (default: %(default)s)",
+        help="Samples of --prompt_kind unconditional",
     )
     add(
         "--turn_frame",

@@ -23,11 +23,16 @@ def quiet_libraries(args: argparse.Namespace) -> None:
     logging.basicConfig(level=args.log_level, format="%(levelname)s: %(message)s")
     if logging.getLevelNamesMapping()[args.log_level] <= logging.INFO:
         return
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of other processes
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    silence_warnings()
     if Path(args.model).exists():  # nothing is downloaded, so no bar is missed
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def silence_warnings() -> None:
+    """Show no warnings of libraries, of other processes neither."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def import_quietly() -> None:

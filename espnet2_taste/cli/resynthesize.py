@@ -75,9 +75,9 @@ class SpeakJob(Job):
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source, sampling = sources.source_of(args), arguments.sampling_of(args)
-    switches = arguments.switches_of(args)
+    settings = arguments.settings_of(args)
     job = SpeakJob(
-        switches, args.batch_size, source, args.model, args.cache_dir, sampling
+        settings, args.batch_size, source, args.model, args.cache_dir, sampling
     )
     outcome = run_job(job, source.inputs, **arguments.division(args))
     results.show_speech(outcome.output)

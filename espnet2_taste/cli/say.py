@@ -15,8 +15,8 @@ EXAMPLE = """examples:
   as fast or slow, as lively or calm as a recording, in its voice; a list of texts:
   espnet2-taste say --model taslm.zip --text_file text --style slow.wav \\
       --style_text "the words of it" --output said
-  heard while it is made:
-  espnet2-taste say --model taslm.zip --text "hello there" --voice me.wav \
+  played while it is made:
+  espnet2-taste say --model taslm.zip --text "hello there" --voice me.wav \\
       --output said --stream | aplay
 
 --output receives codes.scp, words, wav.scp and, where the unit decoder knows them, the
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> Outcome:
         if getattr(args, name):
             sources.check_recording(getattr(args, name), f"--{name}")
     job = SayJob(
-        arguments.switches_of(args),
+        arguments.settings_of(args),
         args.batch_size,
         texts=texts,
         voice=voice,

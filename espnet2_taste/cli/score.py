@@ -72,6 +72,10 @@ class ScoreJob(Job):
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = sources.source_of(args)
-    switches = arguments.switches_of(args)
-    job = ScoreJob(switches, args.batch_size, source, args.model, args.cache_dir)
-    return run_job(job, source.inputs, **arguments.division(args))
+    settings = arguments.settings_of(args)
+    job = ScoreJob(settings, args.batch_size, source, args.model, args.cache_dir)
+    outcome = run_job(job, source.inputs, **arguments.division(args))
+    scores = outcome.output / "scores.tsv"
+    if scores.is_file():
+        print(scores)
+    return outcome

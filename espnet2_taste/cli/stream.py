@@ -51,7 +51,7 @@ class SampleWriter:
     written: bool = False
 
     def write(self, wave, sample_rate: int) -> None:
-        """Write the next samples, (S,), so that they can be heard now."""
+        """Write the next samples, (S,), so that they can be played now."""
         from espnet2_taste.data.audio import pcm16, wav_header
 
         if self.kind == "wav" and not self.written:
@@ -124,7 +124,7 @@ def run_spoken(
         )
     writer = SampleWriter(sys.stdout.buffer, args.stream)
     with contextlib.redirect_stdout(sys.stderr):
-        streamed = StreamJob(job.switches, 1, job, writer)
+        streamed = StreamJob(job.settings, 1, job, writer)
         outcome = run_job(streamed, inputs, **division)
         results.show_speech(outcome.output)
     if not (writer.written or outcome.dropped):

@@ -138,9 +138,9 @@ def run(args: argparse.Namespace) -> Outcome:
         )
         for name, pair in pairs.items()
     }
-    switches = arguments.switches_of(args, ["first", "second", "words", "pairs"])
+    settings = arguments.settings_of(args, ["first", "second", "words", "pairs"])
     job = SwapJob(
-        switches, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
+        settings, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
     )
     outcome = run_job(job, inputs, **arguments.division(args))
     results.show_speech(outcome.output)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plot",
         action="store_true",
         help="Draw the words and codes of each recording of up to 30 s over its "
-        "spectrogram, with the attention of the tokens below (default: %(default)s)",
+        "spectrogram, with the attention of the tokens below",
     )
 
 
@@ -66,9 +66,11 @@ class TokenizeJob(Job):
         """See ``Job.load``."""
         from espnet2_taste.inference import TasteTokenizer
 
-        return TasteTokenizer.from_pretrained(
+        model = TasteTokenizer.from_pretrained(
             self.model, self.cache_dir, device=device, recognizer=self.recognizer
         )
+        model.aligner  # noqa: B018  (an error in it is not one of an utterance)
+        return model
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
@@ -105,9 +107,9 @@ class TokenizeJob(Job):
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = sources.source_of(args)
-    switches = arguments.switches_of(args)
+    settings = arguments.settings_of(args)
     job = TokenizeJob(
-        switches,
+        settings,
         args.batch_size,
         source,
         args.model,

@@ -10,7 +10,7 @@ from pathlib import Path
 from espnet2_taste.data.files import read_yaml
 from espnet2_taste.inference.model_card import CardFacts, count_part, training_sets
 
-TASTE_SWITCHES = (
+TASTE_SETTINGS = (
     "speech_encoder",
     "states_source",
     "aggregator",
@@ -18,8 +18,8 @@ TASTE_SWITCHES = (
     "quantizer_conf",
     "model_conf",
 )
-TASLM_SWITCHES = ("layout", "layout_conf", "input_fusion", "head", "model_conf")
-UNIT_LM_SWITCHES = ("layout", "layout_conf", "grid_head", "tail_head", "model_conf")
+TASLM_SETTINGS = ("layout", "layout_conf", "input_fusion", "head", "model_conf")
+UNIT_LM_SETTINGS = ("layout", "layout_conf", "grid_head", "tail_head", "model_conf")
 FROZEN = ("asr_exp", "model", "init_lm", "codec_exp", "onnx_file")
 
 

@@ -32,7 +32,7 @@ def swap_words(
     if len(first.words) != len(second.words):
         raise ValueError(
             f"cannot swap between {len(first.words)} and {len(second.words)} words: "
-            "give two readings of one text, or use copy_words with pairs of places"
+            "give two readings of one text"
         )
     places = range(len(first.words)) if words is None else words
     pairs = {place: place for place in places}

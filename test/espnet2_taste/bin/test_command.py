@@ -31,6 +31,21 @@ def test_every_help_shows_the_command_at_work(command, capsys):
     assert f"espnet2_taste.bin.{command} " in shown and "xample" in shown
 
 
+@pytest.mark.parametrize("command", all_commands())
+def test_every_option_says_what_it_means_and_its_default(command):
+    module, *words = command.split()
+    main = importlib.import_module(f"espnet2_taste.bin.{module}")
+    if words:
+        parser = argparse.ArgumentParser()
+        main.main.commands[words[0]].fill(parser)
+    else:
+        parser = getattr(main, "get_parser", None) or main.main.get_parser
+        parser = parser()
+    for action in parser._actions:
+        assert len((action.help or "").split()) >= 2, action.dest
+    assert "(default: INFO)" in " ".join(parser.format_help().split())
+
+
 def test_a_line_of_help_stands_beside_each_sub_command(capsys):
     def first(args):
         """Do one thing."""
@@ -55,6 +70,22 @@ def test_options_come_from_a_yaml_file_and_the_words_are_kept(tmp_path):
     words = ["measure", "--config", str(tmp_path / "conf.yaml")]
     Program("Things.", measure=Command(measure, options))(words)
     assert seen == [(3, words)]
+
+
+@pytest.mark.parametrize("level", ["LOUD", "3"])
+def test_levels_that_do_not_exist_are_refused(level, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        Command(lambda args: None, lambda parser: None, "Look.")(["--log_level", level])
+    assert "--log_level: invalid choice" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line(capsys):
+    def run(args: argparse.Namespace):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        run_command(argparse.ArgumentParser, run, [])
+    assert capsys.readouterr().err == "test_command: stopped\n"
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, OSError])

@@ -22,8 +22,10 @@ def test_every_option_says_what_it_means_and_its_default(name):
     )
     for action in commands.choices[name]._actions:
         assert len(action.help.split()) >= 2 or not action.option_strings, action.dest
-        if action.default not in (None, argparse.SUPPRESS):
-            assert "%(default)s" in action.help, action.dest
+    shown = " ".join(commands.choices[name].format_help().split())
+    assert "(default: 0)" in shown and "(default: WARNING)" in shown
+    for line in commands.choices[name].epilog.splitlines():
+        assert len(line) < 90 and "  | " not in line.lstrip()
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_parts_are_joined_in_order_with_paths_from_the_output(tmp_path, job):
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, job, log):
-    failing = Shout(job.switches, 2, job.log, fails_at="e")
+    failing = Shout(job.settings, 2, job.log, fails_at="e")
     with pytest.raises(RuntimeError, match="stopped"):
         run_job(failing, INPUTS, tmp_path / "out", **ONE)
     for _ in range(2):
@@ -128,7 +128,9 @@ def test_a_command_without_results_does_not_claim_its_output(tmp_path, job):
         run_job(broken, INPUTS, tmp_path / "out", **ONE)
     lost = Shout({"model": "n"}, 2, job.log)
     assert run_job(lost, {"b": "x"}, tmp_path / "out", **ONE).dropped
-    assert run_job(job, {"a": "x"}, tmp_path / "out", **ONE).dropped == {}
+    assert run_job(lost, {"a": "x"}, tmp_path / "out", **ONE).dropped == {}
+    assert run_job(lost, {"b": "x"}, tmp_path / "same", **ONE).dropped
+    assert run_job(job, {"a": "x"}, tmp_path / "same", **ONE).dropped == {}
     with pytest.raises(ValueError, match="the list is empty"):
         run_job(job, {}, tmp_path / "other", **ONE)
     assert not (tmp_path / "other").exists()

@@ -34,7 +34,7 @@ def test_what_is_heard_is_what_is_kept(
     run(command, tmp_path / "plain", *options, model="taslm.zip")
     capfdbinary.readouterr()
     run(command, tmp_path / "out", *options, "--stream", model="taslm.zip")
-    heard = capfdbinary.readouterr().out
+    played = capfdbinary.readouterr().out
     for table in ("words", "units", "ctm"):
         kept, plain = (tmp_path / place / table for place in ("out", "plain"))
         assert kept.read_text() == plain.read_text()
@@ -43,19 +43,19 @@ def test_what_is_heard_is_what_is_kept(
     np.testing.assert_array_equal(*codes)
     path = tmp_path / "out" / read_table(tmp_path / "out" / "wav.scp")[name]
     wave, rate = soundfile.read(path, dtype="int16")
-    found, its_rate = soundfile.read(io.BytesIO(heard), dtype="int16")
+    found, its_rate = soundfile.read(io.BytesIO(played), dtype="int16")
     np.testing.assert_array_equal(found, wave)
     assert its_rate == rate and len(wave)
     run(command, tmp_path / "out", *options, "--stream", model="taslm.zip")
-    assert capfdbinary.readouterr().out == heard
+    assert capfdbinary.readouterr().out == played
 
 
 def test_bare_samples(run, text, tmp_path, capfdbinary):
     run("say", tmp_path / "out", *text, "--stream", "pcm", model="taslm.zip")
-    heard = np.frombuffer(capfdbinary.readouterr().out, "<i2")
+    played = np.frombuffer(capfdbinary.readouterr().out, "<i2")
     (path,) = read_table(tmp_path / "out" / "wav.scp").values()
     wave, _ = soundfile.read(tmp_path / "out" / path, dtype="int16")
-    np.testing.assert_array_equal(heard, wave)
+    np.testing.assert_array_equal(played, wave)
 
 
 def test_other_settings_and_several_utterances_are_refused(run, text, tmp_path):

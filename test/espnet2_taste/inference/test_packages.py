@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin import pack
+from espnet2_taste.evaluation.pictures import pictures_of
 from espnet2_taste.experiment_files import load_weights, read_config
 from espnet2_taste.inference.packages import check_archive, pretrained_files
 from espnet2_taste.inference.settings import InferenceSettings
@@ -67,12 +68,14 @@ def test_the_archive_is_complete_and_names_no_machine(packed_models):
         names = set(archive.namelist())
         meta = yaml.safe_load(archive.read("meta.yaml"))
         configs = {n: archive.read(n).decode() for n in names if n.endswith(".yaml")}
+        page = archive.read("RESULTS.md").decode()
     assert set(meta["yaml_files"]) | set(meta["files"]) == {
         *("taste_train_config", "taste_model_file", "taslm_train_config"),
         *("taslm_model_file", "unit_vocoder_config", "unit_vocoder_file"),
         *("units_config", "inference_config"),
     }
-    assert {"RESULTS.md", "images/taste_vq/training/loss.png"} <= names
+    assert {"images/taste_vq/loss.png", "images/asr/losses.png"} <= names
+    assert pictures_of(page) == ["images/asr/losses.png"]
     assert {"units/kmeans.pt", "units/spembs.pt", "meta.yaml"} <= names
     for ending in ("bpe.model", "model.safetensors", "feats_stats.npz", "ave.pth"):
         assert len([name for name in names if name.endswith(ending)]) == 1
@@ -135,15 +138,33 @@ def test_settings_that_mean_nothing_are_refused(content, tmp_path):
         InferenceSettings.read(tmp_path / "inference.yaml")
 
 
-def test_a_package_that_cannot_be_loaded_is_not_made(packed_models, tmp_path):
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            ["--taslm_exp", "exp/taste_vq"],
+            "--taslm_exp exp/taste_vq is an experiment of another kind",
+        ),
+        (
+            ["--taste_exp", "exp/taslm_embed", "--taslm_exp", "exp/taslm_embed"],
+            "--taste_exp exp/taslm_embed is an experiment of another kind",
+        ),
+        (
+            ["--taslm_exp", "exp/taslm_embed", "--taslm_model_file"]
+            + ["exp/taste_vq/valid.loss.best.pth"],
+            "does not fit",
+        ),
+    ],
+)
+def test_a_package_that_cannot_be_loaded_is_not_made(
+    packed_models, tmp_path, options, message
+):
     (tmp_path / "exp").symlink_to(packed_models[0].parent / "exp_gone")
     (tmp_path / "data").symlink_to(packed_models[0].parent / "data_gone")
     command = ["taslm", "--taste_exp", "exp/taste_vq", "--outpath", "packed/a.zip"]
     with contextlib.chdir(tmp_path):
-        with pytest.raises(
-            SystemExit, match="pack taslm: .* is an experiment of another kind"
-        ):
-            pack.main([*command, "--taslm_exp", "exp/taste_vq"])
+        with pytest.raises(SystemExit, match=f"pack taslm: .*{message}"):
+            pack.main([*command, *options])
     assert not list(tmp_path.glob("packed/*")) and not list(tmp_path.glob("packed/.*"))
 
 
