@@ -105,8 +105,8 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         alignment_weight: Weight of the losses that pull the aggregator's attention to
             the frames, and the unit decoder's to the tokens, of the right words (see
             ``align.guided_attention``); not part of the published system.
-        speaker_weight: Weight of the loss that lets every vector tell the speaker.
-        duration_weight: Weight of the loss that lets every vector tell how long its
+        speaker_weight: Weight of the loss that makes every vector predict the speaker.
+        duration_weight: Weight of the loss that makes every vector predict how long its
             word is (both: ``tokenizer.reward_heads``).
         encoder_cache_mb: Memory for encoder states of utterances seen before; 0
             computes them anew in every epoch.

@@ -75,7 +75,7 @@ def measure_frames(
     frames: int,
     frame_rate: float,
 ) -> torch.Tensor:
-    """Measure frames, F0 with them, so that a mean over a word tells its pitch.
+    """Measure frames, F0 with them, so that a mean over a word gives its pitch.
 
     F0 goes on in a straight line where there is no voice.
 

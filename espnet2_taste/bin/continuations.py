@@ -18,7 +18,7 @@ def judge_options(parser: ArgumentParser) -> None:
     add("--continuation_dir", type=Path, required=True, help="Parent of the sets")
     add("--dump_dir", type=Path, default=Path("dump/raw"), help="The prompts' sets")
     add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
-    add("--transcripts", default="text_heard", help="Table with what was said")
+    add("--transcripts", default="text_recognized", help="Table with what was said")
     add("--transcript_source", help="Who wrote the transcripts, if they do not say")
     add("--model", required=True, help="Id of the judge, with its version")
     add("--base_url", default="https://api.openai.com/v1", help="Of the endpoint")
@@ -99,7 +99,8 @@ def run_judge(args: argparse.Namespace) -> None:
     Example:
         python -m espnet2_taste.bin.continuations judge --sets prompts \\
             --dump_dir dump/raw \\
-            --continuation_dir exp/taslm_embed/continuation --transcripts text_heard \\
+            --continuation_dir exp/taslm_embed/continuation \\
+            --transcripts text_recognized \\
             --base_url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct \\
             --output_dir exp/taslm_embed/judge
     """
@@ -137,7 +138,7 @@ def answers_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data_dir", type=Path, default=Path("data"), help="Has <set>/answers.tsv")
     add("--continuation_dir", type=Path, required=True, help="Parent of the sets")
-    add("--transcripts", default="text_heard", help="Table with what was said")
+    add("--transcripts", default="text_recognized", help="Table with what was said")
     add("--transcript_source", help="Who wrote the transcripts, if they do not say")
     add("--output_dir", type=Path, required=True, help="Where the results go")
     add_shared(parser, "sets")
@@ -192,7 +193,8 @@ def run_answers(args: argparse.Namespace) -> None:
     Example:
         python -m espnet2_taste.bin.continuations answers --data_dir data \\
             --sets questions \\
-            --continuation_dir exp/taslm_embed/continuation --transcripts text_heard \\
+            --continuation_dir exp/taslm_embed/continuation \\
+            --transcripts text_recognized \\
             --output_dir exp/taslm_embed/answers
     """
     from espnet2_taste.metrics.tables import provenance, write_json

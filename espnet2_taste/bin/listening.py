@@ -20,7 +20,7 @@ def pages_options(parser: ArgumentParser) -> None:
     add("--systems", nargs="+", required=True, help="name=folder of each system")
     add("--reference", help="Folder of natural recordings, hidden among the others")
     add("--anchors", type=int, nargs="*", default=[], help="Hz: low-passed references")
-    add("--context", help="Folder of recordings that are heard before, not rated")
+    add("--context", help="Folder of recordings that are played before, not rated")
     add("--utterances", type=int, default=20, help="Drawn utterances; 0 for all")
     add(
         "--trials_per_listener",
@@ -30,7 +30,7 @@ def pages_options(parser: ArgumentParser) -> None:
     )
     add("--title", default="Listening test", help="Shown to listeners")
     add("--instructions", type=Path, help="Text file, one paragraph a line")
-    add("--fs", type=int, default=16000, help="Sample rate of what is heard")
+    add("--fs", type=int, default=16000, help="Sample rate of what is played")
     add("--level", type=float, default=-26.0, help="RMS in dB of full scale")
     add("--keep_level", action="store_true", help="Leave levels as they are")
     add("--seed", type=int, default=0, help="Of the draw and of the orders")
@@ -68,8 +68,8 @@ def run_pages(args: argparse.Namespace) -> None:
     in <output_dir>: ``page/`` (send this folder, zipped, to listeners: they open
     ``index.html`` in any browser, rate, and send one file back), ``key.tsv`` (which
     recording is whose: keep it), ``study.json`` and ``left_out.tsv``. Nothing is
-    fetched from the network; names tell nothing; every listener has an order of their
-    own.
+    fetched from the network; names give nothing away; every listener has an order of
+    their own.
 
     Examples:
         python -m espnet2_taste.bin.listening pages --test mos --utterances 20 \\

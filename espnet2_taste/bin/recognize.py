@@ -199,10 +199,10 @@ def run_transcribe(args: argparse.Namespace) -> None:
     """Recognize spoken results, for the judge and for spoken QA.
 
     Enters: a recognizer and folders with ``wav.scp``, whatever made them. Leaves in
-    each: ``text_heard`` (a line for every recording, empty where nothing is
-    recognized), ``text_heard.json`` (who recognized) and ``not_heard.tsv`` (recordings
-    that cannot be read). Folders that are done are kept while their ``wav.scp`` is
-    older.
+    each: ``text_recognized`` (a line for every recording, empty where nothing is
+    recognized), ``text_recognized.json`` (the recognizer) and ``not_recognized.tsv``
+    (recordings that cannot be read). Folders that are done are kept while their
+    ``wav.scp`` is older.
 
     Example:
         python -m espnet2_taste.bin.recognize transcribe --recognizer exp/asr \\

@@ -6,8 +6,8 @@ speaker: by the text-only unit decoder, by TASLM, and by TASLM in the manner of 
 recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
 ``styled``), and ``scores.json``: word errors, durations against the set's own
 recordings, whether rate and voice follow the recording, how the word times of the unit
-decoder agree with forced alignment, and how soon a text of 30 words is heard. Finished
-speech is kept.
+decoder agree with forced alignment, and how soon the speech of 30 words begins.
+Finished speech is kept.
 
 Example:
     python -m espnet2_taste.bin.say_score --model exp/packed/taslm.zip \\
@@ -162,7 +162,7 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
 
 
 def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
-    """How soon the first words of the first set are heard: see ``stream_speed``."""
+    """How soon the speech of the first set's first words begins; ``stream_speed``."""
     from espnet2_taste.data.kaldi_dir import read_kaldi_dir
     from espnet2_taste.evaluation.speaking import stream_speed
 

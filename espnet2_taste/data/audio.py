@@ -165,8 +165,8 @@ def as_mono(speech: np.ndarray) -> np.ndarray:
             f"the samples reach {peaks.max():g}, expected values in [-1, 1]; divide "
             "them, 16 bit integers by 32768"
         )
-    heard = channels[:, peaks >= SILENCE_PEAK]
-    chosen = heard if heard.size else channels
+    audible = channels[:, peaks >= SILENCE_PEAK]
+    chosen = audible if audible.size else channels
     return chosen.mean(axis=1).astype(np.float32)
 
 

@@ -26,7 +26,7 @@ VALUES = "values"
 
 @dataclass(frozen=True)
 class Rendition:
-    """One way in which a set is heard.
+    """One rendition of a set.
 
     Attributes:
         label: Its name in tables.
@@ -127,7 +127,7 @@ def score_once(metric: AbsAudioMetric, rendition: Rendition, kept: Path) -> SetS
     """
     references = rendition.references if metric.needs_reference else {}
     record = {
-        "switches": metric.settings,
+        "settings": metric.settings,
         "audio": digest(rendition.wavs.values(), contents=False),
         "references": digest(references.values(), contents=False),
     }

@@ -23,7 +23,7 @@ def audio_tables(study: Mapping) -> list[str]:
         parts += [f"### Audio measures on `{name}`", _set_table(scores)]
         missing = _left_out_utterances(study["not_scored"].get(name, {}))
         parts += [missing] if missing else []
-    return parts + [_switches(study)]
+    return parts + [_settings(study)]
 
 
 def _set_table(scores: Mapping[str, Mapping]) -> str:
@@ -55,7 +55,7 @@ def _left_out_utterances(reasons: Mapping[str, Mapping[str, Mapping]]) -> str:
     return "\n".join(lines)
 
 
-def _switches(study: Mapping) -> str:
+def _settings(study: Mapping) -> str:
     """Model, sample rate and reference of each measure; reasons of the absent ones."""
     lines = []
     for name, settings in study["metrics"].items():

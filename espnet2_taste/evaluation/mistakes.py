@@ -2,10 +2,10 @@
 
 Enters: a set as stages 2 to 5 left it. Leaves: ``<set>_wrong10`` and so on with the
 same recordings, units and speakers, and a ``text`` in which a share of the words is
-another word of the set; word times keep their places. Every later command takes it like any
-other set. Words are exchanged, not left out or added, so that each keeps its time; what
-is wrong at one rate is wrong at every higher one; equal texts get equal mistakes. From
-the scores of such sets: a row a rate.
+another word of the set; word times keep their places. Every later command takes it
+like any other set. Words are exchanged, not left out or added, so that each keeps its
+time; what is wrong at one rate is wrong at every higher one; equal texts get equal
+mistakes. From the scores of such sets: a row a rate.
 """
 
 import shutil
@@ -129,7 +129,7 @@ def collect_mistakes(
     Args:
         studies: Contents of ``scores.json`` of ``taste_score`` and ``taste_swap``, on
             sets with mistakes and without.
-        dump_dir: Where the sets are; ``mistakes.json`` tells the rate.
+        dump_dir: Where the sets are; ``mistakes.json`` holds the rate.
         label: Rendition whose scores count, as ``taste_score`` calls it.
 
     Returns:
@@ -147,7 +147,7 @@ def collect_mistakes(
 
     for study in studies:
         if "sets" not in study:
-            name = study["switches"]["sets"].split()[0]
+            name = study["settings"]["sets"].split()[0]
             scores = {
                 title: study["scores"][key] for title, key in SWAP_COLUMNS.items()
             }

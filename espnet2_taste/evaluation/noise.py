@@ -33,7 +33,7 @@ class Mixture:
     """Speech in noise.
 
     Attributes:
-        mixed: What is heard, (S,) float64, its peak below one.
+        mixed: Speech with noise, (S,) float64, its peak below one.
         speech: The speech in it, (S,).
         noise: The noise in it, (S,).
         gain_db: By how much both were changed so that nothing is clipped.
@@ -73,9 +73,9 @@ def active_level(speech: np.ndarray, sample_rate: int) -> float:
     counts = np.array(
         [_active_samples(envelope >= 2.0**e, hangover) for e in exponents]
     )
-    heard = counts > 0
-    thresholds = 20 * np.log10(2.0) * exponents[heard]  # (T,) dB
-    levels = 10 * np.log10((speech**2).sum() / counts[heard])  # (T,) dB
+    audible = counts > 0
+    thresholds = 20 * np.log10(2.0) * exponents[audible]  # (T,) dB
+    levels = 10 * np.log10((speech**2).sum() / counts[audible])  # (T,) dB
     margins = levels - thresholds  # falls with the threshold
     level = np.interp(-MARGIN_DB, -margins, levels)
     return float(level + 20 * np.log10(peak))

@@ -59,7 +59,7 @@ def collect_noise(studies: Iterable[Mapping], dump_dir: Path) -> list[dict]:
 
     Args:
         studies: Of clean and noisy sets.
-        dump_dir: Where the sets are; ``noise.json`` tells the noisy ones.
+        dump_dir: Where the sets are; ``noise.json`` marks the noisy ones.
 
     Returns:
         Groups with ``source``, ``noise``, ``columns`` and ``rows`` (``snr``,

@@ -114,7 +114,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
     clean_times = folder / CLEAN_TIMES
     timings = read_ctm(clean_times if clean_times.is_file() else folder / ctm_name)
     truth = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
-    heard_file = folder / "text_asr"
+    recognized_file = folder / "text_asr"
     return OriginalSet(
         name=folder.name,
         wavs=tables.wav,
@@ -123,7 +123,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         speakers=tables.utt2spk,
         timings=timings,
         truth=truth,
-        recognized=read_table(heard_file) if heard_file.is_file() else {},
+        recognized=read_table(recognized_file) if recognized_file.is_file() else {},
         word_f0=measure_word_f0(clean, timings),
     )
 

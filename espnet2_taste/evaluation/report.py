@@ -222,9 +222,9 @@ def _source(study: Mapping) -> str:
     """Command and settings of a study."""
     settings = ", ".join(
         f"{name} = {value}"
-        for name, value in dig(study, "switches", default={}).items()
+        for name, value in dig(study, "settings", default={}).items()
     )
-    return f"Command: `{dig(study, 'command', default='-')}`  \nSwitches: {settings}."
+    return f"Command: `{dig(study, 'command', default='-')}`  \nSettings: {settings}."
 
 
 def _tokenizer_sections(study: Mapping) -> list[str]:
@@ -233,7 +233,7 @@ def _tokenizer_sections(study: Mapping) -> list[str]:
         return []
     parts = ["## Tokenizer", _source(study)]
     for name, scores in study["sets"].items():
-        tolerance = dig(study, "switches", "tolerance_seconds", default=0.05)
+        tolerance = dig(study, "settings", "tolerance_seconds", default=0.05)
         table = _rendition_table(scores, 1000 * tolerance)
         parts += [f"### Resynthesis of `{name}`", table]
         units = dig(study, "units", name, default={})

@@ -35,8 +35,8 @@ def saying_tables(study: Mapping) -> list[str]:
         parts += [f"### Texts of `{name}`", markdown_table(HEADER, rows)]
     speed = study["streaming"]
     parts.append(
-        f"Said while its codes are generated, a text of {speed['words']} words is "
-        f"heard after {speed['first']:.2f} s, {speed['share']:.0%} of the whole; a "
+        f"Said while its codes are generated, the speech of {speed['words']} words "
+        f"begins after {speed['first']:.2f} s, {speed['share']:.0%} of the whole; a "
         f"second of speech takes {speed['real_time_factor']:.2f} s."
     )
     return parts

@@ -3,7 +3,7 @@
 Enters, for each model: ``likelihood/<set>/scores.tsv`` (log-likelihoods of every
 utterance by stream and reduction) and ``continuation/<set>`` (audio and text of
 continued prompts). Leaves: a dictionary a model. Which stream and which reduction
-decide a pair is a switch: published rankings turn on it.
+decide a pair is an option: published rankings depend on it.
 
 Legend: W words.
 """
@@ -165,7 +165,7 @@ def prompt_rates(folder: Path) -> dict[str, float]:
 def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     """How the tempo of continuations follows their prompts.
 
-    A continuation is timed where it is heard, behind its prompt: the decoder speaks
+    A continuation is timed after its prompt, in one recording: the decoder speaks
     both in one breath, and few utterances of a corpus begin in mid-sentence.
 
     Args:

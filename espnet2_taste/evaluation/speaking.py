@@ -133,7 +133,7 @@ def score_spoken(
 
 
 def stream_speed(lm, text: str, voice: np.ndarray) -> dict[str, float]:
-    """How soon a text is heard that is said while its codes are generated.
+    """How soon the speech of a text begins while its codes are generated.
 
     Args:
         lm: ``SpokenLM``; it says the text once before, so that everything is loaded.

@@ -25,7 +25,7 @@ from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.questions import read_answers, score_answers
 from espnet2_taste.evaluation.slm import prompt_rates, score_pair_set
 from espnet2_taste.evaluation.transcripts import (
-    HEARD,
+    RECOGNIZED,
     is_recognized,
     recognize_folder,
 )
@@ -159,7 +159,7 @@ def recognize_continuations(
     """
     if not is_recognized(continued, recognizer):
         recognize_folder(continued, aligner, recognizer)
-    return read_table(continued / HEARD)
+    return read_table(continued / RECOGNIZED)
 
 
 def answer_questions(

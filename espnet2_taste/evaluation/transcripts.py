@@ -16,8 +16,8 @@ from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.metrics.tables import write_json
 
-HEARD = "text_heard"
-"""Table of ``recognize transcribe``; ``text_heard.json`` names the recognizer."""
+RECOGNIZED = "text_recognized"
+"""Table of ``recognize transcribe``; ``text_recognized.json`` names the recognizer."""
 SOURCES = {
     "text": "the model's own words, not recognized",
     "text_asr": "transcripts of the recipe's recognizer",
@@ -54,7 +54,7 @@ def read_transcripts(folder: Path, name: str, source: str | None = None) -> Tran
     path = folder / name
     if not path.is_file():
         remedy = "give the name of a table that is there with --transcripts"
-        if name == HEARD:
+        if name == RECOGNIZED:
             command = f"espnet2_taste.bin.recognize transcribe --folders {folder}"
             remedy = f"make it: python -m {command}"
         raise ValueError(f"{path}: expected transcripts, found no such file; {remedy}")
@@ -76,8 +76,9 @@ def recognize_folder(
     """Recognize every recording of a folder.
 
     Args:
-        folder: Has ``wav.scp``; gets ``text_heard`` with a line for every recording,
-            and ``not_heard.tsv`` with those that cannot be read and why.
+        folder: Has ``wav.scp``; gets ``text_recognized`` with a line for every
+            recording, and ``not_recognized.tsv`` with those that cannot be read and
+            why.
         aligner: Function that gives an ``AbsAligner``.
         recognizer: What the recognizer is called in results.
         batch_size: Utterances at once.
@@ -98,16 +99,16 @@ def recognize_folder(
         n: why for n, why in result.problems.items() if n not in result.recognized
     }
     texts = {name: result.recognized.get(name, "") for name in wavs}
-    write_rows(folder / "not_heard.tsv", ("utt", "reason"), sorted(unread.items()))
-    write_json(folder / f"{HEARD}.json", {"recognizer": recognizer})
-    write_table(folder / HEARD, texts)
+    write_rows(folder / "not_recognized.tsv", ("utt", "reason"), sorted(unread.items()))
+    write_json(folder / f"{RECOGNIZED}.json", {"recognizer": recognizer})
+    write_table(folder / RECOGNIZED, texts)
     return len(texts), sum(not text for text in texts.values())
 
 
 def join_recognized(
     folder: Path, parts: Sequence[Path], recognizer: str
 ) -> tuple[int, int]:
-    """Make ``text_heard`` of a folder of those of its parts.
+    """Make ``text_recognized`` of a folder of those of its parts.
 
     Args:
         folder: Gets what :func:`recognize_folder` writes.
@@ -120,15 +121,15 @@ def join_recognized(
     Raises:
         ValueError: A part is not complete.
     """
-    join_parts(parts, folder, ["not_heard.tsv", HEARD])
-    write_json(folder / f"{HEARD}.json", {"recognizer": recognizer})
-    texts = read_table(folder / HEARD)
+    join_parts(parts, folder, ["not_recognized.tsv", RECOGNIZED])
+    write_json(folder / f"{RECOGNIZED}.json", {"recognizer": recognizer})
+    texts = read_table(folder / RECOGNIZED)
     return len(texts), sum(not text for text in texts.values())
 
 
 def is_recognized(folder: Path, recognizer: str) -> bool:
-    """Whether ``text_heard`` is there, by this recognizer and newer than the audio."""
-    text, record = folder / HEARD, folder / f"{HEARD}.json"
+    """Whether ``text_recognized`` is of this recognizer and newer than the audio."""
+    text, record = folder / RECOGNIZED, folder / f"{RECOGNIZED}.json"
     if not (text.is_file() and record.is_file() and (folder / "wav.scp").is_file()):
         return False
     fresh = text.stat().st_mtime >= (folder / "wav.scp").stat().st_mtime

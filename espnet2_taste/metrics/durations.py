@@ -6,7 +6,7 @@ the speaker's nor the utterance's tempo helps), the share of words whose duratio
 agree within a tolerance, and the correlation of utterance lengths. The published
 measure, duration consistency, is that share: of the words of all utterances whose two
 readings have the same words, those that last equally long within 50 ms (paper, section
-4.1). Whether that means +-50 or +-25 ms is not known, so the tolerance is a switch,
+4.1). Whether that means +-50 or +-25 ms is not known, so the tolerance is an option,
 stands in the result, and half of it is reported as well.
 
 Legend: W words, all utterances together.

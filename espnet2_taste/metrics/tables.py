@@ -79,7 +79,7 @@ def provenance(module: str, cmd: Sequence[str] | None, settings: Mapping) -> dic
         settings: Choices that change the numbers.
 
     Returns:
-        ``command``, ``versions`` and ``switches``.
+        ``command``, ``versions`` and ``settings``.
     """
     arguments = sys.argv[1:] if cmd is None else [str(item) for item in cmd]
     quoted = [f'"{item}"' if " " in item else item for item in arguments]
@@ -92,7 +92,7 @@ def provenance(module: str, cmd: Sequence[str] | None, settings: Mapping) -> dic
     return {
         "command": " ".join(["python -m", module, *quoted]),
         "versions": versions,
-        "switches": dict(settings),
+        "settings": dict(settings),
     }
 
 

@@ -243,7 +243,7 @@ def vocoder_options(voice: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         is the published one.
 
     Raises:
-        ValueError: A weight that tells a size is missing.
+        ValueError: A weight that gives a size is missing.
     """
     try:
         num_units, encoder_size = voice["flow.input_embedding.weight"].shape

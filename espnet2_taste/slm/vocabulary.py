@@ -210,7 +210,7 @@ def missing_bytes(piece: bytes) -> int:
 
 
 def may_be_letter(piece: bytes) -> bool:
-    """Whether bytes may be part of a letter or digit, as far as they tell."""
+    """Whether bytes may be part of a letter or digit, as far as they show."""
     tail = piece[continuation_bytes(piece) :]
     text = tail.decode("utf-8", errors="ignore")
     if text.strip() and not SPOKEN.search(text):

@@ -52,8 +52,10 @@ class ProsodyHead(nn.Module):
             voicing, voiced, reduction="none"
         )
         others = (kind + (loudness - level).abs()) * weight
-        heard = (voiced * weight).sum()
-        return joint_mean(pitch.sum(), heard) + joint_mean(others.sum(), weight.sum())
+        voiced_weight = (voiced * weight).sum()
+        return joint_mean(pitch.sum(), voiced_weight) + joint_mean(
+            others.sum(), weight.sum()
+        )
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Predict.

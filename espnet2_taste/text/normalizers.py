@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[,;:!?]?")
 
 
 def has_letter_or_digit(text: str) -> bool:
-    """Tell whether a word can be spoken, i.e. holds a letter or a digit.
+    """Whether a word can be spoken, i.e. holds a letter or a digit.
 
     Args:
         text: Any string.

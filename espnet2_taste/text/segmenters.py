@@ -94,7 +94,7 @@ def _unspaced(char: str) -> bool:
 
 
 def looks_unsegmented(sentences: Iterable[str]) -> bool:
-    """Tell whether whole phrases of a script without spaces stand as words.
+    """Whether whole phrases of a script without spaces stand as words.
 
     Args:
         sentences: Words separated by spaces.

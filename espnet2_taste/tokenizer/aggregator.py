@@ -93,7 +93,7 @@ class DecoderAggregator(AbsAggregator):
         trainable_layers: Blocks that train; all when not given. The published system
             trains all but the first.
         train_embeddings: Whether token and position embeddings train.
-        attention_spread: Whether vectors also tell over how much time attention was
+        attention_spread: Whether vectors also hold over how much time attention was
             spread (``SpreadAttention``); not part of the published system.
         states_source: Module that maps ``EncoderStates`` to ``EncoderStates`` before
             the cross-attention; keys and values are used as they come by default.

@@ -120,7 +120,7 @@ class MultiHeadAttention(nn.Module):
 class SpreadAttention(MultiHeadAttention):
     """Attention that also says over how much time it is spread.
 
-    A mean of values does not tell of how many frames it is. The deviation in time of
+    A mean of values does not show of how many frames it is. The deviation in time of
     each head's weights does, so a word's vector can know how long the word is. It is
     the circular one of angles that turn once in ``PERIOD`` frames, and starts with no
     influence.

@@ -318,11 +318,11 @@ def test_how_text_becomes_words_reaches_stage_3_and_the_trainings(recipe):
 
 def test_the_recognizers_words_may_become_the_text(recipe):
     given = ["--recognizer", "/models/asr", "--transcripts", "recognizer"]
-    put(recipe, *(f"dump/raw/{name}/text_heard" for name in SETS))
+    put(recipe, *(f"dump/raw/{name}/text_recognized" for name in SETS))
     *_, recognize, text = run(recipe, *given, "--stop_stage", "3")
     assert recognize.startswith("recognize transcribe --sets train dev")
     assert "--dump_dir dump/raw --recognizer /models/asr" in recognize
-    assert "--transcripts text_heard" in text
+    assert "--transcripts text_recognized" in text
     with pytest.raises(AssertionError, match="--transcripts recognizer needs a"):
         run(recipe, *given[2:])
 

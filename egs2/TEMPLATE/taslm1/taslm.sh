@@ -51,7 +51,7 @@ normalizer=basic        # basic: lower case without punctuation; nfkc: and one w
                         # the extra written); keep: as written (vocabularies take what they know)
 segmenter=whitespace    # character: scripts that are written without spaces
 word_space=true         # false: words are not marked by a space in the vocabularies
-transcripts=corpus      # recognizer: the words are what --recognizer hears, as written there
+transcripts=corpus      # recognizer: the words are those of --recognizer, as it writes them
                         # (with --normalizer keep in its case and punctuation)
 max_unknown=0.05        # largest share of <unk> in the tokens of a set
 non_linguistic_symbols=""  # file of words that are not spoken, beside <tags> and [tags]

@@ -43,7 +43,7 @@ class ExpressiveState(InterleaveState):
     pitch: frozenset[int] = frozenset()
 
 
-def heard_between(
+def values_between(
     tokens: tuple[int, ...], rate: float, first: float, last: float
 ) -> list[tuple[float, int]]:
     """Tokens that sound between two times, with the time where each begins.
@@ -60,7 +60,7 @@ def heard_between(
         Time and token, in order; at least one.
 
     Example:
-        >>> heard_between((5, 6, 7), 1.0, 0.5, 2.0)
+        >>> values_between((5, 6, 7), 1.0, 0.5, 2.0)
         [(0.5, 5), (1.0, 6)]
     """
     rounding = 1e-6
@@ -102,9 +102,9 @@ class ExpressiveLayout(InterleaveLayout):
         rate = utterance.unit_rate
         span = (first / rate, last / rate)
         units = [(f / rate, utterance.units[f][0]) for f in range(first, last)]
-        pitch = heard_between(utterance.pitch, utterance.pitch_rate, *span)
+        pitch = values_between(utterance.pitch, utterance.pitch_rate, *span)
         streams = {
-            STYLE: heard_between(utterance.style, utterance.style_rate, *span),
+            STYLE: values_between(utterance.style, utterance.style_rate, *span),
             UNIT: first_of_runs(units),
             PITCH: first_of_runs(pitch),
         }

@@ -26,9 +26,9 @@ def recipe(tmp_path, monkeypatch):
     write_rows(prompts / "prompt_words", ("utt", "n_words"), rows)
     write_table(continued / "wav.scp", {name: f"{name}.wav" for name in TEXTS})
     write_table(continued / "text", {"a": "runs away", "b": "", "c": "and dances"})
-    heard = {"a": "runs a way", "b": "", "c": "and dances"}
-    write_table(continued / "text_heard", heard)
-    write_json(continued / "text_heard.json", {"recognizer": "exp/asr"})
+    found = {"a": "runs a way", "b": "", "c": "and dances"}
+    write_table(continued / "text_recognized", found)
+    write_json(continued / "text_recognized.json", {"recognizer": "exp/asr"})
     return tmp_path
 
 
@@ -62,9 +62,9 @@ def test_scores_and_everything_they_depend_on(recipe, capsys):
     assert (scores["prompts"], scores["empty"], scores["parse_failures"]) == (3, 1, 1)
     assert scores["mean"] == 3 and scores["answered_by"] == ["judge-1-pinned"]
     assert scores["transcripts"] == "recognized by exp/asr"
-    assert result["switches"]["model"] == "judge-1"
-    assert result["switches"]["temperature"] == 0
-    assert len(result["switches"]["prompt_sha256"]) == 64
+    assert result["settings"]["model"] == "judge-1"
+    assert result["settings"]["temperature"] == 0
+    assert len(result["settings"]["prompt_sha256"]) == 64
     rows = {row["utt"]: row for row in read_rows("out/prompts/scores.tsv")}
     assert (rows["a"]["score"], rows["b"]["reason"]) == ("5", "empty")
     assert rows["c"]["reason"] == "no rating line in the answer"
@@ -99,6 +99,6 @@ def test_errors_name_the_remedy(recipe):
             judge(server, "--transcripts", "text_x")
         with pytest.raises(SystemExit, match="--prompt_file: no such file"):
             judge(server, "--prompt_file", "none")
-        (recipe / "cont" / "prompts" / "text_heard").unlink()
+        (recipe / "cont" / "prompts" / "text_recognized").unlink()
         with pytest.raises(SystemExit, match="espnet2_taste.bin.recognize transcribe"):
             judge(server)

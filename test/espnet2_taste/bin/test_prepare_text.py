@@ -226,12 +226,14 @@ def test_a_set_that_the_vocabulary_cannot_write_is_refused(train, tmp_path):
 
 
 def test_a_recognizers_transcripts_become_the_text_and_the_corpus_judges(train):
-    heard = {"a1": "A small bird sings; twenty-one songs!", "b1": "", "c1": "Oh."}
-    (train / "text_heard").write_text("".join(f"{u} {t}\n" for u, t in heard.items()))
-    rules = TextRules(normalizer="keep", transcripts="text_heard")
+    found = {"a1": "A small bird sings; twenty-one songs!", "b1": "", "c1": "Oh."}
+    (train / "text_recognized").write_text(
+        "".join(f"{u} {t}\n" for u, t in found.items())
+    )
+    rules = TextRules(normalizer="keep", transcripts="text_recognized")
     prepare_set(train, rules)
     words = read_table(train / "text")
-    assert words == {"a1": heard["a1"], "c1": "Oh."}
+    assert words == {"a1": found["a1"], "c1": "Oh."}
     assert read_rules(train) == rules
     assert corpus_text(train, words) == {"a1": TEXT["a1"], "c1": ""}
     assert prepare_set(train, rules) is None

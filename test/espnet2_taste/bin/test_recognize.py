@@ -19,7 +19,7 @@ def test_a_folder_without_texts_is_recognized(
     write_table(tmp_path / "wav.scp", wavs)
     options = ["--recognizer", str(asr_exp), "--folders", str(tmp_path)]
     recognize.main(["transcribe", *options])
-    assert set(read_table(tmp_path / "text_heard")) == {"a", "b"}
+    assert set(read_table(tmp_path / "text_recognized")) == {"a", "b"}
     recognize.main(["transcribe", *options])
     assert "all sets are done" in capsys.readouterr().out
 

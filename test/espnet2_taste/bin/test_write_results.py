@@ -15,7 +15,7 @@ TOKENIZER = {
     "study": "tokenizer",
     "command": "python -m x",
     "versions": {"torch": "2.11"},
-    "switches": {"tolerance_seconds": 0.05},
+    "settings": {"tolerance_seconds": 0.05},
     "sets": {
         "test": {
             "original": {"wer": {"rate": 0.05}},

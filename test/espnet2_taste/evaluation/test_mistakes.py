@@ -82,7 +82,7 @@ def test_scores_become_a_curve(dump):
     for name, wer, way in (("test_wrong10", 0.3, 0.5), ("test", 0.1, 0.8)):
         row = {"wer": {"rate": wer}, "durations": {"pearson": 1 - wer}}
         tokenizer = {"study": "tokenizer", "sets": {name: {"TASTE": row}}}
-        swap = {"study": "swap", "switches": {"sets": f"{name} other"}}
+        swap = {"study": "swap", "settings": {"sets": f"{name} other"}}
         swap["scores"] = {"share_right": way, "way": way}
         for kind, study in (("tokenizer", tokenizer), ("swap", swap)):
             scores.append(dump / f"{kind}_{name}.json")

@@ -46,7 +46,7 @@ def test_a_table_a_set():
     speed |= {"real_time_factor": 0.125}
     study = {"sets": {"test": {"plain": row}}, "streaming": speed}
     title, table, line = saying_tables(study)
-    assert "9 words is heard after 0.50 s, 25% of the whole" in line
+    assert "9 words begins after 0.50 s, 25% of the whole" in line
     assert title == "### Texts of `test`"
     expected = "| TASLM | 10.0 | 0.900 | - | 100.0 | 0 | - | - |"
     assert table.splitlines()[-1] == expected

@@ -57,8 +57,8 @@ def make_design(exp, scores):
     for path in wavs.values():
         write_audio(path, np.zeros(8000, np.float32), 16000)
     write_table(continued / "wav.scp", wavs)
-    write_table(continued / "text_heard", ADDED)
-    write_json(continued / "text_heard.json", {"recognizer": ASR})
+    write_table(continued / "text_recognized", ADDED)
+    write_json(continued / "text_recognized.json", {"recognizer": ASR})
 
 
 def run(root, llm, names="both speech_only absent"):

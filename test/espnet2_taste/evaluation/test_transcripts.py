@@ -40,9 +40,9 @@ def folder(tmp_path):
 def test_every_recording_gets_a_line(folder):
     assert not is_recognized(folder, "ear")
     assert recognize_folder(folder, Ear, "ear") == (3, 2)
-    assert read_table(folder / "text_heard") == {"a": "la la", "b": "", "c": ""}
-    assert [row["utt"] for row in read_rows(folder / "not_heard.tsv")] == ["c"]
-    said = read_transcripts(folder, "text_heard")
+    assert read_table(folder / "text_recognized") == {"a": "la la", "b": "", "c": ""}
+    assert [row["utt"] for row in read_rows(folder / "not_recognized.tsv")] == ["c"]
+    said = read_transcripts(folder, "text_recognized")
     assert said.source == "recognized by ear" and said.texts["a"] == "la la"
     assert is_recognized(folder, "ear") and not is_recognized(folder, "another ear")
 
@@ -56,7 +56,7 @@ def test_a_source_is_known_or_given(folder):
     with pytest.raises(ValueError, match="text_whisper: .*--transcript_source"):
         read_transcripts(folder, "text_whisper")
     with pytest.raises(ValueError, match="bin.recognize"):
-        read_transcripts(folder, "text_heard")
+        read_transcripts(folder, "text_recognized")
 
 
 def test_prompts_are_those_that_were_continued(tmp_path):

@@ -48,4 +48,4 @@ def test_tables_write_missing_numbers_as_a_dash():
 def test_provenance_names_command_and_versions():
     result = provenance("m", ["--sets", "a b"], {"tolerance": 0.05})
     assert result["command"] == 'python -m m --sets "a b"'
-    assert result["versions"]["torch"] and result["switches"] == {"tolerance": 0.05}
+    assert result["versions"]["torch"] and result["settings"] == {"tolerance": 0.05}

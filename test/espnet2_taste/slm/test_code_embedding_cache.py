@@ -50,10 +50,10 @@ def test_words_are_heard_as_they_are_embedded(
     with torch.no_grad():
         words = taslm.code_embedding.embed(codes, quantizer)
         silence = taslm.code_embedding.pad.expand_as(words)
-        for heard, vectors in (
+        for held, vectors in (
             (embeddings.new(codes), words),
             (embeddings.hold(embeddings.new(codes)), taslm.code_embedding.hold(words)),
             (embeddings.nothing.expand(5, -1), silence),
         ):
-            got, want = taslm.join(text, heard), taslm.fuse(text, vectors)
+            got, want = taslm.join(text, held), taslm.fuse(text, vectors)
             torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)

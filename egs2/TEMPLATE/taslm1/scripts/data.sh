@@ -54,12 +54,12 @@ token_options() {  # adds the tokens of the speech encoder to options
     [ ! -f "${token_dir}/tokenizer.json" ] || options+=(--tokenizer_path "${token_dir}")
 }
 
-recognize_sets() {  # what the recognizer hears, as text_heard of each set
+recognize_sets() {  # the recognizer's words, as text_recognized of each set
     [ "${transcripts}" = recognizer ] || return 0
-    in_sets "${raw}" text_heard "${sets[@]}"
-    begin heard --after format "${encoder[@]}" --scope "${sets[@]}" \
-        --outputs "${in_sets[@]}" --parts "${raw}/parts/heard" || return 0
-    in_jobs "${raw}" "${raw}" heard "wav.scp" "${sets[*]}" "recognize transcribe" \
+    in_sets "${raw}" text_recognized "${sets[@]}"
+    begin recognized --after format "${encoder[@]}" --scope "${sets[@]}" \
+        --outputs "${in_sets[@]}" --parts "${raw}/parts/recognized" || return 0
+    in_jobs "${raw}" "${raw}" recognized "wav.scp" "${sets[*]}" "recognize transcribe" \
         --dump_dir "{in}" --recognizer "${recognizer}" --ngpu "${infer_gpu}"
     finish
 }
@@ -69,7 +69,7 @@ stage_3_text() {
     [ -z "${extra_text}" ] || options=(--extra_text "${extra_text}")
     local -a rules=(--normalizer "${normalizer}" --segmenter "${segmenter}"
         --word_space "${word_space}" --max_unknown "${max_unknown}")
-    [ "${transcripts}" = corpus ] || rules+=(--transcripts text_heard)
+    [ "${transcripts}" = corpus ] || rules+=(--transcripts text_recognized)
     [ -z "${non_linguistic_symbols}" ] ||
         rules+=(--non_linguistic_symbols "${non_linguistic_symbols}")
     if [ -n "${given_recognizer}" ]; then

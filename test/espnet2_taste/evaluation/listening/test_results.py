@@ -108,7 +108,7 @@ def test_from_files_to_results(study, capsys):
     result = analyze(study)
     assert result["listeners"] == 2 and set(result["left_out"]) == {"carl"}
     assert result["systems"]["good"]["mean"] == 85
-    assert result["switches"]["reference_below"] == 90
+    assert result["settings"]["reference_below"] == 90
     rows = read_rows(study / "ratings.tsv")
     assert len(rows) == 27 and {row["kept"] for row in rows} == {"True", "False"}
     printed = capsys.readouterr().out
