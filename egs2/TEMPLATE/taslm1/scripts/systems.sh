@@ -192,7 +192,7 @@ stage_16_systems() {
 
 write_padding() {
     "${python}" -m espnet2_taste.bin.tables padding --data_dir "${raw}/${slm_train_set}" \
-        --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
+        --ctm "${systems_ctm}" --tokenizer_path "${llm}" --systems "${systems_dir}"/*.yaml \
         --num_units "$(units_value num_units)" --unit_rate "$(units_value unit_rate)" \
         --output "${expdir}/padding.tsv"
 }
