@@ -42,8 +42,8 @@ def add_options(parser: ArgumentParser) -> None:
     add(
         "--repeat",
         type=int,
-        default=1,
-        help="Runs: the fastest counts, in training " "the median of as many turns",
+        default=5,
+        help="Turns in which the ways are measured; their medians count",
     )
     add(
         "--training_vocabularies",
@@ -77,15 +77,30 @@ class Bench:
         self.device = "cuda" if args.ngpu else "cpu"
         self.meter = Meter(self.device)
 
-    def measure(self, work, model):
-        """Fastest of several runs, with the largest memory of all and the model's."""
-        from espnet2_taste.evaluation.benchmark import model_megabytes
+    def measure(self, **works: tuple) -> dict:
+        """Measure some ways in turns, so that other load falls on all of them.
 
-        runs = [self.meter(work) for _ in range(self.args.repeat)]
-        fastest = min(runs, key=lambda run: run.seconds)
-        peak = max(run.megabytes for run in runs)
-        fastest.megabytes = peak + model_megabytes(model)
-        return fastest
+        Args:
+            **works: What to do, and the model that does it.
+
+        Returns:
+            By way: median seconds, and the largest memory with the model's.
+        """
+        from statistics import median
+
+        from espnet2_taste.evaluation.benchmark import Measure, model_megabytes
+
+        turns = [
+            {name: self.meter(work) for name, (work, _) in works.items()}
+            for _ in range(self.args.repeat)
+        ]
+        return {
+            name: Measure(
+                median(turn[name].seconds for turn in turns),
+                max(turn[name].megabytes for turn in turns) + model_megabytes(model),
+            )
+            for name, (_, model) in works.items()
+        }
 
     def summary(
         self, task: str, amount: float, opponent: str, ways: dict, limit=None
@@ -105,6 +120,7 @@ class Bench:
         """
         speed = {name: amount / way.seconds for name, way in ways.items()}
         speed["batch"] *= self.args.batch_size
+        speed["limit"] = amount / limit if limit else None
         logging.info("%s: %s", task, {n: f"{w.seconds:.2f} s" for n, w in ways.items()})
         return {
             "task": task,
@@ -117,50 +133,43 @@ class Bench:
         }
 
     def continuation(self) -> list[dict]:
-        """Words of TASLM: unmerged and uncached, then ours."""
+        """Words of TASLM: unmerged and uncached, with a static cache, and ours."""
+        from copy import deepcopy
+
         import torch
 
         from espnet2_taste.evaluation import benchmark as parts
         from espnet2_taste.evaluation import opponents
 
-        args = self.args
+        args, results = self.args, []
         taslm = parts.make_taslm(
             parts.LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype)
         )
+        merged = deepcopy(taslm)
+        merged.backbone = merged.backbone.merged()
         prompts = parts.make_prompts(taslm, args.batch_size)
-        first, texts, plain = prompts[0], {}, {}
-        parts.plain_continuation(parts.make_generator(taslm, 1), first)  # warm
+        limit = opponents.seconds_to_read(opponents.word_weights(merged))
+        ours, plain = parts.continue_prompts, parts.plain_continuation
+        static = opponents.static_cache_words
         for words in args.words:
-            generator = parts.make_generator(taslm, words)
-
-            def continue_plainly():
-                texts[words] = parts.plain_continuation(generator, first)
-
-            plain[words] = self.measure(continue_plainly, taslm)
-        taslm.backbone = taslm.backbone.merged()
-        lm, text, results = taslm.backbone.causal_lm, prompts[0].text, []
-        limit = opponents.seconds_to_read(opponents.word_weights(taslm))
-        for words in args.words:
-            generator = parts.make_generator(taslm, words)
-            found = parts.continue_prompts(generator, [first])[0].text.tolist()
-            one = self.measure(
-                lambda: parts.continue_prompts(generator, [first]), taslm
+            whole = parts.make_generator(taslm, words)
+            generator = parts.make_generator(merged, words)
+            found = ours(generator, prompts[:1])[0].text.tolist()  # warm as well
+            ways = self.measure(
+                opponent=(lambda: static(generator, prompts[0]), merged),
+                plain=(lambda: plain(whole, prompts[0]), taslm),
+                one=(lambda: ours(generator, prompts[:1]), merged),
+                batch=(lambda: ours(generator, prompts), merged),
             )
-            batch = self.measure(
-                lambda: parts.continue_prompts(generator, prompts), taslm
-            )
-            static = self.measure(
-                lambda: opponents.static_cache_text(lm, text, words + 1), taslm
-            )
-            ways = {"opponent": static, "plain": plain[words]}
             result = self.summary(
                 f"continuation, {words} words",
                 words,
-                "text alone, static cache of Hugging Face",
-                ways | {"one": one, "batch": batch},
+                "static cache of Hugging Face, the same heads",
+                ways,
                 limit * (words + 1),
             )
-            results.append(result | {"same_text": found == texts[words]})
+            texts = plain(whole, prompts[0]), static(generator, prompts[0])
+            results.append(result | {"same_text": all(x == found for x in texts)})
         return results
 
     def unit_decoding(self) -> list[dict]:
@@ -175,19 +184,13 @@ class Bench:
             single = parts.unit_inputs(1, words, self.device)
             several = parts.unit_inputs(args.batch_size, words, self.device)
             count = len(parts.generate_units(decoder, single, units)[0])
-            plain = self.measure(
-                lambda: parts.plain_units(decoder, single, count), decoder
+            cached, ours = opponents.reference_units, parts.generate_units
+            ways = self.measure(
+                opponent=(lambda: cached(decoder, single, count), decoder),
+                plain=(lambda: parts.plain_units(decoder, single, count), decoder),
+                one=(lambda: ours(decoder, single, units), decoder),
+                batch=(lambda: ours(decoder, several, units), decoder),
             )
-            one = self.measure(
-                lambda: parts.generate_units(decoder, single, units), decoder
-            )
-            batch = self.measure(
-                lambda: parts.generate_units(decoder, several, units), decoder
-            )
-            cached = self.measure(
-                lambda: opponents.reference_units(decoder, single, count), decoder
-            )
-            ways = {"opponent": cached, "plain": plain, "one": one, "batch": batch}
             name = f"decoding, {words} words, {count} units"
             kind = "published loop with its cache"
             results.append(self.summary(name, count, kind, ways, limit * count))
@@ -205,11 +208,13 @@ class Bench:
         for words in args.words:
             single = parts.speech_inputs(1, words, self.device)
             several = parts.speech_inputs(args.batch_size, words, self.device)
-            plain = self.measure(lambda: padded.encode(**single), padded)
-            one = self.measure(lambda: ours.encode(**single), ours)
-            batch = self.measure(lambda: ours.encode(**several), ours)
+            ways = self.measure(
+                plain=(lambda: padded.encode(**single), padded),
+                one=(lambda: ours.encode(**single), ours),
+                batch=(lambda: ours.encode(**several), ours),
+            )
+            ways = {"opponent": ways["plain"], **ways}
             seconds = single["speech"].size(1) / 16000
-            ways = {"opponent": plain, "plain": plain, "one": one, "batch": batch}
             name = f"tokenization, {words} words ({seconds:g} s)"
             results.append(self.summary(name, 1, "30 s window, as published", ways))
         return results
@@ -248,8 +253,15 @@ def table(results: list[dict], batch_size: int) -> str:
     from espnet2_taste.metrics.tables import markdown_table
 
     header = ("task", "opponent", "opponent /s", "plain /s", "one /s")
-    header += (f"{batch_size} at once /s", "one x opponent", "time x limit")
-    header += ("batch x one", "MB opponent", "MB plain", "MB one", "MB batch")
+    header += (f"{batch_size} at once /s", "limit /s", "one x opponent")
+    header += (
+        "time x limit",
+        "batch x one",
+        "MB opponent",
+        "MB plain",
+        "MB one",
+        "MB batch",
+    )
     rows = [
         (
             result["task"],

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.slm.backbone import LoraBackbone
+from espnet2_taste.slm.backbone import BackboneOutput, LoraBackbone
 from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
@@ -236,7 +236,6 @@ def make_prompts(taslm: Taslm, count: int) -> list[PromptRows]:
     return prompts
 
 
-@torch.no_grad()
 def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[int]:
     """Continue one prompt as the published system does: no cache, all outputs.
 
@@ -247,13 +246,38 @@ def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[in
     Returns:
         Text ids.
     """
-    taslm = generator.taslm
-    rows, state, text = prompt, StepperState(), []
-    inputs, layers = rows.inputs[None], range(taslm.backbone.num_states)
+    backbone, history = generator.taslm.backbone, []
+
+    def read(rows: torch.Tensor) -> BackboneOutput:
+        history.append(rows)
+        return backbone(torch.cat(history, dim=1), layers=range(backbone.num_states))
+
+    return simple_continuation(generator, prompt, read)
+
+
+@torch.no_grad()
+def simple_continuation(
+    generator: TaslmGenerator,
+    prompt: PromptRows,
+    read: Callable[[torch.Tensor], BackboneOutput],
+) -> list[int]:
+    """Continue one prompt row by row, the likeliest text and codes each time.
+
+    Args:
+        generator: Gives model and rules.
+        prompt: What to continue.
+        read: The states of all layers after more rows (1, R, H).
+
+    Returns:
+        Text ids.
+    """
+    taslm, state, text = generator.taslm, StepperState(), []
+    rows = prompt.inputs[None]
     while True:
-        output = taslm.backbone(inputs, layers=layers)
+        output = read(rows)
+        states = dict(zip(range(taslm.backbone.num_states), output.states))
         logits = taslm.backbone.logits(output.last)
-        prediction = taslm.head([output.states[layer] for layer in taslm.head.layers])
+        prediction = taslm.head([states[layer] for layer in taslm.head.layers])
         codes = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
         token = logits[0, -1].argmax()
         step = generator.stepper.advance(state, int(token))
@@ -261,10 +285,9 @@ def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[in
             text.append(int(token))
         if step.done:
             return text
-        arriving = rows.pending[step.due] if step.due < 0 else codes[0, -1]
+        arriving = prompt.pending[step.due] if step.due < 0 else codes[0, -1]
         speech = taslm.code_embedding.embed(arriving, taslm.quantizer)
-        row = taslm.fuse(taslm.backbone.embed(token), speech)
-        inputs = torch.cat([inputs, row[None, None]], dim=1)
+        rows = taslm.fuse(taslm.backbone.embed(token), speech)[None, None]
 
 
 def continue_prompts(generator: TaslmGenerator, prompts: list[PromptRows]):

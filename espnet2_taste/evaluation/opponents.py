@@ -6,8 +6,7 @@ beat.
 
 - Unit decoding: the published loop, which keeps keys and values. Each step makes the
   buffers longer and encodes and projects all distances again, in every block.
-- Continuation: ``generate`` of Hugging Face with its static cache. It has nothing to do
-  with speech: no codes, no word rules.
+- Continuation: Hugging Face's static cache in a loop with the same heads.
 
 Legend: B utterances, N text tokens, U units.
 """
@@ -19,6 +18,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.evaluation.benchmark import simple_continuation
+from espnet2_taste.slm.backbone import BackboneOutput
+from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.speech_decoder.rel_attention import distance_encoding, visible_keys
 from espnet2_taste.speech_decoder.rel_transformer import LayerCache, RelTransformer
@@ -76,26 +79,29 @@ def _read_positions(
     return stack.after_norm(x)
 
 
-def static_cache_text(lm: nn.Module, prompt: torch.Tensor, tokens: int) -> torch.Tensor:
-    """Continue text with Hugging Face's static cache.
+def static_cache_words(generator: TaslmGenerator, prompt: PromptRows) -> list[int]:
+    """Continue one prompt with Hugging Face's static cache and TASLM's own heads.
 
     Args:
-        lm: A causal LM without adapters.
-        prompt: Text ids, (N,).
-        tokens: How many to add.
+        generator: Of ``benchmark.make_generator``: every token is a word.
+        prompt: What to continue.
 
     Returns:
-        Prompt and continuation, (1, N + tokens).
+        Text ids.
     """
-    row = prompt[None].to(lm.device)
-    lengths = {"min_new_tokens": tokens, "max_new_tokens": tokens, "do_sample": False}
-    return lm.generate(
-        row,
-        attention_mask=torch.ones_like(row),
-        cache_implementation="static",
-        pad_token_id=0,
-        **lengths,
-    )
+    from transformers import StaticCache
+
+    backbone = generator.taslm.backbone
+    size = len(prompt.inputs) + generator.rules.max_words + 2
+    cache = StaticCache(config=backbone.causal_lm.config, max_cache_len=size)
+
+    def read(rows: torch.Tensor) -> BackboneOutput:
+        layers = range(backbone.num_states)
+        output = backbone(rows, layers=layers, cache=cache, use_cache=True)
+        last = tuple(state[:, -1:] for state in output.states)
+        return BackboneOutput(last, output.last[:, -1:], cache)
+
+    return simple_continuation(generator, prompt, read)
 
 
 def unit_weights(decoder: UnitDecoder) -> list[torch.Tensor]:

@@ -35,12 +35,14 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     command = ["--words", "2", "5", "--units", "3", "--vocabulary", "20"]
     command += ["--batch_size", "2", "--num_threads", "1", "--output", str(output)]
     command += ["--training_vocabularies", "20", "--training_batch", "2", "3"]
-    benchmark.main(command)
+    benchmark.main([*command, "--repeat", "1"])
     study = json.loads(output.read_text())
     results, names = study["results"], ("tokenization", "decoding", "continuation")
     tasks = [result["task"].split(",")[0] for result in results]
     assert tasks == [name for name in names for _ in range(2)]
     assert all(result["speedup"] > 0 and result["opponent"] for result in results)
+    per_second = [result["per_second"] for result in results]
+    assert all(speed["limit"] > 0 for speed in per_second[2:])
     limits = [result["time_against_limit"] for result in results]
     assert limits[:2] == [None, None] and all(share > 0 for share in limits[2:])
     assert all(result["megabytes"]["plain"] > 0 for result in results)
@@ -56,16 +58,38 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
 
 def test_one_task_is_measured_alone(tiny, capsys):
     command = ["--tasks", "training", "--training_vocabularies", "20", "30"]
-    benchmark.main([*command, "--training_batch", "1", "2", "--num_threads", "1"])
+    command += ["--training_batch", "1", "2", "--num_threads", "1", "--repeat", "1"]
+    benchmark.main(command)
     printed = capsys.readouterr().out
     assert "| 30 | KL |" in printed and "decoding" not in printed
 
 
-def test_the_static_cache_adds_so_many_tokens():
+def test_all_ways_write_the_same_words():
     taslm = parts.make_taslm(TINY, "cpu", torch.float32)
-    lm, text = taslm.backbone.merged().causal_lm, torch.tensor([3, 4, 5])
-    found = opponents.static_cache_text(lm, text, 4)
-    assert found[0, :3].tolist() == text.tolist() and found.shape == (1, 7)
+    prompts = parts.make_prompts(taslm, 1)
+    plain = parts.plain_continuation(parts.make_generator(taslm, 4), prompts[0])
+    taslm.backbone = taslm.backbone.merged()
+    generator = parts.make_generator(taslm, 4)
+    ours = parts.continue_prompts(generator, prompts)[0].text.tolist()
+    assert plain == ours == opponents.static_cache_words(generator, prompts[0])
+    assert len(ours) == 4
+
+
+def test_medians_of_turns_count():
+    args = benchmark.main.get_parser().parse_args(["--repeat", "3"])
+    bench, order = benchmark.Bench(args), []
+    seconds = {"a": iter([1.0, 9.0, 2.0]), "b": iter([5.0, 4.0, 3.0])}
+
+    def meter(work):
+        order.append(work())
+        return parts.Measure(next(seconds[order[-1]]), len(order))
+
+    bench.meter = meter
+    model = torch.nn.Linear(1, 1)
+    found = bench.measure(a=(lambda: "a", model), b=(lambda: "b", model))
+    assert order == ["a", "b"] * 3
+    assert found["a"].seconds == 2.0 and found["b"].seconds == 4.0
+    assert int(found["a"].megabytes) == 5
 
 
 def test_weights_of_a_step_are_those_of_its_products():
