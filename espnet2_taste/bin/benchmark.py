@@ -16,6 +16,7 @@ Examples:
 import argparse
 import logging
 import time
+from functools import partial
 
 from espnet2.utils.config_argparse import ArgumentParser
 
@@ -173,12 +174,13 @@ class Bench:
         return results
 
     def unit_decoding(self) -> list[dict]:
-        """Units of the unit decoder: uncached, as published, then ours."""
+        """Units of both decoders against the published loop, and without a cache."""
         from espnet2_taste.evaluation import benchmark as parts
         from espnet2_taste.evaluation import opponents
 
         args, results = self.args, []
         decoder, units = parts.make_unit_decoder(self.device), args.units
+        aligned = parts.make_aligned_decoder(self.device)
         limit = opponents.seconds_to_read(opponents.unit_weights(decoder))
         for words in args.words:
             single = parts.unit_inputs(1, words, self.device)
@@ -194,6 +196,10 @@ class Bench:
             name = f"decoding, {words} words, {count} units"
             kind = "published loop with its cache"
             results.append(self.summary(name, count, kind, ways, limit * count))
+            for way, given in (("one", single), ("batch", several)):
+                write = partial(parts.aligned_units, aligned, given, count)
+                ways[way] = self.measure(write, aligned)
+            results.append(self.summary(f"aligned {name}", count, kind, ways))
         return results
 
     def tokenization(self) -> list[dict]:

@@ -37,9 +37,11 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     command += ["--training_vocabularies", "20", "--training_batch", "2", "3"]
     benchmark.main([*command, "--repeat", "1"])
     study = json.loads(output.read_text())
-    results, names = study["results"], ("tokenization", "decoding", "continuation")
-    tasks = [result["task"].split(",")[0] for result in results]
-    assert tasks == [name for name in names for _ in range(2)]
+    tasks = [result["task"].split(",")[0] for result in study["results"]]
+    decoding, aligned = "decoding", "aligned decoding"
+    assert tasks[:2] == ["tokenization"] * 2 and tasks[6:] == ["continuation"] * 2
+    assert tasks[2:6] == [decoding, aligned, decoding, aligned]
+    results = [result for result in study["results"] if aligned not in result["task"]]
     assert all(result["speedup"] > 0 and result["opponent"] for result in results)
     per_second = [result["per_second"] for result in results]
     assert all(speed["limit"] > 0 for speed in per_second[2:])
@@ -54,6 +56,13 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     assert len(steps) == 4 and steps["LoRA of peft, text alone"]["x LoRA"] == 1
     assert all(row["ms"] > 0 and row["vocabulary"] == 20 for row in steps.values())
     assert "| 20 | KL, base states known |" in printed
+
+
+def test_aligned_decoders_write_so_many_units():
+    torch.manual_seed(0)
+    decoder = parts.make_aligned_decoder("cpu")
+    found = parts.aligned_units(decoder, parts.unit_inputs(2, 3, "cpu"), 17)
+    assert [len(units) for units in found] == [17, 17]
 
 
 def test_one_task_is_measured_alone(tiny, capsys):
