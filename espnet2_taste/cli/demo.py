@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> Outcome:
     device = "cuda" if args.ngpu else "cpu"
     with socket.create_server((args.host, args.port)) as listening:
         lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
+        if not isinstance(lm, SpokenLM):
+            raise ValueError(f"{args.model} writes units: the page needs a TASLM")
         service = Service(lm, voices, Limits())
         host, port = listening.getsockname()
         print(f"http://{host}:{port}/  (Ctrl-C ends it)", flush=True)

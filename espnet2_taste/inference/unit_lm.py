@@ -293,13 +293,18 @@ class UnitLM:
         fields = {"text": item.text, "units": item.units, "word_times": times}
         return self.continuer.reader(name, fields)
 
-    def stream_words(self, prompt, name: str = "0"):
-        """Refuse: units come without the words that they belong to.
+    def _refuse(self, *_, **__):
+        """What only a TASLM does.
 
         Raises:
             ValueError: Always.
         """
-        raise ValueError("this model writes units, not words with codes: no --stream")
+        raise ValueError(
+            "this model writes units, not words with codes: it only continues speech, "
+            "without --stream; likelihoods: espnet2_taste.bin.slm_score"
+        )
+
+    stream_words = stream_codes = say_batch = score_batch = _refuse
 
     def decode(
         self, tokens: UnitTokens, spembs: np.ndarray, name: str = "0"

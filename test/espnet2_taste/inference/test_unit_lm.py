@@ -68,8 +68,9 @@ def test_what_does_not_fit_is_refused(exp):
     lm = load(exp, "gslm")
     with pytest.raises(ValueError, match="'x': a EmptyPrompt is no beginning"):
         lm.continue_(EmptyPrompt(), "x")
-    with pytest.raises(ValueError, match="no --stream"):
-        lm.stream_words(None)
+    for only_taslm in (lm.stream_words, lm.say_batch, lm.score_batch):
+        with pytest.raises(ValueError, match="it only continues speech"):
+            only_taslm([None])
     with pytest.raises(ValueError, match="unit_top_k: this model writes its units"):
         load(exp, "gslm", sampling={"unit_top_k": 1})
     with pytest.raises(ValueError, match="give durations_config"):
