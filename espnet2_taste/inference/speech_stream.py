@@ -20,6 +20,7 @@ from espnet2_taste.inference.inputs import (
     warn_of_unknown,
 )
 from espnet2_taste.inference.results import SpeechPiece, StreamedWord
+from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits, UnitInputs
 from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.structures import WordCodes
 
@@ -51,8 +52,9 @@ class SpeechStream:
         self.speaker = torch.from_numpy(speaker)
         self.units = tokenizer.generator.stream(name)
         self.waves = vocoder.stream(self.speaker.to(tokenizer.encoder.device))
-        self.said: list[StreamedWord] = []
-        self.timed = self.given = 0  # words
+        self.taken: list[StreamedWord] = []  # since the last piece
+        self.untimed: list[str] = []  # words without times yet
+        self.last: StreamedWord | None = None
 
     def pieces(self, words: Iterable[StreamedWord]) -> Iterator[SpeechPiece]:
         """Speak words.
@@ -67,36 +69,39 @@ class SpeechStream:
             ValueError: A word or its codes are none of this model.
         """
         for word in words:
-            self._add(word)
-            yield from self._next(last=False)
-        if self.said:
-            yield from self._next(last=True)
+            self._check(word)
+            yield from self._next(self.units.extend(self._inputs(word)), last=False)
+        if self.last is not None:
+            yield from self._next(self.units.finish(), last=True)
 
-    def _add(self, word: StreamedWord) -> None:
-        """Take a word that this model can speak."""
+    def _check(self, word: StreamedWord) -> None:
+        """Refuse a word that this model cannot speak."""
         item = WordCodes((word.word,), np.asarray(word.codes)[None])
         check_codes(self.name, item, self.tokenizer.encoder.model.tokenizer.quantizer)
         warn_of_unknown(self.name, item.words, self.tokenizer.text_tokenizer)
-        self.said.append(word)
+
+    def _inputs(self, word: StreamedWord) -> UnitInputs:
+        """A word as the unit decoder reads it; the first one may be written unlike."""
+        known = [word] if self.last is None else [self.last, word]
+        tokenizer, names = self.tokenizer, [self.name]
+        ids = tokenizer.encoder.texts(names, [" ".join(item.word for item in known)])
+        codes = np.stack([item.codes for item in known])
+        taste = tokenizer.generator.taste_from_codes(names, ids, [codes])
+        inputs = tokenizer.generator.inputs(ids, taste, self.speaker)
+        self.last = word
+        self.taken.append(word)
+        self.untimed.append(word.word)
+        return inputs.from_word(len(known) - 1)
 
     @torch.no_grad()
-    def _next(self, last: bool) -> Iterator[SpeechPiece]:
-        """What the words so far make final."""
-        tokenizer, name = self.tokenizer, self.name
-        text = " ".join(word.word for word in self.said)
-        ids = tokenizer.encoder.texts([name], [text])
-        codes = np.stack([word.codes for word in self.said])
-        taste = tokenizer.generator.taste_from_codes([name], ids, [codes])
-        inputs = tokenizer.generator.inputs(ids, taste, self.speaker)
-        made = self.units.extend(inputs, last)
+    def _next(self, made: GeneratedUnits, last: bool) -> Iterator[SpeechPiece]:
+        """A piece with further units, unless it would be empty."""
         wave = self.waves.extend(made.units, last, made.prosody, made.times)
         wave = wave.cpu().numpy()
-        later = " ".join(word.word for word in self.said[self.timed :])
-        timings = UnitBatch.of([name], [made], self.speaker).timings({name: later})
-        new = timings.get(name, ())
-        self.timed += len(new)
+        batch = UnitBatch.of([self.name], [made], self.speaker)
+        timings = batch.timings({self.name: " ".join(self.untimed)})
+        new = timings.get(self.name, ())
         if len(wave) or len(made.units) or new:
-            rate, units = tokenizer.vocoder.sample_rate, made.units.numpy()
-            taken = tuple(self.said[self.given :])
-            self.given = len(self.said)
-            yield SpeechPiece(wave, rate, units, new, taken)
+            rate, taken = self.tokenizer.vocoder.sample_rate, tuple(self.taken)
+            self.taken, self.untimed = [], self.untimed[len(new) :]
+            yield SpeechPiece(wave, rate, made.units.numpy(), new, taken)

@@ -51,6 +51,31 @@ class UnitInputs:
     seconds: torch.Tensor | None = None
     prosody: torch.Tensor | None = None
 
+    def followed_by(self, more: "UnitInputs") -> "UnitInputs":
+        """One utterance without times and the words that it goes on with."""
+        word_ids = more.word_ids + 1 + self.word_ids[:, -1:]
+        taste = None
+        if self.taste is not None and more.taste is not None:
+            taste = torch.cat([self.taste, more.taste], 1)
+        return UnitInputs(
+            torch.cat([self.text, more.text], 1),
+            self.text_lengths + more.text_lengths,
+            torch.cat([self.word_ids, word_ids], 1),
+            taste,
+            self.spembs,
+        )
+
+    def from_word(self, word: int) -> "UnitInputs":
+        """One utterance without times and without the words before this one."""
+        first = int((self.word_ids < word).sum())
+        return UnitInputs(
+            self.text[:, first:],
+            self.text_lengths - first,
+            self.word_ids[:, first:] - word,
+            None if self.taste is None else self.taste[:, first:],
+            self.spembs,
+        )
+
 
 @dataclass(frozen=True)
 class UnitScores:
@@ -146,22 +171,28 @@ class LookAhead:
 
 
 class AbsUnitStream(ABC):
-    """Gives the units of one utterance while its words arrive."""
+    """Gives the units of one utterance while its words arrive.
+
+    What :meth:`extend` and :meth:`finish` give is together what
+    ``AbsUnitDecoder.generate_units`` gives for all words at once.
+    """
 
     @abstractmethod
-    def extend(self, inputs: UnitInputs, last: bool) -> GeneratedUnits:
+    def extend(self, inputs: UnitInputs) -> GeneratedUnits:
         """Take more words.
 
         Args:
-            inputs: All words so far, B = 1, without word times.
-            last: Whether the utterance ends with them.
+            inputs: The new words alone, B = 1, without word times.
 
         Returns:
             The units that are final and were not given yet, perhaps none; the times of
             the words that are final and were not given yet, (W', 2), from the begin of
-            the utterance, or None if the decoder does not know them. Together they are
-            what ``AbsUnitDecoder.generate_units`` gives for all words at once.
+            the utterance, or None if the decoder does not know them.
         """
+
+    @abstractmethod
+    def finish(self) -> GeneratedUnits:
+        """Likewise, when there are no more words."""
 
 
 class AbsUnitDecoder(nn.Module, ABC):
@@ -259,7 +290,7 @@ class AbsUnitDecoder(nn.Module, ABC):
         """
 
 
-@dataclass(frozen=True)
+@dataclass
 class WholeTextStream(AbsUnitStream):
     """Gives all units when the last word is known.
 
@@ -268,16 +299,22 @@ class WholeTextStream(AbsUnitStream):
         name: Utterance id.
         seed: See ``AbsUnitDecoder.generate_units``.
         settings: How to choose.
+        inputs: The words so far.
     """
 
     decoder: AbsUnitDecoder
     name: str
     seed: int
     settings: UnitSettings
+    inputs: UnitInputs | None = None
 
-    def extend(self, inputs: UnitInputs, last: bool) -> GeneratedUnits:
+    def extend(self, inputs: UnitInputs) -> GeneratedUnits:
         """See ``AbsUnitStream.extend``."""
-        if not last:
-            return GeneratedUnits(torch.empty(0, dtype=torch.int64))
+        known = self.inputs
+        self.inputs = inputs if known is None else known.followed_by(inputs)
+        return GeneratedUnits(torch.empty(0, dtype=torch.int64))
+
+    def finish(self) -> GeneratedUnits:
+        """See ``AbsUnitStream.finish``."""
         generate = self.decoder.generate_units
-        return generate(inputs, [self.name], self.seed, self.settings)[0]
+        return generate(self.inputs, [self.name], self.seed, self.settings)[0]

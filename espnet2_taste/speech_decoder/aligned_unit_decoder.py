@@ -34,6 +34,8 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
 from espnet2_taste.speech_decoder.aligned_unit_stream import (
     AlignedUnitStream,
     LaidOutUnits,
+    duration_noise,
+    duration_numbers,
 )
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
 from espnet2_taste.speech_decoder.prosody_head import ProsodyHead
@@ -189,7 +191,11 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         settings: UnitSettings,
     ) -> list[GeneratedUnits]:
         """See ``AbsUnitDecoder.generate_units``."""
-        laid = self.lay_out(inputs, names, seed, settings)
+        drawn = None
+        if settings.duration_temperature > 0:
+            streams = duration_noise(names, seed)
+            drawn = streams.numbers(duration_numbers(int(inputs.word_ids.max()) + 1))
+        laid = self.lay_out(inputs, drawn, settings)
         hidden = self.row_stack(laid.rows, laid.valid)
         noise = UtteranceNoise.from_ids(names, seed)
         units = self.history.generate(hidden, laid.valid, settings.sampler, noise)
@@ -219,16 +225,15 @@ class AlignedUnitDecoder(AbsUnitDecoder):
     def lay_out(
         self,
         inputs: UnitInputs,
-        names: Sequence[str],
-        seed: int,
+        drawn: torch.Tensor | None,
         settings: UnitSettings,
     ) -> LaidOutUnits:
         """How many units words and silences get, and a row for each of them.
 
         Args:
-            inputs: See :meth:`generate_units`, as for the others.
-            names: B utterance ids.
-            seed: See ``names``.
+            inputs: See :meth:`generate_units`.
+            drawn: Numbers of ``duration_noise`` for the words, (B, 3 W + 2); None
+                takes the centre of durations.
             settings: How to choose.
 
         Returns:
@@ -240,7 +245,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         conditions = self._conditions(inputs)
         if inputs.word_times is None:
             predicted = self.durations(encoded, symbols, conditions)
-            durations = self._predicted(predicted, words, names, seed, settings)
+            durations = self._predicted(predicted, words, drawn, settings)
         else:
             durations = self._given(inputs, words)
         rate = self.unit_rate
@@ -304,16 +309,12 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         self,
         predicted: WordDurations,
         words: torch.Tensor,
-        names: Sequence[str],
-        seed: int,
+        drawn: torch.Tensor | None,
         settings: UnitSettings,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Predicted seconds of words (B, W) and silences (B, W + 1)."""
         normal = uniform = None
-        if settings.duration_temperature > 0:
-            streams = UtteranceNoise.from_ids([f"{n} durations" for n in names], seed)
-            count = 3 * predicted.word_mean.size(1) + 2
-            drawn = torch.stack([streams.next() for _ in range(count)], dim=1)
+        if drawn is not None:
             drawn = functional.pad(drawn, (0, 1)).unflatten(1, (-1, 3)).to(words.device)
             uniform = drawn[..., 0]
             normal = torch.special.ndtri(drawn[..., 1:].clamp(1e-4, 1 - 1e-4))

@@ -1,8 +1,9 @@
 """Units of the aligned unit decoder while the words of an utterance arrive.
 
-Enters: the words so far, with their vectors. Leaves: the units that no later word can
-change, and the times of their words. With each word the text is laid out again, which
-is cheap; convolutions over rows and the choice of units go on where they stopped.
+Enters: new words, with their vectors. Leaves: the units that no later word can change,
+and the times of their words. With each word the last few words are laid out again, as
+far as they depend on each other; convolutions over rows and the choice of units go on
+where they stopped. A word takes the same time wherever it stands.
 
 What is final follows from how far the parts look ahead: a word's symbols, and with them
 its duration and the silence before it, when ``LookAhead.symbols`` more symbols are
@@ -11,11 +12,13 @@ known; a unit when the durations of ``LookAhead.units`` more units are.
 Legend: B utterances, W words, S = 2 W + 1 segments, U units, D features.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from espnet2_taste.context_window import ContextWindow
 from espnet2_taste.speech_decoder import segments
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitStream,
@@ -49,15 +52,41 @@ class LaidOutUnits:
     rows: torch.Tensor
     valid: torch.Tensor
 
-    def word_times(self) -> torch.Tensor:
-        """Begin and end of each word in seconds, (B, W, 2), on the CPU."""
-        return segments.times_of_words(self.seconds).cpu()
+    def from_word(self, word: int) -> "LaidOutUnits":
+        """Without the units of the words before one; the symbols stay. B = 1."""
+        units = int(self.counts[0, : 2 * word].sum())
+        return LaidOutUnits(
+            self.symbols,
+            self.counts[:, 2 * word :],
+            self.seconds[:, 2 * word :],
+            self.rows[:, units:],
+            self.valid[:, units:],
+        )
 
-    def unit_times(self, settings: UnitSettings) -> torch.Tensor | None:
+    def word_times(self, begin: torch.Tensor | None = None) -> torch.Tensor:
+        """Begin and end of each word in seconds, (B, W, 2), on the CPU.
+
+        The first segment begins at a time (B, 1), or at 0.
+        """
+        return segments.times_of_words(self.seconds, begin).cpu()
+
+    def unit_times(
+        self, settings: UnitSettings, begin: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
         """Begin and end of each unit (B, U, 2), on the CPU, if they are wanted."""
         if not settings.exact_times:
             return None
-        return segments.times_of_units(self.counts, self.seconds).cpu()
+        return segments.times_of_units(self.counts, self.seconds, begin).cpu()
+
+
+def duration_noise(names: Sequence[str], seed: int) -> UtteranceNoise:
+    """Random numbers of the durations, three a word and two more."""
+    return UtteranceNoise.from_ids([f"{name} durations" for name in names], seed)
+
+
+def duration_numbers(words: int) -> int:
+    """How many of them so many words need."""
+    return 3 * words + 2
 
 
 def final_words(symbols: Symbols, after: int) -> int:
@@ -72,6 +101,25 @@ def final_words(symbols: Symbols, after: int) -> int:
     """
     last = symbols.first[0] + (symbols.count[0] - 1).clamp(min=0)
     return int((last + after < symbols.lengths[0]).sum())
+
+
+def first_needed(symbols: Symbols, done: int, before: int) -> int:
+    """The first word that later words depend on, if only as part of a text.
+
+    Args:
+        symbols: Of one text.
+        done: Its first words whose units are known.
+        before: Symbols before its own that an encoded symbol depends on.
+
+    Returns:
+        Its index: the silence behind the last word that is done depends on that word,
+        whose symbols depend on those before it. Each word has a border before it.
+    """
+    if done == 0:
+        return 0
+    begins = symbols.first[0] - 1
+    near = begins <= symbols.first[0, done - 1] - before
+    return min(max(0, int(near.sum()) - 1), done - 1)
 
 
 class AlignedUnitStream(AbsUnitStream):
@@ -92,57 +140,103 @@ class AlignedUnitStream(AbsUnitStream):
         settings: UnitSettings,
     ):
         self.decoder = decoder
-        self.name = name
-        self.seed = seed
         self.settings = settings
         self.noise = UtteranceNoise.from_ids([name], seed)
+        self.duration_noise = duration_noise([name], seed)
+        self.drawn = torch.empty(1, 0)  # from the duration noise, for the kept words
+        self.inputs: UnitInputs | None = None  # of the words that are kept
+        self.done = 0  # of these words
+        self.begin: torch.Tensor | None = None  # of what is not, in seconds, (1, 1)
+        self.times = torch.empty(0, 2)  # of units that are not written yet
+        stack, history = decoder.row_stack, decoder.history
+        self.rows = ContextWindow(stack.before, stack.after)
+        self.hidden = ContextWindow(history.before, history.after)
         self.written: WrittenUnits | None = None
-        self.words = self.units = 0  # that were given
 
     @torch.no_grad()
-    def extend(self, inputs: UnitInputs, last: bool) -> GeneratedUnits:
+    def extend(self, inputs: UnitInputs) -> GeneratedUnits:
         """See ``AbsUnitStream.extend``."""
+        kept = self.inputs
+        self.inputs = inputs if kept is None else kept.followed_by(inputs)
+        return self._next(last=False)
+
+    @torch.no_grad()
+    def finish(self) -> GeneratedUnits:
+        """See ``AbsUnitStream.finish``."""
+        return self._next(last=True)
+
+    def _next(self, last: bool) -> GeneratedUnits:
+        """What the words so far make final."""
         decoder = self.decoder
-        laid = decoder.lay_out(inputs, [self.name], self.seed, self.settings)
-        words, known = int(laid.symbols.words[0]), laid.rows.size(1)
+        laid = decoder.lay_out(self.inputs, self._drawn(), self.settings)
+        words = int(laid.symbols.words[0])
         if not last:
-            words = final_words(laid.symbols, decoder.text_stack.after)
-            known = int(laid.counts[0, : 2 * words].sum())
-        word_times = laid.word_times()[0, self.words : words]
-        unit_times, given = laid.unit_times(self.settings), self.units
-        self.words = words
-        units, prosody = self._write(laid.rows[:, :known], last)
-        if unit_times is not None:
-            unit_times = unit_times[0, given : self.units]
-        return GeneratedUnits(units.cpu(), word_times, prosody, unit_times)
+            words = max(self.done, final_words(laid.symbols, decoder.text_stack.after))
+        count, new, begin = words - self.done, laid.from_word(self.done), self.begin
+        final = new.counts.size(1) if last else 2 * count  # segments
+        stop = int(new.counts[0, :final].sum())
+        units, prosody = self._write(new.rows[0, :stop], last)
+        self.begin = segments.borders(new.seconds, begin)[:, final : final + 1]
+        self._keep(laid.symbols, words)
+        return GeneratedUnits(
+            units.cpu(),
+            new.word_times(begin)[0, :count],
+            prosody,
+            self._unit_times(new.unit_times(self.settings, begin), stop, len(units)),
+        )
+
+    def _unit_times(
+        self, times: torch.Tensor | None, known: int, written: int
+    ) -> torch.Tensor | None:
+        """Times (U', 2) of units that were written now.
+
+        Args:
+            times: Of units that were laid out, (1, U, 2), if they are wanted.
+            known: How many of them are final now.
+            written: U'.
+        """
+        if times is None:
+            return None
+        whole = torch.cat([self.times, times[0, :known]])
+        self.times = whole[written:]
+        return whole[:written]
+
+    def _drawn(self) -> torch.Tensor | None:
+        """Random numbers for the durations of the words that are kept."""
+        if self.settings.duration_temperature == 0:
+            return None
+        count = duration_numbers(int(self.inputs.word_ids.max()) + 1)
+        more = self.duration_noise.numbers(count - self.drawn.size(1))
+        self.drawn = torch.cat([self.drawn, more], dim=1)
+        return self.drawn
+
+    def _keep(self, symbols: Symbols, words: int) -> None:
+        """Forget what the words behind the first ones do not depend on."""
+        needed = first_needed(symbols, words, self.decoder.text_stack.before)
+        self.inputs = self.inputs.from_word(needed)
+        self.drawn = self.drawn[:, 3 * needed :]
+        self.done = words - needed
 
     def _write(
         self, rows: torch.Tensor, last: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """New units (U',) of all rows (1, U, D) whose durations are final.
+        """New units (U',) when further rows (U'', D) have final durations.
 
         Their prosody (U', 3) with them, if it is wanted.
         """
-        history, stack = self.decoder.history, self.decoder.row_stack
-        seen = rows.size(1) - (0 if last else stack.after)
-        stop = seen - (0 if last else history.after)
-        if stop <= self.units:
+        stack, history = self.decoder.row_stack, self.decoder.history
+        self.written = self.written or history.start(rows[None, :0])
+        (known,), place = self.rows.extend(rows, last=last)
+        hidden = known[place]
+        if len(hidden):
+            valid = torch.ones(1, len(known), dtype=torch.bool, device=rows.device)
+            hidden = stack(known[None], valid)[0, place]
+        (hidden,), place = self.hidden.extend(hidden, last=last)
+        if place.start == place.stop:
             return torch.empty(0, dtype=torch.int64), None
-        first = max(0, self.units - history.before)
-        begin = max(0, first - stack.before)
-        valid = torch.ones(1, rows.size(1), dtype=torch.bool, device=rows.device)
-        hidden = stack(rows[:, begin:], valid[:, begin:])[:, first - begin :]
-        hidden = hidden[:, : seen - first]
-        self.written = self.written or history.start(rows)
-        place = slice(self.units - first, stop - first)
-        units = history.write(
-            hidden,
-            valid[:, first:seen],
-            place,
-            self.written,
-            self.settings.sampler,
-            self.noise,
-        )
-        self.units = stop
+        hidden = hidden[None]
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=rows.device)
+        sampler, noise = self.settings.sampler, self.noise
+        units = history.write(hidden, valid, place, self.written, sampler, noise)
         prosody = self.decoder.prosody_of(hidden[:, place], self.settings)
         return units[0], None if prosody is None else prosody[0]

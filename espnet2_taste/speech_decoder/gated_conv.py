@@ -75,8 +75,8 @@ class GatedConv(nn.Module):
             (B, D) and the window of the next step.
         """
         seen = torch.cat([window, self.norm(x).unsqueeze(1)], dim=1)  # (B, K, D)
-        weight = self.conv.weight.mT.flatten(1)  # (2 D, K D)
-        wide = functional.linear(seen.flatten(1), weight, self.conv.bias)
+        weight = self.conv.weight.flatten(1)  # (2 D, D K)
+        wide = functional.linear(seen.mT.flatten(1), weight, self.conv.bias)
         return x + self._rest(wide), seen[:, 1:]
 
     def _rest(self, wide: torch.Tensor) -> torch.Tensor:

@@ -188,32 +188,49 @@ def unit_rows(counts: torch.Tensor) -> UnitRows:
     return UnitRows(segment, phase, size, place < units)
 
 
-def times_of_words(seconds: torch.Tensor) -> torch.Tensor:
+def borders(seconds: torch.Tensor, begin: torch.Tensor | None = None) -> torch.Tensor:
+    """Begin of the first segment and end of each, (B, S + 1) float64.
+
+    Args:
+        seconds: Duration of each segment, (B, S).
+        begin: Of the first one in seconds, (B, 1) float64; 0 by default.
+    """
+    begin = seconds.new_zeros(len(seconds), 1).double() if begin is None else begin
+    return torch.cat([begin, seconds.double()], dim=1).cumsum(1)
+
+
+def times_of_words(
+    seconds: torch.Tensor, begin: torch.Tensor | None = None
+) -> torch.Tensor:
     """Begin and end of each word in seconds.
 
     Args:
         seconds: Duration of each segment, (B, 2 W + 1).
+        begin: See :func:`borders`.
 
     Returns:
         (B, W, 2) float32.
     """
-    ends = seconds.double().cumsum(1).float()
+    ends = borders(seconds, begin)[:, 1:].float()
     return torch.stack([ends[:, :-1:2], ends[:, 1::2]], dim=-1)
 
 
-def times_of_units(counts: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
+def times_of_units(
+    counts: torch.Tensor, seconds: torch.Tensor, begin: torch.Tensor | None = None
+) -> torch.Tensor:
     """Begin and end of each unit in seconds; those of a segment are equally long.
 
     Args:
         counts: Units of each segment, (B, S).
         seconds: Duration of each segment, (B, S).
+        begin: See :func:`borders`.
 
     Returns:
         (B, U, 2) float32, arbitrary at padding.
     """
     rows = unit_rows(counts)
-    ends = seconds.double().cumsum(1)
-    starts = torch.nn.functional.pad(ends[:, :-1], (1, 0))
+    edges = borders(seconds, begin)
+    starts, ends = edges[:, :-1], edges[:, 1:]
     start, end = starts.gather(1, rows.segment), ends.gather(1, rows.segment)
     place = (rows.phase.double() * rows.size - 0.5).round()  # in the segment
     edges = torch.stack([place, place + 1], dim=-1) / rows.size.unsqueeze(-1)

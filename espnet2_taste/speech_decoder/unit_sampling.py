@@ -47,6 +47,11 @@ class UtteranceNoise:
         self.used += 1
         return self.drawn[:, self.used - 1]
 
+    def numbers(self, count: int) -> torch.Tensor:
+        """The next numbers of each utterance, (B, count)."""
+        drawn = [self.next() for _ in range(count)]
+        return torch.stack(drawn, 1) if drawn else self.drawn[:, :0]
+
     def select(self, rows: torch.Tensor) -> None:
         """Keep only these utterances, given as indices (B',)."""
         rows = rows.cpu()

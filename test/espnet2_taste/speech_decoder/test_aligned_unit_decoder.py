@@ -25,8 +25,9 @@ def build(text_input=LetterInput, history=CausalHistory, **options):
         *(len(BYTES), UNITS, 5, 3, RATE),
         text_input(SIZE, TOKENIZER),
         history(UNITS, SIZE, num_blocks=1, kernel_size=3),
-        **{"hidden_size": SIZE, "text_blocks": 1, "text_kernel_size": 3},
-        **{"row_blocks": 2, "row_kernel_size": 3, "dropout_rate": 0.0} | options,
+        **{"hidden_size": SIZE, "text_blocks": 1, "text_kernel_size": 3}
+        | {"row_blocks": 2, "row_kernel_size": 3, "dropout_rate": 0.0}
+        | options,
     ).eval()
 
 
