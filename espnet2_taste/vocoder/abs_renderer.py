@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 
+from espnet2_taste.vocoder.excitation import AbsSource
 from espnet2_taste.vocoder.log_mel import LogMel
 
 SHORTEST = 16
@@ -25,14 +26,7 @@ class AbsRenderer(torch.nn.Module, ABC):
 
     Args:
         mel: The front end that the log-mel comes from.
-
-    Attributes:
-        voiced: Whether it has a source of its own and takes ``f0_before``, the F0
-            (B, P) of the frames before a piece, so that pieces go on with the phase
-            they stopped at.
     """
-
-    voiced = False
 
     def __init__(self, mel: LogMel):
         super().__init__()
@@ -43,12 +37,20 @@ class AbsRenderer(torch.nn.Module, ABC):
         """Frames to each side that samples depend on audibly; None for all."""
         return None
 
+    def source(self) -> AbsSource | None:
+        """What the waves of utterances are made from, if the mel is not all.
+
+        Pieces of an utterance go on with the source of the pieces before.
+        """
+        return None
+
     @abstractmethod
     def forward(
         self,
         log_mel: torch.Tensor,
         lengths: torch.Tensor,
         f0: torch.Tensor | None = None,
+        source: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Synthesize a batch. Deterministic; a batch gives what its items give alone.
 
@@ -56,6 +58,8 @@ class AbsRenderer(torch.nn.Module, ABC):
             log_mel: (B, F, M).
             lengths: Valid frames, (B,).
             f0: Hz, 0 where unvoiced, (B, F), for renderers that can use it.
+            source: Samples of :meth:`source` for pieces of utterances, (B, F * hop);
+                None makes those of whole utterances.
 
         Returns:
             Waveforms (B, S), zero at padding, and lengths (B,).
@@ -79,14 +83,19 @@ class SingleRenderer(AbsRenderer):
         """
         log_mel = self.mel.filters.new_zeros(2 * FURTHEST + 1, self.mel.n_mels)
         log_mel[FURTHEST] = torch.nan
-        lost = self.render_one(log_mel).isnan().nonzero()[:, 0]
-        frames = lost // self.mel.hop_length - FURTHEST
-        reach = int(frames.abs().max()) + 1
-        return max(reach, SHORTEST) if reach < FURTHEST else None
+        source = log_mel.new_zeros(len(log_mel) * self.mel.hop_length)
+        wave = self.render_one(log_mel, source)
+        reach = lost_frames(wave, self.mel.hop_length)
+        return None if reach is None else max(reach, SHORTEST)
 
     @abstractmethod
-    def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Log-mel of one utterance (F, M) to its waveform (S',), S' near F * hop."""
+    def render_one(
+        self, log_mel: torch.Tensor, source: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Log-mel of one utterance (F, M) to its waveform (S',), S' near F * hop.
+
+        The source is (F * hop,), None for a renderer that has none.
+        """
 
     @torch.no_grad()
     def forward(
@@ -94,16 +103,39 @@ class SingleRenderer(AbsRenderer):
         log_mel: torch.Tensor,
         lengths: torch.Tensor,
         f0: torch.Tensor | None = None,
+        source: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See ``AbsRenderer.forward``."""
         samples = lengths * self.mel.hop_length
         waves = log_mel.new_zeros(len(log_mel), int(samples.max()))
+        made = self.source()
+        if source is None and made is not None:
+            frames = max(SHORTEST, log_mel.size(1))
+            source = made.extend(log_mel.new_zeros(len(log_mel), frames), last=True)
         for row, frames, size in zip(range(len(waves)), lengths, samples):
             mel, missing = log_mel[row, :frames], max(0, SHORTEST - int(frames))
             silence = mel.new_full((missing, mel.size(1)), math.log(self.mel.floor))
-            wave = self.render_one(torch.cat([mel, silence]))[:size]
+            mel, own = torch.cat([mel, silence]), None
+            if source is not None:
+                own = source[row, : len(mel) * self.mel.hop_length]
+            wave = self.render_one(mel, own)[:size]
             waves[row, : len(wave)] = wave.clamp(-1.0, 1.0)
         return waves, samples
+
+
+def lost_frames(wave: torch.Tensor, hop_length: int) -> int | None:
+    """How far a frame that is not a number reaches.
+
+    Args:
+        wave: (S,), of frames of which ``FURTHEST`` come before that one.
+        hop_length: Samples a frame.
+
+    Returns:
+        Frames to each side, None if it may be more than ``FURTHEST``.
+    """
+    frames = wave.isnan().nonzero()[:, 0] // hop_length - FURTHEST
+    reach = int(frames.abs().max()) + 1
+    return reach if reach < FURTHEST else None
 
 
 def check_front_end(mel: LogMel, wanted: Mapping[str, object], source: str) -> None:

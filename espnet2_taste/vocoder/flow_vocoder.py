@@ -9,14 +9,25 @@ Legend: B utterances, U units, D speaker embedding size, T mel frames, M mel ban
 S samples, P pitch frames (one every 10 ms).
 """
 
+import math
+
 import torch
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.prosody import PITCH_RATE
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.flow import UnitFlow
+from espnet2_taste.vocoder.flow_chunks import FlowChunks
 from espnet2_taste.vocoder.hift import HiFTGenerator
 from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
+from espnet2_taste.vocoder.wave_stream import (
+    AbsWaveStream,
+    FlowWaveStream,
+    FrameStream,
+    HiFTStream,
+    WholeWaveStream,
+)
 
 PUBLISHED_MEL = dict(
     sample_rate=22050,
@@ -36,6 +47,9 @@ class FlowVocoder(MelVocoder):
         num_units: Size of the unit inventory.
         spembs_size: D.
         unit_rate: Units a second.
+        chunk: Units that the flow works on at a time, so that speech can begin before
+            its last unit is known; None takes whole utterances, as published.
+        chunk_context: Units to each side that it sees around a chunk.
         mel_conf: Options of ``LogMel``; the published ones where not given.
         flow_conf: Options of ``UnitFlow`` but the three sizes above.
         renderer: In ``renderer_choices``; None if the subclass has one of its own.
@@ -47,6 +61,8 @@ class FlowVocoder(MelVocoder):
         num_units: int = 4096,
         spembs_size: int = 192,
         unit_rate: float = 50.0,
+        chunk: int | None = None,
+        chunk_context: int = 25,
         mel_conf: dict | None = None,
         flow_conf: dict | None = None,
         renderer: str | None = "griffin_lim",
@@ -59,6 +75,36 @@ class FlowVocoder(MelVocoder):
         self.flow = UnitFlow(
             num_units, spembs_size, self.log_mel.n_mels, **(flow_conf or {})
         )
+        if chunk is not None and (chunk < 1 or chunk_context < 1):
+            raise ValueError(
+                "vocoder_conf.chunk and chunk_context must be at least 1, found "
+                f"{chunk} and {chunk_context}"
+            )
+        self.chunk, self.chunk_context = chunk, chunk_context
+
+    @property
+    def context(self) -> int | None:
+        """See ``AbsUnitVocoder.context``."""
+        around = self.rendered_context()
+        if self.chunk is None or around is None:
+            return None
+        frames = self.sample_rate / (self.unit_rate * self.hop_length)
+        return self.chunk + self.chunk_context + math.ceil((around + 1) / frames)
+
+    def rendered_context(self) -> int | None:
+        """Frames to each side that samples depend on, None for all."""
+        return self.renderer.context
+
+    def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
+        """See ``AbsUnitVocoder.stream``."""
+        if self.context is None:
+            return WholeWaveStream(self, spembs)
+        chunks = FlowChunks(self, spembs)
+        return FlowWaveStream(self, spembs, chunks, self.frame_stream())
+
+    def frame_stream(self) -> FrameStream:
+        """Renders frames while they arrive."""
+        return FrameStream(self.renderer, self.hop_length)
 
     def mel_lengths(self, units_lengths: torch.Tensor) -> torch.Tensor:
         """Whole mel frames (B,) that units_lengths (B,) units last."""
@@ -92,6 +138,13 @@ class FlowVocoder(MelVocoder):
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
         lengths = self.mel_lengths(units_lengths)
+        if self.chunk is not None:
+            items = zip(units, units_lengths.tolist(), spembs)
+            parts = [
+                FlowChunks(self, voice[None]).extend(row[:count], last=True)
+                for row, count, voice in items
+            ]
+            return PredictedMel(pad_sequence(parts, batch_first=True), lengths)
         mel = self.flow.synthesize(units, units_lengths, spembs, lengths)
         return PredictedMel(mel.transpose(1, 2), lengths)
 
@@ -178,6 +231,15 @@ class FlowHiFT(FlowVocoder):
             self.hift.f0_predictor(piece) / 100, pitch.gather(1, at) / 100
         )
         return mel_error + f0_error, dict(hift_mel_l1=mel_error, hift_f0_l1=f0_error)
+
+    def rendered_context(self) -> int | None:
+        """See ``FlowVocoder.rendered_context``."""
+        around = self.hift.context
+        return None if around is None else around + self.hift.f0_predictor.context
+
+    def frame_stream(self) -> FrameStream:
+        """See ``FlowVocoder.frame_stream``."""
+        return HiFTStream(self.hift)
 
     def render(
         self, mel: torch.Tensor, lengths: torch.Tensor, f0: torch.Tensor | None

@@ -7,19 +7,19 @@ are still there. Sources: Griffin and Lim 1984; Perraudin, Balazs and Soendergaa
 (momentum); Lee and Seung 2001 (multiplicative non-negative least divergence).
 
 Every item is followed by silence, so a batch gives what its items give alone. A piece
-of an utterance begins with the phases that the whole has there; what its edges change
-fades with the distance from them.
+of an utterance begins with the source, and so the phases, that the whole has there;
+what its edges change fades with the distance from them.
 """
 
 import torch
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.vocoder.abs_renderer import AbsRenderer
-from espnet2_taste.vocoder.excitation import voice_source
+from espnet2_taste.vocoder.excitation import AbsSource, VoiceSource
 from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
 
 TINY = 1.0e-8
-CONTEXT = 16
+CONTEXT = 17
 """Frames from the edge of a piece behind which its samples are those of the whole, but
 for less than a ten thousandth of their energy."""
 
@@ -61,8 +61,6 @@ class GriffinLim(AbsRenderer):
         seed: Of the noise source.
     """
 
-    voiced = True
-
     def __init__(
         self,
         mel: LogMel,
@@ -84,13 +82,17 @@ class GriffinLim(AbsRenderer):
         """See ``AbsRenderer.context``."""
         return CONTEXT
 
+    def source(self) -> AbsSource:
+        """See ``AbsRenderer.source``."""
+        return VoiceSource(self.mel.hop_length, self.mel.sample_rate, seed=self.seed)
+
     @torch.no_grad()
     def forward(
         self,
         log_mel: torch.Tensor,
         lengths: torch.Tensor,
         f0: torch.Tensor | None = None,
-        f0_before: torch.Tensor | None = None,
+        source: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Synthesize a batch.
 
@@ -98,53 +100,45 @@ class GriffinLim(AbsRenderer):
             log_mel: (B, F, M).
             lengths: Valid frames, (B,).
             f0: Hz, 0 where unvoiced, (B, F); None means a noise source throughout.
-            f0_before: Of the frames before, (B, P), for pieces of an utterance.
+            source: In its place, of pieces of utterances, (B, F * hop_length).
 
         Returns:
             Waveforms (B, F * hop_length), zero at padding, and lengths (B,).
         """
         mask = length_mask(lengths, log_mel.size(1)).unsqueeze(2)
         mel = torch.where(mask, log_mel.exp(), 0.0)
-        track = mel.new_zeros(mel.shape[:2])
-        if f0 is not None:
-            track[:, : f0.size(1)] = f0 * mask.squeeze(2)
-        past = track[:, :0] if f0_before is None else f0_before
-        if mel.device.type == "cpu":  # what one utterance needs stays in its cache
-            items = zip(mel, track, past, lengths.tolist())
-            parts = [
-                self._synthesize(m[None, :n], f[None, :n], p[None])
-                for m, f, p, n in items
-            ]
-        else:
-            parts = [self._synthesize(mel, track, past)]
+        samples = lengths * self.mel.hop_length
         size = log_mel.size(1) * self.mel.hop_length
+        if source is None:
+            track = mel.new_zeros(mel.shape[:2])
+            if f0 is not None:
+                track[:, : f0.size(1)] = f0 * mask.squeeze(2)
+            source = self.source().extend(track, last=True)
+        source = source * length_mask(samples, size)
+        if mel.device.type == "cpu":  # what one utterance needs stays in its cache
+            items = zip(mel, source, lengths.tolist(), samples.tolist())
+            parts = [self._synthesize(m[None, :n], x[None, :s]) for m, x, n, s in items]
+        else:
+            parts = [self._synthesize(mel, source)]
         pad = torch.nn.functional.pad
         wave = torch.cat([pad(part, (0, size - part.size(1))) for part in parts])
-        samples = lengths * self.mel.hop_length
         wave = wave * length_mask(samples, wave.size(1))
         return wave.clamp(-1.0, 1.0), samples
 
-    def _synthesize(
-        self, mel: torch.Tensor, f0: torch.Tensor, past: torch.Tensor
-    ) -> torch.Tensor:
-        """Mel magnitudes (B, F, M) and F0 (B, F) to waveforms (B, F * hop_length).
+    def _synthesize(self, mel: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """Mel magnitudes (B, F, M) and source (B, F * hop) to waveforms (B, F * hop).
 
-        F0 before is (B, P).
+        Silence is added behind them, for the last frames.
         """
-        count = mel.size(1)
-        margin = self.mel.n_fft // self.mel.hop_length + 1
+        count, hop = mel.size(1), self.mel.hop_length
+        margin = self.mel.n_fft // hop + 1
         mel = torch.nn.functional.pad(mel, (0, 0, 0, margin))  # (B, F + margin, M)
-        spectrum = self._source_spectrum(torch.nn.functional.pad(f0, (0, margin)), past)
+        source = torch.nn.functional.pad(source, (0, margin * hop))
+        spectrum = self._stft(source)[:, :, : count + margin]
         start = spectrum.abs().transpose(1, 2) + FLOOR  # (B, F + margin, K)
         magnitude = invert_mel(mel, self.mel.filters, start, self.inversion_iters)
         wave = self._phase_iterations(magnitude.transpose(1, 2), spectrum)
-        return wave[:, : count * self.mel.hop_length]
-
-    def _source_spectrum(self, f0: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
-        """Spectrum of the voice source, (B, F) after (B, P) to (B, K, F)."""
-        hop, track = self.mel.hop_length, torch.cat([past, f0], dim=1)
-        source = voice_source(track, hop, self.mel.sample_rate, seed=self.seed)
-        return self._stft(source[:, past.size(1) * hop :])[:, :, : f0.size(1)]
+        return wave[:, : count * hop]
 
     def _phase_iterations(
         self, magnitude: torch.Tensor, spectrum: torch.Tensor

@@ -11,6 +11,7 @@ the fundamental, C channels, K bins of the short STFT, F its frames.
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy
 import torch
@@ -18,6 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.precision import in_float32
+from espnet2_taste.vocoder.abs_renderer import FURTHEST, lost_frames
+from espnet2_taste.vocoder.excitation import AbsSource
 
 
 class WeightNormConv1d(nn.Module):
@@ -131,6 +134,7 @@ class F0Predictor(nn.Module):
             layers += [WeightNormConv1d(size, channels, 3), nn.ELU()]
         self.condnet = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, 1)
+        self.context = num_layers  # frames to each side that a value depends on
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """(B, M, T) to (B, T)."""
@@ -165,8 +169,20 @@ class HarmonicSource(nn.Module):
         self.voiced_hz = voiced_hz
         self.l_linear = nn.Linear(self.num_sines, 1)
 
+    def cycles(self, f0: torch.Tensor) -> torch.Tensor:
+        """Periods of each sine in each sample, (B, S) to (B, L, S).
+
+        In float32 their sum would lose the phase of long utterances.
+        """
+        order = torch.arange(1, self.num_sines + 1, device=f0.device)
+        return f0.double()[:, None, :] * order[None, :, None] / self.sample_rate
+
     def sines(
-        self, f0: torch.Tensor, phases: torch.Tensor, noise: torch.Tensor
+        self,
+        f0: torch.Tensor,
+        phases: torch.Tensor,
+        noise: torch.Tensor,
+        turns: torch.Tensor | float = 0.0,
     ) -> torch.Tensor:
         """Sines and noise before they are mixed.
 
@@ -174,14 +190,13 @@ class HarmonicSource(nn.Module):
             f0: Hz, (B, S).
             phases: Initial phases, (B, L, 1); that of the fundamental counts as 0.
             noise: Standard normal, (B, L, S).
+            turns: Periods before the first sample, (B, L, 1).
 
         Returns:
             (B, L, S).
         """
+        turns = (torch.cumsum(self.cycles(f0), dim=2) + turns) % 1.0
         order = torch.arange(1, self.num_sines + 1, device=f0.device)
-        cycles = f0.double()[:, None, :] * order[None, :, None] / self.sample_rate
-        # In float32 the sum would lose the phase of long utterances.
-        turns = torch.cumsum(cycles, dim=2) % 1.0
         starts = phases * (order > 1)[None, :, None]
         waves = torch.sin(2 * math.pi * turns + starts).to(f0.dtype)
         voiced = (f0 > self.voiced_hz).to(f0.dtype)[:, None, :]
@@ -189,11 +204,42 @@ class HarmonicSource(nn.Module):
         return self.amplitude * waves * voiced + loudness * noise
 
     def forward(
-        self, f0: torch.Tensor, phases: torch.Tensor, noise: torch.Tensor
+        self,
+        f0: torch.Tensor,
+        phases: torch.Tensor,
+        noise: torch.Tensor,
+        turns: torch.Tensor | float = 0.0,
     ) -> torch.Tensor:
-        """F0 (B, S), phases (B, L, 1) and noise (B, L, S) to the source (B, 1, S)."""
-        waves = self.sines(f0, phases, noise).transpose(1, 2)
+        """To the source (B, 1, S); arguments are those of :meth:`sines`."""
+        waves = self.sines(f0, phases, noise, turns).transpose(1, 2)
         return torch.tanh(self.l_linear(waves)).transpose(1, 2)
+
+
+class SeededSource(AbsSource):
+    """The harmonic source of utterances whose frames arrive in pieces.
+
+    Args:
+        source: Makes it.
+        hop_length: Samples a frame.
+        seed: Of phases and noise, the same for each item.
+    """
+
+    def __init__(self, source: HarmonicSource, hop_length: int, seed: int):
+        self.source, self.hop_length = source, hop_length
+        self.rng = numpy.random.default_rng(seed)
+        self.phases = self.rng.uniform(-math.pi, math.pi, (1, source.num_sines, 1))
+        self.turns: torch.Tensor | float = 0.0
+
+    def extend(self, f0: torch.Tensor, last: bool) -> torch.Tensor:
+        """See ``AbsSource.extend``; no frame waits for another one."""
+        track = f0.repeat_interleave(self.hop_length, dim=1)  # (B, S)
+        shape = (1, track.size(1), self.source.num_sines)
+        noise = self.rng.standard_normal(shape).transpose(0, 2, 1).copy()
+        phases, noise = (torch.as_tensor(x).to(f0) for x in (self.phases, noise))
+        made = self.source(track, phases, noise, self.turns)
+        cycles = self.source.cycles(track).sum(2, keepdim=True)
+        self.turns = (self.turns + cycles) % 1.0
+        return made.squeeze(1)
 
 
 class HiFTGenerator(nn.Module):
@@ -234,7 +280,7 @@ class HiFTGenerator(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
-        self.sample_rate = sample_rate
+        self.n_mels, self.sample_rate = n_mels, sample_rate
         self.stft_size, self.stft_hop = stft_size, stft_hop
         self.hop_length = math.prod(upsample_rates) * stft_hop
         self.limit, self.seed = limit, seed
@@ -280,21 +326,29 @@ class HiFTGenerator(nn.Module):
         Returns:
             (B, S), S = T * hop_length.
         """
+        f0 = self.f0_predictor(mel)  # (B, T)
         if phases is None or noise is None:
-            phases, noise = self.draw(mel.size(2), mel)
-        f0 = self.f0_predictor(mel).repeat_interleave(self.hop_length, dim=1)
-        return self.decode(mel, self.m_source(f0, phases, noise))
+            source = self.source().extend(f0, last=True).unsqueeze(1)
+        else:
+            track = f0.repeat_interleave(self.hop_length, dim=1)
+            source = self.m_source(track, phases, noise)
+        return self.decode(mel, source)
 
-    def draw(
-        self, num_frames: int, like: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Seeded phases (1, L, 1) and noise (1, L, S); longer ones start the same."""
-        sines = self.m_source.num_sines
-        rng = numpy.random.default_rng(self.seed)
-        phases = rng.uniform(-math.pi, math.pi, (1, sines, 1))
-        samples = num_frames * self.hop_length
-        noise = rng.standard_normal((1, samples, sines)).transpose(0, 2, 1).copy()
-        return torch.as_tensor(phases).to(like), torch.as_tensor(noise).to(like)
+    def source(self) -> AbsSource:
+        """What waves are made from, seeded; longer ones start the same."""
+        return SeededSource(self.m_source, self.hop_length, self.seed)
+
+    @cached_property
+    @torch.no_grad()
+    def context(self) -> int | None:
+        """Frames to each side that samples depend on, given the source."""
+        mel = self.window.new_zeros(1, self.n_mels, 2 * FURTHEST + 1)
+        source = mel.new_zeros(1, 1, mel.size(2) * self.hop_length)
+        mel[..., FURTHEST] = torch.nan
+        source[..., FURTHEST * self.hop_length : (FURTHEST + 1) * self.hop_length] = (
+            torch.nan
+        )
+        return lost_frames(self.decode(mel, source)[0], self.hop_length)
 
     def decode(self, mel: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """Filter the source (B, 1, S) as the log-mel (B, M, T) says, to (B, S)."""

@@ -19,6 +19,7 @@ from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
+from espnet2_taste.vocoder.excitation import AbsSource, NoiseSource
 from espnet2_taste.vocoder.log_mel import LogMel
 
 PUBLISHED_TYPE = "ParallelWaveGANGenerator"  # where a configuration names none
@@ -52,10 +53,10 @@ class ParallelWaveGAN(SingleRenderer):
     ):
         super().__init__(mel)
         folder = Path(model_file).parent
-        self.source = Path(config_file or folder / "config.yml")
-        config = _read(self.source)
-        check_front_end(mel, front_end(config), str(self.source))
-        self.generator = load_generator(Path(model_file), config, self.source)
+        path = Path(config_file or folder / "config.yml")
+        config = _read(path)
+        check_front_end(mel, front_end(config), str(path))
+        self.generator = load_generator(Path(model_file), config, path)
         self.seed = seed
         mean, scale = torch.zeros(mel.n_mels), torch.ones(mel.n_mels)
         found = [folder / name for name in STATS if (folder / name).is_file()]
@@ -64,19 +65,19 @@ class ParallelWaveGAN(SingleRenderer):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
-    @property
-    def context(self) -> int | None:
-        """See ``SingleRenderer``; noise for the whole is not noise for a piece."""
+    def source(self) -> AbsSource | None:
+        """See ``AbsRenderer.source``: the noise that some generators shape."""
         noisy = isinstance(self.generator, generator_classes()[PUBLISHED_TYPE])
-        return None if noisy else super().context
+        return NoiseSource(self.mel.hop_length, self.seed) if noisy else None
 
-    def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:
+    def render_one(
+        self, log_mel: torch.Tensor, source: torch.Tensor | None
+    ) -> torch.Tensor:
         """See ``SingleRenderer.render_one``."""
         features = (log_mel / math.log(10) - self.mean) / self.scale
-        devices = [log_mel.device] if log_mel.is_cuda else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(self.seed)
+        if self.source() is None:
             return self.generator.inference(features).flatten()
+        return self.generator.inference(features, source.unsqueeze(1)).flatten()
 
 
 def front_end(config: Mapping) -> dict[str, object]:

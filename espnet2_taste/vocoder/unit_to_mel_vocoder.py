@@ -15,8 +15,8 @@ from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (
     AbsWaveStream,
-    FrameWaveStream,
-    VoicedWaveStream,
+    FrameStream,
+    MelWaveStream,
     WholeWaveStream,
 )
 
@@ -131,8 +131,17 @@ class UnitToMelVocoder(MelVocoder):
         """See ``AbsUnitVocoder.stream``."""
         if self.context is None:
             return WholeWaveStream(self, spembs)
-        kind = VoicedWaveStream if self.renderer.voiced else FrameWaveStream
-        return kind(self, spembs)
+        frames = FrameStream(self.renderer, self.hop_length)
+        return MelWaveStream(self, spembs, frames)
+
+    def mel_context(self, timed: bool) -> int:
+        """Units to each side that a frame depends on.
+
+        Units with times of their own last at least half as long as others.
+        """
+        least = self.frames_per_unit / (2 if timed else 1)
+        frames = self.network.frame_context + timed  # borders are rounded to frames
+        return self.unit_context + math.ceil(frames / least)
 
     def forward(
         self,
@@ -164,16 +173,19 @@ class UnitToMelVocoder(MelVocoder):
         times: torch.Tensor | None = None,
     ) -> PredictedMel:
         """See ``MelVocoder.predict``."""
-        sizes = (
-            None if times is None else self.frames_at(times).diff(dim=-1).squeeze(-1)
-        )
+        sizes = None if times is None else self.unit_frames(units, times)
         found = self.network(units, units_lengths, spembs, None, prosody, sizes)
         mel = found.mel * MEL_SCALE + MEL_MEAN
         return PredictedMel(mel, found.lengths, found.f0, self.frame_offset)
 
-    def frames_at(self, seconds: torch.Tensor) -> torch.Tensor:
-        """Frames before points in time, (...) int64."""
-        return (seconds * (self.sample_rate / self.hop_length)).round().long()
+    def unit_frames(
+        self, units: torch.Tensor, times: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Frames of each unit (B, U) by its times (B, U, 2), if there are any."""
+        if times is None:
+            return torch.full_like(units, self.frames_per_unit)
+        edges = (times * (self.sample_rate / self.hop_length)).round().long()
+        return edges.diff(dim=-1).squeeze(-1)
 
     def _measured(
         self,

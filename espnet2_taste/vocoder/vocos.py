@@ -57,7 +57,9 @@ class Vocos(SingleRenderer):
         self._load(Path(model_file), path)
         self.eval()
 
-    def render_one(self, log_mel: torch.Tensor) -> torch.Tensor:
+    def render_one(
+        self, log_mel: torch.Tensor, source: torch.Tensor | None
+    ) -> torch.Tensor:
         """See ``SingleRenderer.render_one``."""
         return self.head(self.backbone(log_mel.T.unsqueeze(0)))[0]
 

@@ -3,18 +3,24 @@
 Enters: units, piece by piece. Leaves: the samples that no later unit changes, or
 changes audibly. A piece is made again with the units around it that the vocoder depends
 on, its context; where a network is convolutional, the pieces together are the wave of
-the whole.
+the whole. A vocoder of two parts has two contexts: units around those whose mel frames
+are made, and frames around those that are rendered.
 
-Legend: U units, S samples, D speaker embedding size, P frames before a piece.
+Legend: U units, F mel frames, M mel bands, S samples, D speaker embedding size.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
 
+from espnet2_taste.context_window import ContextWindow
+from espnet2_taste.vocoder.abs_renderer import AbsRenderer
+
 if TYPE_CHECKING:
     from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
+    from espnet2_taste.vocoder.hift import HiFTGenerator
 
 
 class AbsWaveStream(ABC):
@@ -28,9 +34,9 @@ class AbsWaveStream(ABC):
     def __init__(self, vocoder: "AbsUnitVocoder", spembs: torch.Tensor):
         self.vocoder = vocoder
         self.spembs = spembs
-        self.units = torch.empty(0, dtype=torch.int64, device=spembs.device)
-        self.prosody: torch.Tensor | None = None  # (U, 3)
-        self.times: torch.Tensor | None = None  # (U, 2)
+        self.window: ContextWindow | None = None  # units that are still needed
+        self.kinds: tuple[str, ...] = ()  # what is known of them
+        self.begun = False  # whether samples were given
 
     @torch.no_grad()
     def extend(
@@ -54,43 +60,57 @@ class AbsWaveStream(ABC):
         Raises:
             ValueError: A unit or the embedding does not fit the vocoder.
         """
-        self.units = torch.cat([self.units, units.to(self.units)])
-        self.prosody = self._joined(self.prosody, prosody)
-        self.times = self._joined(self.times, times)
-        return self._next(last) if len(self.units) else self.spembs.new_empty(0)
-
-    def _joined(
-        self, before: torch.Tensor | None, rows: torch.Tensor | None
-    ) -> torch.Tensor | None:
-        """Rows that came before and new ones, if there are any."""
-        if rows is None:
-            return before
-        rows = rows.to(self.spembs)
-        return rows if before is None else torch.cat([before, rows])
+        rows = []
+        if len(units):
+            given = {"units": units, "prosody": prosody, "times": times}
+            given = {key: x for key, x in given.items() if x is not None}
+            self.kinds = tuple(given)
+            self.window = self.window or self._new_window(times is not None)
+            rows = [x.to(self.spembs.device) for x in given.values()]
+        if self.window is None:
+            return self.spembs.new_empty(0)
+        kept, place = self.window.extend(*rows, last=last)
+        if place.start == place.stop and not last:
+            return self.spembs.new_empty(0)
+        wave = self._next(kept, place, last)
+        self.begun = self.begun or len(wave) > 0
+        return wave
 
     @abstractmethod
-    def _next(self, last: bool) -> torch.Tensor:
-        """Samples that are final and were not given yet, (S,)."""
+    def _new_window(self, timed: bool) -> ContextWindow:
+        """What keeps the units; they have times of their own or not."""
 
-    def _inputs_from(self, start: int) -> tuple[torch.Tensor, ...]:
-        """Units from a place on, as ``AbsUnitVocoder.synthesize`` takes them."""
-        units = self.units[None, start:]
+    @abstractmethod
+    def _next(
+        self, kept: tuple[torch.Tensor, ...], place: slice, last: bool
+    ) -> torch.Tensor:
+        """Samples that are final and were not given yet, (S,).
+
+        Args:
+            kept: Units (U,) and what is known of them.
+            place: Those that have their context now.
+            last: Whether the utterance ends with them.
+        """
+
+    def _inputs(self, kept: tuple[torch.Tensor, ...]) -> tuple:
+        """Kept units as ``AbsUnitVocoder.synthesize`` takes them."""
+        known = dict(zip(self.kinds, (x[None] for x in kept)))
+        units = known["units"]
         lengths = torch.tensor([units.size(1)], device=units.device)
-        rows = (self.prosody, self.times)
-        more = (None if x is None else x[None, start:] for x in rows)
+        more = (known.get(name) for name in ("prosody", "times"))
         return units, lengths, self.spembs, *more
-
-    def _speak(self, start: int) -> torch.Tensor:
-        """All samples (S,) of the units from a place on."""
-        return self.vocoder.synthesize(*self._inputs_from(start))[0][0]
 
 
 class WholeWaveStream(AbsWaveStream):
     """Speaks when the last unit is known."""
 
-    def _next(self, last):
+    def _new_window(self, timed):
+        """See ``AbsWaveStream._new_window``."""
+        return ContextWindow(0, sys.maxsize)
+
+    def _next(self, kept, place, last):
         """See ``AbsWaveStream._next``."""
-        return self._speak(0) if last else self.spembs.new_empty(0)
+        return self.vocoder.synthesize(*self._inputs(kept))[0][0]
 
 
 class WindowedWaveStream(AbsWaveStream):
@@ -105,105 +125,148 @@ class WindowedWaveStream(AbsWaveStream):
 
     def __init__(self, vocoder, spembs, hop: int, lead: int):
         super().__init__(vocoder, spembs)
-        self.hop = hop
-        self.lead = lead
-        self.spoken = 0  # units
+        self.hop, self.lead = hop, lead
 
-    def _next(self, last):
+    def _new_window(self, timed):
+        """See ``AbsWaveStream._new_window``."""
+        return ContextWindow(*[self.vocoder.context] * 3)
+
+    def _next(self, kept, place, last):
         """See ``AbsWaveStream._next``."""
-        before = self.spoken
-        ready = len(self.units) if last else self._ready()
-        if ready <= before:
-            return self.spembs.new_empty(0)
-        start = self._start(before)
-        wave = self._window(start, ready)
-        offset = self.lead - self._place(start)
-        begin = offset + self._place(before) if before else 0
-        self.spoken = ready
-        return wave[begin : offset + self._place(ready)]
+        wave = self.vocoder.synthesize(*self._inputs(kept))[0][0]
+        begin = self.lead + place.start * self.hop if self.begun else 0
+        return wave[begin : self.lead + place.stop * self.hop]
 
-    def _ready(self) -> int:
-        """Units whose context is known."""
-        return len(self.units) - self.vocoder.context
 
-    def _start(self, unit: int) -> int:
-        """The first unit that the samples of a unit depend on."""
-        return max(0, unit - self.vocoder.context)
+class FrameStream:
+    """Renders the mel frames of one utterance while they arrive.
 
-    def _place(self, unit: int) -> int:
-        """Samples of the units before one, without the lead."""
-        return unit * self.hop
+    Args:
+        renderer: With a context.
+        hop_length: Samples a frame.
+    """
 
-    def _window(self, start: int, ready: int) -> torch.Tensor:
-        """Samples of all units from a start on, after the lead.
+    def __init__(self, renderer: "AbsRenderer | HiFTGenerator", hop_length: int):
+        self.renderer, self.hop_length = renderer, hop_length
+        self.source = renderer.source()
+        self.window = ContextWindow(renderer.context, renderer.context)
+        self.waiting: torch.Tensor | None = None  # frames without source, (F, M)
 
-        Units up to ``ready`` are given away now, those behind it again.
+    def extend(
+        self, mel: torch.Tensor, f0: torch.Tensor | None, last: bool
+    ) -> torch.Tensor:
+        """Take more frames.
+
+        Args:
+            mel: Log-mel, (F, M).
+            f0: Hz, 0 where unvoiced, (F,); None is a noise source.
+            last: Whether the utterance ends with them.
+
+        Returns:
+            The next samples, (S,), perhaps none.
         """
-        return self._speak(start)
+        rows = (mel,) if self.source is None else self._with_source(mel, f0, last)
+        (mel, *source), place = self.window.extend(*rows, last=last)
+        if place.start == place.stop:
+            return mel.new_empty(0)
+        wave = self._render(mel, source[0].flatten() if source else None)
+        return wave[place.start * self.hop_length : place.stop * self.hop_length]
+
+    def _render(self, mel: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
+        """Frames (F, M) with their source (F * hop_length,) to (F * hop_length,)."""
+        lengths = torch.tensor([len(mel)], device=mel.device)
+        given = None if source is None else source[None]
+        return self.renderer(mel[None], lengths, source=given)[0][0]
+
+    def _with_source(
+        self, mel: torch.Tensor, f0: torch.Tensor | None, last: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames whose source is known (F', M), with it (F', hop_length)."""
+        track = mel.new_zeros(len(mel)) if f0 is None else f0
+        source = self.source.extend(track[None], last).view(-1, self.hop_length)
+        known = mel if self.waiting is None else torch.cat([self.waiting, mel])
+        self.waiting = known[len(source) :]
+        return known[: len(source)], source
 
 
-class FrameWaveStream(WindowedWaveStream):
-    """The same where each unit has frames of its own number.
+class HiFTStream(FrameStream):
+    """The same for HiFT, which finds F0 itself, from frames around each frame.
+
+    Args:
+        hift: Its context is known.
+    """
+
+    def __init__(self, hift: "HiFTGenerator"):
+        super().__init__(hift, hift.hop_length)
+        around = hift.f0_predictor.context
+        self.frames = ContextWindow(around, around)
+
+    def extend(self, mel, f0, last):
+        """See ``FrameStream.extend``; F0 that is given is not read."""
+        (mel,), place = self.frames.extend(mel, last=last)
+        found = mel.new_empty(0)
+        if place.start < place.stop:
+            found = self.renderer.f0_predictor(mel.T[None])[0, place]
+        return super().extend(mel[place], found, last)
+
+    def _render(self, mel, source):
+        """See ``FrameStream._render``."""
+        return self.renderer.decode(mel.T[None], source[None, None])[0]
+
+
+class MelWaveStream(AbsWaveStream):
+    """Makes mel frames as soon as the context of their units is known, then renders.
 
     Args:
         vocoder: A ``UnitToMelVocoder``.
         spembs: (1, D).
+        frames: Renders them.
     """
 
-    def __init__(self, vocoder, spembs):
-        frame = vocoder.hop_length
-        hop, lead = vocoder.frames_per_unit * frame, vocoder.frame_offset * frame
-        super().__init__(vocoder, spembs, hop, lead)
-
-    @property
-    def _edges(self) -> torch.Tensor:
-        """Frames before each unit, and of all, (U + 1,)."""
-        if self.times is None:
-            count = torch.arange(len(self.units) + 1, device=self.units.device)
-            return count * self.vocoder.frames_per_unit
-        ends = torch.cat([self.times[:, 0], self.times[-1:, 1]])
-        return self.vocoder.frames_at(ends)
-
-    def _before(self, unit: int) -> int:
-        """The last unit that ends a frame context before a unit begins."""
-        edges = self._edges
-        limit = edges[unit] - self.vocoder.frame_context
-        return int(torch.searchsorted(edges, limit, right=True)) - 1
-
-    def _ready(self):
-        """See ``WindowedWaveStream._ready``."""
-        return self._before(max(0, len(self.units) - self.vocoder.unit_context))
-
-    def _start(self, unit):
-        """See ``WindowedWaveStream._start``."""
-        return max(0, self._before(unit) - self.vocoder.unit_context)
-
-    def _place(self, unit):
-        """See ``WindowedWaveStream._place``."""
-        return int(self._edges[unit]) * self.vocoder.hop_length
-
-
-class VoicedWaveStream(FrameWaveStream):
-    """The same for voiced renderers, whose source goes on through the utterance.
-
-    Args:
-        vocoder: A ``UnitToMelVocoder``.
-        spembs: (1, D).
-    """
-
-    def __init__(self, vocoder, spembs):
+    def __init__(self, vocoder, spembs, frames: FrameStream):
         super().__init__(vocoder, spembs)
-        self.f0 = spembs.new_empty(1, 0)  # of the units given away, (1, P)
+        self.frames = frames
 
-    def _window(self, start, ready):
-        """See ``WindowedWaveStream._window``."""
-        vocoder = self.vocoder
-        inputs = self._inputs_from(start)
-        made = vocoder.predict(vocoder.check_inputs(*inputs), *inputs[1:])
-        first, spoken, stop = self._edges[[start, self.spoken, ready]].tolist()
-        # F0 of the frames that were given away was made with all its context
-        f0 = torch.cat([self.f0[:, first:], made.f0[:, spoken - first :]], dim=1)
-        earlier = self.f0[:, :first]
-        wave, _ = vocoder.renderer(made.mel, made.lengths, f0, earlier)
-        self.f0 = torch.cat([earlier, f0[:, : stop - first]], dim=1)
-        return torch.nn.functional.pad(wave[0], (self.lead, 0))
+    def _new_window(self, timed):
+        """See ``AbsWaveStream._new_window``."""
+        return ContextWindow(*[self.vocoder.mel_context(timed)] * 3)
+
+    def _next(self, kept, place, last):
+        """See ``AbsWaveStream._next``."""
+        inputs = self._inputs(kept)
+        made = self.vocoder.predict(self.vocoder.check_inputs(*inputs), *inputs[1:])
+        sizes = self.vocoder.unit_frames(inputs[0], inputs[-1])[0].cumsum(0)
+        ends = torch.nn.functional.pad(sizes, (1, 0))  # frames before each unit
+        new = slice(*ends[[place.start, place.stop]].tolist())
+        f0 = None if made.f0 is None else made.f0[0, new]
+        wave = self.frames.extend(made.mel[0, new], f0, last)
+        if self.begun or not len(wave):
+            return wave
+        lead = made.lead * self.vocoder.hop_length
+        return torch.nn.functional.pad(wave, (lead, 0))
+
+
+class FlowWaveStream(AbsWaveStream):
+    """Makes mel frames chunk by chunk with a flow, then renders.
+
+    Args:
+        vocoder: A ``FlowVocoder``.
+        spembs: (1, D).
+        chunks: Makes the frames.
+        frames: Renders them.
+    """
+
+    def __init__(self, vocoder, spembs, chunks, frames: FrameStream):
+        super().__init__(vocoder, spembs)
+        self.chunks, self.frames = chunks, frames
+
+    def _new_window(self, timed):
+        """See ``AbsWaveStream._new_window``."""
+        return ContextWindow(0, 0)
+
+    def _next(self, kept, place, last):
+        """See ``AbsWaveStream._next``."""
+        units = kept[0][place]
+        if len(units):
+            self.vocoder.check_inputs(*self._inputs(kept))
+        return self.frames.extend(self.chunks.extend(units, last), None, last)

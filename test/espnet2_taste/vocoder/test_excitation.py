@@ -1,7 +1,9 @@
 import numpy
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from espnet2_taste.vocoder.excitation import fill_unvoiced, pulse_train, voice_source
+from espnet2_taste.vocoder.excitation import VoiceSource, fill_unvoiced, pulse_train
 
 RATE, HOP = 16000, 160
 
@@ -45,5 +47,22 @@ def test_pulses_have_unit_power_at_any_f0():
 def test_source_of_a_longer_padding_starts_the_same_way():
     f0 = torch.tensor([[0.0, 120.0, 130.0, 0.0]])
     longer = torch.nn.functional.pad(f0, (0, 6))
-    short = voice_source(f0, HOP, RATE)
-    assert torch.equal(voice_source(longer, HOP, RATE)[:, : short.size(1)], short)
+    short = VoiceSource(HOP, RATE).extend(f0, last=True)
+    long = VoiceSource(HOP, RATE).extend(longer, last=True)
+    assert torch.equal(long[:, : short.size(1)], short)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 0.0, 110.0, 190.0]), min_size=1, max_size=12),
+    st.lists(st.integers(0, 4), max_size=6),
+)
+def test_a_source_in_pieces_is_the_source_of_the_whole(track, sizes):
+    f0 = torch.tensor([track, track[::-1]])
+    whole = VoiceSource(HOP, RATE).extend(f0, last=True)
+    source, pieces = VoiceSource(HOP, RATE), []
+    for size in sizes:
+        pieces.append(source.extend(f0[:, :size], last=False))
+        f0 = f0[:, size:]
+    pieces.append(source.extend(f0, last=True))
+    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-4, rtol=1e-4)

@@ -27,11 +27,22 @@ def test_shapes_and_determinism(hift):
         torch.testing.assert_close(wave[1:], hift(mel[1:]), atol=1e-5, rtol=1e-4)
 
 
-def test_longer_draws_start_the_same_way(hift):
-    phases, noise = hift.draw(3, torch.zeros(1))
-    more_phases, more_noise = hift.draw(7, torch.zeros(1))
-    assert torch.equal(phases, more_phases)
-    assert torch.equal(noise, more_noise[:, :, : noise.size(2)])
+def test_a_source_in_pieces_is_the_source_of_the_whole(hift):
+    f0 = torch.tensor([[0.0, 120.0, 130.0, 0.0, 0.0, 90.0, 210.0]])
+    whole, source = hift.source().extend(f0, last=True), hift.source()
+    pieces = [source.extend(part, last=False) for part in f0.split([1, 3, 0, 3], 1)]
+    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-6, rtol=1e-5)
+
+
+def test_the_context_of_a_generator_is_enough(hift):
+    generator = torch.Generator().manual_seed(2)
+    mel = torch.randn(1, 8, 60, generator=generator)
+    source = torch.randn(1, 1, 60 * hift.hop_length, generator=generator)
+    around, hop, whole = hift.context, hift.hop_length, hift.decode(mel, source)
+    begin, end = 30 - around, 32 + around
+    part = hift.decode(mel[..., begin:end], source[..., begin * hop : end * hop])
+    part = part[:, around * hop : (around + 2) * hop]
+    torch.testing.assert_close(part, whole[:, 30 * hop : 32 * hop])
 
 
 def test_sines_equal_a_slow_loop():
