@@ -36,7 +36,8 @@ def saying_tables(study: Mapping) -> list[str]:
     speed = study["streaming"]
     parts.append(
         f"Said while its codes are generated, the speech of {speed['words']} words "
-        f"begins after {speed['first']:.2f} s, {speed['share']:.0%} of the whole; a "
-        f"second of speech takes {speed['real_time_factor']:.2f} s."
+        f"begins after {speed['first']:.2f} s, {speed['share']:.0%} of the "
+        f"{speed['at_once']:.2f} s of a call that gives it at its end; a second of "
+        f"streamed speech takes {speed['real_time_factor']:.2f} s."
     )
     return parts
