@@ -172,13 +172,17 @@ class Recording {
         type: "range", min: -1, max: 1, step: 0.05, value: 0, className: "tempo",
       });
       slider.setAttribute("aria-label", `duration of ${word}, from half to double`);
+      const reading = Object.assign(document.createElement("input"), {
+        type: "range", min: 0, max: 1, step: 0.05, value: 0, className: "reading",
+      });
+      reading.setAttribute("aria-label", `reading of ${word}, from this recording to the other`);
       const label = document.createElement("label");
       label.append(Object.assign(document.createElement("input"), {
         type: "checkbox", className: "exchange",
       }), " other codes");
       const title = document.createElement("b");
       title.textContent = word;
-      box.append(title, slider, label);
+      box.append(title, slider, reading, label);
       return box;
     }));
   }
@@ -187,11 +191,23 @@ class Recording {
   edited() {
     const other = recordings.find((one) => one !== this), words = this.tokens.words;
     const ticks = [...this.root.querySelectorAll(".exchange")].map((tick) => tick.checked);
-    if (ticks.some(Boolean) && (!other.tokens || other.tokens.words.length !== words.length)) {
-      throw new Error("exchange needs two recordings with as many words");
-    }
+    if (ticks.some(Boolean)) this.needOther();
     const codes = this.tokens.codes.map((row, i) => (ticks[i] ? other.tokens.codes[i] : row));
     return { words, codes, model: this.tokens.model };
+  }
+
+  needOther() {
+    const other = recordings.find((one) => one !== this).tokens;
+    if (!other || other.words.length !== this.tokens.words.length) {
+      throw new Error("this edit needs two recordings with as many words");
+    }
+    return other;
+  }
+
+  // Words whose reading is moved lie between this recording and the other one.
+  between() {
+    const weights = [...this.root.querySelectorAll(".reading")].map((s) => +s.value);
+    return weights.some(Boolean) ? { other: this.needOther(), weights } : {};
   }
 
   // When each word is said: as before, longer and shorter words moving those behind.
@@ -207,7 +223,7 @@ class Recording {
   }
 
   async speak(which) {
-    const request = { tokens: this.edited(), voice: this.voice };
+    const request = { tokens: this.edited(), voice: this.voice, ...this.between() };
     let found = await (await ask("speak", request)).json();
     const moved = [...this.root.querySelectorAll(".tempo")].some((s) => s.value != 0);
     if (moved && found.timings.length) {

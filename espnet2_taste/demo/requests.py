@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from espnet2_taste.inference.results import SpeechTokens
 from espnet2_taste.structures import WordTiming
@@ -21,6 +27,7 @@ MAX_CHARACTERS = 4096  # as OpenAI's
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=64)]
 Code = Annotated[int, Field(ge=0, lt=2**31)]
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 
 
@@ -103,9 +110,20 @@ class SpeakRequest(Voiced):
 
     Attributes:
         timings: When each word is said, in place of what the model predicts.
+        other: Another reading of the same words.
+        weights: Share of that reading in each word, 0 to 1; given with ``other``.
     """
 
     timings: list[Time] | None = Field(None, max_length=MAX_WORDS)
+    other: Tokens | None = None
+    weights: list[Share] | None = Field(None, max_length=MAX_WORDS)
+
+    @model_validator(mode="after")
+    def both(self) -> "SpeakRequest":
+        """Refuse a reading without weights, and weights without a reading."""
+        if (self.other is None) != (self.weights is None):
+            raise ValueError("expected other and weights, or none of them")
+        return self
 
     def times(self) -> list[WordTiming] | None:
         """The times for the model."""

@@ -24,6 +24,7 @@ from espnet2_taste.demo.requests import (
     SpeechRequest,
 )
 from espnet2_taste.inference import SpokenLM
+from espnet2_taste.inference.inputs import check_codes
 from espnet2_taste.inference.results import SpeechPiece
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.metrics.word_pitch import word_mean_f0
@@ -95,15 +96,24 @@ class Service:
         return {"tokens": tokens, "voice": voice, "alignment": known, **found}
 
     def speak(self, request: SpeakRequest) -> dict:
-        """Speech of words with codes: ``audio`` (wav, base64) and ``described``."""
+        """Speech of words with codes, perhaps between two readings.
+
+        Returns:
+            ``audio`` (wav, base64), ``codes`` (W, Q) that are said, and ``described``.
+        """
         item, name = request.tokens.item(), str(request.seed)
         voice = self.voice(request.voice)
+        if request.other is not None:
+            other = request.other.item()
+            for tokens in (item, other):
+                check_codes(name, tokens, self.taste.encoder.model.tokenizer.quantizer)
+            item = self.taste.mix(item, other, request.weights)
         spoken = self.taste.decode(item, voice, name, request.times())
         file = io.BytesIO()
         soundfile.write(file, pcm16(spoken.wave), spoken.sample_rate, format="WAV")
         audio = base64.b64encode(file.getvalue()).decode()
         found = described(spoken.wave, spoken.sample_rate, spoken.timings)
-        return {"audio": audio, **found}
+        return {"audio": audio, "codes": item.codes.tolist(), **found}
 
     def continue_(self, request: ContinueRequest) -> Iterator[bytes]:
         """Continue words with codes; see ``encoded``."""

@@ -96,6 +96,46 @@ def scale_words(
     return SpeechTokens(tuple(item.words), codes, model=_model_of(item))
 
 
+def mix_words(
+    quantizer, first: WordCodes, second: WordCodes, weights: Sequence[float]
+) -> SpeechTokens:
+    """Let words lie between two readings, e.g. from a fast to a slow one.
+
+    The latents of both codes are averaged and quantized again. Weight 0 gives the codes
+    of the first reading, 1 those of the second.
+
+    Args:
+        quantizer: An ``AbsQuantizer``.
+        first: One reading.
+        second: Another one with as many words, usually the same ones.
+        weights: Share of the second one in each word, 0 to 1, W of them.
+
+    Returns:
+        The first reading with the codes in between.
+
+    Raises:
+        ValueError: Readings or weights differ in length, or a weight is out of range.
+    """
+    import torch
+
+    if not len(first.words) == len(second.words) == len(weights):
+        raise ValueError(
+            f"expected two readings and weights of as many words, found "
+            f"{len(first.words)}, {len(second.words)} and {len(weights)}"
+        )
+    if not all(0 <= weight <= 1 for weight in weights):
+        raise ValueError(f"expected weights from 0 to 1, found {list(weights)}")
+    codes = np.stack([np.asarray(item.codes) for item in (first, second)])
+    device = next(quantizer.parameters()).device
+    with torch.no_grad():
+        both = quantizer.latent(torch.from_numpy(codes).long().to(device))  # (2, W, C)
+        share = torch.tensor(weights, device=device).to(both).unsqueeze(-1)
+        mixed = quantizer.codes_from_latent(torch.lerp(*both, share)).cpu().numpy()
+    given = np.asarray(weights)[:, None]
+    mixed = np.where(given == 0, codes[0], np.where(given == 1, codes[1], mixed))
+    return SpeechTokens(tuple(first.words), mixed, model=_model_of(first, second))
+
+
 def _model_of(*items: WordCodes) -> str:
     """The model that all of them are from."""
     models = {getattr(item, "model", "") for item in items} - {""}

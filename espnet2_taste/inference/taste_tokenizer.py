@@ -398,9 +398,11 @@ class TasteTokenizer:
     swap = staticmethod(editing.swap_words)
     copy = staticmethod(editing.copy_words)
 
-    def scale(
-        self, tokens: WordCodes, factor: float, words: Sequence[int] | None = None
-    ) -> SpeechTokens:
+    def scale(self, *args, **kwargs) -> SpeechTokens:
         """Make words more (or less) pronounced; see ``editing.scale_words``."""
         quantizer = self.encoder.model.tokenizer.quantizer
-        return editing.scale_words(quantizer, tokens, factor, words)
+        return editing.scale_words(quantizer, *args, **kwargs)
+
+    def mix(self, *args) -> SpeechTokens:
+        """Let words lie between two readings; see ``editing.mix_words``."""
+        return editing.mix_words(self.encoder.model.tokenizer.quantizer, *args)

@@ -52,6 +52,16 @@ def test_a_recording_is_edited_continued_and_its_voice_says_a_text(page, wav, tm
     page.wait(READY, 60)
     mixed = "return recordings[0].edited().codes[0].join() === "
     assert page.run(mixed + "recordings[1].tokens.codes[0].join()")
+    half = page.run("return document.querySelector('#A .reading').clientWidth") // 2
+    page.drag("#A .reading", (-half + 8, 0), 2 * half)
+    assert page.run("return document.querySelector('#A .reading').value") == "1"
+    page.click("#A .exchange")  # off again
+    page.click("#A .speak")
+    page.wait(READY, 60)
+    said = "return recordings[0].shown.codes[0].join() === "
+    assert page.run(said + "recordings[1].tokens.codes[0].join()")
+    said = "return recordings[0].shown.codes[1].join() === "
+    assert page.run(said + "recordings[0].tokens.codes[1].join()")
     page.click("#continue")
     assert seconds(page, "#continued") > 0
     assert page.run("return document.getElementById('added').textContent").split()[1:]

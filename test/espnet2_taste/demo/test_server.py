@@ -69,6 +69,29 @@ def test_codes_are_spoken_when_it_is_asked_for(service, recording, client):
     assert wrong.status_code == 400 and "3 words with 6 times" in message(wrong)
 
 
+def test_words_lie_between_two_readings(recording, client, wav):
+    request = {key: recording[key] for key in ("tokens", "voice")}
+    tokens = request["tokens"]
+    other = {**tokens, "codes": [[1 - code for code in row] for row in tokens["codes"]]}
+    ask = {**request, "other": other, "weights": [0, 1, 0.5]}
+    found = client.post("/speak", json=ask).json()
+    assert found["codes"][0] == tokens["codes"][0]
+    assert found["codes"][1] == other["codes"][1]
+    same = client.post("/speak", json={**request, "tokens": {**tokens, **found}})
+    assert same.status_code == 422  # only what is known is taken
+    mixed = {**tokens, "codes": found["codes"]}
+    same = client.post("/speak", json={**request, "tokens": mixed}).json()
+    assert same == found
+    for change, status, expected in (
+        ({"weights": None}, 422, "expected other and weights"),
+        ({"weights": [0, 1]}, 400, "found 3, 3 and 2"),
+        ({"weights": [0, 1, 2]}, 422, "less than or equal to 1"),
+        ({"other": {**other, "codes": [[9, 9]] * 3}}, 400, "'0': "),
+    ):
+        reply = client.post("/speak", json={**ask, **change})
+        assert reply.status_code == status and expected in message(reply)
+
+
 def message(reply):
     text = reply.json()["error"]["message"]
     assert text and "\n" not in text
@@ -264,9 +287,10 @@ def test_a_thousand_malformed_requests_are_never_an_error_of_ours(
     rng = np.random.default_rng(0)
     voiced = {key: recording[key] for key in ("tokens", "voice")}
     times = [{"start": 0.2 * i, "duration": 0.2} for i in range(3)]
+    between = {"other": recording["tokens"], "weights": [0.0, 0.5, 1.0]}
     said = {"input": "dog", "voice": "me", "style": recording["tokens"], "speed": 1.0}
     good = {
-        "/speak": {**voiced, "seed": 0, "timings": times},
+        "/speak": {**voiced, "seed": 0, "timings": times, **between},
         "/continue": {**voiced, "max_words": 1, "response_format": "jsonl"},
         "/v1/audio/speech": {**said, "response_format": "pcm"},
     }

@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.inference.editing import copy_words, scale_words, swap_words
+from espnet2_taste.inference.editing import (
+    copy_words,
+    mix_words,
+    scale_words,
+    swap_words,
+)
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
@@ -44,10 +49,33 @@ def test_copy_takes_any_word_of_another_utterance():
     assert found.codes.tolist() == [[108, 109], [2, 3], [102, 103]]
 
 
-def test_scale_moves_the_latent():
+def tiny_quantizer():
     torch.manual_seed(0)
-    quantizer = ResidualQuantizer(6, num_codebooks=3, codebook_size=16, latent_size=4)
-    quantizer = quantizer.eval()
+    return ResidualQuantizer(6, num_codebooks=3, codebook_size=16, latent_size=4).eval()
+
+
+def test_words_between_two_readings_have_latents_between_theirs():
+    quantizer, words = tiny_quantizer(), ("a", "b", "c", "d")
+    first, second = (
+        WordCodes(words, torch.randint(0, 16, (4, 3)).numpy()) for _ in range(2)
+    )
+    found = mix_words(quantizer, first, second, [0.0, 1.0, 0.25, 0.75])
+    assert found.codes[:2].tolist() == [[*first.codes[0]], [*second.codes[1]]]
+    for word, weight in ((2, 0.25), (3, 0.75)):
+        one, other = (
+            quantizer.latent(torch.from_numpy(item.codes[word]))
+            for item in (first, second)
+        )
+        wanted = quantizer.codes_from_latent((1 - weight) * one + weight * other)
+        np.testing.assert_array_equal(found.codes[word], wanted.detach().numpy())
+    with pytest.raises(ValueError, match="found 4, 4 and 1"):
+        mix_words(quantizer, first, second, [0.5])
+    with pytest.raises(ValueError, match="weights from 0 to 1"):
+        mix_words(quantizer, first, second, [0.5, 1.5, 0, 0])
+
+
+def test_scale_moves_the_latent():
+    quantizer = tiny_quantizer()
     item = WordCodes(("a", "b"), torch.randint(0, 16, (2, 3)).numpy())
     same = scale_words(quantizer, item, 1.0, [])
     np.testing.assert_array_equal(same.codes, item.codes)
