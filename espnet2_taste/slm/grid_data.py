@@ -179,6 +179,10 @@ class GridPreprocessor:
         Raises:
             ValueError: Something the layout needs is missing or does not fit.
         """
+        if "turn_words" in data:
+            raise ValueError(
+                "turns with answers (turn_words) are for text_aligned layouts only"
+            )
         return self.arrays(uid, self.reader(uid, data))
 
     def arrays(self, uid: str, utterance: Utterance) -> dict[str, np.ndarray]:

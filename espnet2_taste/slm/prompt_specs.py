@@ -16,15 +16,12 @@ from espnet2_taste.slm.prompts import (
     PromptRows,
     empty_prompt,
     spoken_prompt,
-    turn_prompt,
     written_prompt,
 )
 from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.turns import TurnFrame
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
-
-TURN_MARK = "SPOKENWORDS"
-"""Stands for the spoken words while a chat template is filled in."""
 
 
 class PromptSpec(ABC):
@@ -130,8 +127,8 @@ class SpokenTurn(SpokenPrompt):
 
     Attributes:
         spoken: Words (W,) with codes (W, Q).
-        frame: Text before and after them; None for the chat template of the text LM's
-            tokenizer. BOS is put before it where it is missing.
+        frame: Text before and after them; None for what stood around turns in
+            training, or the chat template of the text LM's tokenizer.
     """
 
     frame: tuple[str, str] | None = None
@@ -142,48 +139,7 @@ class SpokenTurn(SpokenPrompt):
         Raises:
             RuntimeError: No frame is given and the tokenizer has none.
         """
-        tokenizer = preprocessor.tokenizer.tokenizer
-        before, after = (
-            tokenizer.encode(text, add_special_tokens=False)
-            for text in self.frame or chat_frame(tokenizer)
-        )
-        bos = preprocessor.tokenizer.special_id("bos")
-        if before[:1] != [bos]:
-            before = [bos, *before]
-        return turn_prompt(
-            taslm,
-            torch.tensor(before),
-            super().rows(taslm, preprocessor, name),
-            torch.tensor(after, dtype=torch.int64),
-            reference_compat,
-        )
-
-
-def chat_frame(tokenizer) -> tuple[str, str]:
-    """What a tokenizer's chat template writes around a turn that is to be answered.
-
-    Args:
-        tokenizer: A ``transformers`` tokenizer.
-
-    Returns:
-        Text before and after the turn.
-
-    Raises:
-        RuntimeError: It has no chat template, or one that changes the turn.
-    """
-    if tokenizer.chat_template is None:
-        raise RuntimeError(
-            "the text LM's tokenizer has no chat template: write the text around a "
-            "spoken turn yourself (--turn_frame BEFORE AFTER)"
-        )
-    turn = [{"role": "user", "content": TURN_MARK}]
-    text = tokenizer.apply_chat_template(
-        turn, tokenize=False, add_generation_prompt=True
-    )
-    before, mark, after = text.partition(TURN_MARK)
-    if not mark:
-        raise RuntimeError(
-            "the chat template of the text LM's tokenizer changes what is said: write "
-            "the text around a spoken turn yourself (--turn_frame BEFORE AFTER)"
-        )
-    return before, after
+        spoken = super().rows(taslm, preprocessor, name)
+        frame = None if self.frame else taslm.turn_frame
+        frame = frame or TurnFrame.of(preprocessor.tokenizer, self.frame)
+        return frame.rows(taslm, spoken, reference_compat)

@@ -7,11 +7,14 @@ Legend: N text tokens, W words, P rows, Q codebooks, H hidden size, d delay.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
-from espnet2_taste.slm.taslm import Taslm
+
+if TYPE_CHECKING:
+    from espnet2_taste.slm.taslm import Taslm
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,13 @@ class PromptRows:
     starts_word: bool = True
 
 
-def silence(taslm: Taslm, rows: int) -> torch.Tensor:
+def silence(taslm: "Taslm", rows: int) -> torch.Tensor:
     """Codes of rows in which no word arrives, (rows, Q) of -1."""
     shape = (rows, taslm.quantizer.num_codebooks)
     return torch.full(shape, IGNORE, device=taslm.pad_text.device)
 
 
-def empty_prompt(taslm: Taslm, starts_word: bool = True) -> PromptRows:
+def empty_prompt(taslm: "Taslm", starts_word: bool = True) -> PromptRows:
     """Nothing but the beginning of an utterance.
 
     Args:
@@ -56,7 +59,7 @@ def empty_prompt(taslm: Taslm, starts_word: bool = True) -> PromptRows:
 
 
 def spoken_prompt(
-    taslm: Taslm, text: torch.Tensor, word_ids: torch.Tensor, codes: torch.Tensor
+    taslm: "Taslm", text: torch.Tensor, word_ids: torch.Tensor, codes: torch.Tensor
 ) -> PromptRows:
     """Spoken words: text with the code of every word.
 
@@ -90,7 +93,7 @@ def spoken_prompt(
 
 
 def written_prompt(
-    taslm: Taslm, text: torch.Tensor, reference_compat: bool = False
+    taslm: "Taslm", text: torch.Tensor, reference_compat: bool = False
 ) -> PromptRows:
     """Written words, to be continued by spoken ones.
 
@@ -108,7 +111,7 @@ def written_prompt(
 
 
 def turn_prompt(
-    taslm: Taslm,
+    taslm: "Taslm",
     prefix: torch.Tensor,
     spoken: PromptRows,
     suffix: torch.Tensor,
@@ -139,7 +142,7 @@ def turn_prompt(
     return replace(empty, inputs=torch.cat(parts), text=text)
 
 
-def written_rows(taslm: Taslm, text: torch.Tensor) -> torch.Tensor:
+def written_rows(taslm: "Taslm", text: torch.Tensor) -> torch.Tensor:
     """Rows of words without codes, fused as training's rows are before a code.
 
     Args:
@@ -153,7 +156,7 @@ def written_rows(taslm: Taslm, text: torch.Tensor) -> torch.Tensor:
     return taslm.fuse(taslm.backbone.embed(text), absent)
 
 
-def drained_rows(taslm: Taslm, rows: PromptRows) -> torch.Tensor:
+def drained_rows(taslm: "Taslm", rows: PromptRows) -> torch.Tensor:
     """Rows of text padding that read the pending codes of a prompt.
 
     Args:

@@ -10,17 +10,19 @@ Legend: B utterances, N text tokens, W words, L rows, Q codebooks, H hidden size
 V text vocabulary, D word-vector size.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm import losses
 from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
-from espnet2_taste.slm.backbone import AbsBackbone, freeze
+from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, freeze
 from espnet2_taste.slm.heads import AbsTasteHead, HeadLoss
 from espnet2_taste.slm.input_fusion import AbsCodeEmbedding, AbsInputFusion
 from espnet2_taste.slm.layouts.streams import SPEECH, TEXT
@@ -32,6 +34,7 @@ from espnet2_taste.slm.layouts.text_aligned import (
 )
 from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
 from espnet2_taste.slm.text_loss import states_loss
+from espnet2_taste.slm.turns import TurnFrame, turn_rows
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Taslm(AbsCore):
         head: Hidden states to codes.
         bos_id: Text id that begins every utterance.
         eos_id: Text id that ends speech.
+        turn_frame: Text around turns that are answered; None if there are none.
     """
 
     def __init__(
@@ -80,8 +84,10 @@ class Taslm(AbsCore):
         head: AbsTasteHead,
         bos_id: int,
         eos_id: int,
+        turn_frame: TurnFrame | None = None,
     ):
         super().__init__(backbone, layout, bos_id)
+        self.turn_frame = turn_frame
         self.quantizer = quantizer
         self.code_embedding = code_embedding
         self.input_fusion = input_fusion
@@ -103,6 +109,7 @@ class Taslm(AbsCore):
         word_ids: torch.Tensor,
         codes: torch.Tensor,
         noise: Optional[torch.Tensor] = None,
+        before: Sequence[torch.Tensor] | None = None,
     ) -> TaslmOutput:
         """Predict text and codes with the truth as history.
 
@@ -112,6 +119,7 @@ class Taslm(AbsCore):
             word_ids: Word of each token, (B, N); any value after the end.
             codes: One row a word, (B, W, Q); any value after the last word.
             noise: Standard normal (B, W, C) for a latent head; drawn when absent.
+            before: Rows (P, H) that each utterance follows, in place of BOS.
 
         Returns:
             Hidden states, predictions and their targets.
@@ -127,7 +135,7 @@ class Taslm(AbsCore):
                 f"the batch has up to {positions.size(1)} words but only "
                 f"{codes.size(1)} rows of codes; tokenize the set again (stage 9)"
             )
-        hidden = self.backbone(self.inputs(grid, codes), layers=self.head.layers)
+        hidden = self._states(self.inputs(grid, codes), grid.lengths, before)
         states = [rows_at(state, positions) for state in hidden.states]
         spoken = codes[:, : positions.size(1)]
         rows = text.size(1) + 1  # the delay rows after the text predict no text
@@ -139,6 +147,26 @@ class Taslm(AbsCore):
             codes=torch.where(word_mask[..., None], spoken, IGNORE),
             word_mask=word_mask,
         )
+
+    def _states(
+        self,
+        inputs: torch.Tensor,
+        lengths: torch.Tensor,
+        before: Sequence[torch.Tensor] | None,
+    ) -> BackboneOutput:
+        """States (B, L, H) of the rows of a grid (B, L, H), perhaps behind others."""
+        if before is None:
+            return self.backbone(inputs, layers=self.head.layers)
+        rows = [
+            torch.cat([first, own[1:length]])
+            for first, own, length in zip(before, inputs, lengths.tolist())
+        ]
+        found = self.backbone(pad_sequence(rows, True), layers=self.head.layers)
+        first = torch.tensor([len(one) - 1 for one in before], device=inputs.device)
+        places = first[:, None] + torch.arange(inputs.size(1), device=inputs.device)
+        places = places.clamp(max=found.last.size(1) - 1)
+        states = tuple(rows_at(state, places) for state in found.states)
+        return replace(found, states=states, last=rows_at(found.last, places))
 
     def inputs(self, grid: TextAlignedGrid, codes: torch.Tensor) -> torch.Tensor:
         """Embed the rows of a grid.
@@ -186,12 +214,26 @@ class Taslm(AbsCore):
         return self.backbone.embed(bos)
 
     def predict(self, batch: Batch) -> TaslmOutput:
-        """Run :meth:`forward` on the fields of a batch."""
+        """Run :meth:`forward` on the fields of a batch, behind its turns if it has any.
+
+        Raises:
+            RuntimeError: There are turns, and no text to stand around them.
+        """
         names = ("text", "text_lengths", "word_ids", "codes")
-        return self(*(batch[name] for name in names))
+        before = turn_rows(self, batch) if "turn" in batch else None
+        return self(*(batch[name] for name in names), before=before)
 
     def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
-        """See :meth:`AbsCore.losses`; groups text and speech."""
+        """See :meth:`AbsCore.losses`; groups text and speech, of answers to turns only.
+
+        Raises:
+            ValueError: The base LM, which reads no turns, is to be compared with.
+        """
+        if kl_weight and "turn" in batch:
+            raise ValueError(
+                f"model_conf.kl_weight is {kl_weight}, but the base LM does not read "
+                "the turns before answers: set it to 0"
+            )
         output = self.predict(batch)
         text, stats = self.text_loss(batch, output, kl_weight, base)
         head = self.head.loss(output.prediction, output.codes, self.quantizer)

@@ -27,6 +27,7 @@ from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import Inventory
 from espnet2_taste.slm.layouts.text_aligned import AbsTextAlignedLayout
 from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.turns import TurnFrame
 from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import (
     add_causal_lm_arguments,
@@ -102,7 +103,15 @@ class TaslmBuilder(AbsDesignBuilder):
             head=build_part(head_choices, args, size, backbone.num_states, quantizer),
             bos_id=tokenizer.special_id("bos"),
             eos_id=tokenizer.special_id("eos"),
+            turn_frame=self._turn_frame(tokenizer),
         )
+
+    def _turn_frame(self, tokenizer):
+        """Text around turns: the given one, or that of the chat template."""
+        given = getattr(self.args, "turn_frame", None)  # older experiments have none
+        if given is None and tokenizer.tokenizer.chat_template is None:
+            return None
+        return TurnFrame.of(tokenizer, given and tuple(given))
 
     def preprocessor(self, train):
         """See :meth:`AbsDesignBuilder.preprocessor`: text and codes of words."""
@@ -209,6 +218,13 @@ def add_spoken_lm_arguments(group) -> None:
     _add_inventory_arguments(group)
     for choices in FAMILIES:
         choices.add_arguments(group)
+    group.add_argument(
+        "--turn_frame",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="Text around the turns (turn_words) that TASLM learns to answer; default: "
+        "the chat template of the text LM's tokenizer",
+    )
     group.add_argument(
         "--model_conf",
         action=NestedDictAction,

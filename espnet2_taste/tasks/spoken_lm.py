@@ -1,10 +1,11 @@
 """Task of every spoken language model: TASLM and the designs it is compared with.
 
 Enters, per utterance: ``text`` (text) and, as the layout needs, ``codes`` (one row a
-word), ``units``, ``word_times``, ``pitch`` and ``style`` (kaldi_ark all); once: a
-Hugging Face causal LM and, for TASLM, a trained TASTE experiment, of which only the
-quantizer is used. Leaves: an ESPnet experiment directory whose checkpoints hold what
-was trained and the quantizer, but not the frozen text LM.
+word), ``units``, ``word_times``, ``pitch`` and ``style`` (kaldi_ark all), and
+``turn_words`` (text_int), how many of the words are a turn that the others answer;
+once: a Hugging Face causal LM and, for TASLM, a trained TASTE experiment, of which only
+the quantizer is used. Leaves: an ESPnet experiment directory whose checkpoints hold
+what was trained and the quantizer, but not the frozen text LM.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from espnet2_taste.tasks.plain_tables import PlainTables
 from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 REQUIRED = ("text",)
+TURN_WORDS = "turn_words"
 
 
 class SpokenLMTask(PlainTables, AbsTask):
@@ -65,7 +67,7 @@ class SpokenLMTask(PlainTables, AbsTask):
         cls, train: bool = True, inference: bool = False
     ) -> tuple[str, ...]:
         """Name the data that may be given; a layout says which of them it needs."""
-        return tuple(name for name in FIELDS if name not in REQUIRED)
+        return (*(name for name in FIELDS if name not in REQUIRED), TURN_WORDS)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetSpokenLMModel:

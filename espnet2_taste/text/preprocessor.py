@@ -2,7 +2,8 @@
 
 Enters: one utterance as ESPnet's dataset reads it, ``{"text": str, ...}``, plus
 ``codes`` (W, Q) float for the spoken language model. Leaves: the same dictionary with
-``text`` (N,) int64, ``word_ids`` (N,) int64 and ``codes`` (W, Q) int64.
+``text`` (N,) int64, ``word_ids`` (N,) int64 and ``codes`` (W, Q) int64; of an utterance
+that is a turn and its answer, those of the answer, and those of the turn.
 
 Legend: N text tokens, W words, Q codebooks.
 """
@@ -166,15 +167,20 @@ class TaslmPreprocessor(_WordPreprocessor):
 
         Args:
             uid: Utterance id.
-            data: ``text`` str and, for speech, ``codes`` (W, Q).
+            data: ``text`` str and, for speech, ``codes`` (W, Q); ``turn_words`` (1,) if
+                so many words are a turn, which the others answer.
 
         Returns:
-            ``text`` (N,), ``word_ids`` (N,), ``codes`` (W, Q) int64.
+            ``text`` (N,), ``word_ids`` (N,), ``codes`` (W, Q) int64, with
+            ``turn_words`` of the answer, and ``turn``, ``turn_word_ids`` and
+            ``turn_codes`` of the turn.
 
         Raises:
             ValueError: The text is empty, or rows of codes and words differ in number,
-                or a code is not a whole number.
+                or a code is not a whole number, or a turn or an answer has no word.
         """
+        if "turn_words" in data:
+            return self._turn(uid, data)
         result = self._with_text(uid, data)
         if self.codes_name not in result:
             return result
@@ -183,6 +189,26 @@ class TaslmPreprocessor(_WordPreprocessor):
             words = int(result["word_ids"][-1]) + 1
         codes = _whole_codes(uid, np.asarray(result[self.codes_name]), words)
         return {**result, self.codes_name: codes}
+
+    def _turn(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
+        """A turn and its answer, see :meth:`__call__`."""
+        whole = {key: value for key, value in data.items() if key != "turn_words"}
+        words, count = whole[self.text_name].split(), int(data["turn_words"][0])
+        if not 0 < count < len(words):
+            raise ValueError(
+                f"utterance '{uid}': {count} words of {len(words)} are a turn, "
+                "expected at least one, and one for the answer: correct the table "
+                "turn_words"
+            )
+        codes = _whole_codes(uid, np.asarray(whole[self.codes_name]), len(words))
+        sides = (words[:count], codes[:count]), (words[count:], codes[count:])
+        turn, answer = (
+            self(uid, {**whole, self.text_name: " ".join(said), self.codes_name: rows})
+            for said, rows in sides
+        )
+        named = {"turn": self.text_name, "turn_word_ids": "word_ids"}
+        named["turn_codes"] = self.codes_name
+        return answer | {new: turn[old] for new, old in named.items()}
 
 
 def _whole_codes(uid: str, codes: np.ndarray, words: int | None) -> np.ndarray:

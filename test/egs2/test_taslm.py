@@ -450,6 +450,35 @@ def test_designs_continue_by_other_rules_as_well(recipe):
     assert len(studies) == 1 and "--study systems_decode_slm_greedy" in studies[0]
 
 
+def test_turns_are_learned_and_answered_before_and_after(recipe):
+    prepare_designs(recipe)
+    names = ("taslm_embed", "taslm_sft")
+    answers = [f"exp/instruct/{n}/continuation/questions/speed.tsv" for n in names]
+    shapes = [f"exp/taslm_sft_stats/{p}/text_shape" for p in ("train", "valid")]
+    put(recipe, "exp/taslm_sft/valid.loss.best.pth", *answers, *shapes)
+    for name in ("train", "dev"):
+        (recipe / f"dump/raw/{name}/text").write_text("a the red dog\nb it runs\n")
+    run(recipe)
+    options = ("--stage", "16", "--stop_stage", "16", "--systems", "gslm")
+    options += ("--question_pairs", "pairs", "--sft_sets", "train dev")
+    calls = run(recipe, *options)
+    module = "espnet2_taste.bin.slm_train"
+    (training,) = [c for c in named(calls, module) if "exp/taslm_sft " in c]
+    assert "--init_param exp/taslm_embed/valid.loss.best.pth" in training
+    for part, name in (("train", "train"), ("valid", "dev")):
+        table = f"dump/raw/{name}/turn_words"
+        assert f"--{part}_data_path_and_name_and_type {table},turn_words," in training
+        assert (recipe / table).read_text() == "a 2\nb 1\n"
+    config = "--config conf/decode_slm_instruct.yaml"
+    asked = [c for c in named(calls, "slm_inference") if config in c]
+    assert [f"--exp exp/{name} " in c for name, c in zip(names, asked)] == [True, True]
+    assert all("--sets questions " in call for call in asked)
+    study = [c for c in named(calls, "slm_evaluate designs") if "--study instruct" in c]
+    assert len(study) == 1 and "--names taslm_embed taslm_sft " in study[0]
+    again = run(recipe, *options)
+    assert not [c for c in named(again, module) if "taslm_sft" in c]
+
+
 def test_recordings_from_elsewhere_are_only_scored(recipe):
     prepare_designs(recipe)
     (recipe / "conf/systems/other.yaml").write_text("wavs: downloads/other\n")

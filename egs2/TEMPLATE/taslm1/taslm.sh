@@ -37,6 +37,8 @@ pair_sets=""            # sets of utterance pairs for the consistency tests
 data_dir=""             # a Kaldi-style directory with these sets, instead of local/data.sh;
                         # stage 2 runs the commands of its wav.scp (flac -c -d -s a.flac |)
 question_pairs=""       # pair set whose beginnings are asked as questions (stage 16)
+sft_sets=""             # training and validation set whose last words answer the words
+                        # before: TASLM learns to answer turns (stage 16)
 local_data_opts=""      # options of local/data.sh
 fs=16000
 min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv
@@ -75,6 +77,8 @@ unit_vocoder_config=conf/train_unit_vocoder.yaml
 text_lm_config=conf/train_text_lm.yaml
 taslm_embed_config=conf/train_taslm_embed.yaml
 taslm_token_config=conf/train_taslm_token.yaml
+taslm_sft_config=conf/train_taslm_sft.yaml
+sft_inference_config=conf/decode_slm_instruct.yaml
 resynthesis_config=""    # how units are drawn in stages 9 and 10; default: published values
 inference_config=conf/decode_slm.yaml   # how every design continues prompts (stages 12 and 16)
 other_decodings=""      # stage 16 continues with these as well: conf/decode_slm_greedy.yaml

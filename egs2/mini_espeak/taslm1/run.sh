@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 made=(--slm_train_set train_slm --test_sets "test test_newvoice"
     --swap_sets "swap_slow swap_fast" --voice_swap_sets "swap_woman swap_man"
     --pair_sets "pairs_style pairs_voice pairs_coherent" --prompt_sets "prompts"
-    --question_pairs pairs_coherent --extra_text data/text_extra)
+    --question_pairs pairs_coherent --sft_sets "train_slm dev" --extra_text data/text_extra)
 for option in "$@"; do
     [ "${option}" != --data_dir ] || made=()
 done

@@ -11,8 +11,8 @@ from espnet2_taste.slm.prompt_specs import (
     SpokenPrompt,
     SpokenTurn,
     WrittenPrompt,
-    chat_frame,
 )
+from espnet2_taste.slm.turns import chat_frame
 from espnet2_taste.structures import WordCodes
 
 TEMPLATE = (

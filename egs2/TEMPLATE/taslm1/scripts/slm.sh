@@ -47,6 +47,37 @@ stage_11_taslm() {
     side_by_side train_taslm taslm_embed taslm_token
 }
 
+train_sft() {  # TASLM goes on: it answers turns, which are all words but the last
+    local train_set valid_set set
+    local -a data options=(--config "${taslm_sft_config}" --seed "${seed}"
+        --tokenizer_path "${llm}" --init_lm "${llm}" --taste_exp "${taste_exp}"
+        --taste_model_file "${inference_model}" "${word_options[@]}"
+        --init_param "${expdir}/taslm_embed/${inference_model}")
+    read -r train_set valid_set <<<"${sft_sets}"
+    set_data "text text ${raw}/SET/text" "turn_words text_int ${raw}/SET/turn_words" \
+        "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
+    begin taslm_sft --after taslm_embed --files "${taslm_sft_config}" \
+        --values "${sft_sets}" "${seed}" --models "${expdir}/taslm_sft" || return 0
+    for set in ${sft_sets}; do
+        awk '{ print $1, NF - 2 }' "${raw}/${set}/text" >"${raw}/${set}/turn_words"
+    done
+    write_shapes "${expdir}/taslm_sft_stats" text --tokenizer_path "${llm}" \
+        --train_config "${taslm_sft_config}" "${word_options[@]}"
+    train_model espnet2_taste.bin.slm_train "${expdir}/taslm_sft" "${options[@]}" \
+        "${data[@]}"
+    need "${expdir}/taslm_sft/${inference_model}"
+    finish
+}
+
+answer_turns() {  # the questions as turns, before and after that training
+    local inference_config=${sft_inference_config} tag=instruct_ name
+    local model_dir=${expdir} design_dir=${expdir}/instruct
+    local -a prompts=(questions)
+    for name in taslm_embed taslm_sft; do continue_design "${name}" "${name}"; done
+    score_systems "${design_dir}" "taslm_embed taslm_sft" --expdirs "${design_dir}" \
+        --study instruct
+}
+
 continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's or others'
     local name=$1 exp=${model_dir:-${design_dir}}/$1
     local -a after=("$2" unit_vocoder) options=(--taste_exp "${taste_exp}")

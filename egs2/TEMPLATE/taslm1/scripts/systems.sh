@@ -183,6 +183,10 @@ stage_16_systems() {
     side_by_side run_system "${trained[@]}"
     [ -z "${question_pairs}" ] || prepare_questions
     ask_questions taslm_embed taslm_token "${untrained[@]}" "${trained[@]}"
+    if [ -n "${sft_sets}" ]; then
+        train_sft
+        answer_turns
+    fi
     run_further_seeds
     [ "${equal_flops}" = false ] || run_at_equal_flops
     run_other_decodings
