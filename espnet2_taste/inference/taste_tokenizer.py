@@ -109,9 +109,8 @@ class TasteTokenizer:
             self.vocoder = load_unit_vocoder(
                 unit_vocoder_config, device, unit_vocoder_file
             )
-            decoder = self.encoder.model.unit_decoder
             places = (taste_train_config, unit_vocoder_config)
-            check_speakable(decoder, self.vocoder, *places)
+            check_speakable(self.encoder.model.unit_decoder, self.vocoder, *places)
         if units_config is not None:
             self.embedder = load_speaker_embedder(units_config).to(device)
 
@@ -404,5 +403,5 @@ class TasteTokenizer:
         return editing.scale_words(quantizer, *args, **kwargs)
 
     def mix(self, *args) -> SpeechTokens:
-        """Let words lie between two readings; see ``editing.mix_words``."""
+        """Words between two readings; see ``editing.mix_words``."""
         return editing.mix_words(self.encoder.model.tokenizer.quantizer, *args)
