@@ -106,6 +106,8 @@ class AudioPrompts(AbsPromptSet):
 class InstructPrompts(AbsPromptSet):
     """Utterances as turns of a dialogue; the continuations are the answers."""
 
+    folders = ("prompt", CONTINUATION)
+
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
         from espnet2_taste.data.spoken_sets import read_spoken_words
@@ -114,6 +116,10 @@ class InstructPrompts(AbsPromptSet):
         spoken = read_spoken_words(codes_dir)
         items = {name: SpokenTurn(item, self.frame) for name, item in spoken.items()}
         return cut(items, folder, self.words)
+
+    def parts(self, given, added):
+        """See :meth:`AbsPromptSet.parts`."""
+        return [item.spoken for item in given], added
 
 
 class TextPrompts(AbsPromptSet):

@@ -137,8 +137,10 @@ def test_spoken_turns_are_answered(recipe):
         run(recipe, "answers", *options)
     folder = run(recipe, "answers", *options, "--turn_frame", "the dog", "runs")
     codes = kaldiio.load_scp(str(folder / "codes.scp"))
-    for name, answer in read_table(folder / "text").items():
+    answers = read_table(folder / "text")
+    for name, answer in answers.items():
         assert codes[name].shape == (len(answer.split()), 2)
+    assert set(read_table(folder / "prompt" / "text")) == set(answers)  # for scores
 
 
 def test_a_stop_token_must_exist(recipe):
