@@ -199,10 +199,51 @@ def run_designs(args: argparse.Namespace) -> None:
     print(f"{output} written: {', '.join(result['designs'])}")
 
 
+def answers_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_answers`."""
+    add = parser.add_argument
+    add("--expdir", type=Path, required=True, help="Parent of the models' answers")
+    add("--names", required=True, help="Models below --expdir, one string")
+    add("--question_set", default="questions", help="Set with answers.tsv")
+    add_recognizer_arguments(parser, required=True)
+    add_shared(parser, "dump_dir", "ngpu")
+
+
+def run_answers(args: argparse.Namespace) -> None:
+    """Score spoken answers to spoken questions (stage 16, --sft_sets).
+
+    Enters: <expdir>/<name>/continuation/<question_set> of each model. Leaves
+    <expdir>/answers.json: the share of right answers, and by chance, in the words that
+    are recognized and in those that the model wrote.
+
+    Example:
+        python -m espnet2_taste.bin.slm_evaluate answers --expdir exp/instruct \\
+            --names "taslm_embed taslm_sft" --recognizer exp/asr
+    """
+    from espnet2_taste.data.kaldi_dir import read_table
+    from espnet2_taste.evaluation import systems
+    from espnet2_taste.metrics.tables import provenance, write_json
+
+    questions = Path(args.dump_dir) / args.question_set
+    aligner, models = LazyAligner.from_args(args), {}
+    for name in args.names.split():
+        asked = args.expdir / name / "continuation" / args.question_set
+        said = systems.recognize_continuations(asked, aligner, args.recognizer)
+        models[name] = {
+            "recognized": systems.answer_questions(said, questions),
+            "written": systems.answer_questions(read_table(asked / "text"), questions),
+        }
+        print(f"{name}: {models[name]}")
+    settings = {"asr": args.recognizer}
+    result = {"study": "answers", **provenance(MODULE, args.argv, settings)}
+    write_json(args.expdir / "answers.json", result | {"models": models})
+
+
 main = Program(
     __doc__,
     models=Command(run_models, models_options),
     designs=Command(run_designs, designs_options),
+    answers=Command(run_answers, answers_options),
 )
 
 if __name__ == "__main__":

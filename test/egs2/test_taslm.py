@@ -473,8 +473,8 @@ def test_turns_are_learned_and_answered_before_and_after(recipe):
     asked = [c for c in named(calls, "slm_inference") if config in c]
     assert [f"--exp exp/{name} " in c for name, c in zip(names, asked)] == [True, True]
     assert all("--sets questions " in call for call in asked)
-    study = [c for c in named(calls, "slm_evaluate designs") if "--study instruct" in c]
-    assert len(study) == 1 and "--names taslm_embed taslm_sft " in study[0]
+    (scored,) = named(calls, "slm_evaluate answers")
+    assert "--expdir exp/instruct --names taslm_embed taslm_sft " in scored
     again = run(recipe, *options)
     assert not [c for c in named(again, module) if "taslm_sft" in c]
 

@@ -74,8 +74,9 @@ answer_turns() {  # the questions as turns, before and after that training
     local model_dir=${expdir} design_dir=${expdir}/instruct
     local -a prompts=(questions)
     for name in taslm_embed taslm_sft; do continue_design "${name}" "${name}"; done
-    score_systems "${design_dir}" "taslm_embed taslm_sft" --expdirs "${design_dir}" \
-        --study instruct
+    "${python}" -m espnet2_taste.bin.slm_evaluate answers --expdir "${design_dir}" \
+        --names "taslm_embed taslm_sft" --dump_dir "${raw}" --recognizer "${recognizer}" \
+        --ngpu "${infer_gpu}"
 }
 
 continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's or others'
