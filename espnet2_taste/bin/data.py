@@ -63,6 +63,7 @@ def format_options(parser: ArgumentParser) -> None:
     add("--fs", type=int, default=16000, help="Samples a second")
     add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
     add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
+    add("--audio_format", default="wav", help="Of the files that are made: wav or flac")
     add_shared(parser, "parts_dir")
 
 
@@ -71,8 +72,8 @@ def run_format(args: argparse.Namespace) -> None:
 
     Enters: Kaldi-style sets; ``wav.scp`` names audio files, places in ark files
     (``a.ark:123``) or commands (``flac -c -d -s a.flac |``), which are run here, and
-    ``segments`` cuts recordings. Leaves: the same sets with mono wav files of 16 bit at
-    one rate, ``utt2num_samples`` and ``dropped.tsv`` (utterance and reason). A set made
+    ``segments`` cuts recordings. Leaves: the same sets with mono files of 16 bit at one
+    rate, ``utt2num_samples`` and ``dropped.tsv`` (utterance and reason). A set made
     from the same tables, audio and options is kept.
 
     Examples:
@@ -83,7 +84,9 @@ def run_format(args: argparse.Namespace) -> None:
     """
     from espnet2_taste.data import formatting
 
-    form = formatting.AudioForm(args.fs, args.min_duration, args.max_duration)
+    form = formatting.AudioForm(
+        args.fs, args.min_duration, args.max_duration, args.audio_format
+    )
     for name in args.sets.split() or [""]:
         source, target = args.data_dir / name, args.output_dir / name
         if args.parts_dir:

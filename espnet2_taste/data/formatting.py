@@ -1,9 +1,9 @@
 """A set of recordings in any form becomes a set at one rate in one form.
 
-Enters: a Kaldi-style folder. Leaves: another one with ``audio/<utterance>.wav`` (mono,
-PCM of 16 bit), the tables of the utterances that can be used, ``utt2num_samples``, the
-word times and study tables of the source, and ``dropped.tsv`` with a reason for
-everything left out.
+Enters: a Kaldi-style folder. Leaves: another one with ``audio/<utterance>.wav``, or
+``.flac`` (mono, PCM of 16 bit), the tables of the utterances that can be used,
+``utt2num_samples``, the word times and study tables of the source, and ``dropped.tsv``
+with a reason for everything left out.
 """
 
 import logging
@@ -47,6 +47,7 @@ from espnet2_taste.data.recordings import (
 logger = logging.getLogger(__name__)
 
 RECORD = "format.json"
+FORMATS = ("wav", "flac")
 HEADED_TABLES = ("word_prosody", "pairs.tsv", "prompt_words")
 SOURCE_TABLES = ("wav.scp", "segments", "text", "utt2spk", "ctm", *HEADED_TABLES)
 JOINED_TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", "dropped.tsv")
@@ -60,18 +61,32 @@ class AudioForm:
         sample_rate: Samples a second.
         min_duration: Shortest recording that is kept, seconds.
         max_duration: Longest recording that is kept, seconds.
+        audio_format: One of ``FORMATS``; flac is lossless, .6 of the bytes of speech.
     """
 
     sample_rate: int = 16000
     min_duration: float = 0.3
     max_duration: float = 30.0
+    audio_format: str = "wav"
 
     def __post_init__(self):
+        if self.audio_format not in FORMATS:
+            raise ValueError(
+                f"--audio_format is '{self.audio_format}', expected one of {FORMATS}"
+            )
         if self.sample_rate < 1 or not 0 <= self.min_duration < self.max_duration:
             raise ValueError(
                 f"expected a positive --fs and 0 <= --min_duration < --max_duration, "
                 f"found {self.sample_rate}, {self.min_duration}, {self.max_duration}"
             )
+
+    @property
+    def record(self) -> dict:
+        """What a finished set is known by; wav is not named, as ever."""
+        values = asdict(self)
+        if self.audio_format == "wav":
+            del values["audio_format"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ def format_set(
     tables, segments = read_set(source)
     tables, dropped = find_utterances(tables, source, find_recording)
     dropped |= segments.dropped
-    record = asdict(form) | {
+    record = form.record | {
         "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
         "audio": digest(map(file_of, tables.wav.values()), contents=False),
     }
@@ -115,7 +130,7 @@ def format_set(
     if not part:
         _check_any_left(source, samples, dropped)
     kept = KaldiDir(
-        {name: str(target / "audio" / f"{name}.wav") for name in samples},
+        {n: str(target / "audio" / f"{n}.{form.audio_format}") for n in samples},
         {name: tables.text[name] for name in samples},
         {name: tables.utt2spk[name] for name in samples},
     )
@@ -145,7 +160,7 @@ def _format_audio(
     samples = {}
     title = folder.parent.name
     for name, entry in tqdm(tables.wav.items(), desc=title, disable=None):
-        file = folder / f"{name}.wav"
+        file = folder / f"{name}.{form.audio_format}"
         if file.is_file():
             samples[name] = read_header(file).frames
             continue

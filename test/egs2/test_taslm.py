@@ -138,6 +138,14 @@ def test_every_stage_runs_its_command_in_order(recipe):
     assert run(recipe) == []
 
 
+def test_the_format_of_the_audio_reaches_stage_2(recipe):
+    calls = run(recipe, "--stop_stage", "2")
+    assert all("--audio_format wav" in c for c in named(calls, "data format"))
+    calls = run(recipe, "--stop_stage", "2", "--audio_format", "flac")
+    assert [command_of(call) for call in calls] == jobs("data format")
+    assert all("--audio_format flac" in c for c in named(calls, "data format"))
+
+
 MAKING = """#!/bin/bash
 printf "%s\\n" "$*" >>calls
 while [ $# -gt 1 ]; do

@@ -43,6 +43,7 @@ local_data_opts=""      # options of local/data.sh
 fs=16000
 min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv
 max_duration=30
+audio_format=wav        # of stage 2: wav, or flac, the same samples in fewer bytes
 
 # Text and given models (each is trained in the recipe when it is not given)
 nbpe=120                # size of the speech encoder's vocabulary, if it is trained here

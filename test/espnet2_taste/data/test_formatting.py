@@ -1,5 +1,7 @@
 """Stage 2: one form for all audio, a reason for what is left out, no work twice."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -72,6 +74,34 @@ def test_other_options_or_other_audio_make_the_set_anew(source, tmp_path):
         source / "short.wav", np.random.default_rng(1).normal(size=9000), 8000
     )
     assert format_set(source, target, AudioForm(8000)).kept == 3
+
+
+def test_flac_holds_the_same_samples_in_fewer_bytes(source, tmp_path):
+    speech = np.sin(np.linspace(0, 900, 16000)) * np.linspace(0, 1, 16000)
+    soundfile.write(source / "short.wav", speech, 16000)  # predictable, unlike noise
+    wav, flac = tmp_path / "wav", tmp_path / "flac"
+    format_set(source, wav, FORM)
+    form = AudioForm(16000, 0.3, 30.0, "flac")
+    assert format_set(source, flac, form).made
+    assert not format_set(source, flac, form).made
+    files = read_table(flac / "wav.scp")
+    sizes = {"wav": 0, "flac": 0}
+    for name, path in read_table(wav / "wav.scp").items():
+        assert files[name] == str(flac / "audio" / f"{name}.flac")
+        pair = [soundfile.read(file, dtype="int16")[0] for file in (path, files[name])]
+        np.testing.assert_array_equal(*pair)
+        for file in (path, files[name]):
+            sizes[Path(file).suffix[1:]] += Path(file).stat().st_size
+    assert sizes["flac"] < 0.9 * sizes["wav"]
+    assert (flac / "utt2num_samples").read_text() == (
+        wav / "utt2num_samples"
+    ).read_text()
+    assert format_set(source, flac, FORM).made  # another form is another set
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(ValueError, match="--audio_format is 'mp3', expected one of"):
+        AudioForm(audio_format="mp3")
 
 
 def test_a_killed_run_is_taken_up_where_it_stopped(source, tmp_path, monkeypatch):

@@ -27,12 +27,15 @@ stage_1_data() {
 }
 
 stage_2_format() {
-    begin format --after data --values "${fs}" "${min_duration}" "${max_duration}" \
+    local -a form=("${fs}" "${min_duration}" "${max_duration}")
+    [ "${audio_format}" = wav ] || form+=("${audio_format}")
+    begin format --after data --values "${form[@]}" \
         --scope "${sets[@]}" --outputs "${sets[@]/#/${raw}/}" \
         --parts "${raw}/parts/format" || return 0
     in_jobs data "${raw}" format "wav.scp segments text utt2spk" "${sets[*]}" \
         "data format" --data_dir "{in}" --output_dir "{out}" --fs "${fs}" \
-        --min_duration "${min_duration}" --max_duration "${max_duration}"
+        --min_duration "${min_duration}" --max_duration "${max_duration}" \
+        --audio_format "${audio_format}"
     finish
 }
 
