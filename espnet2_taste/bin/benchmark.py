@@ -16,7 +16,6 @@ Examples:
 import argparse
 import logging
 import time
-from functools import partial
 
 from espnet2.utils.config_argparse import ArgumentParser
 
@@ -65,7 +64,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 class Bench:
-    """Measures the three tasks on one device.
+    """Measures the tasks on one device.
 
     Args:
         args: Options.
@@ -175,12 +174,13 @@ class Bench:
 
     def unit_decoding(self) -> list[dict]:
         """Units of both decoders against the published loop, and without a cache."""
+        from espnet2_taste.evaluation import aligned_benchmark as rows
         from espnet2_taste.evaluation import benchmark as parts
         from espnet2_taste.evaluation import opponents
 
         args, results = self.args, []
         decoder, units = parts.make_unit_decoder(self.device), args.units
-        aligned = parts.make_aligned_decoder(self.device)
+        aligned = rows.make_aligned_decoder(self.device)
         limit = opponents.seconds_to_read(opponents.unit_weights(decoder))
         for words in args.words:
             single = parts.unit_inputs(1, words, self.device)
@@ -196,9 +196,10 @@ class Bench:
             name = f"decoding, {words} words, {count} units"
             kind = "published loop with its cache"
             results.append(self.summary(name, count, kind, ways, limit * count))
-            for way, given in (("one", single), ("batch", several)):
-                write = partial(parts.aligned_units, aligned, given, count)
-                ways[way] = self.measure(write, aligned)
+            ways |= self.measure(
+                one=(lambda: rows.aligned_units(aligned, single, count), aligned),
+                batch=(lambda: rows.aligned_units(aligned, several, count), aligned),
+            )
             results.append(self.summary(f"aligned {name}", count, kind, ways))
         return results
 

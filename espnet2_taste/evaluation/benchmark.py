@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
@@ -38,12 +37,8 @@ from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
-from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
-from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
 from espnet2_taste.speech_decoder.fusion import WeightedSumFusion as UnitFusion
-from espnet2_taste.speech_decoder.text_input import TokenInput
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
-from espnet2_taste.speech_decoder.unit_history import CausalHistory
 from espnet2_taste.speech_decoder.unit_sampling import (
     ArgmaxSampler,
     LengthRule,
@@ -62,7 +57,6 @@ PROMPT_WORDS = 20
 SAMPLES_A_WORD = 5000
 """At 16 kHz: 3.2 words a second, so that 32 words take 10 s."""
 TOKENS_A_WORD = 1.5
-UNIT_RATE = 25.0
 MEGABYTE = 2**20
 
 
@@ -349,48 +343,6 @@ def plain_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
         best = logits[:, -1, :-1].argmax(dim=-1, keepdim=True)
         history = torch.cat([history, best], dim=1)
     return history
-
-
-def make_aligned_decoder(device: str) -> AlignedUnitDecoder:
-    """A random aligned decoder of as many features, vocabulary and units."""
-    decoder = AlignedUnitDecoder(
-        vocab_size=8192,
-        num_units=4096,
-        taste_size=1280,
-        spembs_size=192,
-        unit_rate=UNIT_RATE,
-        text_input=TokenInput(512, SimpleNamespace(vocab_size=8192)),
-        unit_history=CausalHistory(4096, 512),
-        hidden_size=512,
-    )
-    return decoder.to(device).eval()
-
-
-def aligned_units(decoder: AlignedUnitDecoder, inputs: dict, units: int) -> list:
-    """Write so many units with an aligned decoder; all words last equally long.
-
-    Args:
-        decoder: The decoder.
-        inputs: Of :func:`unit_inputs`.
-        units: How many.
-
-    Returns:
-        Units of each utterance.
-    """
-    batch, tokens = inputs["text"].shape
-    words = max(1, int(tokens / TOKENS_A_WORD))
-    edges = torch.linspace(0, units / UNIT_RATE, words + 1)
-    times = torch.stack([edges[:-1], edges[1:]], dim=-1).expand(batch, -1, -1)
-    device = inputs["text"].device
-    given = UnitInputs(
-        **inputs,
-        word_ids=(torch.arange(tokens) * words // tokens).expand(batch, -1).to(device),
-        word_times=times.to(device),
-        seconds=edges[-1:].expand(batch).to(device),
-    )
-    names = [str(index) for index in range(batch)]
-    settings = UnitSettings(sampler=ArgmaxSampler())
-    return [row.units for row in decoder.generate_units(given, names, 0, settings)]
 
 
 def make_tokenizer(device: str, full_window: bool) -> TasteTokenizer:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet2_taste.bin import benchmark
+from espnet2_taste.evaluation import aligned_benchmark
 from espnet2_taste.evaluation import benchmark as parts
 from espnet2_taste.evaluation import opponents
 
@@ -60,8 +61,8 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
 
 def test_aligned_decoders_write_so_many_units():
     torch.manual_seed(0)
-    decoder = parts.make_aligned_decoder("cpu")
-    found = parts.aligned_units(decoder, parts.unit_inputs(2, 3, "cpu"), 17)
+    decoder = aligned_benchmark.make_aligned_decoder("cpu")
+    found = aligned_benchmark.aligned_units(decoder, parts.unit_inputs(2, 3, "cpu"), 17)
     assert [len(units) for units in found] == [17, 17]
 
 
