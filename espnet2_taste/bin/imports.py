@@ -86,9 +86,9 @@ def run_pairs(args: argparse.Namespace) -> None:
     ``<name>_correct.wav``, ``<name>_incorrect.wav`` and, if both continue it,
     ``<name>_mutual.wav``. ``numbered``: files that begin with numbers, each even one
     better than the next. ``zerospeech``: ``gold.csv`` with ``filename``, ``id``,
-    ``voice`` and ``correct`` beside the recordings. Leaves a Kaldi-style set a part in <output_dir>, called
-    <prefix>_<part> (``--set_name`` without parts); stages 2 to 12 and
-    ``evaluation.slm.score_pairs`` take it as it is. Transcripts come from ``.txt``
+    ``voice`` and ``correct`` beside the recordings. Leaves a Kaldi-style set a part in
+    <output_dir>, called <prefix>_<part> (``--set_name`` without parts); stages 2 to 12
+    and ``evaluation.slm.score_pairs`` take it as it is. Transcripts come from ``.txt``
     files beside the audio, from ``--text``, or from a recognizer.
 
     Example:

@@ -98,6 +98,7 @@ def run_job(
         RuntimeError: A process was killed.
     """
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     if not inputs:
         raise ValueError("the list is empty: there is no utterance to work on")
@@ -108,7 +109,7 @@ def run_job(
     waiting = list(_divide(names, output / "parts", part_size, nj, job.batch_size))
     bar = {"total": len(inputs), "initial": len(done), "desc": output.name}
     tasks = [(folder, {n: inputs[n] for n in part}) for folder, part in waiting]
-    with tqdm(**bar, unit="utt") as bar:
+    with tqdm(**bar, unit="utt") as bar, logging_redirect_tqdm():
         for folder, part in _work(job, tasks, min(nj, len(tasks)), ngpu):
             done |= dict.fromkeys(part, folder)
             bar.update(len(part))
