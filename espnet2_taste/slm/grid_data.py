@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
@@ -38,7 +39,8 @@ def text_vocabulary(
     Returns:
         The vocabulary.
     """
-    masks = vocabulary_masks(tokenizer.tokenizer, word_space)
+    with torch.device("cpu"):  # values, also where a model is only tried
+        masks = vocabulary_masks(tokenizer.tokenizer, word_space)
     special = np.zeros(len(masks.banned), dtype=bool)
     special[list(tokenizer.tokenizer.all_special_ids)] = True
     return TextVocabulary(

@@ -12,7 +12,13 @@ import yaml
 from espnet2_taste.bin import slm_train, taste_train, unit_vocoder_train
 from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
 
-CONF = Path(__file__).resolve().parents[3] / "egs2/libritts/taslm1/conf"
+EGS2 = Path(__file__).resolve().parents[3] / "egs2"
+CONF = EGS2 / "libritts/taslm1/conf"
+DESIGNS = [
+    path
+    for path in sorted(EGS2.glob("*/taslm1/conf/systems/*.yaml"))
+    if "model_conf" in yaml.safe_load(path.read_text())  # the others train nothing
+]
 LARGE = {
     **{"d_model": 1280, "num_mel_bins": 128, "encoder_layers": 32},
     **{f"{side}_attention_heads": 20 for side in ("encoder", "decoder")},
@@ -83,6 +89,16 @@ def test_the_published_taslm_is_checked_in_no_memory(check, lm_tokenizer_dir, tm
         quantizer_conf=quantizer | {"dim": 1280},
     )
     assert used < 5e8  # of 5e9
+
+
+@pytest.mark.parametrize(
+    "config", DESIGNS, ids=[f"{path.parts[-5]}-{path.stem}" for path in DESIGNS]
+)
+def test_every_design_is_checked_without_values(check, config, tiny_llm):
+    options = ["--tokenizer_path", str(tiny_llm), "--num_units", "20"]
+    if "lm_conf" not in yaml.safe_load(config.read_text()):
+        options += ["--init_lm", str(tiny_llm)]
+    check(slm_train, config, *options, "--unit_rate", "25")
 
 
 def test_a_wrong_option_of_a_full_size_part_is_found(check, large_whisper):
