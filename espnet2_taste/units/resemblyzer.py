@@ -15,6 +15,7 @@ import torchaudio
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder
 
 SAMPLE_RATE, HOP, NUM_MELS = 16000, 160, 40
@@ -54,16 +55,14 @@ class ResemblyzerEmbedder(AbsSpeakerEmbedder):
         self._load(Path(model))
 
     def _load(self, path: Path) -> None:
-        from safetensors.torch import load_file
-
         path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise ValueError(
                 f"speaker_embedder_conf model: no such file: '{path}'; give a folder "
                 "with Resemblyzer's weights as model.safetensors"
             )
-        state = load_file(path)
         try:
+            state = load_weights(path)
             for name in ("lstm", "linear"):
                 own = {
                     key.removeprefix(f"{name}."): tensor

@@ -151,6 +151,15 @@ def load_generator(model_file: Path, config: Mapping, source: Path) -> torch.nn.
     return generator.eval()
 
 
+def _read_rows(path: Path) -> np.ndarray:
+    """Mean and scale as rows."""
+    if path.suffix == ".h5":
+        h5py = require("h5py", feature="statistics in HDF5", extra="vocoders")
+        with h5py.File(path, "r") as file:
+            return np.stack([file["mean"][()], file["scale"][()]])
+    return np.load(path, allow_pickle=False)
+
+
 def read_statistics(path: Path, n_mels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and scale of the features.
 
@@ -166,12 +175,13 @@ def read_statistics(path: Path, n_mels: int) -> tuple[torch.Tensor, torch.Tensor
     """
     if not path.is_file():
         raise ValueError(f"{path} not found: name the statistics in stats_file")
-    if path.suffix == ".h5":
-        h5py = require("h5py", feature="statistics in HDF5", extra="vocoders")
-        with h5py.File(path, "r") as file:
-            rows = np.stack([file["mean"][()], file["scale"][()]])
-    else:
-        rows = np.load(path, allow_pickle=False)
+    try:
+        rows = _read_rows(path)
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"{path}: expected mean and scale in .h5 or .npy, found an error ({error}); "
+            "get the file again"
+        ) from error
     if rows.shape != (2, n_mels):
         raise ValueError(
             f"{path}: expected mean and scale of {n_mels} bands, found an array "

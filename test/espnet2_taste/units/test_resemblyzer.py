@@ -73,6 +73,9 @@ def test_windows_cover_the_utterance_but_for_half_of_one(seconds):
 def test_what_is_no_network_of_resemblyzer_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no such file.*model.safetensors"):
         ResemblyzerEmbedder(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="model.safetensors is refused"):
+        ResemblyzerEmbedder(str(tmp_path))
     save_file({"lstm.x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="not Resemblyzer's network"):
         ResemblyzerEmbedder(str(tmp_path))

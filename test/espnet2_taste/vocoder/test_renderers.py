@@ -82,6 +82,17 @@ def test_a_generator_of_the_collection_is_rendered(name, tmp_path):
     torch.testing.assert_close(waves, again)
 
 
+def test_damaged_statistics_name_their_file(tmp_path):
+    from espnet2_taste.vocoder.parallel_wavegan import read_statistics
+
+    np.save(tmp_path / "stats.npy", np.ones((2, 8)))
+    whole = (tmp_path / "stats.npy").read_bytes()
+    for copy in (b"", b"text", whole[:60], whole[:-8]):
+        (tmp_path / "stats.npy").write_bytes(copy)
+        with pytest.raises(ValueError, match="stats.npy: expected mean and scale"):
+            read_statistics(tmp_path / "stats.npy", 8)
+
+
 def test_statistics_are_read_from_hdf5(tmp_path):
     h5py = pytest.importorskip("h5py")
     from espnet2_taste.vocoder.parallel_wavegan import read_statistics
