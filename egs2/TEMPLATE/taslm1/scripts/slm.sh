@@ -57,7 +57,8 @@ train_sft() {  # TASLM goes on: it answers turns, which are all words but the la
     set_data "text text ${raw}/SET/text" "turn_words text_int ${raw}/SET/turn_words" \
         "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     begin taslm_sft --after taslm_embed --files "${taslm_sft_config}" \
-        --values "${sft_sets}" "${seed}" --models "${expdir}/taslm_sft" || return 0
+        --values "${train_set}" "${valid_set}" "${seed}" \
+        --models "${expdir}/taslm_sft" || return 0
     for set in ${sft_sets}; do
         awk '{ print $1, NF - 2 }' "${raw}/${set}/text" >"${raw}/${set}/turn_words"
     done
