@@ -179,7 +179,7 @@ def read_statistics(path: Path, n_mels: int) -> tuple[torch.Tensor, torch.Tensor
         rows = _read_rows(path)
     except (ValueError, OSError, EOFError, KeyError) as error:
         raise ValueError(
-            f"{path}: expected mean and scale in .h5 or .npy, found an error ({error}); "
+            f"{path}: expected mean and scale in .h5 or .npy, but found {error}; "
             "get the file again"
         ) from error
     if rows.shape != (2, n_mels):
