@@ -2,14 +2,7 @@
 
 Enters: waveforms (S,), with transcripts or without; words with codes (W, Q) and a
 speaker. Leaves: ``SpeechTokens``; ``DecodedSpeech``. Legend: B utterances, S samples,
-W words, Q codebooks, U units, E speaker features.
-
-Example:
-    tokenizer = TasteTokenizer.from_pretrained("taste.zip")
-    tokens = tokenizer(speech, "the red dog")       # without text, it is recognised
-    voice = tokenizer.embed_speaker(speech)
-    result = tokenizer.decode(tokens, voice)
-    soundfile.write("again.wav", result.wave, result.sample_rate)
+W words, Q codebooks, U units, E speaker features. README.md has an example.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
