@@ -81,7 +81,7 @@ def test_units_of_times_equal_a_slow_loop_and_sum_to_the_utterance(batch, shorte
     counts = units_of_times(tidy, words, units, RATE)
     assert counts.sum(1).tolist() == units.tolist()
     for row, (given_times, count) in enumerate(batch):
-        rounded = times[row, : len(given_times)].tolist()  # of 32 bits, as is the tensor
+        rounded = times[row, : len(given_times)].tolist()  # of 32 bits, as there
         want = slow_tidy(rounded, float((units / RATE)[row]), shortest)
         found = tidy[row, : len(want)]
         assert torch.allclose(found, torch.tensor(want).double(), atol=1e-6)
