@@ -20,7 +20,7 @@ from espnet2_taste.cli import (
     tokenize,
 )
 from espnet2_taste.cli.parts import Outcome
-from espnet2_taste.cli.quiet import quiet_libraries, silence_warnings
+from espnet2_taste.cli.quiet import quiet_command, quiet_libraries
 
 COMMANDS = {
     "again": again,
@@ -97,7 +97,7 @@ def main(cmd=None) -> None:
     """
     cmd = sys.argv[1:] if cmd is None else list(cmd)
     if cmd and cmd[0] in FORWARDED:
-        silence_warnings()
+        quiet_command(cmd[1:])
         module, words, _ = FORWARDED[cmd[0]]
         importlib.import_module(module).main([*words, *cmd[1:]])
         return

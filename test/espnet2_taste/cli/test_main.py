@@ -29,6 +29,26 @@ def test_help_imports_nothing_heavy_and_teaches_by_example(command):
     assert "example" in done.stdout.lower()
 
 
+@pytest.mark.parametrize("level", [[], ["--log_level", "INFO"]])
+def test_packing_is_quiet_unless_messages_are_asked_for(level):
+    code = (
+        "import logging, sys, types\n"
+        "from espnet2_taste.cli import main\n"
+        "other = sys.modules['other'] = types.ModuleType('other')\n"
+        "def run(words):\n"
+        "    logging.basicConfig(level='INFO')\n"
+        "    logging.info('for developers')\n"
+        "other.main = run\n"
+        "main.FORWARDED['pack'] = ('other', [], '')\n"
+        f"main.main(['pack', *{level!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ("for developers" in done.stderr) == bool(level)
+    assert "flash" not in done.stderr.lower()
+
+
 def test_tokenize_writes_codes_words_times_voices(tokens):
     codes = ArkTable(tokens / "codes.scp")
     words, times = read_table(tokens / "words"), read_ctm(tokens / "ctm")
