@@ -158,7 +158,7 @@ def test_every_decoding_suits_every_design(recipe):
         )
         for path in configs
     ]
-    assert len(given) == 3 and all(args.max_words > 1 for args in given)
+    assert len(given) == 4 and all(args.max_words > 1 for args in given)
     options = ["--config", str(SYSTEMS.parent / "decode_slm.yaml")]
     options += ["--max_seconds", "2"]
     for design in ("moshi", "llama_omni", "spiritlm_expr"):
