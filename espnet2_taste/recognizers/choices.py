@@ -94,12 +94,12 @@ def recognizer_of(options: Mapping[str, Any]) -> tuple[str, Mapping | None]:
 
 def _kind_of(place: str) -> str:
     """Which kind of recognizer lies there."""
-    from transformers import AutoConfig
-
     local = local_place(place)
     folder = Path(local)
     if config_of(place).is_file() and not (folder / "config.json").is_file():
         return "espnet"
+    from transformers import AutoConfig  # seconds, which ESPnet's need not wait for
+
     try:
         config = AutoConfig.from_pretrained(
             local, local_files_only=folder.is_dir(), trust_remote_code=False

@@ -9,7 +9,6 @@ STFT, Slaney mel filters, log10 floored 8 below the clip's maximum, (x + 4) / 4.
 
 import torch
 from torch import nn
-from transformers.audio_utils import mel_filter_bank
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
@@ -29,6 +28,8 @@ class WhisperLogMel(nn.Module):
     """
 
     def __init__(self, num_mels: int = 128):
+        from transformers.audio_utils import mel_filter_bank  # takes seconds
+
         super().__init__()
         bins, top = N_FFT // 2 + 1, SAMPLE_RATE / 2
         scale = {"norm": "slaney", "mel_scale": "slaney"}

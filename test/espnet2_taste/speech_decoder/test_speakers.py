@@ -19,7 +19,7 @@ class Loud(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    def synthesize(self, units, units_lengths, spembs, prosody=None):
+    def synthesize(self, units, units_lengths, spembs, prosody=None, times=None):
         return prosody[..., 2].repeat_interleave(100, dim=1), units_lengths * 100
 
 
