@@ -58,6 +58,7 @@ train_sft() {  # TASLM goes on: it answers turns, which are all words but the la
         "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
     begin taslm_sft --after taslm_embed --files "${taslm_sft_config}" \
         --values "${train_set}" "${valid_set}" "${seed}" \
+        --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/taslm_sft" || return 0
     for set in ${sft_sets}; do
         awk '{ print $1, NF - 2 }' "${raw}/${set}/text" >"${raw}/${set}/turn_words"
