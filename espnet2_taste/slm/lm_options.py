@@ -116,11 +116,10 @@ class LmOptions:
         if wanted not in (None, found):
             raise _not_offered(lm, f"attn_implementation {wanted}", f"takes {found}")
         if self.load_in_4bit:
-            for layer in lm.modules():  # bitsandbytes packs the weights of layers that
-                if hasattr(layer, "support_avx512bf16_for_cpu"):  # are evaluated for
-                    layer.support_avx512bf16_for_cpu = (
-                        False  # products without gradient
-                    )
+            # bitsandbytes would pack evaluated layers for products without gradient
+            for layer in lm.modules():
+                if hasattr(layer, "support_avx512bf16_for_cpu"):
+                    layer.support_avx512bf16_for_cpu = False
         if self.gradient_checkpointing:
             if not lm.supports_gradient_checkpointing:
                 raise _not_offered(lm, "gradient_checkpointing", "has none")

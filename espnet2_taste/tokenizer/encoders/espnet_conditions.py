@@ -8,7 +8,7 @@ of a prefix, D features.
 import torch
 from torch import nn
 
-OWSM_CTC = "ESPnetS2TCTCModel"
+TASK = "<asr>"
 
 
 class EncoderConditions(nn.Module):
@@ -36,7 +36,6 @@ class OwsmCtcConditions(EncoderConditions):
     Args:
         model: ESPnet's OWSM-CTC model.
         language: Its symbol without brackets, e.g. ``eng``.
-        task: Likewise, ``asr`` for transcription.
 
     Raises:
         ValueError: The vocabulary has no such symbol.
@@ -46,14 +45,15 @@ class OwsmCtcConditions(EncoderConditions):
 
     prefix_size = 2
 
-    def __init__(self, model: nn.Module, language: str = "eng", task: str = "asr"):
+    def __init__(self, model: nn.Module, language: str = "eng"):
         super().__init__(model)
         self.embed = model.embed
         self.positions = model.pos_enc
         self.prompt_encoder = model.prompt_encoder
         self.prefix_projection = model.embed_proj
         self.prompt_projection = model.prompt_proj
-        ids = [_id_of(model.token_list, f"<{name}>") for name in (language, task)]
+        symbols = (f"<{language}>", TASK)
+        ids = [_id_of(model.token_list, symbol) for symbol in symbols]
         self.register_buffer("prefix", torch.tensor([ids]), persistent=False)
         self.register_buffer("previous", torch.tensor([[model.na]]), persistent=False)
 
@@ -86,7 +86,7 @@ def conditions_of(model: nn.Module, language: str | None = None) -> EncoderCondi
     Raises:
         ValueError: The model knows no languages, or not this one.
     """
-    if type(model).__name__ == OWSM_CTC:
+    if hasattr(model, "prompt_encoder"):
         return OwsmCtcConditions(model, language or "eng")
     if language is not None:
         raise ValueError(
@@ -99,7 +99,7 @@ def conditions_of(model: nn.Module, language: str | None = None) -> EncoderCondi
 def _id_of(tokens: list[str], symbol: str) -> int:
     if symbol not in tokens:
         raise ValueError(
-            f"the recognizer's vocabulary has no '{symbol}': choose a language and a "
-            "task it was trained for"
+            f"the recognizer's vocabulary has no '{symbol}': choose a language it "
+            "was trained for"
         )
     return tokens.index(symbol)

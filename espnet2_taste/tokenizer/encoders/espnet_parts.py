@@ -91,8 +91,12 @@ class RecognizerParts(nn.Module):
             options: Contents of ``config.yaml``.
         """
         named = {kind: options.get(kind) for kind in PARTS}
+        conditioned = (options.get("encoder_conf") or {}).get(
+            "interctc_use_conditioning"
+        )  # by a layer that ESPnet's model adds to its encoder
         return (
-            all(named[kind] for kind in ("frontend", "encoder"))
+            not conditioned
+            and all(named[kind] for kind in ("frontend", "encoder"))
             and all(name is None or name in PARTS[kind] for kind, name in named.items())
             and not any(options.get(name) for name in ("input_size", "postencoder"))
             and isinstance(options.get("token_list"), list)

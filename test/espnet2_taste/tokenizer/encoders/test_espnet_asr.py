@@ -195,6 +195,18 @@ def test_frames_of_owsm_ctc_do_not_depend_on_the_batch(s2t_ctc_exp):
     torch.testing.assert_close(both.keys[1, :frames], one.keys[0], atol=1e-5, rtol=1e-4)
 
 
+def test_blocks_that_are_conditioned_on_ctc_equal_espnets_own(asr_exp_builder):
+    conf = {"interctc_layer_idx": [1], "interctc_use_conditioning": True}
+    conf |= EBRANCHFORMER["encoder_conf"]
+    options = {"encoder_conf": conf, "model_conf": {"interctc_weight": 0.5}}
+    exp = asr_exp_builder(encoder="e_branchformer", **options)
+    speech, lengths = batch(8000)
+    states = EspnetAsrEncoder(str(exp), value_layer=2)(speech, lengths)
+    model, _ = load_asr_model(exp, whole=True)
+    (final, _), _ = model.encode(speech, lengths)
+    torch.testing.assert_close(states.keys, final)
+
+
 def test_a_language_that_cannot_be_used_is_named(s2t_ctc_exp, tiny_asr_exp):
     with pytest.raises(ValueError, match="no '<xyz>'"):
         EspnetAsrEncoder(str(s2t_ctc_exp), language="xyz")
