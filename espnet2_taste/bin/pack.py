@@ -110,6 +110,39 @@ def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -
     package.add_model(keys[0], item.config, keys[1], item.weights, item.name)
 
 
+def add_trained(
+    package,
+    args: argparse.Namespace,
+    name: str,
+    choice: str,
+    mark: str,
+    settings: Sequence[str],
+):
+    """Add a trained model and its configuration.
+
+    Args:
+        package: ``Package``.
+        args: Options, with ``<name>_exp`` and ``<name>_model_file``.
+        name: Of the model in the package.
+        choice: Option that says which class it is.
+        mark: An option that every such experiment has.
+        settings: What the model card describes.
+
+    Returns:
+        What the model card describes.
+    """
+    from espnet2_taste.experiment_files import MODEL_FILE
+    from espnet2_taste.inference.card_facts import PackedExperiment
+
+    exp = Path(getattr(args, f"{name}_exp"))
+    weights = getattr(args, f"{name}_model_file") or exp / MODEL_FILE
+    config = exp / "config.yaml"
+    item = PackedExperiment(name, choice, config, Path(weights), settings)
+    keys = (f"{name}_train_config", f"{name}_model_file")
+    add_experiment(package, item, f"--{name}_exp", mark, keys)
+    return item
+
+
 def add_taste(package, args: argparse.Namespace) -> list:
     """Add the tokenizer, its unit vocoder, its units and the speaker embedder.
 
@@ -120,19 +153,11 @@ def add_taste(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.inference.card_facts import TASTE_SETTINGS, PackedExperiment
-    from espnet2_taste.tokenizer.inference import MODEL_FILE
+    from espnet2_taste.inference.card_facts import TASTE_SETTINGS
 
-    taste_exp = Path(args.taste_exp)
-    taste = PackedExperiment(
-        "taste",
-        "quantizer",
-        taste_exp / "config.yaml",
-        Path(args.taste_model_file or taste_exp / MODEL_FILE),
-        TASTE_SETTINGS,
+    taste = add_trained(
+        package, args, "taste", "quantizer", "speech_encoder", TASTE_SETTINGS
     )
-    keys = ("taste_train_config", "taste_model_file")
-    add_experiment(package, taste, "--taste_exp", "speech_encoder", keys)
     return [taste, add_vocoder(package, args)]
 
 
@@ -179,20 +204,10 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.experiment_files import MODEL_FILE
-    from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS, PackedExperiment
+    from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS
     from espnet2_taste.units import durations
 
-    exp = Path(args.unit_lm_exp)
-    lm = PackedExperiment(
-        "unit_lm",
-        "layout",
-        exp / "config.yaml",
-        Path(args.unit_lm_model_file or exp / MODEL_FILE),
-        UNIT_LM_SETTINGS,
-    )
-    keys = ("unit_lm_train_config", "unit_lm_model_file")
-    add_experiment(package, lm, "--unit_lm_exp", "layout", keys)
+    lm = add_trained(package, args, "unit_lm", "layout", "layout", UNIT_LM_SETTINGS)
     if args.durations:
         place = Path(args.durations)
         package.yaml_files["durations_config"] = package.add_config(
@@ -212,19 +227,9 @@ def add_taslm(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.experiment_files import MODEL_FILE
-    from espnet2_taste.inference.card_facts import TASLM_SETTINGS, PackedExperiment
+    from espnet2_taste.inference.card_facts import TASLM_SETTINGS
 
-    taslm_exp = Path(args.taslm_exp)
-    taslm = PackedExperiment(
-        "taslm",
-        "head",
-        taslm_exp / "config.yaml",
-        Path(args.taslm_model_file or taslm_exp / MODEL_FILE),
-        TASLM_SETTINGS,
-    )
-    keys = ("taslm_train_config", "taslm_model_file")
-    add_experiment(package, taslm, "--taslm_exp", "head", keys)
+    taslm = add_trained(package, args, "taslm", "head", "head", TASLM_SETTINGS)
     return [taslm, *add_taste(package, args)]
 
 

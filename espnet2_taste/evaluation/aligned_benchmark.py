@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import torch
 
-from espnet2_taste.evaluation.benchmark import TOKENS_A_WORD
+from espnet2_taste.evaluation.benchmark import TOKENS_A_WORD, UNIT_SIZES
 from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
 from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
 from espnet2_taste.speech_decoder.text_input import TokenInput
@@ -20,15 +20,12 @@ UNIT_RATE = 25.0
 
 def make_aligned_decoder(device: str) -> AlignedUnitDecoder:
     """A random aligned decoder of as many features, vocabulary and units."""
+    size, text = UNIT_SIZES["hidden_size"], UNIT_SIZES["vocab_size"]
     decoder = AlignedUnitDecoder(
-        vocab_size=8192,
-        num_units=4096,
-        taste_size=1280,
-        spembs_size=192,
+        **UNIT_SIZES,
         unit_rate=UNIT_RATE,
-        text_input=TokenInput(512, SimpleNamespace(vocab_size=8192)),
-        unit_history=CausalHistory(4096, 512),
-        hidden_size=512,
+        text_input=TokenInput(size, SimpleNamespace(vocab_size=text)),
+        unit_history=CausalHistory(UNIT_SIZES["num_units"], size),
     )
     return decoder.to(device).eval()
 

@@ -57,6 +57,10 @@ PROMPT_WORDS = 20
 SAMPLES_A_WORD = 5000
 """At 16 kHz: 3.2 words a second, so that 32 words take 10 s."""
 TOKENS_A_WORD = 1.5
+UNIT_SIZES = dict(
+    vocab_size=8192, num_units=4096, taste_size=1280, spembs_size=192, hidden_size=512
+)
+"""Of the unit decoders."""
 MEGABYTE = 2**20
 
 
@@ -298,15 +302,8 @@ def continue_prompts(generator: TaslmGenerator, prompts: list[PromptRows]):
 
 def make_unit_decoder(device: str) -> UnitDecoder:
     """A random unit decoder of medium size."""
-    decoder = UnitDecoder(
-        vocab_size=8192,
-        num_units=4096,
-        taste_size=1280,
-        spembs_size=192,
-        fusion=UnitFusion(512),
-        hidden_size=512,
-    )
-    return decoder.to(device).eval()
+    fusion = UnitFusion(UNIT_SIZES["hidden_size"])
+    return UnitDecoder(**UNIT_SIZES, fusion=fusion).to(device).eval()
 
 
 def unit_inputs(batch: int, words: int, device: str) -> dict[str, torch.Tensor]:
@@ -314,10 +311,14 @@ def unit_inputs(batch: int, words: int, device: str) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     tokens = int(TOKENS_A_WORD * words)
     inputs = {
-        "text": torch.randint(0, 8192, (batch, tokens), generator=generator),
+        "text": torch.randint(
+            0, UNIT_SIZES["vocab_size"], (batch, tokens), generator=generator
+        ),
         "text_lengths": torch.full((batch,), tokens),
-        "taste": torch.randn(batch, tokens, 1280, generator=generator),
-        "spembs": torch.randn(batch, 192, generator=generator),
+        "taste": torch.randn(
+            batch, tokens, UNIT_SIZES["taste_size"], generator=generator
+        ),
+        "spembs": torch.randn(batch, UNIT_SIZES["spembs_size"], generator=generator),
     }
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 

@@ -103,25 +103,13 @@ class AbsBackbone(nn.Module, ABC):
         """Raise ``ValueError`` if the LM has fewer positions than ``rows``."""
         check_positions(self.causal_lm, rows)
 
-    def forward(
-        self,
-        inputs: torch.Tensor,
-        layers: Sequence[int] = (),
-        attention_mask: Optional[torch.Tensor] = None,
-        position_ids: Optional[torch.Tensor] = None,
-        cache: Any = None,
-        use_cache: bool = False,
-    ) -> BackboneOutput:
+    def forward(self, inputs: torch.Tensor, **options) -> BackboneOutput:
         """Run the LM.
 
         Args:
             inputs: Input embeddings, (B, L, H). Right padding needs no mask: the LM
                 is causal.
-            layers: Hidden states to return, 0 the embeddings; the last one is free.
-            attention_mask: (B, past + L), for batches of prompts of unequal length.
-            position_ids: (B, L), likewise.
-            cache: From the output of the call before.
-            use_cache: Return a cache.
+            **options: Of :meth:`run`.
 
         Returns:
             States, the last state, cache.
@@ -129,15 +117,7 @@ class AbsBackbone(nn.Module, ABC):
         Raises:
             ValueError: More rows than the LM has positions.
         """
-        return self._run(
-            self.causal_lm,
-            inputs,
-            layers,
-            attention_mask,
-            position_ids,
-            cache,
-            use_cache,
-        )
+        return self.run(self.causal_lm, inputs, **options)
 
     @torch.no_grad()
     def base_forward(self, text: torch.Tensor, **options) -> BackboneOutput:
@@ -145,15 +125,15 @@ class AbsBackbone(nn.Module, ABC):
 
         Args:
             text: Text ids, (B, N), embedded by the base LM itself.
-            **options: Of :meth:`forward`.
+            **options: Of :meth:`run`.
 
         Returns:
             See :meth:`forward`.
         """
         with self.base() as base:
-            return self._run(base, base.get_input_embeddings()(text), **options)
+            return self.run(base, base.get_input_embeddings()(text), **options)
 
-    def _run(
+    def run(
         self,
         causal_lm: nn.Module,
         inputs: torch.Tensor,
@@ -163,7 +143,20 @@ class AbsBackbone(nn.Module, ABC):
         cache: Any = None,
         use_cache: bool = False,
     ) -> BackboneOutput:
-        """Run the trained or the base LM; see :meth:`forward`."""
+        """Run the trained or the base LM.
+
+        Args:
+            causal_lm: One of them.
+            inputs: Input embeddings, (B, L, H).
+            layers: Hidden states to return, 0 the embeddings; the last one is free.
+            attention_mask: (B, past + L), for batches of prompts of unequal length.
+            position_ids: (B, L), likewise.
+            cache: From the output of the call before.
+            use_cache: Return a cache.
+
+        Returns:
+            See :meth:`forward`.
+        """
         past = 0 if cache is None else cache.get_seq_length()
         self.check_positions(past + inputs.size(1))
         final = self.num_states - 1

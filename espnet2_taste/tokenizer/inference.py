@@ -12,12 +12,10 @@ import numpy as np
 import torch
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
-from espnet2_taste.experiment_files import load_model, trained_files
+from espnet2_taste.experiment_files import MODEL_FILE, load_model, trained_files
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.units.batches import SpeechBatch
-
-MODEL_FILE = "valid.loss.best.pth"
 
 
 @dataclass(frozen=True)

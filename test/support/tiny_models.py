@@ -71,6 +71,14 @@ def write_quantizer_exp(path):
     (path / "config.yaml").write_text(yaml.safe_dump(config))
 
 
+def write_taslm_parts(root, tokenizer_dir):
+    """What a TASLM is made from, two folders: a text LM and a quantizer."""
+    llm, taste = root / "llm", root / "taste"
+    write_lm(llm, tokenizer_dir)
+    write_quantizer_exp(taste)
+    return llm, taste
+
+
 def tiny_spoken_lm(llm, taste, **options):
     """A spoken LM of other random weights than its parts have, and its data side."""
     import argparse

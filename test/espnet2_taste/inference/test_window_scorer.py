@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
+from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.window_scorer import WindowScorer
@@ -20,10 +20,8 @@ ITEMS = [
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory, lm_tokenizer_dir):
-    root = tmp_path_factory.mktemp("window")
-    write_lm(root / "llm", lm_tokenizer_dir)
-    write_quantizer_exp(root / "taste")
-    return Scorer(*tiny_spoken_lm(root / "llm", root / "taste", head="linear_last"))
+    parts = write_taslm_parts(tmp_path_factory.mktemp("window"), lm_tokenizer_dir)
+    return Scorer(*tiny_spoken_lm(*parts, head="linear_last"))
 
 
 def alone(scorer, fields):

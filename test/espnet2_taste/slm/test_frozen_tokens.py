@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from espnet2.train.collate_fn import CommonCollateFn
-from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
+from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.scorer import Scorer
@@ -53,8 +53,7 @@ FROZEN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-
 @pytest.fixture(scope="module")
 def places(tmp_path_factory, lm_tokenizer_dir):
     root = tmp_path_factory.mktemp("frozen")
-    write_lm(root / "llm", lm_tokenizer_dir)
-    write_quantizer_exp(root / "taste")
+    write_taslm_parts(root, lm_tokenizer_dir)
     return root
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
+from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.slm import prompts
 from espnet2_taste.slm.prompt_specs import (
@@ -24,10 +24,8 @@ SPOKEN = WordCodes(("the", "red", "dog"), np.arange(6).reshape(3, 2))
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, lm_tokenizer_dir):
-    root = tmp_path_factory.mktemp("specs")
-    write_lm(root / "llm", lm_tokenizer_dir)
-    write_quantizer_exp(root / "taste")
-    model, preprocessor = tiny_spoken_lm(root / "llm", root / "taste")
+    parts = write_taslm_parts(tmp_path_factory.mktemp("specs"), lm_tokenizer_dir)
+    model, preprocessor = tiny_spoken_lm(*parts)
     return model.core, preprocessor
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from espnet2.train.collate_fn import CommonCollateFn
-from tiny_models import tiny_spoken_lm, write_lm, write_quantizer_exp
+from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.slm.grid_data import GridPreprocessor
 from espnet2_taste.slm.prompt_specs import SpokenTurn
@@ -16,10 +16,8 @@ SPOKEN = {"a": ("the red dog runs", 1), "b": ("the dog runs home", 3)}
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, lm_tokenizer_dir):
-    root = tmp_path_factory.mktemp("turns")
-    write_lm(root / "llm", lm_tokenizer_dir)
-    write_quantizer_exp(root / "taste")
-    model, preprocessor = tiny_spoken_lm(root / "llm", root / "taste")
+    parts = write_taslm_parts(tmp_path_factory.mktemp("turns"), lm_tokenizer_dir)
+    model, preprocessor = tiny_spoken_lm(*parts)
     frame = TurnFrame.of(preprocessor.tokenizer, ("the", "dog"))
     model.core.turn_frame = frame
     model.kl_weight = 0.0
