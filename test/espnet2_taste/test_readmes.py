@@ -22,10 +22,12 @@ from espnet2_taste.cli.main import get_parser, main
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "test/README.md", "egs2/README.md"),
+    *("espnet2_taste/inference/README.md", "espnet2_taste/evaluation/README.md"),
     *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("egs2/*/taslm1/README.md"))),
     "egs2/mini_espeak/taslm1/conf/tuning/README.md",
     "egs2/TEMPLATE/taslm1/demo/README.md",
 ]
+OF_PACKED_MODELS = ("README.md", "espnet2_taste/inference/README.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = "make|python|espnet2-taste|pip|pytest|diff|cd"
 COMMAND = re.compile(rf"(\./|egs2/\S+\.sh |[A-Z_]+=\S+ |({PROGRAMS}) )")
@@ -156,9 +158,10 @@ def packed(packed_models, tmp_path, monkeypatch):
 
 
 def test_the_packed_models_do_what_the_readme_shows(packed, shell):
-    for block in blocks_of("README.md", "python"):
+    for block in (b for page in OF_PACKED_MODELS for b in blocks_of(page, "python")):
         exec(block, {})
-    blocks = [b for b in blocks_of("README.md", "sh") if "espnet2-taste " in b]
+    blocks = [b for page in OF_PACKED_MODELS for b in blocks_of(page, "sh")]
+    blocks = [block for block in blocks if "espnet2-taste " in block]
     calls = [call for block in blocks for call in shell(block, packed)]
     for _, program, *arguments in calls:
         if program == "espnet2-taste" and arguments[0] != "demo":
@@ -174,7 +177,7 @@ def test_the_python_of_the_other_pages_runs():
     from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
     before = dict(quantizer_choices.classes)
-    pages = [page for page in PAGES if page != "README.md"]
+    pages = [page for page in PAGES if page not in OF_PACKED_MODELS]
     for block in (b for page in pages for b in blocks_of(page, "python")):
         exec(block, {"MyQuantizer": ResidualQuantizer})
     added = quantizer_choices.classes.pop("mine")
