@@ -78,8 +78,11 @@ def find_places(args: argparse.Namespace) -> dict[str, Path]:
 def run(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     from espnet2_taste.evaluation.audio import renditions_of, score_renditions
+    from espnet2_taste.evaluation.audio_metrics.choices import (
+        audio_metric_choices,
+        build_metrics,
+    )
     from espnet2_taste.evaluation.audio_report import audio_tables
-    from espnet2_taste.metrics.audio.choices import audio_metric_choices, build_metrics
     from espnet2_taste.metrics.tables import provenance, write_json
 
     places, dump = find_places(args), Path(args.dump_dir)

@@ -172,8 +172,8 @@ def add_vocoder(package, args: argparse.Namespace):
         What the model card describes.
     """
     from espnet2_taste.inference.card_facts import PackedExperiment
+    from espnet2_taste.inference.loading import find_weights
     from espnet2_taste.units.unit_exp import SPEMBS, UNITS
-    from espnet2_taste.vocoder.loading import find_weights
 
     expdir = Path(args.expdir)
     vocoder = Path(args.unit_vocoder_exp or expdir / "unit_vocoder")
@@ -205,15 +205,15 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
         What the model card describes, and whose pictures belong to the model.
     """
     from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS
-    from espnet2_taste.units import durations
+    from espnet2_taste.slm import unit_durations
 
     lm = add_trained(package, args, "unit_lm", "layout", "layout", UNIT_LM_SETTINGS)
     if args.durations:
         place = Path(args.durations)
         package.yaml_files["durations_config"] = package.add_config(
-            place / durations.CONFIG, "durations"
+            place / unit_durations.CONFIG, "durations"
         )
-        package.add_file(place / durations.WEIGHTS, "durations")
+        package.add_file(place / unit_durations.WEIGHTS, "durations")
     return [lm, add_vocoder(package, args)]
 
 

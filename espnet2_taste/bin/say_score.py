@@ -50,7 +50,7 @@ class Speakers:
     """
 
     def __init__(self, lm, text_only: str, original, followed: Mapping[str, str]):
-        from espnet2_taste.tokenizer.inference import TasteEncoder
+        from espnet2_taste.inference.taste_encoder import TasteEncoder
 
         taste = lm.tokenizer
         encoder = TasteEncoder.from_exp(text_only, None, taste.encoder.device)
@@ -80,7 +80,7 @@ class Speakers:
         import torch
 
         from espnet2_taste.inference.results import decoded_speech
-        from espnet2_taste.speech_decoder.resynthesis import UnitBatch
+        from espnet2_taste.inference.resynthesis import UnitBatch
 
         speakers, texts = torch.from_numpy(self.voices(names)), self.texts(names)
         ids = self.generator.encoder.texts(names, texts)

@@ -33,7 +33,7 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
 from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
-from espnet2_taste.speech_decoder.sampling_options import (
+from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
@@ -196,7 +196,7 @@ def build_unit_generator(args: argparse.Namespace, device: str):
     Raises:
         ValueError: It was not given.
     """
-    from espnet2_taste.tokenizer.inference import TasteEncoder
+    from espnet2_taste.inference.taste_encoder import TasteEncoder
 
     if not args.taste_exp:
         raise ValueError(
@@ -211,7 +211,7 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     """TASLM with the decoder of its codes: ``TaslmDesign``."""
     from espnet2_taste.inference.continuer import TaslmContinuer
     from espnet2_taste.inference.designs import TaslmDesign
-    from espnet2_taste.speech_decoder.speakers import CodeSpeaker
+    from espnet2_taste.inference.speakers import CodeSpeaker
     from espnet2_taste.tasks.fitting import check_speakable
 
     rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.core.eos_id)
@@ -236,7 +236,7 @@ def build_writer(args: argparse.Namespace, layout, device: str):
         ValueError: Something that the design needs was not given.
     """
     from espnet2_taste.inference import unit_writers
-    from espnet2_taste.units.durations import UnitDurationPredictor
+    from espnet2_taste.slm.unit_durations import UnitDurationPredictor
 
     if args.lm:
         return unit_writers.UnitsFromText(build_unit_generator(args, device))
@@ -258,10 +258,10 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     """
     from espnet2_taste.inference.designs import GridDesign
     from espnet2_taste.inference.prompt_sets import AudioPrompts
+    from espnet2_taste.inference.speakers import UnitSpeaker
     from espnet2_taste.inference.unit_continuer import UnitContinuer
     from espnet2_taste.slm.grid_generation import GridGenerator
     from espnet2_taste.slm.limits import Limits
-    from espnet2_taste.speech_decoder.speakers import UnitSpeaker
 
     if args.prompt_kind != "audio":
         raise ValueError(f"--prompt_kind {args.prompt_kind}: only TASLM continues it")
@@ -278,9 +278,12 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
 
 def build_design(args: argparse.Namespace, device: str):
     """Load what the options describe: an ``AbsDesign``."""
-    from espnet2_taste.tasks.load_spoken_lm import build_untrained, load_spoken_lm
+    from espnet2_taste.inference.loading import (
+        build_untrained,
+        load_spoken_lm,
+        load_unit_vocoder,
+    )
     from espnet2_taste.text.preprocessor import TaslmPreprocessor
-    from espnet2_taste.vocoder.loading import load_unit_vocoder
 
     if args.lm:
         model, preprocessor = build_untrained(args.exp, args.lm, device)

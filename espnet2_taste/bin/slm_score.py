@@ -71,8 +71,8 @@ def build_scorer(args: argparse.Namespace, device: str):
     from espnet2_taste.data.files import read_yaml
     from espnet2_taste.data.grid_sets import read_fields
     from espnet2_taste.data.spoken_sets import read_spoken_words
+    from espnet2_taste.inference.loading import load_spoken_lm
     from espnet2_taste.inference.scorer import Scorer
-    from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
     from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
     model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)

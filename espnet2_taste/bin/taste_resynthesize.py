@@ -24,7 +24,7 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.data.parts import find_parts, join_parts
-from espnet2_taste.speech_decoder.sampling_options import (
+from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
@@ -72,8 +72,8 @@ def build_source(args: argparse.Namespace, device: str):
     Raises:
         ValueError: The experiment is missing or an option is out of range.
     """
-    from espnet2_taste.speech_decoder import resynthesis
-    from espnet2_taste.tokenizer.inference import TasteEncoder
+    from espnet2_taste.inference.taste_encoder import TasteEncoder
+    from espnet2_taste.inference import resynthesis
 
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)
@@ -109,7 +109,7 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
     from espnet2_taste.data.checks import audio_file
     from espnet2_taste.data.ctm import write_ctm
     from espnet2_taste.data.kaldi_dir import read_table, write_table
-    from espnet2_taste.speech_decoder.resynthesis import speak
+    from espnet2_taste.inference.resynthesis import speak
 
     (output / "audio").mkdir(parents=True, exist_ok=True)
     wavs, rows, timings = {}, {}, {}
@@ -153,8 +153,8 @@ def run(args: argparse.Namespace) -> None:
 
 def load_tools(args: argparse.Namespace) -> tuple:
     """Source of units and vocoder that the options name, after a look if they fit."""
+    from espnet2_taste.inference.loading import load_unit_vocoder
     from espnet2_taste.tasks import fitting
-    from espnet2_taste.vocoder.loading import load_unit_vocoder
 
     device = "cuda" if args.ngpu else "cpu"
     source = build_source(args, device)

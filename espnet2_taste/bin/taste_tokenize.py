@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
     def load():
         if args.parts_dir:
             return None
-        from espnet2_taste.tokenizer.inference import TasteEncoder
+        from espnet2_taste.inference.taste_encoder import TasteEncoder
 
         device = "cuda" if args.ngpu else "cpu"
         return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)

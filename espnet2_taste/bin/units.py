@@ -234,7 +234,7 @@ def run_durations(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.units durations --data_dir dump/raw/train \\
             --valid_dir dump/raw/dev --num_units 200 --output_dir exp/unit_durations
     """
-    from espnet2_taste.units.durations import CONFIG, duration_error, fit_durations
+    from espnet2_taste.slm.unit_durations import CONFIG, duration_error, fit_durations
 
     if (Path(args.output_dir) / CONFIG).is_file():
         print(f"{args.output_dir} is done")

@@ -163,7 +163,7 @@ class FolderSource(Source):
         """See ``Source.voices``."""
         import numpy as np
 
-        from espnet2_taste.speech_decoder.resynthesis import look_up
+        from espnet2_taste.inference.resynthesis import look_up
 
         return np.stack(look_up(self.speakers, names, self._spembs))
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.metrics.plots import plot_attention
 from espnet2_taste.structures import WordTiming
-from espnet2_taste.tokenizer.inference import TasteEncoder
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 """Shown for a token that only begins a word."""

@@ -15,8 +15,8 @@ from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric, SetScores
 from espnet2_taste.evaluation.noisy_sets import clean_recordings
-from espnet2_taste.metrics.audio.abs_metric import AbsAudioMetric, SetScores
 from espnet2_taste.metrics.statistics import bootstrap_interval
 from espnet2_taste.metrics.tables import format_number, write_json
 

@@ -20,6 +20,7 @@ from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.rendition import measure_word_f0
+from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.metrics.plots import plot_curves, plot_swap
 from espnet2_taste.metrics.swap import (
     SwapLeakage,
@@ -28,7 +29,6 @@ from espnet2_taste.metrics.swap import (
     choose_words,
     exchange,
 )
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 
 WORDS = "words.tsv"
 

@@ -35,13 +35,13 @@ from espnet2_taste.evaluation.variants import (
     find_variants,
     trained_epochs,
 )
+from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.metrics.bitrate import measure_bitrate
 from espnet2_taste.metrics.plots import (
     plot_pitch,
     plot_scatter,
 )
 from espnet2_taste.recognizers.options import LazyAligner
-from espnet2_taste.tokenizer.inference import TasteEncoder
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
 

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
-from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs
-from espnet2_taste.speech_decoder.resynthesis import (
+from espnet2_taste.inference.resynthesis import (
     look_up,
     padded_times,
     read_spembs,
     read_times,
 )
-from espnet2_taste.tokenizer.inference import TasteEncoder
+from espnet2_taste.inference.taste_encoder import TasteEncoder
+from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
+from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs
 from espnet2_taste.units.batches import padded_units, speech_batches
 
 

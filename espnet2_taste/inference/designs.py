@@ -20,17 +20,17 @@ from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.prompt_sets import CONTINUATION, AbsPromptSet, cut
-from espnet2_taste.inference.unit_continuer import SpokenText, UnitContinuer
-from espnet2_taste.inference.unit_writers import AbsUnitWriter
-from espnet2_taste.slm.continuation import Continuation
-from espnet2_taste.slm.layouts.utterance import Utterance
-from espnet2_taste.speech_decoder.resynthesis import read_spembs
-from espnet2_taste.speech_decoder.speakers import (
+from espnet2_taste.inference.resynthesis import read_spembs
+from espnet2_taste.inference.speakers import (
     AbsSpeaker,
     CodeSpeaker,
     SpokenUnits,
     UnitSpeaker,
 )
+from espnet2_taste.inference.unit_continuer import SpokenText, UnitContinuer
+from espnet2_taste.inference.unit_writers import AbsUnitWriter
+from espnet2_taste.slm.continuation import Continuation
+from espnet2_taste.slm.layouts.utterance import Utterance
 
 
 class AbsDesign(ABC):

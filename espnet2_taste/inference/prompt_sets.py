@@ -65,7 +65,7 @@ class AbsPromptSet(ABC):
             folder: The set.
             names: Utterance ids.
         """
-        from espnet2_taste.speech_decoder.resynthesis import read_spembs
+        from espnet2_taste.inference.resynthesis import read_spembs
 
         return read_spembs(folder)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch, speak
+from espnet2_taste.inference.resynthesis import UnitBatch, speak
 from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import yaml
 
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.inference.sampling_options import UnitSampling
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.text.preparation import TextRules, read_rules
 
 Settings = TypeVar("Settings")

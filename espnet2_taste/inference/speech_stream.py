@@ -20,8 +20,8 @@ from espnet2_taste.inference.inputs import (
     warn_of_unknown,
 )
 from espnet2_taste.inference.results import SpeechPiece, StreamedWord
+from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits, UnitInputs
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.structures import WordCodes
 
 if TYPE_CHECKING:

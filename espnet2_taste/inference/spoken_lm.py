@@ -22,6 +22,7 @@ import numpy as np
 
 from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
+from espnet2_taste.inference.loading import load_spoken_lm
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
@@ -45,7 +46,6 @@ from espnet2_taste.slm.prompt_specs import (
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
-from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 
 
 class SpokenLM:

@@ -29,6 +29,7 @@ from espnet2_taste.inference.inputs import (
     waveform,
     word_times,
 )
+from espnet2_taste.inference.loading import load_unit_vocoder
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
@@ -38,17 +39,16 @@ from espnet2_taste.inference.results import (
     decoded_speech,
     utterance_names,
 )
+from espnet2_taste.inference.resynthesis import UnitBatch
+from espnet2_taste.inference.sampling_options import UnitSampling
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.speech_stream import SpeechStream
+from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.recognizers.choices import load_recognizer, recognizer_of
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch
-from espnet2_taste.speech_decoder.sampling_options import UnitSampling
 from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.tasks.fitting import check_speakable
-from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.unit_exp import load_speaker_embedder
-from espnet2_taste.vocoder.loading import load_unit_vocoder
 
 
 class TasteTokenizer:

@@ -33,12 +33,14 @@ from espnet2_taste.inference.inputs import (
     normal_text,
     waveform,
 )
+from espnet2_taste.inference.loading import load_spoken_lm, load_unit_vocoder
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
     DecodedSpeech,
     decoded_speech,
     utterance_names,
 )
+from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.unit_continuer import UnitContinuer
 from espnet2_taste.inference.unit_writers import LengthenedUnits, OwnUnits
@@ -47,19 +49,16 @@ from espnet2_taste.slm.grid_generation import GridGenerator
 from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.prompt_specs import PromptSpec, SpokenPrompt
 from espnet2_taste.slm.sampling import GenerationOptions
+from espnet2_taste.slm.unit_durations import UnitDurationPredictor
 from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.structures import WordTiming
-from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
 from espnet2_taste.units.batches import SpeechBatch
-from espnet2_taste.units.durations import UnitDurationPredictor
 from espnet2_taste.units.unit_exp import (
     load_speaker_embedder,
     load_unit_extractor,
     read_config,
     run_named,
 )
-from espnet2_taste.vocoder.loading import load_unit_vocoder
 
 LONGEST = 30.0
 """Seconds of audio that are embedded at once."""

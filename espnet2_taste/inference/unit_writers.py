@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from espnet2_taste.inference.resynthesis import look_up
 from espnet2_taste.inference.unit_continuer import SpokenText
-from espnet2_taste.speech_decoder.resynthesis import look_up
-from espnet2_taste.units.durations import UnitDurationPredictor
+from espnet2_taste.slm.unit_durations import UnitDurationPredictor
 
 
 class AbsUnitWriter(ABC):

@@ -15,10 +15,10 @@ import torch
 
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.units.kmeans import fit_kmeans, nearest
-from espnet2_taste.vocoder.log_mel import LogMel
 
 PITCH_HOPS, STYLE_HOPS, BANDS = 8, 100, 16
 WEIGHTS = "expression.pth"

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.units.batches import SpeechBatch
-from espnet2_taste.vocoder.log_mel import LogMel
 
 
 class AbsSpeakerEmbedder(nn.Module, ABC):

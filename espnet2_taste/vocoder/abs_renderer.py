@@ -13,8 +13,8 @@ from functools import cached_property
 
 import torch
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.vocoder.excitation import AbsSource
-from espnet2_taste.vocoder.log_mel import LogMel
 
 SHORTEST = 16
 FURTHEST = 64

@@ -13,10 +13,10 @@ what its edges change fades with the distance from them.
 
 import torch
 
+from espnet2_taste.data.log_mel import FLOOR, LogMel
 from espnet2_taste.masks import length_mask
 from espnet2_taste.vocoder.abs_renderer import AbsRenderer
 from espnet2_taste.vocoder.excitation import AbsSource, VoiceSource
-from espnet2_taste.vocoder.log_mel import FLOOR, LogMel
 
 TINY = 1.0e-8
 CONTEXT = 17

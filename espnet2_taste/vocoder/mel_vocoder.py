@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.renderers import build_renderer
 
 

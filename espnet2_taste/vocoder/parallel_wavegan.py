@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
 from espnet2_taste.vocoder.excitation import AbsSource, NoiseSource
-from espnet2_taste.vocoder.log_mel import LogMel
 
 PUBLISHED_TYPE = "ParallelWaveGANGenerator"  # where a configuration names none
 STATS = ("stats.h5", "stats.npy")

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.vocoder.abs_renderer import AbsRenderer
 from espnet2_taste.vocoder.griffin_lim import GriffinLim
-from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.parallel_wavegan import ParallelWaveGAN
 from espnet2_taste.vocoder.vocos import Vocos
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
-from espnet2_taste.vocoder.log_mel import LogMel
 
 PARTS = {
     "feature_extractor": ("vocos.feature_extractors.MelSpectrogramFeatures",),

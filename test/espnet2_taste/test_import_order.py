@@ -8,25 +8,23 @@ import espnet2_taste
 ROOT = Path(espnet2_taste.__file__).parent
 ORDER = """
 optional structures masks precision ranks dropout weight_types
-data experiment_files vocoder.log_mel
+data experiment_files
 text
 metrics prosody
 resuming trainable_state
 tokenizer align recognizers units
 speech_decoder
 vocoder
-slm units.durations
+slm
 espnet_taste_model espnet_text_lm_model espnet_spoken_lm_model
 espnet_unit_vocoder_model
-tasks tokenizer.inference vocoder.loading
-speech_decoder.resynthesis speech_decoder.speakers speech_decoder.sampling_options
-metrics.audio evaluation reference
+tasks
 inference
+evaluation reference
 bin
 demo cli __main__
 """
-"""What stands in a line may import what stands in it or above it. A module that is
-named by itself joins parts of later folders, or, as ``log_mel``, needs none."""
+"""What stands in a line may import what stands in it or above it."""
 LEVELS = {
     name: level
     for level, line in enumerate(ORDER.strip().splitlines())
@@ -36,9 +34,7 @@ LEVELS = {
 
 def level_of(module: str) -> int:
     """Level of ``espnet2_taste.folder.module``; of what is at the top, the first."""
-    parts = module.split(".")[1:]
-    names = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
-    return next((LEVELS[name] for name in names if name in LEVELS), 0)
+    return LEVELS.get(module.split(".")[1], 0)
 
 
 def is_module(name: str) -> bool:
@@ -53,8 +49,16 @@ def imports_of(path: Path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            joined = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if is_module(name) else node.module for name in joined]
+            folder = ROOT.parent.joinpath(*node.module.split("."), "__init__.py")
+            inside = folder.read_text(encoding="utf-8") if folder.is_file() else None
+            names = [
+                (
+                    f"{node.module}.{alias.name}"
+                    if inside is not None and alias.name not in inside
+                    else node.module
+                )
+                for alias in node.names
+            ]
         for name in names:
             if name.startswith("espnet2_taste."):
                 yield name, node.lineno

@@ -193,7 +193,7 @@ ROWS = {
         for name in ("griffin_lim", "parallel_wavegan", "vocos")
     },
     "AbsAudioMetric": {
-        name: Elsewhere("metrics/audio/test_audio_metrics.py")
+        name: Elsewhere("evaluation/audio_metrics/test_audio_metrics.py")
         for name in (
             *("speaker", "campplus", "resemblyzer", "utmos", "dnsmos"),
             *("visqol", "pesq", "stoi", "versa"),

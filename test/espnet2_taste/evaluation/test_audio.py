@@ -9,8 +9,8 @@ from espnet2_taste.bin import audio_score, tables, write_results
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.audio import renditions_of, score_renditions
-from espnet2_taste.metrics.audio.abs_metric import RecordingMetric
-from espnet2_taste.metrics.audio.choices import audio_metric_choices
+from espnet2_taste.evaluation.audio_metrics.abs_metric import RecordingMetric
+from espnet2_taste.evaluation.audio_metrics.choices import audio_metric_choices
 from espnet2_taste.metrics.tables import write_json
 
 RATE = 16000

@@ -20,8 +20,8 @@ from espnet2_taste.evaluation.swap import (
     word_times,
     write_words,
 )
+from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.metrics.swap import SwapReading, score_swaps
-from espnet2_taste.speech_decoder.resynthesis import UnitBatch
 from espnet2_taste.structures import WordTiming
 
 RATE = 16000

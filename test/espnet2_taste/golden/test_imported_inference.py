@@ -6,12 +6,11 @@ import numpy
 import pytest
 import torch
 
+from espnet2_taste.inference.loading import load_spoken_lm, load_unit_vocoder
 from espnet2_taste.inference.scorer import Scorer
+from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.reference import importing
-from espnet2_taste.tasks.load_spoken_lm import load_spoken_lm
-from espnet2_taste.tokenizer.inference import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
-from espnet2_taste.vocoder.loading import load_unit_vocoder
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from two_processes import train_in_two
 
 from espnet2_taste.bin import taste_tokenize, taste_train
 from espnet2_taste.data.kaldi_dir import read_table, write_table
-from espnet2_taste.tokenizer.inference import TasteEncoder, load_taste_exp
+from espnet2_taste.inference.loading import load_taste_exp
+from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.units.batches import SpeechBatch
 
 NUM_UTTERANCES = 6

@@ -12,12 +12,12 @@ from tiny_models import tiny_hifigan
 from two_processes import train_in_two
 
 from espnet2_taste.bin import data, unit_vocoder_train
+from espnet2_taste.inference.loading import load_unit_vocoder
 from espnet2_taste.tasks.unit_vocoder import (
     UnitVocoderPreprocessor,
     task_of,
     vocoder_choices,
 )
-from espnet2_taste.vocoder.loading import load_unit_vocoder
 
 RATE = 16000
 CONFIG = dict(

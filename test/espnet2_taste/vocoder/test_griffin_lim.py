@@ -2,9 +2,9 @@ import numpy
 import pytest
 import torch
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.metrics.pitch import track_pitch
 from espnet2_taste.vocoder.griffin_lim import GriffinLim, invert_mel
-from espnet2_taste.vocoder.log_mel import LogMel
 
 RATE = 16000
 

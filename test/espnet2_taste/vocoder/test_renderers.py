@@ -5,8 +5,8 @@ import pytest
 import torch
 import yaml
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.vocoder.excitation import white_noise
-from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.renderers import build_renderer, renderer_choices
 from espnet2_taste.vocoder.unit_to_mel_vocoder import UnitToMelVocoder
 

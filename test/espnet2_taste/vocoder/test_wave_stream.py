@@ -7,10 +7,10 @@ import torch
 from helper_modules import load_tests
 from tiny_models import tiny_hifigan
 
+from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer
 from espnet2_taste.vocoder.flow_vocoder import FlowHiFT, FlowVocoder
 from espnet2_taste.vocoder.griffin_lim import GriffinLim
-from espnet2_taste.vocoder.log_mel import LogMel
 from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN
 from espnet2_taste.vocoder.unit_to_mel_vocoder import (
     UnitToMelGriffinLim,

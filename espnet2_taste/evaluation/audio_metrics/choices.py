@@ -1,22 +1,22 @@
 """The measures of audio that a command or a YAML file names.
 
-A new one is a class here and a row in ``test/espnet2_taste/metrics/audio``. Other
-packages add theirs at import: ``audio_metric_choices.classes["mine"] = MyMetric``.
+A new one is a class here and a row in this folder's test. Other packages add theirs at
+import: ``audio_metric_choices.classes["mine"] = MyMetric``.
 """
 
 from collections.abc import Iterable, Mapping
 
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.metrics.audio.abs_metric import AbsAudioMetric
-from espnet2_taste.metrics.audio.opinion import Dnsmos, Utmos
-from espnet2_taste.metrics.audio.signal import Pesq, Stoi, Visqol
-from espnet2_taste.metrics.audio.speaker import (
+from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric
+from espnet2_taste.evaluation.audio_metrics.opinion import Dnsmos, Utmos
+from espnet2_taste.evaluation.audio_metrics.signal import Pesq, Stoi, Visqol
+from espnet2_taste.evaluation.audio_metrics.speaker import (
     CampplusSimilarity,
     ResemblyzerSimilarity,
     SpeakerSimilarity,
 )
-from espnet2_taste.metrics.audio.versa import Versa
+from espnet2_taste.evaluation.audio_metrics.versa import Versa
 
 audio_metric_choices = ClassChoices(
     name="metric",

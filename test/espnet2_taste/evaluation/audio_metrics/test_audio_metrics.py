@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from espnet2_taste.data.audio import write_audio
-from espnet2_taste.metrics.audio.abs_metric import RecordingMetric, common_length
-from espnet2_taste.metrics.audio.choices import audio_metric_choices, build_metrics
-from espnet2_taste.metrics.audio.versa import read_scores
+from espnet2_taste.evaluation.audio_metrics.abs_metric import (
+    RecordingMetric,
+    common_length,
+)
+from espnet2_taste.evaluation.audio_metrics.choices import (
+    audio_metric_choices,
+    build_metrics,
+)
+from espnet2_taste.evaluation.audio_metrics.versa import read_scores
 
 RATE = 16000
 ROWS = {

@@ -80,9 +80,9 @@ class UnitSampling:
         Raises:
             ValueError: A value is out of range.
         """
+        from espnet2_taste.inference.resynthesis import UnitGenerator
         from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
         from espnet2_taste.speech_decoder.reading_window import ReadingWindow
-        from espnet2_taste.speech_decoder.resynthesis import UnitGenerator
         from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
 
         settings = UnitSettings(

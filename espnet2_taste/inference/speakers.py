@@ -21,13 +21,13 @@ from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import sort_keys, write_table
-from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
-from espnet2_taste.speech_decoder.resynthesis import (
+from espnet2_taste.inference.resynthesis import (
     UnitBatch,
     UnitGenerator,
     look_up,
     speak,
 )
+from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 
 SILENCE = 0.1

@@ -9,7 +9,7 @@ Legend: S and R samples, D embedding size.
 
 import numpy as np
 
-from espnet2_taste.metrics.audio.abs_metric import RecordingMetric
+from espnet2_taste.evaluation.audio_metrics.abs_metric import RecordingMetric
 
 
 class SpeakerSimilarity(RecordingMetric):

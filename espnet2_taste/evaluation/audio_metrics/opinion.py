@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.evaluation.audio_metrics.abs_metric import (
+    RecordingMetric,
+    package_version,
+)
 from espnet2_taste.experiment_files import load_weights
-from espnet2_taste.metrics.audio.abs_metric import RecordingMetric, package_version
 from espnet2_taste.optional import require
 
 

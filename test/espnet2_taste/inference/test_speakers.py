@@ -6,8 +6,8 @@ import numpy as np
 import soundfile
 import torch
 
+from espnet2_taste.inference.speakers import CodeSpeaker
 from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
-from espnet2_taste.speech_decoder.speakers import CodeSpeaker
 
 
 class Loud(torch.nn.Module):

@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from espnet2_taste.metrics.audio.abs_metric import (
+from espnet2_taste.evaluation.audio_metrics.abs_metric import (
     RecordingMetric,
     common_length,
     package_version,

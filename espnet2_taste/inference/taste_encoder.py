@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
-from espnet2_taste.experiment_files import MODEL_FILE, load_model, trained_files
+from espnet2_taste.inference.loading import load_taste_exp
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.preprocessor import TastePreprocessor
 from espnet2_taste.units.batches import SpeechBatch
@@ -31,33 +31,6 @@ class TextBatch:
     text: torch.Tensor
     lengths: torch.Tensor
     word_ids: torch.Tensor
-
-
-def load_taste_exp(
-    taste_exp: str | Path, model_file: str | Path | None = None, device: str = "cpu"
-) -> tuple[ESPnetTasteModel, TastePreprocessor]:
-    """Load a trained TASTE model with the text side it was trained with.
-
-    Args:
-        taste_exp: Experiment directory, or its ``config.yaml``.
-        model_file: Checkpoint; ``valid.loss.best.pth`` of the directory by default.
-        device: Where the model goes.
-
-    Returns:
-        The model in evaluation mode, and the preprocessor of transcripts.
-
-    Raises:
-        ValueError: A file is missing.
-    """
-    from espnet2_taste.tasks.build_taste import build_taste, build_taste_preprocessor
-
-    remedy = (
-        "train the TASTE tokenizer first (stage 7), or name another "
-        "experiment or model file"
-    )
-    config, path = trained_files(taste_exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(build_taste, config, path, device)
-    return model, build_taste_preprocessor(args)
 
 
 class TasteEncoder:

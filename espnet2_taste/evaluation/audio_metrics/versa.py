@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from espnet2_taste.data.kaldi_dir import write_table
-from espnet2_taste.metrics.audio.abs_metric import AbsAudioMetric, SetScores
+from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric, SetScores
 
 SCORER = "versa.bin.scorer"
 PREFIX = "versa_"

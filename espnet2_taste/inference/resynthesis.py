@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.inference.taste_encoder import TasteEncoder, TextBatch
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitStream,
     GeneratedUnits,
@@ -27,7 +28,6 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
 )
 from espnet2_taste.speech_decoder.word_exchange import exchange_words
 from espnet2_taste.structures import WordTiming
-from espnet2_taste.tokenizer.inference import TasteEncoder, TextBatch
 from espnet2_taste.tokenizer.word_pooling import token_codes
 from espnet2_taste.units.batches import speech_batches
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder

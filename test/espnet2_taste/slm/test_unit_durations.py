@@ -5,7 +5,7 @@ import torch
 
 from espnet2_taste.bin import units as command
 from espnet2_taste.slm.layouts.utterance import deduplicate
-from espnet2_taste.units.durations import (
+from espnet2_taste.slm.unit_durations import (
     UnitDurationPredictor,
     duration_error,
     fit_durations,
