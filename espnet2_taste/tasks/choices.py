@@ -18,6 +18,7 @@ from espnet2_taste.speech_decoder.small_unit_decoder import SmallUnitDecoder
 from espnet2_taste.speech_decoder.text_input import (
     AbsTextInput,
     LetterInput,
+    PhoneInput,
     TokenInput,
 )
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
@@ -114,7 +115,7 @@ unit_decoder_choices = ClassChoices(
 )
 text_input_choices = ClassChoices(
     "text_input",
-    classes={"letters": LetterInput, "tokens": TokenInput},
+    classes={"letters": LetterInput, "phones": PhoneInput, "tokens": TokenInput},
     type_check=AbsTextInput,
     default="letters",
 )

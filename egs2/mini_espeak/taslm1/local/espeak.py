@@ -10,16 +10,12 @@ every time run a fixed list of utterances in a fresh process (see ``make_corpus`
 """
 
 import ctypes
-import os
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.optional import require
+from espnet2_taste.text.espeak import CHARS_UTF8, open_espeak, set_voice
 
-AUDIO_OUTPUT_SYNCHRONOUS = 2
-CHARS_UTF8 = 1
 POSITION_CHARACTER = 1
 EVENT_END_OF_LIST = 0
 EVENT_WORD = 1
@@ -27,7 +23,6 @@ PARAMETER_RATE = 1
 PARAMETER_VOLUME = 2
 PARAMETER_PITCH = 3
 PARAMETER_RANGE = 4
-DATA_PATH_LIMIT = 140
 VOLUME = 65
 
 
@@ -78,19 +73,9 @@ class Synthesizer:
     """
 
     def __init__(self):
-        loader = require("espeakng_loader", feature="the eSpeak corpus", extra="espeak")
-        self._library = ctypes.CDLL(loader.get_library_path())
+        self._library, self.sample_rate = open_espeak()
         self._samples: list[np.ndarray] = []
         self._starts: list[int] = []
-        data_path = _short_path(loader.get_data_path())
-        self.sample_rate = self._library.espeak_Initialize(
-            AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path.encode(), 0
-        )
-        if self.sample_rate <= 0:
-            raise RuntimeError(
-                f"eSpeak NG did not start with its data at '{data_path}'. "
-                "Reinstall it with: pip install --force-reinstall espeakng-loader"
-            )
         self._callback = CALLBACK(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -111,10 +96,7 @@ class Synthesizer:
             ValueError: The voice is unknown.
             RuntimeError: The synthesizer did not report every word.
         """
-        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ValueError(
-                f"eSpeak has no voice '{voice}'. Take one of `espeak-ng --voices=en`"
-            )
+        set_voice(self._library, voice)
         self._library.espeak_SetParameter(PARAMETER_RATE, phrases[0].rate, 0)
         self._library.espeak_SetParameter(PARAMETER_VOLUME, VOLUME, 0)
         self._library.espeak_SetParameter(PARAMETER_PITCH, phrases[0].pitch, 0)
@@ -145,12 +127,3 @@ class Synthesizer:
                 self._starts.append(events[index].sample)
             index += 1
         return 0
-
-
-def _short_path(path: str) -> str:
-    """Give a path that fits eSpeak's fixed buffer, through a link where needed."""
-    if len(path) < DATA_PATH_LIMIT:
-        return path
-    link = os.path.join(tempfile.mkdtemp(prefix="espeak-"), "espeak-ng-data")
-    os.symlink(path, link)
-    return link
