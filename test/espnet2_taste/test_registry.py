@@ -16,6 +16,7 @@ from registry_rows import (
     UNITS,
     Elsewhere,
     Grid,
+    Needing,
     Taslm,
     Taste,
     Text,
@@ -115,7 +116,14 @@ ROWS = {
         "aligned": Taste(**ALIGNED),
     },
     "AbsTextInput": {
-        name: Taste(**ALIGNED, text_input=name) for name in ("letters", "tokens")
+        "letters": Taste(**ALIGNED, text_input="letters"),
+        "phones": Needing(
+            "espeakng_loader",
+            Taste(
+                **ALIGNED, text_input="phones", text_input_conf=dict(language="en-us")
+            ),
+        ),
+        "tokens": Taste(**ALIGNED, text_input="tokens"),
     },
     "AbsUnitHistory": {
         name: Taste(**ALIGNED, unit_history=name) for name in ("causal", "one_pass")

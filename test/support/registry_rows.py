@@ -9,6 +9,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 
@@ -57,6 +58,17 @@ class Taste:
 
         options = tools.taste_options() | tools.paths(self.changes)
         tools.round_trip(TasteTask, options, tools.utterances())
+
+
+class Needing:
+    """A row that is skipped where an optional package is absent."""
+
+    def __init__(self, module, row):
+        self.module, self.row = module, row
+
+    def check(self, name, tools):
+        pytest.importorskip(self.module, reason=f"{self.module} is not installed")
+        self.row.check(name, tools)
 
 
 class Taslm:

@@ -8,7 +8,7 @@ import torch
 
 from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
 from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
-from espnet2_taste.speech_decoder.text_input import LetterInput, TokenInput
+from espnet2_taste.speech_decoder.text_input import LetterInput, PhoneInput, TokenInput
 from espnet2_taste.speech_decoder.unit_history import CausalHistory, OnePass
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, TopKSampler
 
@@ -29,6 +29,11 @@ def build(text_input=LetterInput, history=CausalHistory, **options):
         | {"row_blocks": 2, "row_kernel_size": 3, "dropout_rate": 0.0}
         | options,
     ).eval()
+
+
+def read_phones(size, tokenizer):
+    pytest.importorskip("espeakng_loader", reason="the extra espeak is not installed")
+    return PhoneInput(size, tokenizer, language="en-us")
 
 
 def batch(words=(5, 3)):
@@ -77,6 +82,7 @@ def free(inputs, **changes):
 VARIANTS = [
     (LetterInput, CausalHistory),
     (TokenInput, CausalHistory),
+    (read_phones, CausalHistory),
     (LetterInput, OnePass),
 ]
 

@@ -5,8 +5,9 @@ float32 samples (S,) at the rate of the library (22,050 Hz) and, from the word e
 of the synthesizer, the first sample of every word, (W,).
 
 A process holds one synthesizer. Some of its state (the phase of the glottal source,
-the noise generator) lives on between calls, so callers who want the same samples
-every time run a fixed list of utterances in a fresh process (see ``make_corpus``).
+the noise generator) lives on between calls, also those for phones, so callers who want
+the same samples every time run a fixed list of utterances in a fresh process (see
+``make_corpus``).
 """
 
 import ctypes
