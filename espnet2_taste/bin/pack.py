@@ -79,7 +79,7 @@ def taslm_options(parser: ArgumentParser) -> None:
 def units_options(parser: ArgumentParser) -> None:
     """Add the options of a package of a design that writes units."""
     shared_options(parser)
-    parser.set_defaults(add=add_unit_lm, loader="UnitLM", trained="unit_lm_exp")
+    parser.set_defaults(add=add_unit_lm, loader="SpokenLM", trained="unit_lm_exp")
     parser.add_argument("--unit_lm_exp", required=True, help="Experiment directory")
     parser.add_argument("--unit_lm_model_file", help="Checkpoint, default: the best")
     parser.add_argument(
@@ -114,6 +114,7 @@ def add_trained(
     package,
     args: argparse.Namespace,
     name: str,
+    kind: str,
     choice: str,
     mark: str,
     settings: Sequence[str],
@@ -124,6 +125,7 @@ def add_trained(
         package: ``Package``.
         args: Options, with ``<name>_exp`` and ``<name>_model_file``.
         name: Of the model in the package.
+        kind: What the constructors of inference call it.
         choice: Option that says which class it is.
         mark: An option that every such experiment has.
         settings: What the model card describes.
@@ -138,7 +140,7 @@ def add_trained(
     weights = getattr(args, f"{name}_model_file") or exp / MODEL_FILE
     config = exp / "config.yaml"
     item = PackedExperiment(name, choice, config, Path(weights), settings)
-    keys = (f"{name}_train_config", f"{name}_model_file")
+    keys = (f"{kind}_train_config", f"{kind}_model_file")
     add_experiment(package, item, f"--{name}_exp", mark, keys)
     return item
 
@@ -155,9 +157,8 @@ def add_taste(package, args: argparse.Namespace) -> list:
     """
     from espnet2_taste.inference.card_facts import TASTE_SETTINGS
 
-    taste = add_trained(
-        package, args, "taste", "quantizer", "speech_encoder", TASTE_SETTINGS
-    )
+    names = ("taste", "taste", "quantizer", "speech_encoder")
+    taste = add_trained(package, args, *names, TASTE_SETTINGS)
     return [taste, add_vocoder(package, args)]
 
 
@@ -207,7 +208,8 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
     from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS
     from espnet2_taste.slm import unit_durations
 
-    lm = add_trained(package, args, "unit_lm", "layout", "layout", UNIT_LM_SETTINGS)
+    names = ("unit_lm", "slm", "layout", "layout")
+    lm = add_trained(package, args, *names, UNIT_LM_SETTINGS)
     if args.durations:
         place = Path(args.durations)
         package.yaml_files["durations_config"] = package.add_config(
@@ -229,7 +231,8 @@ def add_taslm(package, args: argparse.Namespace) -> list:
     """
     from espnet2_taste.inference.card_facts import TASLM_SETTINGS
 
-    taslm = add_trained(package, args, "taslm", "head", "head", TASLM_SETTINGS)
+    names = ("taslm", "slm", "head", "head")
+    taslm = add_trained(package, args, *names, TASLM_SETTINGS)
     return [taslm, *add_taste(package, args)]
 
 

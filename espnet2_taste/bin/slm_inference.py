@@ -235,19 +235,11 @@ def build_writer(args: argparse.Namespace, layout, device: str):
     Raises:
         ValueError: Something that the design needs was not given.
     """
-    from espnet2_taste.inference import unit_writers
-    from espnet2_taste.slm.unit_durations import UnitDurationPredictor
+    from espnet2_taste.inference.unit_writers import UnitsFromText, unit_writer
 
     if args.lm:
-        return unit_writers.UnitsFromText(build_unit_generator(args, device))
-    if not layout.deduplicates:
-        return unit_writers.OwnUnits()
-    if not args.durations:
-        raise ValueError(
-            f"{args.exp} leaves repeated units out: give --durations (units durations)"
-        )
-    durations = UnitDurationPredictor.load(args.durations)
-    return unit_writers.LengthenedUnits(durations, layout.inventory.unit_rate)
+        return UnitsFromText(build_unit_generator(args, device))
+    return unit_writer(layout, args.durations, "--durations")
 
 
 def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
@@ -260,7 +252,6 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     from espnet2_taste.inference.prompt_sets import AudioPrompts
     from espnet2_taste.inference.speakers import UnitSpeaker
     from espnet2_taste.inference.unit_continuer import UnitContinuer
-    from espnet2_taste.slm.grid_generation import GridGenerator
     from espnet2_taste.slm.limits import Limits
 
     if args.prompt_kind != "audio":
@@ -268,12 +259,10 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     words = (args.min_words, args.max_words)
     limits = Limits(*words, args.min_seconds, args.max_seconds)
     writer = build_writer(args, preprocessor.layout, device)
-    options = generation_options(args)
-    options.prepare(model.core)
-    generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
     speaker, count = UnitSpeaker(vocoder), AudioPrompts(args.prompt_words).words
-    continuer = UnitContinuer(generator, preprocessor, args.seed)
-    return GridDesign(continuer, speaker, writer, args.ctm, count)
+    given = (limits, generation_options(args), writer, args.seed)
+    continuer = UnitContinuer(model, preprocessor, *given)
+    return GridDesign(continuer, speaker, args.ctm, count)
 
 
 def build_design(args: argparse.Namespace, device: str):

@@ -64,12 +64,12 @@ def run(args: argparse.Namespace) -> Outcome:
     from espnet2_taste.demo.requests import Limits
     from espnet2_taste.demo.server import make_server
     from espnet2_taste.demo.service import Service
-    from espnet2_taste.inference import SpokenLM
+    from espnet2_taste.inference import SpokenLM, TasteTokenizer
 
     device = "cuda" if args.ngpu else "cpu"
     with socket.create_server((args.host, args.port)) as listening:
         lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
-        if not isinstance(lm, SpokenLM):
+        if not isinstance(lm.tokenizer, TasteTokenizer):
             raise ValueError(f"{args.model} writes units: the page needs a TASLM")
         service = Service(lm, voices, Limits())
         host, port = listening.getsockname()

@@ -1,7 +1,7 @@
 """Trained models for users: from files, a package, or a hub name.
 
-``TasteTokenizer``, ``SpokenLM`` and ``UnitLM`` are loaded when they are asked for, as
-they bring torch with them. The network inside the first is
+``TasteTokenizer`` and ``SpokenLM`` are loaded when they are asked for, as they bring
+torch with them. The network inside the first is
 ``tokenizer/taste_tokenizer.py``.
 """
 
@@ -9,7 +9,6 @@ _PLACES = {
     "TasteTokenizer": "espnet2_taste.inference.taste_tokenizer",
     "UnitSampling": "espnet2_taste.inference.taste_tokenizer",
     "SpokenLM": "espnet2_taste.inference.spoken_lm",
-    "UnitLM": "espnet2_taste.inference.unit_lm",
 }
 __all__ = sorted(_PLACES)
 

@@ -1,28 +1,80 @@
-"""How a trained TASLM continues words with codes.
+"""How a trained spoken LM continues what it is given; TASLM, words with codes.
 
-Enters: transcripts and word-level codes. Leaves: prompts to continue and the words of a
-continuation.
+Enters: beginnings of utterances. Leaves: what was added to each.
 
 Legend: B utterances, N text tokens, W words, Q codebooks.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
+from espnet2_taste.inference.results import SpeechTokens
+from espnet2_taste.slm.abs_generator import AbsGenerator
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generation import TaslmGenerator
-from espnet2_taste.slm.prompt_specs import PromptSpec
+from espnet2_taste.slm.prompt_specs import PromptSpec, SpokenPrompt, WrittenPrompt
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
+from espnet2_taste.text.preparation import TextRules
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
-class TaslmContinuer:
+class AbsContinuer(ABC):
+    """What every design continues in its own way.
+
+    Args:
+        generator: Of a model that is prepared to generate.
+        tokenizer: The text LM's.
+        seed: With its name, all an utterance's randomness depends on.
+    """
+
+    def __init__(
+        self, generator: AbsGenerator, tokenizer: HuggingFaceTokenizer, seed: int = 0
+    ):
+        self.generator = generator
+        self.tokenizer = tokenizer
+        self.seed = seed
+
+    @abstractmethod
+    def checked(self, name: str, item, rules: TextRules):
+        """What a user gives as a beginning that this design can continue.
+
+        Args:
+            name: Utterance id, for errors.
+            item: Spoken words, or anything of :mod:`espnet2_taste.slm.prompt_specs`.
+            rules: How written text becomes words.
+
+        Raises:
+            ValueError: It is none of this model.
+        """
+
+    @abstractmethod
+    def continuations(self, names: Sequence[str], prompts: Sequence) -> list:
+        """Continue a batch; each utterance gets what it would get alone.
+
+        Args:
+            names: B utterance ids.
+            prompts: Of :meth:`checked`.
+
+        Returns:
+            What was generated after each, with ``rows`` and ``ended``.
+        """
+
+    @abstractmethod
+    def __call__(self, names: Sequence[str], prompts: Sequence) -> list:
+        """The same as words with what is spoken, without the prompt."""
+
+
+class TaslmContinuer(AbsContinuer):
     """Words and codes, or whatever else is begun -> more words and codes.
 
     Args:
@@ -46,45 +98,47 @@ class TaslmContinuer:
         taslm = model.core
         options.prepare(taslm)
         self.preprocessor = preprocessor
-        self.tokenizer = preprocessor.tokenizer
-        self.seed = seed
         self.reference_compat = options.reference_compat
-        text_side = self.tokenizer.tokenizer
+        text_side = preprocessor.tokenizer.tokenizer
         if options.reference_compat:
             masks = reference_masks(text_side, taslm.eos_id)
             taslm.head.reference_compat = True
         else:
             masks = vocabulary_masks(text_side, preprocessor.word_space)
-        self.generator = TaslmGenerator(taslm, masks, rules, options)
+        generator = TaslmGenerator(taslm, masks, rules, options)
+        super().__init__(generator, preprocessor.tokenizer, seed)
 
-    def __call__(
-        self, names: Sequence[str], specs: Sequence[PromptSpec]
-    ) -> list[WordCodes]:
-        """Continue a batch; each utterance gets what it would get alone.
+    @cached_property
+    def digest(self) -> str:
+        """Which model its codes belong to; see ``inputs.model_digest``."""
+        return model_digest(self.generator.taslm.quantizer)
 
-        Args:
-            names: B utterance ids.
-            specs: What to continue.
+    def checked(self, name, item, rules) -> PromptSpec:
+        """See :meth:`AbsContinuer.checked`."""
+        if isinstance(item, WordCodes):
+            item = SpokenPrompt(item)
+        if isinstance(item, SpokenPrompt):
+            check_codes(name, item.spoken, self.generator.taslm.quantizer)
+        elif isinstance(item, WrittenPrompt):
+            text = normal_text(name, " ".join(item.words), rules, self.tokenizer)
+            return WrittenPrompt(tuple(text.split()))
+        return item
 
-        Returns:
-            The continuation of each, without the prompt.
-        """
-        found = self.continuations(names, specs)
-        return [self.words(item) for item in found]
+    def __call__(self, names, prompts) -> list[SpeechTokens]:
+        """See :meth:`AbsContinuer.__call__`."""
+        return [self.words(item) for item in self.continuations(names, prompts)]
 
-    def continuations(
-        self, names: Sequence[str], specs: Sequence[PromptSpec]
-    ) -> list[Continuation]:
-        """The same as token ids, before they are written as words."""
-        prompts = [self.prompt(name, item) for name, item in zip(names, specs)]
-        return self.generator(prompts, UniformStreams.from_ids(names, self.seed))
+    def continuations(self, names, prompts) -> list[Continuation]:
+        """See :meth:`AbsContinuer.continuations`."""
+        rows = [self.prompt(name, item) for name, item in zip(names, prompts)]
+        return self.generator(rows, UniformStreams.from_ids(names, self.seed))
 
     def say(
         self,
         names: Sequence[str],
         specs: Sequence[PromptSpec],
         texts: Sequence[str],
-    ) -> list[WordCodes]:
+    ) -> list[SpeechTokens]:
         """Give codes to given words; each utterance gets what it would get alone.
 
         Args:
@@ -103,7 +157,7 @@ class TaslmContinuer:
         streams = UniformStreams.from_ids(names, self.seed)
         found = self.generator(prompts, streams, given)
         return [
-            WordCodes(tuple(text.split()), item.codes.numpy())
+            SpeechTokens(tuple(text.split()), item.codes.numpy(), model=self.digest)
             for text, item in zip(texts, found)
         ]
 
@@ -128,7 +182,7 @@ class TaslmContinuer:
         taslm, compat = self.generator.taslm, self.reference_compat
         return spec.rows(taslm, self.preprocessor, name, compat)
 
-    def words(self, item: Continuation) -> WordCodes:
+    def words(self, item: Continuation) -> SpeechTokens:
         """Write the tokens of a continuation as words.
 
         Args:
@@ -141,4 +195,4 @@ class TaslmContinuer:
         for index in range(len(item.codes)):
             tokens = item.text[item.word_ids == index].tolist()
             words.append("".join(self.tokenizer.decode(tokens).split()))
-        return WordCodes(tuple(words), item.codes.numpy())
+        return SpeechTokens(tuple(words), item.codes.numpy(), model=self.digest)

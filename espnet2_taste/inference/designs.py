@@ -27,9 +27,7 @@ from espnet2_taste.inference.speakers import (
     SpokenUnits,
     UnitSpeaker,
 )
-from espnet2_taste.inference.unit_continuer import SpokenText, UnitContinuer
-from espnet2_taste.inference.unit_writers import AbsUnitWriter
-from espnet2_taste.slm.continuation import Continuation
+from espnet2_taste.inference.unit_continuer import UnitContinuer
 from espnet2_taste.slm.layouts.utterance import Utterance
 
 
@@ -56,7 +54,7 @@ class AbsDesign(ABC):
 
     @abstractmethod
     def generate(self, names: Sequence[str], prompts: Sequence) -> list:
-        """Continue B prompts; each continuation has ``rows`` and ``ended``."""
+        """Continue B prompts; see ``AbsContinuer.continuations``."""
 
     @abstractmethod
     def parts(
@@ -100,7 +98,7 @@ class TaslmDesign(AbsDesign):
         """See :meth:`AbsDesign.voices`."""
         return self.prompt_set.voices(folder, names)
 
-    def generate(self, names, prompts) -> list[Continuation]:
+    def generate(self, names, prompts):
         """See :meth:`AbsDesign.generate`."""
         return self.continuer.continuations(names, prompts)
 
@@ -134,7 +132,6 @@ class GridDesign(AbsDesign):
     Args:
         continuer: The model.
         speaker: Of units.
-        writer: Makes the units of what is written.
         ctm: File with word times in the sets.
         prompt_words: Words of a prompt without a table ``prompt_words``, 0 for all.
     """
@@ -143,13 +140,11 @@ class GridDesign(AbsDesign):
         self,
         continuer: UnitContinuer,
         speaker: UnitSpeaker,
-        writer: AbsUnitWriter,
         ctm: str = "ctm",
         prompt_words: int = 0,
     ):
         super().__init__(speaker)
         self.continuer = continuer
-        self.writer = writer
         self.ctm = ctm
         self.prompt_words = prompt_words
 
@@ -164,13 +159,14 @@ class GridDesign(AbsDesign):
             for name, item in cut(utterances, folder, self.prompt_words).items()
         }
 
-    def generate(self, names, prompts) -> list[SpokenText]:
+    def generate(self, names, prompts):
         """See :meth:`AbsDesign.generate`."""
-        return self.continuer(names, [prompt.utterance for prompt in prompts])
+        utterances = [prompt.utterance for prompt in prompts]
+        return self.continuer.continuations(names, utterances)
 
     def parts(self, names, prompts, found, spembs):
         """See :meth:`AbsDesign.parts`; the prompt keeps its own units."""
-        own = self.writer(names, found, spembs)
+        own = self.continuer.writer(names, found, spembs)
         before, whole, after = [], [], []
         for prompt, item, units in zip(prompts, found, own):
             first = torch.tensor([frame[0] for frame in prompt.utterance.units])

@@ -37,6 +37,33 @@ class SpeechTokens(WordCodes):
 
 
 @dataclass(frozen=True)
+class UnitTokens:
+    """An utterance as words and units.
+
+    Attributes:
+        words: W words; none where a design writes none.
+        units: (U,) int64.
+        timings: Start and duration of each word in seconds; none of what was not
+            spoken yet.
+    """
+
+    words: tuple[str, ...]
+    units: np.ndarray
+    timings: tuple[WordTiming, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Words joined by spaces."""
+        return " ".join(self.words)
+
+    @property
+    def fields(self) -> dict:
+        """What a preprocessor reads of them."""
+        times = [t for word in self.timings for t in (word.start, word.end)]
+        return {"text": self.text, "units": self.units, "word_times": times}
+
+
+@dataclass(frozen=True)
 class DecodedSpeech:
     """Speech of one utterance.
 
@@ -143,7 +170,8 @@ class SpeechScore:
         text_mean: A text token (nats).
         speech_mean: A word.
         both_mean: Mean of the two means.
-        base_text: Of the text by the text LM that the model began from, summed (nats).
+        base_text: Of the text by the text LM that the model began from, summed (nats);
+            nan of designs that write units.
         speech_nats: Log-likelihood of the codes, summed; a log-density where the head
             predicts vectors.
         both_nats: ``text`` and ``speech_nats`` together.

@@ -1,8 +1,10 @@
 """A trained spoken language model for users: continue and score speech, say text.
 
-Enters: words with codes (W, Q) of utterances, or text. Leaves: more words with codes,
-to be spoken by ``SpokenLM.tokenizer``; log-likelihoods. Legend: B utterances, W words,
-Q codebooks, E speaker features.
+Enters: utterances as ``SpokenLM.tokenizer`` reads them, or text. Leaves: more of them,
+for the same tokenizer to speak; log-likelihoods. Those of TASLM are words with codes
+(W, Q); designs that write units (GSLM), or text with units (Moshi, Spirit LM,
+LLaMA-Omni), have words and units. Legend: B utterances, W words, Q codebooks, E speaker
+features.
 
 Example:
     lm = SpokenLM.from_pretrained("taslm.zip")
@@ -13,6 +15,8 @@ Example:
     tokens, result = lm.say("the red dog runs home", voice, prompt)
 """
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from espnet2_taste.inference.continuer import TaslmContinuer
-from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
+from espnet2_taste.inference.continuer import AbsContinuer, TaslmContinuer
+from espnet2_taste.inference.inputs import check_codes
 from espnet2_taste.inference.loading import load_spoken_lm
 from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
 from espnet2_taste.inference.results import (
@@ -30,59 +34,67 @@ from espnet2_taste.inference.results import (
     SpeechScore,
     SpeechTokens,
     StreamedWord,
+    UnitTokens,
     utterance_names,
 )
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
-from espnet2_taste.inference.unit_lm import UnitLM
-from espnet2_taste.slm.prompt_specs import (
-    EmptyPrompt,
-    PromptSpec,
-    SpokenPrompt,
-    WrittenPrompt,
-)
+from espnet2_taste.inference.unit_continuer import UnitContinuer
+from espnet2_taste.inference.unit_tokenizer import UnitTokenizer
+from espnet2_taste.inference.unit_writers import unit_writer
+from espnet2_taste.slm.prompt_specs import EmptyPrompt, PromptSpec, WrittenPrompt
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 
+Tokens = WordCodes | UnitTokens
+FORMER = re.compile("^(taslm|unit_lm)_")
+"""Beginnings of names in packages of a time when each kind had its own class."""
+
 
 class SpokenLM:
-    """Continues and scores words with TASTE codes.
+    """Continues and scores speech, with a model of any design.
 
     The language model is loaded when it is first used, once for continuing, where its
     adapters are merged into its weights, and once for scoring, where they are not.
 
     Args:
-        taslm_train_config: ``config.yaml`` of the TASLM experiment.
-        taslm_model_file: Its checkpoint; beside it by default.
-        taste_train_config: See ``TasteTokenizer``; without it there is no
-            ``tokenizer``.
+        slm_train_config: ``config.yaml`` of the experiment.
+        slm_model_file: Its checkpoint; beside it by default.
+        taste_train_config: See ``TasteTokenizer``; of TASLM. Without it and without
+            ``units_config`` there is no ``tokenizer``.
         taste_model_file: See ``TasteTokenizer``.
         unit_vocoder_config: See ``TasteTokenizer``.
         unit_vocoder_file: See ``TasteTokenizer``.
-        units_config: See ``TasteTokenizer``.
+        units_config: See ``TasteTokenizer``; without TASTE, of a ``UnitTokenizer``.
+        durations_config: That of the unit durations, for designs that leave repeated
+            units out.
         recognizer: See ``TasteTokenizer``.
         inference_config: See ``TasteTokenizer``.
         device: Where the networks run.
         sampling: See ``TasteTokenizer``.
-        options: How text and codes are drawn, or single values that differ from the
-            settings, by their name in ``GenerationOptions``.
+        options: How text and codes or units are drawn, or single values that differ
+            from the settings, by their name in ``GenerationOptions``.
         max_words: Most words of a continuation; that of the settings when None.
         min_words: Fewest words; likewise.
-        seed: With the utterance's name, all the randomness of text and codes.
+        seed: With the utterance's name, all the randomness of text and speech.
+
+    Raises:
+        ValueError: A file is missing, or a design needs something that is not given.
     """
 
     def __init__(
         self,
-        taslm_train_config: str | Path,
-        taslm_model_file: str | Path | None = None,
+        slm_train_config: str | Path,
+        slm_model_file: str | Path | None = None,
         taste_train_config: str | Path | None = None,
         taste_model_file: str | Path | None = None,
         unit_vocoder_config: str | Path | None = None,
         unit_vocoder_file: str | Path | None = None,
         units_config: str | Path | None = None,
+        durations_config: str | Path | None = None,
         recognizer: str | Path | None = None,
         inference_config: str | Path | None = None,
         device: str = "cpu",
@@ -92,68 +104,83 @@ class SpokenLM:
         min_words: int | None = None,
         seed: int | None = None,
     ):
-        self._place = (taslm_train_config, taslm_model_file, device)
+        self._place = (slm_train_config, slm_model_file, device)
+        self._durations = durations_config
         self.settings = InferenceSettings.read(inference_config)
         self._options = changed(self.settings.generation, options)
         limits = {"max_words": max_words, "min_words": min_words}
         given = {key: value for key, value in limits.items() if value is not None}
         self._words = changed(self.settings.words, given)
         self._seed = self.settings.units.seed if seed is None else seed
-        self.tokenizer = None
+        self.tokenizer: TasteTokenizer | UnitTokenizer | None = None
+        vocoder = (unit_vocoder_config, unit_vocoder_file)
         if taste_train_config is not None:
             self.tokenizer = TasteTokenizer(
                 taste_train_config,
                 taste_model_file,
-                unit_vocoder_config,
-                unit_vocoder_file,
+                *vocoder,
                 units_config,
                 recognizer,
                 inference_config,
                 device,
                 sampling,
             )
+        elif sampling:
+            raise ValueError(
+                f"{', '.join(sampling)}: this model writes its units itself, they are "
+                "drawn by speech_top_p and speech_temperature"
+            )
+        elif units_config is not None:
+            side = (self.continuer.tokenizer, self.settings, units_config)
+            self.tokenizer = UnitTokenizer(*side, *vocoder, recognizer, device)
 
     @classmethod
     def from_pretrained(
         cls, model: str | Path, cache_dir: str | Path | None = None, **options
-    ) -> "SpokenLM | UnitLM":
-        """Load a packed model; see ``TasteTokenizer.from_pretrained``.
-
-        A package of a design that writes units gives its ``UnitLM``.
-        """
-        files = pretrained_files(model, cache_dir)
-        if "unit_lm_train_config" in files:
-            return UnitLM.from_pretrained(model, cache_dir, **options)
+    ) -> "SpokenLM":
+        """Load a packed model; see ``TasteTokenizer.from_pretrained``."""
+        found = pretrained_files(model, cache_dir).items()
+        files = {FORMER.sub("slm_", name): path for name, path in found}
         return cls(**constructor_arguments(cls, files, str(model)), **options)
 
     @cached_property
-    def continuer(self) -> TaslmContinuer:
+    def continuer(self) -> AbsContinuer:
         """The model as it continues."""
+        exp, limits = self._place[0], self._words
         model, preprocessor = load_spoken_lm(*self._place)
-        words = (self._words.max_words, self._words.min_words)
-        rules = StopRules(model.core.eos_id, *words)
-        return TaslmContinuer(model, preprocessor, rules, self._options, self._seed)
+        if model.core.quantizer is not None:
+            rules = StopRules(model.core.eos_id, limits.max_words, limits.min_words)
+            given = (rules, self._options, self._seed)
+            return TaslmContinuer(model, preprocessor, *given)
+        layout = preprocessor.layout
+        if lacking := sorted(layout.needs - {"units", "word_times"}):
+            raise ValueError(
+                f"{exp}: the design reads {', '.join(lacking)}, which only sets have "
+                "(units expression): continue them with slm_inference"
+            )
+        writer = unit_writer(layout, self._durations, "durations_config")
+        given = (limits, self._options, writer, self._seed)
+        return UnitContinuer(model, preprocessor, *given)
 
     @cached_property
     def scorer(self) -> Scorer:
         """The model as it scores."""
         return Scorer(*load_spoken_lm(*self._place))
 
-    def continue_(
-        self, prompt: PromptSpec | WordCodes, name: str = "0"
-    ) -> SpeechTokens:
+    def continue_(self, prompt: PromptSpec | Tokens, name: str = "0") -> Tokens:
         """Continue one prompt; see :meth:`continue_batch`."""
         return self.continue_batch([prompt], [name])[0]
 
     def continue_batch(
         self,
-        prompts: Sequence[PromptSpec | WordCodes],
+        prompts: Sequence[PromptSpec | Tokens],
         names: Sequence[str] | None = None,
-    ) -> list[SpeechTokens]:
+    ) -> list[Tokens]:
         """Continue prompts; each gets what it would get alone.
 
         Args:
-            prompts: B spoken prompts as words (W,) with codes (W, Q), or anything of
+            prompts: B spoken prompts as ``tokenizer`` reads them or, for TASLM, words
+                (W,) with codes (W, Q) or anything of
                 :mod:`espnet2_taste.slm.prompt_specs`: written words, a spoken turn to
                 be answered, nothing.
             names: Utterance ids, on which the random numbers depend.
@@ -162,32 +189,34 @@ class SpokenLM:
             The continuation of each, without the prompt.
 
         Raises:
-            ValueError: Words and codes differ in number.
+            ValueError: A prompt is none of this model.
         """
         names = utterance_names(names, len(prompts))
         specs = [self._checked(name, item) for name, item in zip(names, prompts)]
-        found, model = self.continuer(names, specs), self.digest
-        return [SpeechTokens(item.words, item.codes, model=model) for item in found]
+        return self.continuer(names, specs)
 
     @property
     def digest(self) -> str:
         """Which model its codes belong to; see ``inputs.model_digest``."""
-        return model_digest(self.continuer.generator.taslm.quantizer)
+        return self._taslm.digest
 
-    def _checked(self, name: str, item: PromptSpec | WordCodes) -> PromptSpec:
-        """A prompt of this model's codes, or of normalised words."""
-        if isinstance(item, WordCodes):
-            item = SpokenPrompt(item)
-        if isinstance(item, SpokenPrompt):
-            quantizer = self.continuer.generator.taslm.quantizer
-            check_codes(name, item.spoken, quantizer)
-        elif isinstance(item, WrittenPrompt):
-            tokenizer = self.continuer.tokenizer
-            text = normal_text(
-                name, " ".join(item.words), self.settings.text, tokenizer
+    @property
+    def _taslm(self) -> TaslmContinuer:
+        """What only words with codes allow.
+
+        Raises:
+            ValueError: The model writes units.
+        """
+        if not isinstance(self.continuer, TaslmContinuer):
+            raise ValueError(
+                "this model writes units, not words with codes: it continues and "
+                "scores speech, without --stream"
             )
-            return WrittenPrompt(tuple(text.split()))
-        return item
+        return self.continuer
+
+    def _checked(self, name: str, item: PromptSpec | Tokens):
+        """A prompt of this model, or of normalised words."""
+        return self.continuer.checked(name, item, self.settings.text)
 
     def stream(
         self, prompt: WordCodes, spembs: np.ndarray | None = None, name: str = "0"
@@ -216,7 +245,7 @@ class SpokenLM:
         self, prompt: PromptSpec | WordCodes, name: str = "0"
     ) -> Iterator[StreamedWord]:
         """Continue one prompt word by word; see :meth:`continue_batch`."""
-        return stream_words(self.continuer, name, self._checked(name, prompt))
+        return stream_words(self._taslm, name, self._checked(name, prompt))
 
     def stream_codes(
         self, text: str, style: WordCodes | None = None, name: str = "0"
@@ -225,8 +254,8 @@ class SpokenLM:
 
         ``TasteTokenizer.stream`` speaks the words while they arrive.
         """
-        words = self._speakable(name, text)
-        return stream_codes(self.continuer, name, self._style(name, style), words)
+        taslm, words = self._taslm, self._speakable(name, text)
+        return stream_codes(taslm, name, self._style(name, style), words)
 
     def stream_speech(
         self, prompt: WordCodes, spembs: np.ndarray, name: str = "0"
@@ -285,13 +314,12 @@ class SpokenLM:
             ValueError: A text has no words, or a word that a vocabulary cannot write;
                 a style or speaker is none of this model.
         """
-        taste = self._taste()
+        taslm, taste = self._taslm, self._taste()
         names = utterance_names(names, len(texts))
         styles = [None] * len(texts) if styles is None else styles
         words = [self._speakable(name, text) for name, text in zip(names, texts)]
         begun = [self._style(*row) for row in zip(names, styles, strict=True)]
-        found, model = self.continuer.say(names, begun, words), self.digest
-        tokens = [SpeechTokens(item.words, item.codes, model=model) for item in found]
+        tokens = taslm.say(names, begun, words)
         return list(zip(tokens, taste.decode_batch(tokens, spembs, names)))
 
     def _style(self, name: str, style: WordCodes | None) -> PromptSpec:
@@ -310,29 +338,32 @@ class SpokenLM:
         written = self._checked(name, WrittenPrompt(tuple(text.split())))
         return self._taste().normalize(" ".join(written.words), name)
 
-    def score(self, tokens: WordCodes, name: str = "0") -> SpeechScore:
+    def score(self, tokens: Tokens, name: str = "0") -> SpeechScore:
         """Score one utterance; see :meth:`score_batch`."""
         return self.score_batch([tokens], [name])[0]
 
     def score_batch(
-        self, items: Sequence[WordCodes], names: Sequence[str] | None = None
+        self, items: Sequence[Tokens], names: Sequence[str] | None = None
     ) -> list[SpeechScore]:
         """How likely utterances are; padding changes no score.
 
         Args:
-            items: B utterances as words (W,) with codes (W, Q).
+            items: B utterances as ``tokenizer`` reads them, with word times if they
+                have units.
             names: Utterance ids, for errors.
 
         Returns:
             The scores of each utterance.
 
         Raises:
-            ValueError: Words and codes differ in number.
+            ValueError: An utterance is none of this model.
         """
-        names = utterance_names(names, len(items))
+        names, core = utterance_names(names, len(items)), self.scorer.core
         for name, item in zip(names, items):
-            check_codes(name, item, self.scorer.core.quantizer)
-        unit = self.scorer.core.head.score_unit
+            if core.quantizer is not None:
+                check_codes(name, item, core.quantizer)
+            elif not isinstance(item, UnitTokens):
+                raise ValueError(f"utterance '{name}': expected words with units")
         return [
             SpeechScore(
                 text=row["text_sum"],
@@ -341,10 +372,10 @@ class SpokenLM:
                 text_mean=row["text_mean"],
                 speech_mean=row["speech_mean"],
                 both_mean=row["both_mean"],
-                base_text=row["base_text_sum"],
-                speech_nats=row["speech_nats_sum"],
-                both_nats=row["text_sum"] + row["speech_nats_sum"],
-                speech_unit=unit,
+                base_text=row.get("base_text_sum", math.nan),
+                speech_nats=(nats := row.get("speech_nats_sum", row["speech_sum"])),
+                both_nats=row["text_sum"] + nats,
+                speech_unit=core.speech_unit,
             )
             for row in self.scorer(names, [item.fields for item in items])
         ]

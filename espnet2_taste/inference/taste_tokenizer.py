@@ -18,15 +18,11 @@ from espnet2_taste.align.abs_aligner import AbsAligner, AlignedUtterance
 from espnet2_taste.experiment_files import config_of, read_config
 from espnet2_taste.inference import editing, long_audio
 from espnet2_taste.inference.inputs import (
-    DOUBTFUL,
     Speech,
-    check_alignment,
     check_codes,
     check_speakers,
     model_digest,
-    normal_text,
     warn_of_unknown,
-    waveform,
     word_times,
 )
 from espnet2_taste.inference.loading import load_unit_vocoder
@@ -43,6 +39,7 @@ from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.inference.sampling_options import UnitSampling
 from espnet2_taste.inference.settings import InferenceSettings, changed
 from espnet2_taste.inference.speech_stream import SpeechStream
+from espnet2_taste.inference.speech_tokenizer import AbsSpeechTokenizer
 from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.recognizers.choices import load_recognizer, recognizer_of
 from espnet2_taste.structures import WordCodes, WordTiming
@@ -51,7 +48,7 @@ from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.unit_exp import load_speaker_embedder
 
 
-class TasteTokenizer:
+class TasteTokenizer(AbsSpeechTokenizer):
     """Speech and text <-> words with TASTE codes.
 
     Args:
@@ -97,7 +94,6 @@ class TasteTokenizer:
         self.sampling = changed(self.settings.units, sampling)
         self.generator = self.sampling.generator(self.encoder)
         self.text_tokenizer = self.encoder.preprocessor.tokenizer
-        self.vocoder = self.embedder = None
         if unit_vocoder_config is not None:
             self.vocoder = load_unit_vocoder(
                 unit_vocoder_config, device, unit_vocoder_file
@@ -149,12 +145,6 @@ class TasteTokenizer:
         recognizer = load_recognizer(*recognizer_of(options))
         return recognizer.aligner(device, self.window)
 
-    def __call__(
-        self, speech: Speech, text: str | None = None, name: str = "0"
-    ) -> SpeechTokens:
-        """Tokenize one utterance; see :meth:`encode_batch`."""
-        return self.encode_batch([speech], None if text is None else [text], [name])[0]
-
     def encode_batch(
         self,
         speech: Sequence[Speech],
@@ -181,14 +171,8 @@ class TasteTokenizer:
             RuntimeError: A recognizer is needed and there is none.
         """
         names = utterance_names(names, len(speech))
-        rate = self.sample_rate
-        waves = [waveform(name, wave, rate) for name, wave in zip(names, speech)]
-        doubtful = DOUBTFUL
-        if texts is None:
-            texts = self.transcribe(waves, names)
-            doubtful = self.aligner.doubtful_recognized
-        texts = [self.normalize(text, name) for name, text in zip(names, texts)]
-        seconds = [len(wave) / rate for wave in waves]
+        waves, texts, doubtful = self._read(speech, texts, names)
+        seconds = [len(wave) / self.sample_rate for wave in waves]
         aligned = [AlignedUtterance(())] * len(waves)
         if timings or max(seconds) > self.window:
             aligned = self._align(waves, texts, names, doubtful)
@@ -213,10 +197,6 @@ class TasteTokenizer:
             for part, times, item in zip(parts, timed, aligned)
         ]
 
-    def normalize(self, text: str, name: str = "0") -> str:
-        """Raw text as words that the model knows; see ``inputs.normal_text``."""
-        return normal_text(name, text, self.settings.text, self.text_tokenizer)
-
     def _encode_pieces(
         self,
         names: Sequence[str],
@@ -239,82 +219,6 @@ class TasteTokenizer:
             found += self.encoder(batch, list(lines))
         rows = iter(found)
         return [[next(rows) for _ in cuts] for cuts in pieces]
-
-    def transcribe(
-        self, speech: Sequence[np.ndarray], names: Sequence[str] | None = None
-    ) -> list[str]:
-        """Recognise speech.
-
-        Args:
-            speech: B waveforms (S,) at ``sample_rate``.
-            names: Utterance ids, for errors.
-
-        Returns:
-            Words separated by spaces, of each utterance.
-
-        Raises:
-            ValueError: Nothing was recognised.
-        """
-        names = utterance_names(names, len(speech))
-        found = self.aligner.transcribe(speech)
-        for name, words in zip(names, found):
-            if not words:
-                raise ValueError(
-                    f"utterance '{name}': the recognizer found no word; give its text"
-                )
-        return [" ".join(words) for words in found]
-
-    def time_words(
-        self,
-        speech: Sequence[np.ndarray],
-        texts: Sequence[str],
-        names: Sequence[str] | None = None,
-    ) -> list[tuple[WordTiming, ...]]:
-        """Find the words of transcripts in the audio.
-
-        Args:
-            speech: B waveforms (S,) at ``sample_rate``.
-            texts: Their transcripts.
-            names: Utterance ids, for errors.
-
-        Returns:
-            One timing a word, of each utterance.
-
-        Raises:
-            ValueError: Words do not fit their audio.
-        """
-        names = utterance_names(names, len(speech))
-        return [tuple(item.words) for item in self._align(speech, texts, names)]
-
-    def _align(
-        self,
-        speech: Sequence[np.ndarray],
-        texts: Sequence[str],
-        names: Sequence[str],
-        doubtful: float = DOUBTFUL,
-    ) -> list[AlignedUtterance]:
-        """Words of transcripts in the audio; what does not belong to it is logged."""
-        aligned = self.aligner.time_words(speech, [text.split() for text in texts])
-        for name, item in zip(names, aligned):
-            check_alignment(name, item, self.min_alignment, doubtful)
-        return aligned
-
-    def embed_speaker(self, speech: Speech) -> np.ndarray:
-        """Speaker embedding of a recording; of a long one, the mean of its pieces'.
-
-        Args:
-            speech: (S,) at ``sample_rate``, an audio file, or samples and their rate.
-
-        Returns:
-            (E,) float32, of length one.
-
-        Raises:
-            RuntimeError: The model was loaded without ``units_config``.
-        """
-        if self.embedder is None:
-            raise RuntimeError("no speaker embedder is loaded: give units_config")
-        wave = waveform("voice", speech, self.sample_rate)
-        return long_audio.embed_long(self.embedder, wave, self.window).cpu().numpy()
 
     def decode(
         self,
@@ -375,10 +279,6 @@ class TasteTokenizer:
         """
         self._check_vocoder()
         return SpeechStream(self, spembs, name).pieces(words)
-
-    def _check_vocoder(self) -> None:
-        if self.vocoder is None:
-            raise RuntimeError("no unit vocoder is loaded: give unit_vocoder_config")
 
     def with_sampling(self, **values) -> "TasteTokenizer":
         """The same networks; single values of ``UnitSampling`` differ."""

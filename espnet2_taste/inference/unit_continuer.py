@@ -5,64 +5,72 @@ Enters: beginnings of utterances. Leaves: text and units that were added.
 Legend: B utterances, U units.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
+from espnet2_taste.inference.continuer import AbsContinuer
+from espnet2_taste.inference.results import UnitTokens
+from espnet2_taste.inference.unit_writers import AbsUnitWriter, SpokenText
 from espnet2_taste.slm.grid_data import GridPreprocessor
 from espnet2_taste.slm.grid_generation import GridGenerator
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
-from espnet2_taste.slm.sampling import UniformStreams
+from espnet2_taste.slm.limits import Limits
+from espnet2_taste.slm.prompt_specs import SpokenPrompt
+from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 
 
-@dataclass(frozen=True)
-class SpokenText:
-    """What a design writes.
-
-    Attributes:
-        text: Words, if there are any, joined by spaces.
-        units: Units of one codebook, perhaps without repetitions.
-        ended: It ended by itself.
-        rows: Rows that were written.
-    """
-
-    text: str
-    units: Row
-    ended: bool
-    rows: int
-
-
-class UnitContinuer:
+class UnitContinuer(AbsContinuer):
     """Words with units -> more of them.
 
     Args:
-        generator: Of a model that is prepared to generate.
+        model: A trained model in evaluation mode; without guidance its adapters are
+            merged.
         preprocessor: Its data side.
+        limits: How much is generated.
+        options: How ids are drawn.
+        writer: Makes the units of what is written.
         seed: With its name, all an utterance's randomness depends on.
     """
 
     def __init__(
-        self, generator: GridGenerator, preprocessor: GridPreprocessor, seed: int = 0
+        self,
+        model: ESPnetSpokenLMModel,
+        preprocessor: GridPreprocessor,
+        limits: Limits,
+        options: GenerationOptions,
+        writer: AbsUnitWriter,
+        seed: int = 0,
     ):
-        self.generator = generator
+        options.prepare(model.core)
+        generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
+        super().__init__(generator, preprocessor.reader.tokenizer, seed)
         self.layout = generator.layout
         self.reader = preprocessor.reader
-        self.seed = seed
+        self.writer = writer
 
-    def __call__(
-        self, names: Sequence[str], prompts: Sequence[Utterance]
-    ) -> list[SpokenText]:
-        """Continue a batch; each utterance gets what it would get alone.
+    def checked(self, name, item, rules) -> Utterance:
+        """See :meth:`AbsContinuer.checked`: words with units alone."""
+        if type(item) is SpokenPrompt:
+            item = item.spoken
+        if not isinstance(item, UnitTokens):
+            raise ValueError(
+                f"utterance '{name}': a {type(item).__name__} is no beginning that "
+                "this model can continue: give speech, or use a TASLM"
+            )
+        return self.reader(name, item.fields)
 
-        Args:
-            names: B utterance ids.
-            prompts: Beginnings.
+    def __call__(self, names, prompts) -> list[UnitTokens]:
+        """See :meth:`AbsContinuer.__call__`."""
+        found = self.continuations(names, prompts)
+        units = self.writer(names, found, {})
+        return [
+            UnitTokens(tuple(item.text.split()), row.numpy())
+            for item, row in zip(found, units)
+        ]
 
-        Returns:
-            What was added to each.
-        """
+    def continuations(self, names, prompts) -> list[SpokenText]:
+        """See :meth:`AbsContinuer.continuations`."""
         grids = [self.layout.prompt(prompt) for prompt in prompts]
         streams = UniformStreams.from_ids(names, self.seed)
         found = self.generator(grids, streams)
@@ -85,7 +93,7 @@ class UnitContinuer:
         before = self.layout.decode(grid) if (grid >= 0).all() else prompt
         words = whole.words[len(before.words) :]
         units = whole.units[len(before.units) :]
-        tokenizer = self.reader.tokenizer
+        tokenizer = self.tokenizer
         spelt = ["".join(tokenizer.decode(word).split()) for word in words]
         return SpokenText(
             text=" ".join(word for word in spelt if word),

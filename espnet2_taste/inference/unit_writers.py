@@ -7,13 +7,33 @@ Legend: B utterances, U units, E speaker features.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from espnet2_taste.inference.resynthesis import look_up
-from espnet2_taste.inference.unit_continuer import SpokenText
+from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
+from espnet2_taste.slm.layouts.utterance import Row
 from espnet2_taste.slm.unit_durations import UnitDurationPredictor
+
+
+@dataclass(frozen=True)
+class SpokenText:
+    """What a design writes.
+
+    Attributes:
+        text: Words, if there are any, joined by spaces.
+        units: Units of one codebook, perhaps without repetitions.
+        ended: It ended by itself.
+        rows: Rows that were written.
+    """
+
+    text: str
+    units: Row
+    ended: bool
+    rows: int
 
 
 class AbsUnitWriter(ABC):
@@ -90,3 +110,26 @@ class UnitsFromText(AbsUnitWriter):
             for index, row in zip(spoken, rows):
                 units[index] = row.units
         return units
+
+
+def unit_writer(
+    layout: AbsGridLayout, durations: str | Path | None, option: str
+) -> AbsUnitWriter:
+    """What makes the units of a layout that writes units.
+
+    Args:
+        layout: Of the design.
+        durations: Folder or ``config.yaml`` of units durations.
+        option: That names it, for the error.
+
+    Raises:
+        ValueError: The layout leaves repeated units out and there are no durations.
+    """
+    if not layout.deduplicates:
+        return OwnUnits()
+    if not durations:
+        raise ValueError(
+            f"this design leaves repeated units out: give {option} (units durations)"
+        )
+    predictor = UnitDurationPredictor.load(durations)
+    return LengthenedUnits(predictor, layout.inventory.unit_rate)

@@ -44,13 +44,20 @@ class AbsCore(nn.Module, ABC):
         backbone: The adapted text LM.
         layout: What the rows mean.
         bos_id: Text id that begins texts of the base LM.
+
+    Attributes:
+        quantizer: Of the codes of words; None for a design of ids alone.
+        speech_unit: Unit of the speech in :meth:`scores`.
     """
+
+    speech_unit = "nats"
 
     def __init__(self, backbone: AbsBackbone, layout, bos_id: int):
         super().__init__()
         self.backbone = backbone
         self.layout = layout
         self.bos_id = bos_id
+        self.quantizer: nn.Module | None = None
 
     @abstractmethod
     def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:

@@ -96,6 +96,11 @@ class Taslm(AbsCore):
         self.pad_text = nn.Parameter(torch.zeros(backbone.hidden_size))
         freeze(quantizer)
 
+    @property
+    def speech_unit(self) -> str:
+        """See :class:`AbsCore`: that of the head."""
+        return self.head.score_unit
+
     def train(self, mode: bool = True):
         """Set the mode of what trains; the quantizer stays in evaluation mode."""
         super().train(mode)

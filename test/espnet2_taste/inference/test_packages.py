@@ -49,6 +49,10 @@ def test_an_unpacked_directory_works_wherever_it_is(packed_models, tmp_path):
     (tmp_path / "first").rename(tmp_path / "second")
     lm = SpokenLM.from_pretrained(tmp_path / "second")
     assert_same(results(lm), expected)
+    meta = tmp_path / "second" / "meta.yaml"  # its names in former packages
+    meta.write_text(meta.read_text().replace("slm_", "taslm_"))
+    lm = SpokenLM.from_pretrained(tmp_path / "second")
+    assert lm.continuer.digest == lm.tokenizer.digest
 
 
 def test_each_class_takes_its_part_of_a_package(packed_models, tmp_path):
@@ -58,7 +62,7 @@ def test_each_class_takes_its_part_of_a_package(packed_models, tmp_path):
         tokenizer = TasteTokenizer.from_pretrained(folder / name, cache_dir=tmp_path)
         codes = tokenizer.encode_batch([wave], TEXTS[:1], timings=False)[0].codes
         np.testing.assert_array_equal(codes, expected[0][0])
-    with pytest.raises(ValueError, match="no package for SpokenLM.*taslm_train_config"):
+    with pytest.raises(ValueError, match="no package for SpokenLM.*slm_train_config"):
         SpokenLM.from_pretrained(folder / "taste.zip", cache_dir=tmp_path)
 
 
@@ -70,8 +74,8 @@ def test_the_archive_is_complete_and_names_no_machine(packed_models):
         configs = {n: archive.read(n).decode() for n in names if n.endswith(".yaml")}
         page = archive.read("RESULTS.md").decode()
     assert set(meta["yaml_files"]) | set(meta["files"]) == {
-        *("taste_train_config", "taste_model_file", "taslm_train_config"),
-        *("taslm_model_file", "unit_vocoder_config", "unit_vocoder_file"),
+        *("taste_train_config", "taste_model_file", "slm_train_config"),
+        *("slm_model_file", "unit_vocoder_config", "unit_vocoder_file"),
         *("units_config", "inference_config"),
     }
     assert {"images/taste_vq/loss.png", "images/asr/losses.png"} <= names

@@ -12,8 +12,9 @@ from packed_models import write_units
 from espnet2_taste.bin import pack
 from espnet2_taste.cli import main as cli
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.inference import SpokenLM, UnitLM
+from espnet2_taste.inference import SpokenLM
 from espnet2_taste.slm.prompt_specs import EmptyPrompt
+from espnet2_taste.structures import WordCodes
 
 designs = load_tests("bin", "test_slm_designs.py")
 recipe = designs.recipe
@@ -29,10 +30,10 @@ def exp(recipe, asr_exp_builder, bpe_dir):
 
 
 def load(exp, design, **options):
-    return UnitLM(
+    return SpokenLM(
         designs.experiment(exp, design),
-        exp / "unit_vocoder",
-        exp / "units",
+        unit_vocoder_config=exp / "unit_vocoder",
+        units_config=exp / "units",
         durations_config=exp / "durations",
         options={"speech_top_p": 0.95, "text_top_p": 0.9},
         max_words=3,
@@ -49,7 +50,7 @@ def speech():
 @pytest.mark.parametrize("design", ["gslm", "moshi", "llama_omni"])
 def test_a_batch_gives_what_its_utterances_give_alone(exp, design):
     lm = load(exp, design)
-    prompts = lm.encode_batch(speech(), TEXTS)
+    prompts = lm.tokenizer.encode_batch(speech(), TEXTS)
     assert [item.text for item in prompts] == TEXTS
     for item in prompts:
         assert len(item.timings) == len(item.words) and item.units.max() < 7
@@ -59,22 +60,30 @@ def test_a_batch_gives_what_its_utterances_give_alone(exp, design):
         assert alone.words == found.words
         assert np.array_equal(alone.units, found.units)
     spoken = [item for item in together if len(item.units)]
-    voices = np.stack([lm.embed_speaker(speech()[0])] * len(spoken))
-    for result in lm.decode_batch(spoken, voices):
+    voices = np.stack([lm.tokenizer.embed_speaker(speech()[0])] * len(spoken))
+    for result in lm.tokenizer.decode_batch(spoken, voices):
         assert len(result.wave) and np.isfinite(result.wave).all()
+    scores = lm.score_batch(prompts)
+    for prompt, score in zip(prompts, scores):
+        alone = lm.score(prompt)
+        assert alone.both == pytest.approx(score.both, rel=1e-4) and alone.both < 0
+        assert alone.speech == alone.speech_nats < 0 and alone.speech_unit == "nats"
+        assert (alone.text < 0) == (design != "gslm") and np.isnan(alone.base_text)
 
 
 def test_what_does_not_fit_is_refused(exp):
     lm = load(exp, "gslm")
     with pytest.raises(ValueError, match="'x': a EmptyPrompt is no beginning"):
         lm.continue_(EmptyPrompt(), "x")
-    for only_taslm in (lm.stream_words, lm.say_batch, lm.score_batch):
-        with pytest.raises(ValueError, match="it only continues speech"):
-            only_taslm([None])
+    for only_taslm in (lm.stream_words, lm.stream_codes, lm.say):
+        with pytest.raises(ValueError, match="writes units, not words with codes"):
+            only_taslm("the dog", np.zeros(4))
+    with pytest.raises(ValueError, match="'0': expected words with units"):
+        lm.score(WordCodes(("dog",), np.zeros((1, 2), dtype=np.int64)))
     with pytest.raises(ValueError, match="unit_top_k: this model writes its units"):
         load(exp, "gslm", sampling={"unit_top_k": 1})
     with pytest.raises(ValueError, match="give durations_config"):
-        UnitLM(designs.experiment(exp, "gslm"), exp / "unit_vocoder", exp / "units")
+        SpokenLM(designs.experiment(exp, "gslm"), units_config=exp / "units")
     with pytest.raises(ValueError, match="the design reads pitch, style"):
         load(exp, "spiritlm_expr")
 
@@ -100,12 +109,12 @@ def test_a_package_continues_by_command(exp, tmp_path, monkeypatch):
         options={"speech_top_p": 0.9},
         max_words=3,
     )
-    prompt = model(wav, TEXTS[1], name)
+    prompt = model.tokenizer(wav, TEXTS[1], name)
     units = " ".join(map(str, model.continue_(prompt, name).units.tolist()))
     assert units == read_table(tmp_path / "more" / "units")[name]
     card = tmp_path / "card"
     shutil.unpack_archive(tmp_path / "gslm.zip", card)
-    assert "UnitLM.from_pretrained" in (card / "README.md").read_text()
+    assert "SpokenLM.from_pretrained" in (card / "README.md").read_text()
     assert not os.path.isabs(read_meta(card)["yaml_files"]["durations_config"])
 
 
