@@ -46,9 +46,8 @@ from espnet2_taste.speech_decoder.unit_sampling import (
 )
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.encoders.whisper import (
-    WhisperBackbone,
-    WhisperSize,
     WhisperSpeechEncoder,
+    random_encoder,
 )
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
@@ -349,8 +348,9 @@ def plain_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
 def make_tokenizer(device: str, full_window: bool) -> TasteTokenizer:
     """A random TASTE tokenizer on a Whisper of 512 features and 6 layers."""
     torch.manual_seed(0)
-    sizes = WhisperSize(80, 512, 8, 2048, 6, 1500)
-    encoder = WhisperSpeechEncoder(WhisperBackbone(sizes), 3, full_window)
+    sizes = {"d_model": 512, "encoder_layers": 6}
+    sizes |= {"encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
+    encoder = WhisperSpeechEncoder(random_encoder(sizes), 3, full_window)
     aggregator = WhisperAggregator(
         51866, 512, 512, size=512, num_heads=8, linear_units=2048, prefix=(1, 2, 3, 4)
     )

@@ -44,7 +44,7 @@ CODEBOOK = (
 )
 TRAINING_ONLY = ("speaker_head.", "duration_head.")  # heads of additional losses
 RULES = (
-    (ENCODER, "tokenizer.encoder.backbone.", FEED_FORWARD),
+    (ENCODER, "tokenizer.encoder.backbone.", ()),
     (DECODER + "embed_tokens.", "tokenizer.aggregator.embed.", ()),
     (DECODER + "embed_positions.", "tokenizer.aggregator.positions.", ()),
     (DECODER + "layers.", "tokenizer.aggregator.blocks.", FEED_FORWARD),

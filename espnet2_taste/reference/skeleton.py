@@ -25,7 +25,7 @@ from espnet2_taste.tasks.slm_choices import (
     layout_choices,
 )
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
-from espnet2_taste.tokenizer.encoders.whisper import WhisperBackbone, WhisperSize
+from espnet2_taste.tokenizer.encoders.whisper import random_encoder
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
 UNUSED_VARIANCE_HEADS = ("multi_linear_last",)
@@ -43,17 +43,16 @@ def taste_weights(options: Mapping[str, Any], whisper: Mapping[str, Any]) -> Sta
     Returns:
         Published names -> empty tensors.
     """
-    sizes = WhisperSize.from_config(whisper)
     decoder_conf = options["unit_decoder_conf"]
     quantizer_conf = options["quantizer_conf"]
     with torch.device("meta"):
         fusion_class = fusion_choices.get_class(options["fusion"])
         fusion = fusion_class(decoder_conf["hidden_size"], **options["fusion_conf"])
         parts = {
-            "tokenizer.encoder.backbone.": WhisperBackbone(sizes),
+            "tokenizer.encoder.backbone.": random_encoder(whisper),
             "tokenizer.aggregator.": WhisperAggregator(
-                key_size=sizes.size,
-                value_size=sizes.size,
+                key_size=whisper["d_model"],
+                value_size=whisper["d_model"],
                 **options["aggregator_conf"],
             ),
             names.OUR_QUANTIZER: ResidualQuantizer(**quantizer_conf),

@@ -1,4 +1,4 @@
-"""Pre-norm Transformer blocks shared by the Whisper encoder and the aggregator.
+"""Pre-norm Transformer blocks of the aggregator.
 
 Enters and leaves: features (B, L, D). Attention masks are boolean, broadcastable to
 (B, H, Lq, Lk), True where a query may look. Legend: B utterances, H heads, L (Lq
@@ -183,29 +183,6 @@ class FeedForward(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""
         return self.fc2(self.dropout(self.activation(self.fc1(x))))
-
-
-class EncoderBlock(nn.Module):
-    """Whisper's encoder block: self-attention, then feed-forward.
-
-    Args:
-        size: D.
-        num_heads: H.
-        linear_units: Hidden features of the feed-forward.
-    """
-
-    def __init__(self, size: int, num_heads: int, linear_units: int):
-        super().__init__()
-        self.self_attn = MultiHeadAttention(size, num_heads, key_bias=False)
-        self.self_attn_layer_norm = nn.LayerNorm(size)
-        self.feed_forward = FeedForward(size, linear_units, nn.GELU())
-        self.final_layer_norm = nn.LayerNorm(size)
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """(B, L, D), mask over keys or None -> (B, L, D)."""
-        normed = self.self_attn_layer_norm(x)
-        x = x + self.self_attn(normed, normed, normed, mask)
-        return x + self.feed_forward(self.final_layer_norm(x))
 
 
 class DecoderBlock(nn.Module):

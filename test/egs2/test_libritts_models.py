@@ -22,7 +22,7 @@ from espnet2_taste.tasks.slm_choices import (
     head_choices,
     input_fusion_choices,
 )
-from espnet2_taste.tokenizer.encoders.whisper import WhisperBackbone, WhisperSize
+from espnet2_taste.tokenizer.encoders.whisper import random_encoder
 from espnet2_taste.vocoder.flow import UnitFlow
 from espnet2_taste.vocoder.hift import HiFTGenerator
 
@@ -77,7 +77,9 @@ def test_the_speech_encoder_is_that_of_whisper_large_v3(taste):
     block += linear(size, units) + linear(units, size)
     convolutions = 3 * 128 * size + size + 3 * size * size + size
     wanted = convolutions + 1500 * size + 32 * block + 2 * size
-    assert count(WhisperBackbone(WhisperSize(128, size, 20, units, 32, 1500))) == wanted
+    sizes = {"num_mel_bins": 128, "d_model": size, "encoder_layers": 32}
+    sizes |= {"encoder_attention_heads": 20, "encoder_ffn_dim": units}
+    assert count(random_encoder(sizes)) == wanted
     assert taste["speech_encoder_conf"]["value_layer"] == 6
 
 

@@ -15,9 +15,8 @@ from espnet2_taste.speech_decoder.fusion import WeightedSumFusion
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.tokenizer.aggregator import EspnetAggregator
 from espnet2_taste.tokenizer.encoders.whisper import (
-    WhisperBackbone,
-    WhisperSize,
     WhisperSpeechEncoder,
+    random_encoder,
 )
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
@@ -32,8 +31,11 @@ UTTERANCES = ["a", "b"]
 
 def build(step, project=True, **options):
     torch.manual_seed(0)
-    backbone = WhisperBackbone(WhisperSize(16, 8, 2, 12, 2, 1500))
-    encoder = WhisperSpeechEncoder(backbone, value_layer=1, full_window=False)
+    sizes = {"num_mel_bins": 16, "d_model": 8, "encoder_layers": 2}
+    sizes |= {"encoder_attention_heads": 2, "encoder_ffn_dim": 12}
+    encoder = WhisperSpeechEncoder(
+        random_encoder(sizes), value_layer=1, full_window=False
+    )
     aggregator = EspnetAggregator(
         *(20, 8, 8), size=8, num_heads=2, linear_units=12, trainable_layers=[1]
     )

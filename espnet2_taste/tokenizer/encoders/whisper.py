@@ -7,7 +7,7 @@ features.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,120 +27,32 @@ from espnet2_taste.tokenizer.logmel import (
     WhisperLogMel,
     pad_to_window,
 )
-from espnet2_taste.tokenizer.transformer import EncoderBlock
 
 SUBSAMPLING = 2
 RECEPTIVE_MELS = 4
 
 
-@dataclass(frozen=True)
-class WhisperSize:
-    """Sizes of a Whisper encoder.
-
-    Attributes:
-        num_mels: Mel bins M.
-        size: D.
-        num_heads: Attention heads.
-        linear_units: Hidden features of the feed-forwards.
-        num_layers: Blocks.
-        num_positions: Longest input in frames.
-    """
-
-    num_mels: int
-    size: int
-    num_heads: int
-    linear_units: int
-    num_layers: int
-    num_positions: int
-
-    @classmethod
-    def from_config(cls, config: Mapping) -> "WhisperSize":
-        """Sizes from the entries of a Hugging Face ``config.json``."""
-        return cls(
-            num_mels=config["num_mel_bins"],
-            size=config["d_model"],
-            num_heads=config["encoder_attention_heads"],
-            linear_units=config["encoder_ffn_dim"],
-            num_layers=config["encoder_layers"],
-            num_positions=config["max_source_positions"],
-        )
-
-
-class WhisperBackbone(nn.Module):
-    """The encoder network: two convolutions, learned positions, blocks, a norm.
+def random_encoder(config: Mapping[str, Any]) -> nn.Module:
+    """The encoder network of Hugging Face with random weights.
 
     Args:
-        sizes: Its sizes.
+        config: Entries of a Whisper's ``config.json``.
+
+    Returns:
+        A ``WhisperEncoder`` in evaluation mode.
     """
+    transformers = require("transformers", "the Whisper speech encoder", "whisper")
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    def __init__(self, sizes: WhisperSize):
-        super().__init__()
-        self.sizes = sizes
-        self.conv1 = nn.Conv1d(sizes.num_mels, sizes.size, 3, padding=1)
-        self.conv2 = nn.Conv1d(sizes.size, sizes.size, 3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(sizes.num_positions, sizes.size)
-        self.layers = nn.ModuleList(
-            EncoderBlock(sizes.size, sizes.num_heads, sizes.linear_units)
-            for _ in range(sizes.num_layers)
-        )
-        self.layer_norm = nn.LayerNorm(sizes.size)
-
-    def embed(self, features: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """Input of the first block.
-
-        Args:
-            features: Log-mel, (B, T, M).
-            num_frames: Frames F to keep.
-
-        Returns:
-            (B, F, D).
-        """
-        x = F.gelu(self.conv1(features.transpose(1, 2)))
-        x = F.gelu(self.conv2(x)).transpose(1, 2)[:, :num_frames]  # (B, F, D)
-        return x + self.embed_positions.weight[: x.size(1)]
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        mask: torch.Tensor | None,
-        layers: Sequence[int],
-    ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """All blocks.
-
-        Args:
-            x: Embedded input, (B, F, D).
-            mask: Valid frames, (B, 1, 1, F), or None to attend to all.
-            layers: Hidden states wanted, as numbers of blocks passed.
-
-        Returns:
-            Those hidden states, and the normed output, (B, F, D).
-        """
-        hidden = [x]
-        for block in self.layers:
-            hidden.append(block(hidden[-1], mask))
-        return [hidden[layer] for layer in layers], self.layer_norm(hidden[-1])
-
-    def load_whisper_state(self, state: Mapping[str, torch.Tensor]):
-        """Load a state dict in Whisper's names.
-
-        Args:
-            state: Names below ``encoder.``.
-
-        Raises:
-            RuntimeError: A name is missing, unknown or of another shape.
-        """
-        renamed = {
-            name.replace(".fc", ".feed_forward.fc"): tensor
-            for name, tensor in state.items()
-        }
-        self.load_state_dict(renamed)
+    return WhisperEncoder(transformers.WhisperConfig.from_dict(dict(config))).eval()
 
 
 class WhisperSpeechEncoder(AbsSpeechEncoder):
     """Whisper's encoder behind the common interface.
 
     Args:
-        backbone: The network with its weights.
+        backbone: Hugging Face's ``WhisperEncoder`` with its weights. Its own pass takes
+            windows of 30 s only and no mask; its parts take any.
         value_layer: Layer of the values, 6 in the published system; several for a
             mix.
         full_window: Fill up to 30 s and let every frame be attended, as the
@@ -154,7 +66,7 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
 
     def __init__(
         self,
-        backbone: WhisperBackbone,
+        backbone: nn.Module,
         value_layer: int | Sequence[int] = 6,
         full_window: bool = True,
         key_layer: int | None = None,
@@ -162,10 +74,12 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         super().__init__()
         self.backbone = backbone
         self.full_window = full_window
-        self.key_size = self.value_size = backbone.sizes.size
-        self.num_layers = backbone.sizes.num_layers
+        sizes = backbone.config
+        self.key_size = self.value_size = sizes.d_model
+        self.num_layers = sizes.encoder_layers
+        self.num_positions = sizes.max_source_positions
         self.choose_layers(value_layer, key_layer)
-        self.log_mel = WhisperLogMel(backbone.sizes.num_mels)
+        self.log_mel = WhisperLogMel(sizes.num_mel_bins)
         self.freeze()
 
     def layer_states(self, speech, speech_lengths, layers):
@@ -173,7 +87,7 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         features = self.log_mel(pad_to_window(speech, speech_lengths))
         frames = (speech_lengths // (HOP * SUBSAMPLING)).clamp(min=1)
         if self.full_window:
-            frames = torch.full_like(frames, self.backbone.sizes.num_positions)
+            frames = torch.full_like(frames, self.num_positions)
         return self.feature_states(features, frames, layers)
 
     def feature_states(
@@ -189,16 +103,24 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         Returns:
             As ``layer_states``.
         """
-        positions = self.backbone.sizes.num_positions
+        positions = self.num_positions
         longest = min(int(frames.max()), positions)
         wanted = min(longest * SUBSAMPLING + RECEPTIVE_MELS, positions * SUBSAMPLING)
         features = F.pad(features, (0, 0, 0, max(0, wanted - features.size(1))))
-        x = self.backbone.embed(features[:, :wanted], longest)
+        hidden = [self._embed(features[:, :wanted], longest)]
         lengths = frames.clamp(max=longest)
         valid = length_mask(lengths, longest)
         mask = None if bool(valid.all()) else valid[:, None, None]
-        states, final = self.backbone(x, mask, layers)
-        return states, final, lengths
+        for block in self.backbone.layers:
+            hidden.append(block(hidden[-1], mask))
+        final = self.backbone.layer_norm(hidden[-1])
+        return [hidden[layer] for layer in layers], final, lengths
+
+    def _embed(self, features: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """Input of the first block, (B, T, M) -> (B, F, D)."""
+        x = F.gelu(self.backbone.conv1(features.transpose(1, 2)))
+        x = F.gelu(self.backbone.conv2(x)).transpose(1, 2)[:, :num_frames]
+        return x + self.backbone.embed_positions.weight[: x.size(1)]
 
 
 class PretrainedWhisperEncoder(WhisperSpeechEncoder):
@@ -223,10 +145,7 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
     ):
         transformers = require("transformers", "the Whisper speech encoder", "whisper")
         whisper = load_pretrained(transformers.WhisperModel, model)
-        sizes = WhisperSize.from_config(whisper.config.to_dict())
-        backbone = WhisperBackbone(sizes)
-        backbone.load_whisper_state(whisper.encoder.state_dict())
-        super().__init__(backbone, value_layer, full_window, key_layer)
+        super().__init__(whisper.encoder, value_layer, full_window, key_layer)
         self._decoder_state = decoder_state_from_whisper(whisper.decoder.state_dict())
         self._decoder_heads = whisper.config.decoder_attention_heads
 

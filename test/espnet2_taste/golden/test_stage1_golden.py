@@ -32,7 +32,7 @@ class MelEncoder(WhisperSpeechEncoder):
     """Takes log-mel features (B, T, M) as its speech, and lets gradients pass."""
 
     def forward(self, speech, speech_lengths):
-        frames = torch.full((len(speech),), self.backbone.sizes.num_positions)
+        frames = torch.full((len(speech),), self.num_positions)
         layers, final, lengths = self.feature_states(speech, frames, self.value_layers)
         return EncoderStates(final, layers[0], lengths)
 

@@ -12,9 +12,8 @@ from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.decoder_init import decoder_state_from_whisper
 from espnet2_taste.tokenizer.encoders.whisper import (
-    WhisperBackbone,
-    WhisperSize,
     WhisperSpeechEncoder,
+    random_encoder,
 )
 from espnet2_taste.tokenizer.logmel import WhisperLogMel, pad_to_window
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
@@ -57,8 +56,8 @@ def whisper_encoder(golden):
     """The package's encoder with the case's weights and target layer."""
     options = golden.config["case"]
     options = options.get("kwargs_for_joint_encoder_segmenter", options)
-    backbone = WhisperBackbone(WhisperSize.from_config(whisper_config(golden)))
-    backbone.load_whisper_state(golden.weights(JOINT + "audio_encoder.encoder."))
+    backbone = random_encoder(whisper_config(golden))
+    backbone.load_state_dict(golden.weights(JOINT + "audio_encoder.encoder."))
     return WhisperSpeechEncoder(backbone, options["target_hidden_layer"])
 
 
@@ -90,7 +89,7 @@ def aggregator(golden):
 
 def golden_states(golden, encoder):
     features = golden["audio_features"]
-    frames = torch.full((len(features),), encoder.backbone.sizes.num_positions)
+    frames = torch.full((len(features),), encoder.num_positions)
     layers, final, lengths = encoder.feature_states(
         features, frames, encoder.value_layers
     )

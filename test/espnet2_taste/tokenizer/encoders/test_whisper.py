@@ -5,19 +5,17 @@ import torch
 
 from espnet2_taste.tokenizer.encoders.whisper import (
     PretrainedWhisperEncoder,
-    WhisperBackbone,
-    WhisperSize,
     WhisperSpeechEncoder,
+    random_encoder,
 )
 
-SIZES = WhisperSize(
-    num_mels=16, size=8, num_heads=2, linear_units=12, num_layers=2, num_positions=1500
-)
+SIZES = {"num_mel_bins": 16, "d_model": 8, "encoder_layers": 2}
+SIZES |= {"encoder_attention_heads": 2, "encoder_ffn_dim": 12}
 
 
 def build(full_window):
     torch.manual_seed(0)
-    return WhisperSpeechEncoder(WhisperBackbone(SIZES), 1, full_window)
+    return WhisperSpeechEncoder(random_encoder(SIZES), 1, full_window)
 
 
 def batch(*lengths):
