@@ -40,13 +40,17 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         tail_weight: Weight of the tail, in nats a unit.
         kl_weight: Share of the divergence from the base LM in the loss of the group
             that holds the text, 0 to 1 (published for TASLM: 0.9).
-        base_cache_mb: Memory for what the base LM predicts of texts seen before (its
-            last hidden states, H numbers a token); 0 runs it anew in every step.
+        base_cache_mb: Memory for what the base LM predicts of texts seen before (about
+            H numbers a token); 0 runs it anew in every step.
+        kl_every: In training, one utterance of so many is compared with the base LM in
+            a step, drawn anew each time; it counts so many times, so that the expected
+            gradient is the same. Validation compares all.
         extract_feats_in_collect_stats: Read by ESPnet's task; statistics need no
             model.
 
     Raises:
-        ValueError: A share outside 0 to 1, or a cache for a base LM that trains.
+        ValueError: A share outside 0 to 1, ``kl_every`` below 1, or a cache for a base
+            LM that trains.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         tail_weight: float = 1.0,
         kl_weight: float = 0.0,
         base_cache_mb: int = 0,
+        kl_every: int = 1,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -65,6 +70,8 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
             raise ValueError(
                 f"model_conf: kl_weight is a share from 0 to 1, found {kl_weight}"
             )
+        if kl_every < 1:
+            raise ValueError(f"model_conf: kl_every is at least 1, found {kl_every}")
         if base_cache_mb and core.backbone.base_changes:
             raise ValueError(
                 f"model_conf: base_cache_mb is {base_cache_mb}, but the base LM trains "
@@ -78,7 +85,10 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
             TAIL: tail_weight,
         }
         self.kl_weight = kl_weight
+        self.kl_every = kl_every
         self.cache = StateCache(base_cache_mb) if base_cache_mb else None
+        if base_cache_mb and kl_weight:
+            core.keep_base_rows()
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         named = core.backbone.named_parameters(remove_duplicate=False)
         self.frozen_prefixes = tuple(
@@ -96,7 +106,8 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
             Loss, statistics by name, weight (the batch size; with several ranks that
             of all, divided by their number).
         """
-        found = self.core.losses(batch, self.kl_weight, self.base_states)
+        every = self.kl_every if self.training else 1
+        found = self.core.losses(batch, self.kl_weight, self.base_rows, every)
         parts = [self.weights[name] * value for name, value in found.groups.items()]
         loss = torch.stack(parts).sum()
         means = {f"loss_{name}": x.detach() for name, x in found.groups.items()}
@@ -105,32 +116,32 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
         weight = joint_weight(count, loss.device)
         return force_gatherable((loss, stats, weight), loss.device)
 
-    def base_states(self, text: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Last hidden states of the base LM, which reads texts that are not in memory.
+    def base_rows(self, text: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """What the base LM says, which reads texts that are not in memory.
 
         Args:
             text: (B, N).
             lengths: (B,).
 
         Returns:
-            (B, N + 1, H); anything at padding.
+            ``core.base_rows``, (B, N + 1, X); anything at padding.
         """
         if self.cache is None:
-            return self.core.base_states(text)
+            return self.core.base_rows(text)
         pairs = zip(text.tolist(), lengths.tolist())
         keys = [tuple(row[:length]) for row, length in pairs]
         rows = [self.cache.states.get(key) for key in keys]
         new = [row for row, known in enumerate(rows) if known is None]
         if new:
             longest = int(lengths[new].max())
-            for row, states in zip(new, self.core.base_states(text[new, :longest])):
-                rows[row] = (states[: len(keys[row]) + 1],)
+            for row, said in zip(new, self.core.base_rows(text[new, :longest])):
+                rows[row] = (said[: len(keys[row]) + 1],)
                 self.cache.keep(keys[row], *rows[row])
         padded = text.new_zeros(
             (len(rows), text.size(1) + 1, rows[0][0].size(1)), dtype=rows[0][0].dtype
         )
-        for place, (states,) in zip(padded, rows):
-            place[: len(states)] = states
+        for place, (said,) in zip(padded, rows):
+            place[: len(said)] = said
         return padded
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn import functional
 
 from espnet2_taste.slm.causal_lm import text_logits
-from espnet2_taste.slm.text_loss import states_loss
+from espnet2_taste.slm.text_loss import TextTargets, states_loss
 
 IGNORE = -1
 
@@ -103,7 +103,8 @@ class ESPnetTextLmModel(AbsESPnetModel):
         shares = (1.0 / weight).expand(len(states))
         vocab_size = self.lm.config.vocab_size
         head = partial(text_logits, self.lm)
-        found = states_loss(states, head, vocab_size, targets[valid], shares, shares)
+        wanted = TextTargets(targets[valid], shares, torch.zeros_like(shares))
+        found = states_loss(states, head, vocab_size, wanted)
         loss = found.loss
         stats = {
             "loss": loss.detach(),

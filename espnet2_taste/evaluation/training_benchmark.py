@@ -10,6 +10,7 @@ Legend: B utterances, N text tokens, W words, Q codebooks, V text vocabulary.
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -24,9 +25,11 @@ from espnet2_taste.evaluation.benchmark import (
     make_taslm,
 )
 from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.tokenizer.state_cache import StateCache
 
 KL_WEIGHT = 0.9
 CACHE_MB = 1000
+EVERY = 4
 Step = Callable[[], object]
 
 
@@ -99,11 +102,23 @@ def plain_step(taslm: Taslm, text: torch.Tensor) -> Step:
     return step
 
 
-def taslm_step(model: ESPnetSpokenLMModel, batch: dict[str, torch.Tensor]) -> Step:
-    """A step of TASLM's training."""
+def taslm_step(
+    taslm: Taslm, batch: dict[str, torch.Tensor], forget: bool = False, **options
+) -> Step:
+    """A step of TASLM's training.
+
+    Args:
+        taslm: The network.
+        batch: What it reads.
+        forget: Whether every step is the first one that sees its texts.
+        **options: Of the training model.
+    """
+    model = ESPnetSpokenLMModel(deepcopy(taslm), **options)
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
+        if forget:
+            model.cache = StateCache(CACHE_MB)
         model(**batch)[0].backward()
 
     return step
@@ -122,14 +137,19 @@ def training_ways(size: LmSize, device: str, batch_size: tuple[int, int]) -> dic
     """
     taslm = make_taslm(size, device, torch.float32).train()
     batch = training_batch(taslm, *batch_size)
+    kl = {"kl_weight": KL_WEIGHT}
+    kept = {**kl, "base_cache_mb": CACHE_MB}
+    first = {**kept, "forget": True}
     options = {
         "cross entropy alone": {},
-        "KL": {"kl_weight": KL_WEIGHT},
-        "KL, base states known": {"kl_weight": KL_WEIGHT, "base_cache_mb": CACHE_MB},
+        "KL, base known": kept,
+        "KL, first epoch": first,
+        f"KL, first epoch, kl_every {EVERY}": {**first, "kl_every": EVERY},
+        "KL, nothing kept": kl,
     }
     ways = {"LoRA of peft, text alone": plain_step(taslm, batch["text"])}
     for name, given in options.items():
-        ways[name] = taslm_step(ESPnetSpokenLMModel(taslm, **given), batch)
+        ways[name] = taslm_step(taslm, batch, **given)
     return ways
 
 

@@ -20,8 +20,8 @@ from espnet2_taste.slm.guidance import TextMixture
 from espnet2_taste.slm.scoring import UtteranceScores
 
 Batch = Mapping[str, torch.Tensor]
-BaseStates = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Text (B, N) and its lengths (B,) to the base LM's states, (B, N + 1, H)."""
+BaseRows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Text (B, N) and its lengths (B,) to :meth:`AbsCore.base_rows`, (B, N + 1, X)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class AbsCore(nn.Module, ABC):
         self.quantizer: nn.Module | None = None
 
     @abstractmethod
-    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+    def losses(
+        self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
+    ) -> GroupLosses:
         """Compute the losses with the truth as history.
 
         Args:
@@ -68,7 +70,9 @@ class AbsCore(nn.Module, ABC):
             kl_weight: Share of KL(base || model) in the loss of the group that holds
                 the text, 0 to 1; the rest is cross entropy. At 0 the base LM does not
                 run.
-            base: Gives the base LM's states.
+            base: Gives what the base LM says of texts.
+            kl_every: One utterance of so many is compared with the base LM, and counts
+                so many times; see :func:`comparison_weights`.
         """
 
     @abstractmethod
@@ -109,3 +113,39 @@ class AbsCore(nn.Module, ABC):
         """
         bos = text.new_full((len(text), 1), self.bos_id)
         return self.backbone.base_states(torch.cat([bos, text.clamp(min=0)], dim=1))
+
+    def keep_base_rows(self) -> None:
+        """Say, before training, that :meth:`base_rows` are kept for later steps."""
+
+    def base_rows(self, text: torch.Tensor) -> torch.Tensor:
+        """Return what :meth:`losses` needs to know of the base LM.
+
+        Args:
+            text: Text ids, (B, N); any value after the end.
+
+        Returns:
+            Of rows 0 .. N, (B, N + 1, X), without gradient; by default the states.
+        """
+        return self.base_states(text)
+
+
+def comparison_weights(
+    count: int, every: int, device: torch.device | str
+) -> torch.Tensor:
+    """Draw the utterances of a batch that are compared with the base LM.
+
+    Every one is drawn with the same probability and weighs its inverse, so that the
+    expected gradient is that of all. About count / every are drawn, at least one.
+
+    Args:
+        count: B.
+        every: One of so many; 1 takes all and draws no random number.
+        device: Of the result.
+
+    Returns:
+        Weights (B,), zero at those that are not compared.
+    """
+    every = min(every, count)
+    first = int(torch.randint(every, ())) if every > 1 else 0
+    places = torch.arange(count, device=device) + first
+    return torch.where(places % every == 0, float(every), 0.0)

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 import torch
@@ -20,6 +21,7 @@ from torch import nn
 from espnet2_taste.dropout import Dropout
 from espnet2_taste.optional import require
 from espnet2_taste.slm.causal_lm import check_positions, text_logits
+from espnet2_taste.slm.tangents import base_tangents, is_affine
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,32 @@ class AbsBackbone(nn.Module, ABC):
         """
         with self.base() as base:
             return text_logits(base, states)
+
+    def has_fixed_output(self) -> bool:
+        """Whether logits are, in float32, the base LM's affine function of states."""
+        lm = self.causal_lm
+        weights = list(lm.get_output_embeddings().parameters())
+        like = lm.get_input_embeddings().weight[0]
+        return (
+            not any(weight.requires_grad for weight in weights)
+            and {weight.dtype for weight in [*weights, like]} == {torch.float32}
+            and not like.is_meta
+            and is_affine(partial(text_logits, lm), like)
+        )
+
+    @torch.no_grad()
+    def base_tangents(self, states: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """Return what the divergence needs of the base LM; see ``slm/tangents.py``.
+
+        Args:
+            states: Of :meth:`base_states`, (R, H).
+            text: Text ids that follow, (R,).
+
+        Returns:
+            (R, H + 2); of use where :meth:`has_fixed_output`.
+        """
+        with self.base() as base:
+            return base_tangents(partial(text_logits, base), states, text)
 
 
 def freeze(module: nn.Module) -> None:

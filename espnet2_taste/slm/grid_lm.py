@@ -16,7 +16,14 @@ import torch
 from torch import nn
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
+from espnet2_taste.ranks import joint_mean
+from espnet2_taste.slm.abs_core import (
+    AbsCore,
+    BaseRows,
+    Batch,
+    GroupLosses,
+    comparison_weights,
+)
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
@@ -163,7 +170,9 @@ class GridLM(AbsCore):
             lambda: self.forward(grid)[1][:, 1:], first, lengths
         )
 
-    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+    def losses(
+        self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
+    ) -> GroupLosses:
         """See :meth:`AbsCore.losses`; groups of the streams, and tail.
 
         Means are weighted by the cells' own weights. The divergence is over the text
@@ -181,7 +190,7 @@ class GridLM(AbsCore):
             first = self.layout.streams[0]
             text = self.text_mask(grid)[..., 0] & (padding[..., 0] != 1)
             text &= grid[..., 0] < first.text_size
-            kl = self.divergence(logits[0], grid[..., 0], text, base)
+            kl = self.divergence(logits[0], grid[..., 0], text, base, kl_every)
             ce = groups[first.group]
             groups[first.group] = (1.0 - kl_weight) * ce + kl_weight * kl
             stats["loss_text_kl"] = kl.detach()
@@ -198,7 +207,8 @@ class GridLM(AbsCore):
         logits: torch.Tensor,
         ids: torch.Tensor,
         is_text: torch.Tensor,
-        base: BaseStates,
+        base: BaseRows,
+        every: int,
     ) -> torch.Tensor:
         """KL(base || model) over the text cells of one stream, END among them.
 
@@ -211,18 +221,24 @@ class GridLM(AbsCore):
             ids: Of the stream, (B, T).
             is_text: Cells that are text or END, (B, T) bool.
             base: Gives the base LM's states.
+            every: One utterance of so many is compared, and counts so many times.
 
         Returns:
             Mean over the cells, a scalar; see ``losses.weighted_mean``.
         """
+        count = is_text.sum()
+        weights = comparison_weights(len(ids), every, ids.device)
+        chosen = weights > 0
+        logits, ids, is_text = (x[chosen] for x in (logits, ids, is_text))
         rows, exists, expected = self.base_text(ids, is_text, base)
         size = min(expected.size(-1), logits.size(-1))
         index = rows[..., None].expand(-1, -1, size)
         model = logits[..., :size].gather(1, index)  # (B, N, V)
-        return weighted_mean(kl_to_base(model, expected[..., :size]), exists)
+        nats = kl_to_base(model, expected[..., :size]).where(exists, 0.0)
+        return joint_mean(weights[chosen] @ nats.sum(dim=1), count)
 
     def base_text(
-        self, ids: torch.Tensor, is_text: torch.Tensor, base: BaseStates
+        self, ids: torch.Tensor, is_text: torch.Tensor, base: BaseRows
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Ask the base LM, which reads the text alone, for the text cells of a stream.
 

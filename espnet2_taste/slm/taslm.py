@@ -16,12 +16,19 @@ from typing import Any, Optional
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm import losses
-from espnet2_taste.slm.abs_core import AbsCore, BaseStates, Batch, GroupLosses
+from espnet2_taste.slm.abs_core import (
+    AbsCore,
+    BaseRows,
+    Batch,
+    GroupLosses,
+    comparison_weights,
+)
 from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, freeze
 from espnet2_taste.slm.heads import AbsTasteHead, HeadLoss
 from espnet2_taste.slm.input_fusion import AbsCodeEmbedding, AbsInputFusion
@@ -33,7 +40,8 @@ from espnet2_taste.slm.layouts.text_aligned import (
     unplace_words,
 )
 from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
-from espnet2_taste.slm.text_loss import states_loss
+from espnet2_taste.slm.tangents import tangent_loss
+from espnet2_taste.slm.text_loss import TextLoss, TextTargets, states_loss
 from espnet2_taste.slm.turns import TurnFrame, turn_rows
 
 
@@ -94,6 +102,7 @@ class Taslm(AbsCore):
         self.head = head
         self.eos_id = eos_id
         self.pad_text = nn.Parameter(torch.zeros(backbone.hidden_size))
+        self.uses_tangents = False
         freeze(quantizer)
 
     @property
@@ -228,7 +237,22 @@ class Taslm(AbsCore):
         before = turn_rows(self, batch) if "turn" in batch else None
         return self(*(batch[name] for name in names), before=before)
 
-    def losses(self, batch: Batch, kl_weight: float, base: BaseStates) -> GroupLosses:
+    def keep_base_rows(self):
+        """See :meth:`AbsCore.keep_base_rows`: the divergence needs no logits then."""
+        self.uses_tangents = self.backbone.has_fixed_output()
+
+    def base_rows(self, text):
+        """See :meth:`AbsCore.base_rows`: states, or tangents at them."""
+        states = self.base_states(text)
+        if not self.uses_tangents:
+            return states
+        following = functional.pad(text.clamp(min=0), (0, 1), value=self.eos_id)
+        rows = self.backbone.base_tangents(states.flatten(0, 1), following.flatten())
+        return rows.view(*states.shape[:2], -1)
+
+    def losses(
+        self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
+    ) -> GroupLosses:
         """See :meth:`AbsCore.losses`; groups text and speech, of answers to turns only.
 
         Raises:
@@ -240,42 +264,50 @@ class Taslm(AbsCore):
                 "the turns before answers: set it to 0"
             )
         output = self.predict(batch)
-        text, stats = self.text_loss(batch, output, kl_weight, base)
+        text, stats = self.text_loss(batch, output, kl_weight, base, kl_every)
         head = self.head.loss(output.prediction, output.codes, self.quantizer)
         speech = losses.weighted_mean(head.per_word, output.word_mask)
         stats.update(self.code_stats(output, head))
         return GroupLosses({TEXT: text, SPEECH: speech}, stats)
 
     def text_loss(
-        self, batch: Batch, output: TaslmOutput, kl_weight: float, base: BaseStates
+        self,
+        batch: Batch,
+        output: TaslmOutput,
+        kl_weight: float,
+        base: BaseRows,
+        kl_every: int = 1,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Compute the text loss.
 
         Args:
             batch: Fields.
             output: Of the model for the same batch.
-            kl_weight: See :meth:`AbsCore.losses`.
+            kl_weight: See :meth:`AbsCore.losses`, as all that follow.
             base: Likewise.
+            kl_every: Likewise.
 
         Returns:
             Scalar and statistics by name; both perplexities are over the same tokens,
-            EOS apart.
+            EOS apart, that of the base over the utterances that are compared.
         """
-        has_target = output.text_labels != IGNORE  # (B, N + 1)
-        backbone, base_logits = self.backbone, None
-        rows = output.grid.base_rows[:, : has_target.size(1)][has_target].float()
-        if kl_weight:
-            states = base(batch["text"], batch["text_lengths"])[has_target]
-            base_logits = lambda part: backbone.base_logits(states[part])  # noqa: E731
-        found = states_loss(
-            output.text_states[has_target],
-            backbone.logits,
-            backbone.vocab_size,
-            output.text_labels[has_target],
+        weights = comparison_weights(len(output.codes), kl_every, output.codes.device)
+        weights, order = weights.sort(descending=True, stable=True)
+        labels = output.text_labels[order]  # (B, N + 1), compared utterances first
+        has_target = labels != IGNORE
+        rows = output.grid.base_rows[order, : labels.size(1)][has_target].float()
+        again = weights[:, None].expand_as(labels)[has_target]
+        targets = TextTargets(
+            labels[has_target],
             (1.0 - kl_weight) * joint_mean(torch.ones_like(rows), len(rows)),
-            kl_weight * joint_mean(rows, rows.sum()),
-            base_logits,
+            kl_weight * again * joint_mean(rows, rows.sum()),
         )
+        known = None
+        if kl_weight:
+            compared = order[weights > 0]
+            known = base(batch["text"][compared], batch["text_lengths"][compared])
+            known = known[has_target[: len(compared)]]
+        found = self._rows_loss(output.text_states[order][has_target], targets, known)
         share, ends = _shares(rows), _shares(1.0 - rows)
         stats = {
             "loss_text_ce": found.nll.mean(),
@@ -284,9 +316,29 @@ class Taslm(AbsCore):
             "eos_acc": found.hits @ ends,
         }
         if kl_weight:
+            share = _shares(rows * (again > 0))
             stats["loss_text_kl"] = found.kl @ share
             stats["base_text_ppl"] = (found.base_nll @ share).exp()
         return found.loss, stats
+
+    def _rows_loss(
+        self, states: torch.Tensor, targets: TextTargets, known: torch.Tensor | None
+    ) -> TextLoss:
+        """Loss of rows (R, H), the first of which have :meth:`base_rows` (R', X)."""
+        head, size = self.backbone.logits, self.backbone.vocab_size
+        if known is None:
+            return states_loss(states, head, size, targets)
+        count = len(known)
+        first = (states[:count], head, size, targets[:count])
+        if self.uses_tangents:
+            found = tangent_loss(*first, known)
+        else:
+            base_logits = self.backbone.base_logits
+            found = states_loss(*first, lambda part: base_logits(known[part]))
+        if count == len(states):
+            return found
+        rest = self._rows_loss(states[count:], targets[count:], None)
+        return TextLoss.joined([found, rest])
 
     @torch.no_grad()
     def code_stats(

@@ -11,7 +11,7 @@ for the gradient.
 Legend: R rows with a target, H hidden size, V text vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,27 @@ KEPT = 2**28
 
 
 @dataclass(frozen=True)
+class TextTargets:
+    """What rows are to predict.
+
+    Attributes:
+        labels: Text ids, (R,).
+        ce_weights: Weight of each row's cross entropy, (R,).
+        kl_weights: Weight of each row's divergence from the base LM, (R,).
+    """
+
+    labels: torch.Tensor
+    ce_weights: torch.Tensor
+    kl_weights: torch.Tensor
+
+    def __getitem__(self, part: slice) -> "TextTargets":
+        """Those of some rows."""
+        return TextTargets(
+            self.labels[part], self.ce_weights[part], self.kl_weights[part]
+        )
+
+
+@dataclass(frozen=True)
 class TextLoss:
     """Losses of rows with a text target.
 
@@ -33,7 +54,8 @@ class TextLoss:
         loss: Weighted sum over rows, a scalar; the only one with a gradient.
         nll: Cross entropy of each row in nats, (R,).
         hits: 1 where the target is the most likely id, (R,).
-        kl: Divergence KL(base || model) in nats, (R,), zero without a base.
+        kl: Divergence KL(base || model) in nats, (R,); without a base the part of it
+            that is the model's: the logarithm of the sum of e to the logits.
         base_nll: Cross entropy of the base LM, (R,), zero without a base.
     """
 
@@ -43,28 +65,33 @@ class TextLoss:
     kl: torch.Tensor
     base_nll: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence["TextLoss"]) -> "TextLoss":
+        """The sum of the losses, and the values of all rows in order."""
+        rows = [torch.cat([getattr(part, name) for part in parts]) for name in VALUES]
+        return cls(torch.stack([part.loss for part in parts]).sum(), *rows)
+
+
+VALUES = ("nll", "hits", "kl", "base_nll")
+
 
 def text_loss(
     logits: torch.Tensor,
-    labels: torch.Tensor,
-    ce_weights: torch.Tensor,
-    kl_weights: torch.Tensor,
+    targets: TextTargets,
     base: Callable[[slice], torch.Tensor] | None = None,
 ) -> TextLoss:
     """Weighted sum of cross entropy and divergence from the base LM.
 
     Args:
         logits: Of the trained model, (R, V).
-        labels: Text ids, (R,).
-        ce_weights: Weight of each row's cross entropy, (R,).
-        kl_weights: Weight of each row's divergence, (R,); not read without a base.
+        targets: Of R rows.
         base: Gives the base LM's logits of some rows, (r, V); None for no base.
 
     Returns:
         The loss, and values of each row without gradient.
     """
-    weights = torch.stack([ce_weights, kl_weights if base else 0 * kl_weights])
-    loss, rows = _TextLoss.apply(logits, labels, weights.float(), base)
+    weights = torch.stack([targets.ce_weights, targets.kl_weights]).float()
+    loss, rows = _TextLoss.apply(logits, targets.labels, weights, base)
     return TextLoss(loss, *rows)
 
 
@@ -72,9 +99,7 @@ def states_loss(
     states: torch.Tensor,
     head: Callable[[torch.Tensor], torch.Tensor],
     vocab_size: int,
-    labels: torch.Tensor,
-    ce_weights: torch.Tensor,
-    kl_weights: torch.Tensor,
+    targets: TextTargets,
     base: Callable[[slice], torch.Tensor] | None = None,
 ) -> TextLoss:
     """:func:`text_loss` of hidden states, with at most ``KEPT`` logits in memory.
@@ -83,9 +108,7 @@ def states_loss(
         states: (R, H).
         head: Hidden states to logits, (r, H) -> (r, V).
         vocab_size: V.
-        labels: See :func:`text_loss`, as all that follow.
-        ce_weights: Likewise.
-        kl_weights: Likewise.
+        targets: See :func:`text_loss`.
         base: Likewise.
 
     Returns:
@@ -94,20 +117,19 @@ def states_loss(
     step = max(1, KEPT // vocab_size)
 
     def part_loss(states, start):
-        part = slice(start, start + len(states))
-        given = (labels[part], ce_weights[part], kl_weights[part])
-        return text_loss(head(states), *given, base and _shifted(base, start))
+        given = targets[start : start + len(states)]
+        return text_loss(head(states), given, base and _shifted(base, start))
 
     if len(states) <= step:
         return part_loss(states, 0)
-    parts = [
-        checkpoint(part_loss, states[start : start + step], start, use_reentrant=False)
-        for start in range(0, len(states), step)
-    ]
-    loss = torch.stack([part.loss for part in parts]).sum()
-    names = ("nll", "hits", "kl", "base_nll")
-    rows = (torch.cat([getattr(part, name) for part in parts]) for name in names)
-    return TextLoss(loss, *rows)
+    return TextLoss.joined(
+        [
+            checkpoint(
+                part_loss, states[start : start + step], start, use_reentrant=False
+            )
+            for start in range(0, len(states), step)
+        ]
+    )
 
 
 def _shifted(base: Callable[[slice], torch.Tensor], start: int) -> Callable:
@@ -156,14 +178,15 @@ def _chunk(x, labels, base_x, weights, rows, gradient) -> None:
     """Fill values (4, r) and gradient (r, V) of a chunk of rows (r, V)."""
     index = labels[:, None]
     most, powers, total = _softmax_parts(x)  # e^x = powers e^most
-    target = x.gather(1, index)
-    rows[0] = (total.log() + most - target)[:, 0]
+    target, nats = x.gather(1, index), total.log() + most
+    rows[0] = (nats - target)[:, 0]
     rows[1] = (target == most)[:, 0]
+    rows[2] = nats[:, 0]
     if base_x is not None:
         base_most, base_powers, base_total = _softmax_parts(base_x)
         gaps = torch.linalg.vecdot(base_powers, base_x - x, dim=1)[:, None] / base_total
         base_nats = base_total.log() + base_most
-        rows[2] = (gaps + total.log() + most - base_nats)[:, 0]
+        rows[2] = (gaps + nats - base_nats)[:, 0]
         rows[3] = (base_nats - base_x.gather(1, index))[:, 0]
     if gradient is None:
         return

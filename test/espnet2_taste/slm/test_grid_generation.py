@@ -10,6 +10,7 @@ from slow_guidance import base_logits, slow_mix
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.window_scorer import WindowScorer
+from espnet2_taste.slm import grid_lm as grid_lm_module
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
@@ -512,3 +513,18 @@ def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
     lengths = torch.tensor([2, 1])
     grid = torch.zeros(2, 2, 3, dtype=torch.int64)
     assert grid_lm.tail_units(grid, lengths, lengths - 1) == [(), ()]
+
+
+def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(model_of, monkeypatch):
+    core = model_of("parallel", keep_base=True).core
+    torch.manual_seed(0)
+    logits, ids = torch.randn(3, 6, 40), torch.randint(2, 40, (3, 6))
+    is_text = torch.rand(3, 6) < 0.6
+    base = lambda text, lengths: core.base_states(text)  # noqa: E731
+    expected = core.divergence(logits, ids, is_text, base, 1)
+    found = []
+    for weights in ([3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]):
+        drawn = torch.tensor(weights)
+        monkeypatch.setattr(grid_lm_module, "comparison_weights", lambda *_: drawn)
+        found.append(core.divergence(logits, ids, is_text, base, 3))
+    torch.testing.assert_close(sum(found) / 3, expected)

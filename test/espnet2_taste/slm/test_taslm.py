@@ -8,6 +8,7 @@ from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
 from espnet2_taste.slm import backbone as backbones
 from espnet2_taste.slm import heads, input_fusion, losses
+from espnet2_taste.slm import taslm as taslm_module
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.taslm import Taslm
 
@@ -173,9 +174,11 @@ def shuffled(batch):
     return {name: value[order] for name, value in batch.items()}
 
 
+@pytest.mark.parametrize("backbone", ["lora", "full"])
+@pytest.mark.parametrize("kept", [0, 1])
 @pytest.mark.parametrize("kl_weight", [0.0, 0.4, 1.0])
-def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
-    model = build(delay=2).train()
+def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight, kept, backbone):
+    model = build(backbone, delay=2).train()
     output = model(**batch)
     logits, labels = model.backbone.logits(output.text_states), output.text_labels
     rows = output.grid.base_rows[:, : labels.size(1)]
@@ -185,13 +188,17 @@ def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight):
     expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
     trained = [p for p in model.backbone.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(expected, trained, retain_graph=True)
-    base = ESPnetSpokenLMModel(model, kl_weight=kl_weight).base_states
+    base = ESPnetSpokenLMModel(model, kl_weight=kl_weight, base_cache_mb=kept).base_rows
     found, stats = model.text_loss(batch, output, kl_weight, base)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for slope, same in zip(torch.autograd.grad(found, trained), slopes):
         torch.testing.assert_close(slope, same, atol=1e-5, rtol=1e-5)
     perplexity = losses.masked_mean(nll, rows).exp()
     torch.testing.assert_close(stats["text_ppl"], perplexity.detach())
+    assert model.uses_tangents == bool(backbone == "lora" and kept and kl_weight)
+    if kl_weight:
+        divergence = losses.masked_mean(kl, rows).detach()
+        torch.testing.assert_close(stats["loss_text_kl"], divergence)
 
 
 def test_a_cached_base_says_the_same(build, batch, monkeypatch):
@@ -201,6 +208,60 @@ def test_a_cached_base_says_the_same(build, batch, monkeypatch):
     cached, other, _ = model(**shuffled(batch))
     torch.testing.assert_close(cached, loss)
     torch.testing.assert_close(other["loss_text_kl"], stats["loss_text_kl"])
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(
+    build, batch, kept, monkeypatch
+):
+    core = build(head=heads.LinearLastHead)
+    options = {"kl_weight": 0.5, "base_cache_mb": kept, "kl_every": 2}
+    model = ESPnetSpokenLMModel(core, **options)
+    expected, whole, _ = model.eval()(**batch)
+    model.train().core.eval()  # no dropout
+    found, read = [], []
+    base_rows = core.base_rows
+    monkeypatch.setattr(
+        core, "base_rows", lambda text: read.append(len(text)) or base_rows(text)
+    )
+    for weights in ([2.0, 0.0], [0.0, 2.0]):
+        drawn = torch.tensor(weights)
+        monkeypatch.setattr(taslm_module, "comparison_weights", lambda *_: drawn)
+        found.append(model(**batch))
+    assert read == ([] if kept else [1, 1])
+    trained = [p for p in model.parameters() if p.requires_grad]
+    slopes = [
+        torch.autograd.grad(loss, trained)
+        for loss in (expected, sum(loss for loss, _, _ in found) / 2)
+    ]
+    torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-5)
+    lengths = (batch["text_lengths"] / batch["text_lengths"].sum()).tolist()
+    for name in ("loss_text_kl", "base_text_ppl"):
+        one, other = (stats[name] for _, stats, _ in found)
+        mean = lengths[0] * one + lengths[1] * other
+        if name == "base_text_ppl":
+            mean = one ** lengths[0] * other ** lengths[1]
+        torch.testing.assert_close(mean, whole[name])
+    assert set(whole) == set(found[0][1])
+
+
+def test_validation_compares_all_and_training_as_many_as_asked_for(build, batch):
+    model = ESPnetSpokenLMModel(build(), kl_weight=0.5, kl_every=2)
+    every, losses_of = [], model.core.losses
+    model.core.losses = lambda *given: every.append(given[-1]) or losses_of(*given)
+    model.train()(**batch)
+    model.eval()(**batch)
+    assert every == [2, 1]
+    with pytest.raises(ValueError, match="kl_every is at least 1, found 0"):
+        ESPnetSpokenLMModel(model.core, kl_every=0)
+
+
+def test_only_fixed_affine_outputs_in_float32_use_tangents(build, tiny_lm):
+    assert not build("full").backbone.has_fixed_output()
+    assert build("frozen").backbone.has_fixed_output()
+    assert not build("frozen").bfloat16().backbone.has_fixed_output()
+    tiny_lm.float().lm_head.register_forward_hook(lambda *given: given[-1].tanh())
+    assert not build("frozen").backbone.has_fixed_output()
 
 
 def test_the_base_reads_texts_that_are_not_cached(build, batch, monkeypatch):

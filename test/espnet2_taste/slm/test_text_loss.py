@@ -9,22 +9,24 @@ from espnet2_taste.slm import losses
 from espnet2_taste.slm import text_loss as one_pass
 
 
-def slow(logits, labels, ce_weights, kl_weights, base):
+def slow(logits, targets, base):
     """Loss and values of each row, one log-softmax a term."""
+    labels = targets.labels
     nll = losses.cross_entropy(logits[None], labels[None])[0]
     kl = losses.kl_to_base(logits, base)
     base_nll = losses.cross_entropy(base[None], labels[None])[0]
     hits = (logits.argmax(dim=-1) == labels).float()
-    return (ce_weights * nll + kl_weights * kl).sum(), (nll, hits, kl, base_nll)
+    loss = (targets.ce_weights * nll + targets.kl_weights * kl).sum()
+    return loss, (nll, hits, kl, base_nll)
 
 
 def draw(rows, size, scale, seed):
-    """Logits of both models, labels and weights."""
+    """Logits of both models, and targets."""
     generator = torch.Generator().manual_seed(seed)
     logits, base = scale * torch.randn(2, rows, size, generator=generator)
     labels = torch.randint(0, size, (rows,), generator=generator)
     weights = torch.rand(2, rows, generator=generator)
-    return logits.requires_grad_(), labels, *weights, base
+    return logits.requires_grad_(), one_pass.TextTargets(labels, *weights), base
 
 
 @settings(deadline=None, max_examples=40)
@@ -51,28 +53,31 @@ def test_equals_the_terms_one_by_one(rows, size, scale, chunk, seed):
     torch.testing.assert_close(rows_found, values, **close)
 
 
-def test_without_a_base_there_is_cross_entropy_alone():
-    logits, labels, ce_weights, kl_weights, _ = draw(6, 9, 2.0, 0)
-    found = one_pass.text_loss(logits, labels, ce_weights, kl_weights)
-    nll = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    torch.testing.assert_close(found.loss, (ce_weights * nll).sum())
-    assert not found.kl.any() and not found.base_nll.any()
+def test_without_a_base_the_models_part_of_the_divergence_is_weighed():
+    logits, targets, _ = draw(6, 9, 2.0, 0)
+    found = one_pass.text_loss(logits, targets)
+    nll = torch.nn.functional.cross_entropy(logits, targets.labels, reduction="none")
+    part = logits.logsumexp(dim=1)
+    expected = (targets.ce_weights * nll + targets.kl_weights * part).sum()
+    torch.testing.assert_close(found.loss, expected)
+    torch.testing.assert_close(found.kl, part.detach())
+    slopes = [torch.autograd.grad(x, logits)[0] for x in (found.loss, expected)]
+    torch.testing.assert_close(*slopes)
+    assert not found.base_nll.any()
 
 
 def test_a_second_gradient_is_refused_rather_than_wrong():
-    logits, labels, ce_weights, kl_weights, _ = draw(4, 5, 1.0, 0)
-    loss = one_pass.text_loss(logits, labels, ce_weights, kl_weights).loss
+    loss = one_pass.text_loss(*draw(4, 5, 1.0, 0)[:2]).loss
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
 
 def test_half_precision_keeps_sums_in_float32():
-    logits, labels, ce_weights, kl_weights, base = draw(5, 300, 2.0, 1)
+    logits, targets, base = draw(5, 300, 2.0, 1)
     halves = logits.detach().bfloat16().requires_grad_()
-    given_ = (labels, ce_weights, kl_weights)
-    found = one_pass.text_loss(halves, *given_, lambda part: base[part])
-    expected, _ = slow(halves.detach().float(), *given_, base)
+    found = one_pass.text_loss(halves, targets, lambda part: base[part])
+    expected, _ = slow(halves.detach().float(), targets, base)
     torch.testing.assert_close(found.loss, expected)
     found.loss.backward()
     assert halves.grad.dtype == torch.bfloat16
@@ -83,10 +88,10 @@ def test_half_precision_keeps_sums_in_float32():
 def test_parts_of_rows_give_what_all_rows_give(monkeypatch, rows, with_base):
     torch.manual_seed(0)
     head = torch.nn.Linear(6, 9)
-    _, labels, *weights, base_logits = draw(rows, 9, 2.0, 1)
+    _, targets, base_logits = draw(rows, 9, 2.0, 1)
     states = torch.randn(rows, 6, requires_grad=True)
     base = (lambda part: base_logits[part]) if with_base else None
-    whole = one_pass.text_loss(head(states), labels, *weights, base)
+    whole = one_pass.text_loss(head(states), targets, base)
     inputs = (states, head.weight)
     expected = torch.autograd.grad(whole.loss, inputs)
     monkeypatch.setattr(one_pass, "KEPT", 4 * 9)  # four rows
@@ -96,7 +101,7 @@ def test_parts_of_rows_give_what_all_rows_give(monkeypatch, rows, with_base):
         largest.append(len(part))
         return head(part)
 
-    found = one_pass.states_loss(states, recorded, 9, labels, *weights, base)
+    found = one_pass.states_loss(states, recorded, 9, targets, base)
     torch.testing.assert_close(torch.autograd.grad(found.loss, inputs), expected)
     for name in ("loss", "nll", "hits", "kl", "base_nll"):
         torch.testing.assert_close(getattr(found, name), getattr(whole, name))
@@ -108,9 +113,10 @@ def test_logits_of_all_rows_are_not_kept(monkeypatch):
     monkeypatch.setattr(one_pass, "KEPT", 4 * 50)
     head = torch.nn.Linear(3, 50)
     states = torch.randn(40, 3, requires_grad=True)
-    ones, labels = torch.ones(40), torch.zeros(40, dtype=torch.long)
+    ones = torch.ones(40)
+    targets = one_pass.TextTargets(ones.long(), ones, ones)
     kept = []
     pack = lambda tensor: kept.append(tensor.numel()) or tensor  # noqa: E731
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        one_pass.states_loss(states, head, 50, labels, ones, ones)
+        one_pass.states_loss(states, head, 50, targets)
     assert sum(kept) < 40 * 50
