@@ -64,12 +64,13 @@ def base_tangents(
         with torch.enable_grad():
             here = states[part].detach().requires_grad_()
             logits = head(here)
-            value = logits.logsumexp(dim=1)
-            (slope,) = torch.autograd.grad(value.sum(), here)
+        shares = logits.detach().softmax(dim=1)
+        value = logits.detach().amax(dim=1) - shares.amax(dim=1).log()  # A(here)
+        (slope,) = torch.autograd.grad(logits, here, shares)
+        target = logits.detach().gather(1, labels[part, None])[:, 0]
         found[part, :-2] = slope
-        found[part, -2] = (value - (slope * here).sum(dim=1)).detach()
-        target = logits.gather(1, labels[part, None])[:, 0]
-        found[part, -1] = (value - target).detach()
+        found[part, -2] = value - torch.linalg.vecdot(slope, states[part])
+        found[part, -1] = value - target
     return found
 
 
