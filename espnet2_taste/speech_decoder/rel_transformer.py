@@ -52,11 +52,13 @@ class StackCache:
     Attributes:
         valid: True at real positions, (B, C).
         length: Positions in use, padding included.
+        padded: Whether any position was padding.
         layers: One entry a layer.
     """
 
     valid: torch.Tensor
     length: int = 0
+    padded: bool = False
     layers: list[LayerCache] = field(default_factory=list)
 
     @property
@@ -368,16 +370,31 @@ class RelTransformer(nn.Module):
         if total > cache.capacity:
             self._reserve(cache, max(total, 2 * cache.capacity))
         cache.valid[:, start:total] = True if mask is None else mask
+        cache.padded = cache.padded or not (mask is None or bool(mask.all()))
         cache.length = total
+        if x.size(1) == 1 and not self.training:
+            return self._read_position(x[:, 0], cache, hidden)[:, None]
         visible = visible_keys(cache.valid[:, :total], x.size(1), causal=True)
         if hidden is not None:
             visible = hide_from_head(visible, hidden[1], hidden[0], self.heads)
         x = self.dropout(self.embed(x))
-        read, given = RelTransformerBlock.extend, visible
-        if x.size(1) == 1 and not self.training:
-            read, given = read_position, hidden_bias(visible, x)
         for block, layer in zip(self.encoders, cache.layers):
-            x = read(block, x, layer, start, given)
+            x = block.extend(x, layer, start, visible)
+        return self.after_norm(x)
+
+    def _read_position(
+        self,
+        x: torch.Tensor,
+        cache: StackCache,
+        hidden: tuple[int, torch.Tensor] | None,
+    ) -> torch.Tensor:
+        """What ``extend`` gives for one position (B, D_in), which the cache counts."""
+        bias, last = None, cache.length - 1
+        if cache.padded or hidden is not None:
+            bias = hidden_bias(cache.valid[:, : cache.length], hidden, x, self.heads)
+        x = self.embed(x)
+        for block, layer in zip(self.encoders, cache.layers):
+            x = read_position(block, x, layer, last, bias)
         return self.after_norm(x)
 
     def _reserve(self, cache: StackCache, capacity: int) -> None:

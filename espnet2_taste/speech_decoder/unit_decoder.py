@@ -31,6 +31,7 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
 )
 from espnet2_taste.speech_decoder.fusion import AbsFusion
 from espnet2_taste.speech_decoder.reading_window import ReadingPlace
+from espnet2_taste.speech_decoder.rel_step import affine
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer, StackCache
 from espnet2_taste.speech_decoder.unit_condition import (
     UnitCondition,
@@ -250,7 +251,7 @@ class UnitDecoder(AbsUnitDecoder):
             *(special[TASK], text_lengths),
         )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate(
         self,
         text: torch.Tensor,
@@ -287,18 +288,20 @@ class UnitDecoder(AbsUnitDecoder):
         rows = torch.arange(text.size(0), device=text.device)
         writer = UnitWriter(text.size(0))
         for step in range(int(most.max())):
-            log_probs = self.llm_decoder(hidden).log_softmax(-1)
-            may_end = step >= fewest[rows]
+            log_probs = affine(self.llm_decoder, hidden).log_softmax(-1)
+            may_end = fewest <= step
             if place is not None:
                 may_end = may_end & place.finished()
             units = sampler(log_probs, may_end, noise)
-            going = (units != self.end) & (step < most[rows])
+            going = (units != self.end) & (most > step)
             writer.write(rows, units, going)
             if not going.all():
                 kept = going.nonzero().squeeze(1)
                 if kept.numel() == 0:
                     break
-                rows, units = rows[kept], units[kept]
+                rows, units, fewest, most = (
+                    x[kept] for x in (rows, units, fewest, most)
+                )
                 cache.select(kept)
                 noise.select(kept)
                 if place is not None:
@@ -334,7 +337,7 @@ class UnitDecoder(AbsUnitDecoder):
             length_rule=settings.length_rule,
             place=place,
         )
-        return [GeneratedUnits(row) for row in units]
+        return [GeneratedUnits(row.clone()) for row in units]  # usual tensors
 
     def _read(
         self, embeds: torch.Tensor, cache: StackCache, place: ReadingPlace | None

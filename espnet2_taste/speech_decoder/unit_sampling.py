@@ -206,16 +206,15 @@ class UnitWriter:
 
     def __init__(self, batch: int):
         self.batch = batch
-        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.steps: list[tuple[torch.Tensor, ...]] = []
 
     def write(
         self, rows: torch.Tensor, units: torch.Tensor, going: torch.Tensor
     ) -> None:
         """Add one unit to each row that goes on; all three are (B',)."""
-        self.steps.append((rows[going].cpu(), units[going].cpu()))
+        self.steps.append((rows, units, going))
 
     def utterances(self) -> list[torch.Tensor]:
         """Units of each utterance, in order."""
-        rows = torch.cat([rows for rows, _ in self.steps])
-        units = torch.cat([units for _, units in self.steps])
-        return [units[rows == row] for row in range(self.batch)]
+        rows, units, going = (torch.cat(column).cpu() for column in zip(*self.steps))
+        return [units[going & (rows == row)] for row in range(self.batch)]
