@@ -25,6 +25,11 @@ SHARED = {
         "type": Path,
         "help": "Join what jobs left in these parts of the sets",
     },
+    "ids_dir": {
+        "type": Path,
+        "help": "With parts of sets (0001/test): where their lists of utterances are; "
+        "everything else is read of the whole sets",
+    },
     "batch_size": {"type": int, "default": 16, "help": "Utterances at once"},
     "ngpu": {"type": int, "default": 0, "help": "0 for the CPU"},
     "log_level": {

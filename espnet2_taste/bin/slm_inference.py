@@ -25,13 +25,14 @@ of the prompts and of both together in ``prompt/`` and ``full/``; and, last,
 """
 
 import argparse
-import time
+from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
+from espnet2_taste.data.parts import find_parts, only_listed, set_of
 from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
@@ -70,18 +71,16 @@ def get_parser() -> argparse.ArgumentParser:
     add("--taste_model_file", help="TASTE checkpoint, default: the best one")
     add("--durations", help="Folder of units durations, for deduplicated units")
     add("--unit_vocoder_exp", required=True, help="Its experiment directory")
-    add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--codes_dir", help="Parent of <set>/codes.scp, default: <taste_exp>/codes")
     add("--ctm", default="ctm", help="File with word times in the sets")
-    add("--sets", required=True, help="Names of sets, one string")
-    add("--output_dir", required=True, help="Parent of the results")
+    add("--output_dir", type=Path, required=True, help="Parent of the results")
     add("--batch_size", type=int, default=16, help="Prompts at once")
     add("--seed", type=int, default=0, help="Of text, codes and units")
     add(
         "--dtype",
         help="Weights of the LM: float32, bfloat16, int8; default: as trained",
     )
-    add_shared(parser, "ngpu", "log_level")
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "log_level")
     add_prompt_arguments(parser)
     add_sampling_arguments(parser)
     return parser
@@ -283,67 +282,33 @@ def build_design(args: argparse.Namespace, device: str):
     return build(args, model, preprocessor, vocoder, device)
 
 
-def write_speed(path: Path, found: list, seconds: float) -> None:
-    """Write how much was generated in how many seconds; it marks a set as done."""
-    from espnet2_taste.data.ctm import write_rows
-
-    rows = sum(item.rows for item in found)
-    ended = 100 * sum(item.ended for item in found) / max(len(found), 1)
-    header = ("utterances", "rows", "seconds", "rows_per_second", "ended_percent")
-    speed = f"{rows / max(seconds, 1e-9):.1f}"
-    line = (len(found), rows, f"{seconds:.2f}", speed, f"{ended:.1f}")
-    write_rows(path, header, [line])
-
-
-def continue_set(design, folder: Path, output: Path, batch_size: int) -> int:
-    """Continue and speak one set.
-
-    Args:
-        design: ``AbsDesign``.
-        folder: The set.
-        output: Where the files go; made when absent.
-        batch_size: Prompts at once.
-
-    Returns:
-        Number of continuations.
-    """
-    import tqdm
-
-    from espnet2_taste.data.set_loop import length_batches
-
-    prompts = design.read(folder)
-    spembs = design.voices(folder, list(prompts))
-    results: dict[str, dict] = {part: {} for part in design.folders}
-    everything, seconds = [], 0.0
-    for names in tqdm.tqdm(length_batches(prompts, batch_size), desc=output.name):
-        given = [prompts[name] for name in names]
-        begin = time.perf_counter()
-        found = design.generate(names, given)
-        seconds += time.perf_counter() - begin
-        everything += found
-        parts = design.parts(names, given, found, spembs)
-        for part, items in zip(design.folders, parts, strict=True):
-            results[part] |= design.speaker(output / part, names, items, spembs)
-    for part, result in results.items():
-        design.speaker.write_tables(output / part, result)
-    write_speed(output / "speed.tsv", everything, seconds)
-    return len(prompts)
-
-
 def run(args: argparse.Namespace) -> None:
-    """Continue the sets that are not done, with one model."""
+    """Continue the sets that are not done, with one model, or join their parts."""
     from espnet2_taste.data.set_loop import finish_sets
+    from espnet2_taste.inference import continued_sets
+
+    def load():
+        if args.parts_dir:
+            return None
+        return build_design(args, "cuda" if args.ngpu else "cpu")
 
     def work(design, output: Path) -> str:
-        folder = Path(args.dump_dir) / output.name
-        count = continue_set(design, folder, output, args.batch_size)
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, output.name)
+            folders = PROMPT_KINDS[args.prompt_kind].folders
+            return continued_sets.join_continuations(parts, output, folders)
+        part = str(output.relative_to(args.output_dir))
+        folder = args.dump_dir / set_of(part)
+        choose = partial(only_listed, ids_dir=args.ids_dir, name=part)
+        options = (args.batch_size, choose)
+        count = continued_sets.continue_set(design, folder, output, *options)
         return f"{count} continuations"
 
     finish_sets(
         "slm_inference",
-        [Path(args.output_dir) / name for name in args.sets.split()],
+        [args.output_dir / name for name in args.sets.split()],
         lambda output: (output / "speed.tsv").is_file(),
-        lambda: build_design(args, "cuda" if args.ngpu else "cpu"),
+        load,
         work,
     )
 

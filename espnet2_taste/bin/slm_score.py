@@ -13,11 +13,13 @@ before them.
 """
 
 import argparse
+from collections import ChainMap
 from pathlib import Path
 
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
+from espnet2_taste.data.parts import find_parts, only_listed, set_of
 
 _EXAMPLE = """examples:
   python -m espnet2_taste.bin.slm_score --exp exp/taslm_embed \\
@@ -39,10 +41,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--exp", required=True, help="Experiment directory")
     add("--model_file", help="Checkpoint, default: the best one")
     add("--codes_dir", help="Parent of <set>/codes.scp, for TASLM")
-    add("--dump_dir", default="dump/raw", help="Where the sets are")
     add("--ctm", default="ctm", help="File with word times in the sets")
-    add("--sets", required=True, help="Names of sets, one string")
-    add("--output_dir", required=True, help="Parent of the results")
+    add("--output_dir", type=Path, required=True, help="Parent of the results")
     add("--mask_other_vocab", type=str2bool, default=False, help="See AbsCore.scores")
     add("--window", type=int, default=3, help="Words after a pair's common beginning")
     add(
@@ -50,7 +50,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="YAML of continuations (stage 12): its guidance holds for likelihoods too",
     )
     add("--batch_size", type=int, default=32, help="Utterances at once")
-    add_shared(parser, "ngpu", "log_level")
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "log_level")
     return parser
 
 
@@ -87,7 +87,7 @@ def build_scorer(args: argparse.Namespace, device: str):
             utt: item.fields for utt, item in read_spoken_words(codes / name).items()
         }
     needs = preprocessor.layout.needs | {"units"}
-    return scorer, lambda name: read_fields(Path(args.dump_dir) / name, args.ctm, needs)
+    return scorer, lambda name: read_fields(args.dump_dir / name, args.ctm, needs)
 
 
 def score_set(
@@ -127,7 +127,7 @@ def add_windows(
     if missing := [f for f in ("wav.scp", args.ctm) if not (folder / f).is_file()]:
         print(f"{folder} has no {missing[0]}: no likelihoods after common beginnings")
         return
-    known = read_shared_words(folder, args.ctm)
+    known = read_shared_words(folder, args.ctm, items)
     if lost := len(items.keys() - known.keys()):
         print(
             f"{folder}: {lost} utterances are in no pair with recordings and word times"
@@ -139,23 +139,36 @@ def add_windows(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score the sets that are not done, with one model."""
+    """Score the sets that are not done, with one model, or join their parts."""
     from espnet2_taste.data.set_loop import finish_sets
-    from espnet2_taste.evaluation.slm import write_scores
+    from espnet2_taste.evaluation.slm import read_scores, write_scores
+
+    def load():
+        if args.parts_dir:
+            return None
+        return build_scorer(args, "cuda" if args.ngpu else "cpu")
+
+    def score(tool, part: str) -> dict:
+        scorer, read = tool
+        items = only_listed(read(set_of(part)), args.ids_dir, part)
+        scores = score_set(scorer, items, args.batch_size)
+        add_windows(scores, scorer, items, args.dump_dir / set_of(part), args)
+        return scores
 
     def work(tool, output: Path) -> str:
-        scorer, read = tool
-        items = read(output.name)
-        scores = score_set(scorer, items, args.batch_size)
-        add_windows(scores, scorer, items, Path(args.dump_dir) / output.name, args)
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, output.name)
+            scores = ChainMap(*(read_scores(part / "scores.tsv") for part in parts))
+        else:
+            scores = score(tool, str(output.relative_to(args.output_dir)))
         write_scores(output / "scores.tsv", scores)
         return f"{len(scores)} utterances"
 
     finish_sets(
         "slm_score",
-        [Path(args.output_dir) / name for name in args.sets.split()],
+        [args.output_dir / name for name in args.sets.split()],
         lambda output: (output / "scores.tsv").is_file(),
-        lambda: build_scorer(args, "cuda" if args.ngpu else "cpu"),
+        load,
         work,
     )
 

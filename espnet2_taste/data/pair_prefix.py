@@ -6,7 +6,7 @@ words that tell the members apart; where they do not, it is the sound, and a wor
 shared if most of it lies before the first sample that differs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +58,15 @@ def shared_words(
     return max(min(count, most), 0)
 
 
-def read_shared_words(folder: Path, ctm: str = "ctm") -> dict[str, int]:
-    """Shared words of every member of a set's pairs.
+def read_shared_words(
+    folder: Path, ctm: str, wanted: Container[str]
+) -> dict[str, int]:
+    """Shared words of the members of a set's pairs.
 
     Args:
         folder: The set.
         ctm: File with word times.
+        wanted: Utterances; pairs of others are left out.
 
     Returns:
         Words by utterance id; pairs of which a text, a recording or the word times are
@@ -77,7 +80,8 @@ def read_shared_words(folder: Path, ctm: str = "ctm") -> dict[str, int]:
     result = {}
     for row in read_rows(folder / "pairs.tsv"):
         names = (row["positive"], row["negative"])
-        if not all(n in table for n in names for table in (texts, wavs, times)):
+        known = all(n in table for n in names for table in (texts, wavs, times))
+        if not known or not any(name in wanted for name in names):
             continue
         one, other = (read_audio(wavs[name]) for name in names)
         seconds = shared_seconds(one, other)

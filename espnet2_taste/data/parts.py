@@ -8,9 +8,10 @@ killed, is one part.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from pathlib import Path
+from typing import Any
 
 from espnet2_taste.data.files import read_lines
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines, write_table
@@ -18,6 +19,8 @@ from espnet2_taste.data.recordings import find_recording
 
 LARGEST, SMALLEST = 1000, 20
 """Utterances of a part at most; what a job of its own is started for at least."""
+RESULTS = "out"
+"""Folder beside the parts for what jobs make of them, where it does not go into them."""
 
 
 def set_names(value: str) -> str:
@@ -45,6 +48,33 @@ def is_part(name: str) -> bool:
     return "/" in name
 
 
+def set_of(name: str) -> str:
+    """Set that a part belongs to.
+
+    Example:
+        >>> set_of("0001/train"), set_of("train")
+        ('train', 'train')
+    """
+    return name.rpartition("/")[2]
+
+
+def only_listed(
+    items: Mapping[str, Any], ids_dir: Path | None, name: str
+) -> dict[str, Any]:
+    """Those items of a whole set that belong to one of its parts.
+
+    Args:
+        items: By utterance id.
+        ids_dir: Where the parts are, with a table ``text`` each; None: take all.
+        name: Of the part.
+
+    Raises:
+        ValueError: There is no such part.
+    """
+    listed = items if ids_dir is None else read_table(ids_dir / name / "text")
+    return {utterance: items[utterance] for utterance in items if utterance in listed}
+
+
 def split_sets(
     dump_dir: Path,
     sets: Sequence[str],
@@ -55,7 +85,8 @@ def split_sets(
 ) -> int:
     """Write the parts of sets and ``<job>.sets``, the list of parts of each job.
 
-    Parts whose tables are as they were are kept, with what jobs left in them.
+    Parts whose tables are as they were are kept, with what jobs left in them and in
+    ``RESULTS``; of others both is removed.
 
     Args:
         dump_dir: Folder of the sets.
@@ -125,25 +156,28 @@ def _split_set(
         if recordings:
             used = {line.split()[0] for line in part["segments"].values() if line}
             part["wav.scp"] = {r: recordings[r] for r in used if r in recordings}
-        _write_part(parts_dir / f"{count:04d}" / name, part)
-    for old in list(parts_dir.glob(f"[0-9]*/{name}")):
-        if int(old.parent.name) > count:
-            shutil.rmtree(old)
+        _write_part(parts_dir, f"{count:04d}/{name}", part)
+    for parent in (parts_dir, parts_dir / RESULTS):
+        for old in list(parent.glob(f"[0-9]*/{name}")):
+            if int(old.parent.name) > count:
+                shutil.rmtree(old)
     return count
 
 
-def _write_part(folder: Path, tables: dict[str, dict[str, str]]) -> None:
+def _write_part(parts_dir: Path, name: str, tables: dict[str, dict[str, str]]) -> None:
     """Write the tables of a part, after removing what was made from other ones."""
+    folder = parts_dir / name
     same = all(
-        (folder / name).is_file() and read_table(folder / name) == rows
-        for name, rows in tables.items()
+        (folder / table).is_file() and read_table(folder / table) == rows
+        for table, rows in tables.items()
     )
     if same and folder.is_dir():
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in (parts_dir / RESULTS / name, folder):
+        shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name, rows in tables.items():
-        write_table(folder / name, rows)
+    for table, rows in tables.items():
+        write_table(folder / table, rows)
 
 
 def find_parts(parts_dir: Path, name: str) -> list[Path]:

@@ -43,9 +43,9 @@ def write_scores(path: Path, scores: Scores):
 
     Args:
         path: ``scores.tsv``.
-        scores: Of all utterances the same columns.
+        scores: Of all utterances the same columns; maybe of none, in part of a set.
     """
-    columns = list(next(iter(scores.values())))
+    columns = list(next(iter(scores.values()), {}))
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = ([u, *(scores[u][c] for c in columns)] for u in sort_keys(scores))
     write_rows(path, ("utt", *columns), rows)

@@ -8,6 +8,7 @@ from helper_modules import load_tests
 from tiny_models import write_lm
 
 from espnet2_taste.bin import slm_inference, slm_score, taste_tokenize
+from espnet2_taste.data import parts
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -165,10 +166,15 @@ def test_missing_parts_are_named(recipe, tmp_path):
         run(recipe, "error", "--text_top_p", "1.5")
 
 
-def score(root, output, *options):
+def run_score(root, output, *options):
     command = ["--exp", str(root / "taslm_embed"), "--sets", "test"]
     command += ["--codes_dir", str(root / "taste_vq" / "codes")]
+    command += ["--dump_dir", str(root / "dump")]
     slm_score.main([*command, "--output_dir", str(root / output), *options])
+
+
+def score(root, output, *options):
+    run_score(root, output, *options)
     return read_rows(root / output / "test" / "scores.tsv")
 
 
@@ -196,3 +202,56 @@ def test_sums_and_means_count_the_same_tokens_for_model_and_base(recipe):
     assert float(row["base_tokens_sum"]) / float(row["base_tokens_mean"]) == (
         pytest.approx(tokens, rel=1e-4)
     )
+
+
+@pytest.fixture
+def jobs(recipe, tmp_path, monkeypatch):
+    """Runs a command on the set in two jobs and joins them; gives what is left."""
+    monkeypatch.setattr(parts, "LARGEST", 2)
+    monkeypatch.setattr(parts, "SMALLEST", 1)
+    ids = tmp_path / "parts"
+    assert parts.split_sets(recipe / "dump", ["test"], ["text"], ids, 2) == 2
+
+    def run_jobs(command, name, *options):
+        for job in (1, 2):
+            lists = ("--sets", f"@{ids}/{job}.sets", "--ids_dir", str(ids))
+            command(recipe, f"{name}_parts", *options, *lists)
+        command(recipe, name, "--parts_dir", str(recipe / f"{name}_parts"))
+        return recipe / name / "test"
+
+    return run_jobs
+
+
+def test_jobs_continue_as_one_does(recipe, jobs):
+    together, joined = run(recipe, "by_one"), jobs(run, "by_two")
+    for part in (".", "prompt", "full"):
+        for table in ("text", "units", "empty.tsv"):
+            one, two = (folder / part / table for folder in (together, joined))
+            assert one.read_bytes() == two.read_bytes()
+        for name, wav in read_table(joined / part / "wav.scp").items():
+            own = read_table(together / part / "wav.scp")[name]
+            found, wanted = (soundfile.read(path)[0] for path in (wav, own))
+            np.testing.assert_allclose(found, wanted, atol=2e-4)
+        codes = (kaldiio.load_scp(f"{f / part}/codes.scp") for f in (together, joined))
+        for one, two in zip(*(dict(table).items() for table in codes), strict=True):
+            assert one[0] == two[0] and (one[1] == two[1]).all()
+    speeds = [read_rows(folder / "speed.tsv")[0] for folder in (together, joined)]
+    for column in ("utterances", "rows", "ended_percent"):
+        assert speeds[0][column] == speeds[1][column]
+
+
+def test_jobs_score_as_one_does(recipe, jobs):
+    alone = ("--batch_size", "1")
+    joined = jobs(run_score, "scores_by_two", *alone) / "scores.tsv"
+    assert read_rows(joined) == score(recipe, "scores_by_one", *alone)
+
+
+def test_a_part_without_a_prompt_is_no_error(recipe, jobs):
+    table = recipe / "dump/test/prompt_words"
+    write_rows(table, ("utt", "n_words"), [("utt3", 1)])
+    try:
+        folder = jobs(run, "one_prompt")
+    finally:
+        table.unlink()
+    assert list(read_table(folder / "text")) == ["utt3"]
+    assert read_rows(folder / "speed.tsv")[0]["utterances"] == "1"

@@ -58,6 +58,7 @@ def test_a_set_gives_the_words_of_both_members(tmp_path):
         "".join(ctm + [line.replace("p", "n") for line in ctm])
     )
     (tmp_path / "pairs.tsv").write_text("positive\tnegative\np\tn\n")
-    assert read_shared_words(tmp_path) == {"p": 2, "n": 2}
+    assert read_shared_words(tmp_path, "ctm", {"n"}) == {"p": 2, "n": 2}
+    assert read_shared_words(tmp_path, "ctm", {"x"}) == {}
     (tmp_path / "text").write_text("n a b c d\n")
-    assert read_shared_words(tmp_path) == {}
+    assert read_shared_words(tmp_path, "ctm", {"p", "n"}) == {}

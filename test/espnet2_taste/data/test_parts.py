@@ -56,6 +56,18 @@ def test_what_a_job_left_is_kept_while_its_part_is_the_same(dump):
     assert (first / "units").is_file() and not (second / "units").exists()
 
 
+def test_results_beside_the_parts_go_with_them(dump):
+    """Another number of jobs makes other parts: old results are of other utterances."""
+    split(dump)
+    for part in parts.find_parts(dump / "parts", "train"):
+        (dump / "parts/out" / part.parent.name / "train").mkdir(parents=True)
+    before = list((dump / "parts/out").glob("*/train"))
+    split(dump)
+    assert list((dump / "parts/out").glob("*/train")) == before != []
+    split(dump, jobs=7)
+    assert not list((dump / "parts/out").glob("*/train"))
+
+
 def test_a_smaller_set_has_fewer_parts(dump):
     split(dump)
     before = len(parts.find_parts(dump / "parts", "train"))
