@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.parts import find_parts, is_part, join_parts, set_names
@@ -18,6 +19,12 @@ def align_options(parser: ArgumentParser) -> None:
     add_recognizer_arguments(parser, required=True)
     add("--times_only", default="", help="Those that are not transcribed, e.g. train")
     add("--output", default="ctm_aligned", help="Name of the result")
+    add(
+        "--made_speech",
+        type=str2bool,
+        default=False,
+        help="The sets are speech that a model made: maybe nothing can be aligned",
+    )
     add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
 
 
@@ -49,10 +56,13 @@ def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> 
 
 
 def is_done(folder: Path, output: str, transcribe: bool) -> bool:
-    """Whether a set was finished before, with what is asked for now."""
+    """Whether a set was finished after its audio, with what is asked for now."""
     names = ["asr_align.json", output, *TIMES]
     names += ["text_asr"] if transcribe else []
-    return all((folder / name).is_file() for name in names)
+    if not all((folder / name).is_file() for name in names):
+        return False
+    made = (folder / "wav.scp").stat().st_mtime
+    return (folder / "asr_align.json").stat().st_mtime >= made
 
 
 def align_folder(
@@ -79,7 +89,7 @@ def align_folder(
     from espnet2_taste.data.arks import write_numbers
     from espnet2_taste.data.kaldi_dir import read_table
 
-    wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    wavs, texts = read_table(folder / "wav.scp"), read_texts(folder)
     result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
     rows = word_time_rows(result.timings, texts)
     write_numbers(folder, TIMES[0], rows, np.float32)
@@ -103,12 +113,18 @@ def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) 
         ValueError: A part lacks a file.
     """
     from espnet2_taste.align.sets import PROBLEMS, read_aligned_set
-    from espnet2_taste.data.kaldi_dir import read_table
 
     text_asr = ["text_asr"] if transcribe else []
     join_parts(parts, folder, [*text_asr, *TIMES, PROBLEMS, output])
     result = read_aligned_set(folder, output, text_asr[0] if transcribe else None)
-    return write_summary(result, folder, read_table(folder / "text"), transcribe)
+    return write_summary(result, folder, read_texts(folder), transcribe)
+
+
+def read_texts(folder: Path) -> dict[str, str]:
+    """Transcripts of a set; what a model made may be without a word, and is left out."""
+    from espnet2_taste.data.kaldi_dir import read_table
+
+    return {name: text for name, text in read_table(folder / "text").items() if text}
 
 
 def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool):
@@ -133,13 +149,13 @@ def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool)
     return summary
 
 
-def describe(summary: dict, folder: Path, part: bool) -> str:
+def describe(summary: dict, folder: Path, may_fail: bool) -> str:
     """Say in a few words how it went.
 
     Raises:
-        ValueError: Nothing in a whole set could be aligned.
+        ValueError: Nothing in a set could be aligned.
     """
-    if not part and 0 < summary["utterances"] == summary["not_aligned"]:
+    if not may_fail and 0 < summary["utterances"] == summary["not_aligned"]:
         raise ValueError(
             f"{folder}: no utterance can be aligned; not_aligned.tsv has the reasons"
         )
@@ -175,7 +191,8 @@ def run_align(args: argparse.Namespace) -> None:
         else:
             options = (args.output, args.batch_size, transcribed(folder))
             summary = align_folder(aligner(), folder, *options)
-        return describe(summary, folder, is_part(str(folder.relative_to(dump_dir))))
+        part = is_part(str(folder.relative_to(dump_dir)))
+        return describe(summary, folder, part or args.made_speech)
 
     finish_sets(
         "recognize align",

@@ -2,7 +2,7 @@
 
 Enters: a unit vocoder and, unless the true units are asked for, a TASTE experiment;
 sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
-each set, ``audio/``, ``units``, ``ctm`` if the decoder knows the times of its words,
+each set, ``audio/``, ``text``, ``units``, ``ctm`` if the decoder knows the times of its words,
 and, last, ``wav.scp``. Finished sets are kept.
 
 Example:
@@ -121,6 +121,7 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
             write_audio(path, wave, vocoder.sample_rate)
             wavs[name] = str(path)
             rows[name] = " ".join(map(str, units.tolist()))
+    write_table(output / "text", {name: texts[name] for name in wavs})
     write_table(output / "units", rows)
     if timings:
         write_ctm(output / "ctm", timings)
@@ -176,7 +177,7 @@ def join_speech(parts: list[Path], output: Path) -> str:
         ValueError: A part is not complete.
     """
     timed = [part / "ctm" for part in parts if (part / "ctm").is_file()]
-    join_parts(parts, output, ["units", *(["ctm"] if timed else []), "wav.scp"])
+    join_parts(parts, output, ["text", "units", *(["ctm"] if timed else []), "wav.scp"])
     return f"{len(parts)} parts joined"
 
 

@@ -188,6 +188,7 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     second = {
         name: speaking_rate(words[-added[name] :])
         for name, words in aligned.timings.items()
+        if added.get(name)
     }
     names = sorted(first)
     missing = float("nan")

@@ -117,6 +117,11 @@ def named(calls, module):
     return launched + [call for call in calls if command_of(call) == module]
 
 
+def joined(calls, module):
+    """What a command that runs in jobs is asked for whole sets, once a work."""
+    return [call for call in named(calls, module) if " --parts_dir " in call]
+
+
 def command_of(call):
     """A module, with its sub-command if it has any."""
     return re.split(r" (?!\w)", call, maxsplit=1)[0]
@@ -130,9 +135,9 @@ def test_every_stage_runs_its_command_in_order(recipe):
         *(shapes, train, *jobs("recognize align"), "units fit", *jobs("units extract")),
         *(*jobs("data pitch"), shapes, train, train, train, shapes, train),
         *jobs("taste_tokenize", *["taste_resynthesize"] * 4),
-        *("taste_score", "taste_swap"),
+        *(*jobs(*["recognize align"] * 4), "taste_score", "taste_swap"),
         *(shapes, train, "exports text_lm", *[shapes, train] * 2),
-        *["slm_inference", "slm_score"] * 2,
+        *jobs(*["slm_inference", "slm_score"] * 2, *["recognize align"] * 4),
         *("slm_evaluate models", "write_results", "pack taste", "pack taslm"),
     ]
     assert run(recipe) == []
@@ -249,7 +254,8 @@ def test_side_by_side_runs_the_same_commands(recipe):
 
 def test_only_what_is_scored_is_aligned(recipe):
     calls = run(recipe)
-    *parts, join = named(calls, "recognize align")
+    aligned = named(calls, "recognize align")
+    *parts, join = [call for call in aligned if "--dump_dir dump" in call]
     lists = [f"--sets @dump/raw/parts/align/{job}.sets " for job in (1, 2)]
     assert sorted(call.split("--sets")[1].split()[0] for call in parts) == [
         name.split()[1] for name in lists
@@ -260,9 +266,25 @@ def test_only_what_is_scored_is_aligned(recipe):
     assert not any(".scp,word_times," in call for call in calls)
 
 
+def test_made_speech_is_recognized_in_jobs_before_it_is_scored(recipe):
+    calls = run(recipe)
+    places = [f"exp/{name}/resynthesis" for name in (*TASTE, "unit_vocoder")]
+    for name in ("taslm_embed", "taslm_token"):
+        folder = f"exp/{name}/continuation"
+        places += [folder, f"{folder}/prompts"]
+    made = [c for c in joined(calls, "recognize align") if "--made_speech true" in c]
+    assert [c.split("--dump_dir ")[1].split()[0] for c in made] == places
+    sets = [c.split("--sets ")[1].split(" --parts_dir")[0] for c in made]
+    assert sets == ["test slow fast"] * 4 + ["prompts", "full"] * 2
+    for done, scored in ((made[3], "taste_score"), (made[-1], "slm_evaluate models")):
+        assert calls.index(done) < calls.index(named(calls, scored)[0])
+    for name in ("score_taste_vq", "slm_scores", "units_fit"):
+        assert (recipe / f"exp/log/{name}.log").is_file()
+
+
 def test_guided_attention_times_the_training_sets(recipe):
     calls = run(recipe, "--guided_attention", "true")
-    join = named(calls, "recognize align")[-1]
+    join = joined(calls, "recognize align")[0]
     assert "--sets test slow fast prompts train dev --parts_dir " in join
     assert "--times_only train --ngpu" in join
     for training in named(calls, "espnet2_taste.bin.taste_train"):
@@ -398,6 +420,10 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert "--cloze --source dump/raw/pairs" in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
     assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
+    recognized = joined(calls, "recognize transcribe")
+    assert len(recognized) == 2 * (5 + 5)  # prompts and questions
+    first = "--sets questions --parts_dir exp/gslm/continuation/parts/recognized "
+    assert sum(first in call for call in recognized) == 1
     assert len(named(calls, "listening pages")) == 1
     again = run(recipe, *options)
     assert not design_trainings(again)
@@ -446,7 +472,7 @@ def test_designs_continue_by_other_rules_as_well(recipe):
     options = ("--stage", "16", "--stop_stage", "16", "--other_decodings", config)
     calls = run(recipe, *options, "--systems", "gslm cascade")
     first, again = (
-        [c for c in named(calls, "slm_inference") if f"--config {path} " in c]
+        [c for c in joined(calls, "slm_inference") if f"--config {path} " in c]
         for path in ("conf/decode_slm.yaml", config)
     )
     assert len(again) == len(names) and len(first) == 2  # TASLM's were there
@@ -478,7 +504,7 @@ def test_turns_are_learned_and_answered_before_and_after(recipe):
         assert f"--{part}_data_path_and_name_and_type {table},turn_words," in training
         assert (recipe / table).read_text() == "a 2\nb 1\n"
     config = "--config conf/decode_slm_instruct.yaml"
-    asked = [c for c in named(calls, "slm_inference") if config in c]
+    asked = [c for c in joined(calls, "slm_inference") if config in c]
     assert [f"--exp exp/{name} " in c for name, c in zip(names, asked)] == [True, True]
     assert all("--sets questions " in call for call in asked)
     (scored,) = named(calls, "slm_evaluate answers")
@@ -533,7 +559,7 @@ def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
     assert modules == [
         *("data noise", *jobs("recognize align", "units extract", "taste_tokenize")),
         *jobs(*["taste_resynthesize"] * 2),
-        *("audio_score", "taste_score", "audio_score", "tables noise", "write_results"),
+        *("audio_score", *jobs(*["recognize align"] * 2), "taste_score", "audio_score", "tables noise", "write_results"),
     ]
     assert run(recipe, *options) == []
 

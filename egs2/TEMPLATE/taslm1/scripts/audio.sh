@@ -5,7 +5,7 @@
 score_audio() {  # <sets> <output> <options>: what no package or weights serve is left out
     local names=$1 output=$2
     shift 2
-    "${python}" -m espnet2_taste.bin.audio_score --taste_exp "${taste_exp}" \
+    in_one_job "$(basename "${output}")_${taste}" audio_score --taste_exp "${taste_exp}" \
         --expdir "${expdir}" --dump_dir "${raw}" --sets "${names}" \
         --output_dir "${output}" --metric_conf speaker.units_dir="${expdir}/units" "$@"
 }
@@ -15,9 +15,9 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
     begin "noisy_codes_${taste}" --after "codes_${taste}" align \
         --values "${noise_snrs}" "${seed}" --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
         --parts "${raw}/parts"/noisy_{align,units} "${taste_exp}/codes/parts/noisy_codes" || return 0
-    "${python}" -m espnet2_taste.bin.data noise --dump_dir "${raw}" \
+    in_one_job noise "data noise" --dump_dir "${raw}" \
         --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
-    align "${spoken_sets[*]}"
+    align "${raw}" "${spoken_sets[*]}"
     extract_units "${spoken_sets[*]}"
     tokenize "${spoken_sets[*]}"
     finish
@@ -25,10 +25,7 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
 
 score_noisy() {
     local noise=${taste_exp}/noise
-    "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
-        --expdir "${expdir}" --recognizer "${recognizer}" --dump_dir "${raw}" \
-        --sets "${spoken_sets[*]}" --output_dir "${noise}/tokenizer" \
-        --study tokenizer_in_noise --ngpu "${infer_gpu}"
+    score_taste "${spoken_sets[*]}" "${noise}/tokenizer" --study tokenizer_in_noise
     score_audio "${spoken_sets[*]}" "${noise}/audio" --study audio_in_noise
     "${python}" -m espnet2_taste.bin.tables noise --dump_dir "${raw}" --output_dir "${noise}" \
         --scores "${taste_exp}/scores/scores.json ${taste_exp}/audio_scores/scores.json ${noise}/tokenizer/scores.json ${noise}/audio/scores.json"

@@ -62,9 +62,13 @@ recognize_sets() {  # the recognizer's words, as text_recognized of each set
     in_sets "${raw}" text_recognized "${sets[@]}"
     begin recognized --after format "${encoder[@]}" --scope "${sets[@]}" \
         --outputs "${in_sets[@]}" --parts "${raw}/parts/recognized" || return 0
-    in_jobs "${raw}" "${raw}" recognized "wav.scp" "${sets[*]}" "recognize transcribe" \
-        --dump_dir "{in}" --recognizer "${recognizer}" --ngpu "${infer_gpu}"
+    transcribe "${raw}" "${sets[*]}"
     finish
+}
+
+transcribe() {  # <folder> <names of sets in it, one string>
+    in_jobs "$1" "$1" "${tag}recognized" "wav.scp" "$2" "recognize transcribe" \
+        --dump_dir "{in}" --recognizer "${recognizer}" --ngpu "${infer_gpu}"
 }
 
 stage_3_text() {
@@ -111,9 +115,9 @@ train_encoder() {  # ESPnet's own ASR task
     finish
 }
 
-align() {  # <names of sets, one string>
-    in_jobs "${raw}" "${raw}" "${tag}align" "wav.scp text" "$1" "recognize align" --dump_dir "{in}" \
-        --recognizer "${recognizer}" --times_only "${times_only}" --ngpu "${infer_gpu}"
+align() {  # <folder> <names of sets in it, one string> <option>...
+    in_jobs "$1" "$1" "${tag}align" "wav.scp text" "$2" "recognize align" --dump_dir "{in}" \
+        --recognizer "${recognizer}" --times_only "${times_only}" --ngpu "${infer_gpu}" "${@:3}"
 }
 
 stage_4_encoder() {
@@ -125,7 +129,7 @@ stage_4_encoder() {
     in_sets "${raw}" word_times.scp "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
         --outputs "${outputs[@]}" "${in_sets[@]}" --parts "${raw}/parts/align" || return 0
-    align "${timed_sets[*]}"
+    align "${raw}" "${timed_sets[*]}"
     finish
 }
 
@@ -147,7 +151,7 @@ stage_5_units() {
     begin units --after text "${encoder[@]}" --files "${units_config}" \
         --values "${seed}" --scope "${unit_sets[@]}" --outputs "${outputs[@]}" \
         --models "${expdir}/units" --parts "${raw}/parts/units" || return 0
-    "${python}" -m espnet2_taste.bin.units fit --config "${units_config}" \
+    in_one_job units_fit "units fit" --config "${units_config}" \
         --recognizer "${recognizer}" --data_dir "${raw}/${train_set}" \
         --output_dir "${expdir}/units" --seed "${seed}" --ngpu "${infer_gpu}"
     extract_units "${unit_sets[*]}"

@@ -7,6 +7,8 @@
 # leave to the sets of TO. {in} and {out} before options are the folders of the sets and
 # of the results. A repeated call does the parts that are missing. With `--ngpu 1` among
 # the options every job gets a GPU and there are --inference_nj of them, else --nj.
+# What needs whole sets (scores, after the recognition of all speech in jobs) is one job:
+#     in_one_job NAME COMMAND OPTION...
 
 in_jobs() {
     local from=$1 to=$2 name=$3 tables=$4 names=$5
@@ -29,6 +31,17 @@ in_jobs() {
         "${python}" "${command[@]}" --sets "@${parts}/JOB.sets" "${placed[@]}"
     set_places "${from}" "${to}" "$@"
     "${python}" "${command[@]}" --sets "${names}" --parts_dir "${results}" "${placed[@]}"
+}
+
+in_one_job() {  # <name> <command> <option>...: work that is not split, as a job with a log
+    local name=$1 gpu=0 log=${expdir}/log/$1.log
+    local -a command
+    read -r -a command <<<"-m espnet2_taste.bin.$2"
+    shift 2
+    [[ " $* " != *" --ngpu 1 "* ]] || gpu=1
+    log "${name}: see ${log}"
+    ${decode_cmd} --name "${name}" --gpu "${gpu}" --num_threads "${OMP_NUM_THREADS}" "${log}" \
+        "${python}" "${command[@]}" "$@"
 }
 
 set_places() {  # <in> <out> <option>...: fills placed, options with the folders in them

@@ -76,14 +76,16 @@ answer_turns() {  # the questions as turns, before and after that training
     local model_dir=${expdir} design_dir=${expdir}/instruct
     local -a prompts=(questions)
     for name in taslm_embed taslm_sft; do continue_design "${name}" "${name}"; done
-    "${python}" -m espnet2_taste.bin.slm_evaluate answers --expdir "${design_dir}" \
+    recognize_designs "${design_dir}" "taslm_embed taslm_sft"
+    in_one_job answers "slm_evaluate answers" --expdir "${design_dir}" \
         --names "taslm_embed taslm_sft" --dump_dir "${raw}" --recognizer "${recognizer}" \
         --ngpu "${infer_gpu}"
 }
 
 continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's or others'
-    local name=$1 exp=${model_dir:-${design_dir}}/$1
+    local name=$1 exp=${model_dir:-${design_dir}}/$1 said=${design_dir}/$1/continuation
     local -a after=("$2" unit_vocoder) options=(--taste_exp "${taste_exp}")
+    local -a folders=("${prompts[@]/#/${said}/}")
     case ${name} in
         taslm_*) ;;
         cascade)
@@ -96,30 +98,30 @@ continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's 
             options=(--durations "${expdir}/unit_durations")
             ;;
     esac
-    in_sets "${design_dir}/${name}/continuation" speed.tsv "${prompts[@]}"
-    begin "${tag}continuation_${name}" --after "${after[@]}" \
-        --files "${inference_config}" --values "${seed}" \
-        --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.slm_inference --config "${inference_config}" \
-        --exp "${exp}" "${options[@]}" --dump_dir "${raw}" --sets "${prompts[*]}" \
-        --ctm "${systems_ctm}" --unit_vocoder_exp "${expdir}/unit_vocoder" \
-        --output_dir "${design_dir}/${name}/continuation" \
-        --seed "${seed}" --ngpu "${infer_gpu}"
+    in_sets "${said}" speed.tsv "${prompts[@]}"
+    begin "${tag}continuation_${name}" --after "${after[@]}" --files "${inference_config}" \
+        --values "${seed}" --scope "${prompts[@]}" --outputs "${in_sets[@]}" \
+        --parts "${said}/parts/${tag}"{said,align,recognized} \
+        "${folders[@]/%//parts}" || return 0
+    in_jobs "${raw}" "${said}" "${tag}said" text "${prompts[*]}" slm_inference \
+        --config "${inference_config}" --exp "${exp}" "${options[@]}" --dump_dir "${raw}" \
+        --ids_dir "{in}" --output_dir "{out}" --ctm "${systems_ctm}" \
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
 score_design() {  # <name>: likelihoods of the utterances of the test and pair sets
-    local name=$1
+    local name=$1 likelihood=${design_dir}/$1/likelihood
     local -a scored
     read -r -a scored <<<"${test_sets} ${pair_sets}"
-    in_sets "${design_dir}/${name}/likelihood" scores.tsv "${scored[@]}"
+    in_sets "${likelihood}" scores.tsv "${scored[@]}"
     begin "${tag}likelihood_${name}" --after "${tag}${name}" \
         --files "${inference_config}" --scope "${scored[@]}" \
-        --outputs "${in_sets[@]}" || return 0
-    "${python}" -m espnet2_taste.bin.slm_score --exp "${design_dir}/${name}" \
-        --codes_dir "${taste_exp}/codes" --dump_dir "${raw}" --ctm "${systems_ctm}" \
-        --decode_config "${inference_config}" --sets "${scored[*]}" \
-        --output_dir "${design_dir}/${name}/likelihood" --ngpu "${infer_gpu}"
+        --outputs "${in_sets[@]}" --parts "${likelihood}/parts" || return 0
+    in_jobs "${raw}" "${likelihood}" scored text "${scored[*]}" slm_score \
+        --exp "${design_dir}/${name}" --codes_dir "${taste_exp}/codes" --dump_dir "${raw}" \
+        --ids_dir "{in}" --output_dir "{out}" --ctm "${systems_ctm}" \
+        --decode_config "${inference_config}" --ngpu "${infer_gpu}"
     finish
 }
 
@@ -132,6 +134,26 @@ stage_12_inference() {
     side_by_side use_design taslm_embed taslm_token
 }
 
+align_continuations() {  # <name>: of the first prompts, alone and with the prompt
+    local said=${expdir}/$1/continuation
+    align "${said}" "${prompts[0]}" --made_speech true
+    align "${said}/${prompts[0]}" full --made_speech true
+}
+
+recognize_designs() {  # <parents> <names>, one string each: words of their continuations
+    local parent name set said
+    for parent in $1; do
+        for name in $2; do
+            for set in "${prompts[0]}" ${question_pairs:+questions}; do
+                said=${parent}/${name}/continuation
+                [ ! -s "${said}/${set}/wav.scp" ] ||
+                    [ "${said}/${set}/text_recognized" -nt "${said}/${set}/wav.scp" ] ||
+                    transcribe "${said}" "${set}"
+            done
+        done
+    done
+}
+
 write_results() {  # RESULTS.md from all scores that there are, listen.html beside it
     "${python}" -m espnet2_taste.bin.write_results --expdir "${expdir}" \
         --dump_dir "${raw}" --output "${expdir}/RESULTS.md" --taste_exp "${taste_exp}" \
@@ -142,7 +164,8 @@ stage_13_results() {
     begin results --after "taste_score_${taste}" continuation_taslm_{embed,token} \
         likelihood_taslm_{embed,token} --scope "${sets[@]}" \
         --outputs "${expdir}/RESULTS.md" || return 0
-    "${python}" -m espnet2_taste.bin.slm_evaluate models --expdir "${expdir}" \
+    side_by_side align_continuations taslm_embed taslm_token
+    in_one_job slm_scores "slm_evaluate models" --expdir "${expdir}" \
         --dump_dir "${raw}" --test_sets "${test_sets}" --pair_sets "${pair_sets}" \
         --prompt_sets "${prompts[*]}" \
         --recognizer "${recognizer}" --ngpu "${infer_gpu}"

@@ -22,7 +22,7 @@ prepare_systems() {  # word times, pitch and style tokens, durations of units
 }
 
 prepare_grids() {  # <names of sets, one string>
-    "${python}" -m espnet2_taste.bin.units expression --dump_dir "${raw}" \
+    in_one_job "${tag}expression" "units expression" --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "$1" --ctm "${systems_ctm}" \
         --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
 }
@@ -30,7 +30,7 @@ prepare_grids() {  # <names of sets, one string>
 train_durations() {
     begin unit_durations --after units --values "${seed}" \
         --outputs "${expdir}/unit_durations" || return 0
-    "${python}" -m espnet2_taste.bin.units durations --data_dir "${raw}/${train_set}" \
+    in_one_job unit_durations "units durations" --data_dir "${raw}/${train_set}" \
         --valid_dir "${raw}/${valid_set}" --output_dir "${expdir}/unit_durations" \
         --num_units "$(units_value num_units)" --seed "${seed}"
     finish
@@ -117,8 +117,7 @@ run_at_equal_flops() {  # the designs again; TASLM's first training sets the bud
     side_by_side run_system "${trained[@]}"
     ask_questions "${trained[@]}"
     write_budgets "${design_dir}" "${names}"
-    score_systems "${design_dir}" "${names}" --expdirs "${design_dir}" \
-        --study systems_equal_flops
+    score_systems "${design_dir}" "${names}" "${design_dir}" --study systems_equal_flops
 }
 
 run_other_decodings() {  # the same models continue by other rules, in a folder of each
@@ -127,7 +126,7 @@ run_other_decodings() {  # the same models continue by other rules, in a folder 
     for inference_config in ${other_decodings}; do
         tag=$(basename "${inference_config}" .yaml)_ design_dir=${expdir}/${tag%_}
         for name in "${names[@]}"; do continue_design "${name}" "${name}"; done
-        score_systems "${design_dir}" "${names[*]}" --expdirs "${design_dir}" \
+        score_systems "${design_dir}" "${names[*]}" "${design_dir}" \
             --study "systems_${tag%_}"
     done
 }
@@ -202,8 +201,7 @@ write_padding() {
 }
 
 judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates continuations
-    "${python}" -m espnet2_taste.bin.recognize transcribe --recognizer "${recognizer}" \
-        --folders "${prompts[@]/#/${expdir}/$1/continuation/}" --ngpu "${infer_gpu}"
+    transcribe "${expdir}/$1/continuation" "${prompts[*]}"
     "${python}" -m espnet2_taste.bin.continuations judge --sets "${prompts[*]}" \
         --dump_dir "${raw}" --continuation_dir "${expdir}/$1/continuation" \
         --base_url "${judge_url}" --model "${judge_model}" --output_dir "${expdir}/$1/judge"
@@ -228,12 +226,13 @@ write_budgets() {  # <parent> <names>
         --padding "${expdir}/padding.tsv" --output "$1/budgets.tsv"
 }
 
-score_systems() {  # <parent> <names> <options>
-    local parent=$1 designs=$2
+score_systems() {  # <output> <names> <parents> <option>...
+    local parent=$1
     local -a budgets=()
-    shift 2
+    recognize_designs "$3" "$2"
     [ ! -s "${parent}/budgets.tsv" ] || budgets=(--budgets "${parent}/budgets.tsv")
-    "${python}" -m espnet2_taste.bin.slm_evaluate designs --names "${designs}" "$@" \
+    in_one_job "systems_scores_$(basename "${parent}")" "slm_evaluate designs" \
+        --names "$2" --expdirs "$3" "${@:4}" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
         --recognizer "${recognizer}" "${budgets[@]}" "${word_options[@]}" \
@@ -250,6 +249,6 @@ compare_systems() {
         --names "taslm_embed taslm_token ${trained[*]}" --dump_dir "${raw}" \
         --sets "${pair_sets}" --output "${expdir}/pair_scores.tsv"
     score_systems "${expdir}" "taslm_embed taslm_token ${systems}" \
-        --expdirs "${expdir} ${seed_dirs[*]}"
+        "${expdir} ${seed_dirs[*]}"
     write_results
 }

@@ -108,7 +108,7 @@ resynthesize() {  # <experiment>: codes (or text, or true units) of spoken_sets 
     begin "${tag}resynthesis_${name}" --after "${after[@]}" \
         --files "${resynthesis_options[@]:1}" --values "${seed}" \
         --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
-        --parts "${expdir}/${name}/resynthesis/parts/${tag}spoken" || return 0
+        --parts "${expdir}/${name}/resynthesis/parts/${tag}"{spoken,align} || return 0
     in_jobs "${raw}" "${expdir}/${name}/resynthesis" "${tag}spoken" \
         "wav.scp text spembs.scp units word_times" "${spoken_sets[*]}" taste_resynthesize \
         --dump_dir "{in}" --output_dir "{out}" "${source[@]}" \
@@ -124,15 +124,24 @@ stage_9_tokenize() {
     for name in "${step_names[@]}" unit_vocoder; do resynthesize "${name}"; done
 }
 
-score_taste() {
-    "${python}" -m espnet2_taste.bin.taste_score --taste_exp "${taste_exp}" \
+score_taste() {  # <sets, one string> <output> <option>...
+    local name
+    for name in "${step_names[@]}" unit_vocoder; do
+        [ ! -s "${expdir}/${name}/resynthesis/${1%% *}/wav.scp" ] ||
+            align "${expdir}/${name}/resynthesis" "$1" --made_speech true
+    done
+    in_one_job "${tag}score_${taste}" taste_score --taste_exp "${taste_exp}" \
         --expdir "${expdir}" --recognizer "${recognizer}" --dump_dir "${raw}" \
-        --sets "${eval_sets[*]}" --output_dir "${taste_exp}/scores" --ngpu "${infer_gpu}"
+        --sets "$1" --output_dir "$2" --ngpu "${infer_gpu}" "${@:3}"
+}
+
+score_eval_sets() {
+    score_taste "${eval_sets[*]}" "${taste_exp}/scores"
 }
 
 study_swap() {  # <name> <sets>: words of two readings change places
     [ -n "$2" ] || return 0
-    "${python}" -m espnet2_taste.bin.taste_swap --taste_exp "${taste_exp}" \
+    in_one_job "${taste}_$1" taste_swap --taste_exp "${taste_exp}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" --recognizer "${recognizer}" \
         --dump_dir "${raw}" --sets "$2" --seed "${seed}" --study "$1" \
         --output_dir "${taste_exp}/$1" "${resynthesis_options[@]}" \
@@ -146,6 +155,6 @@ swap_tempo() {
 stage_10_score() {
     begin "taste_score_${taste}" --after "${step_names[@]/#/resynthesis_}" \
         resynthesis_unit_vocoder align --scope "${eval_sets[@]}" --outputs "${taste_exp}/scores" || return 0
-    side_by_side eval score_taste swap_tempo
+    side_by_side eval score_eval_sets swap_tempo
     finish
 }
