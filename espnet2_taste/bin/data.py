@@ -63,7 +63,11 @@ def format_options(parser: ArgumentParser) -> None:
     add("--fs", type=int, default=16000, help="Samples a second")
     add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
     add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
-    add("--audio_format", default="wav", help="Of the files that are made: wav or flac")
+    add(
+        "--audio_format",
+        default="wav",
+        help="Of what is made: wav, flac, or all recordings in wav.ark or flac.ark",
+    )
     add_shared(parser, "parts_dir")
 
 

@@ -121,7 +121,7 @@ def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) 
 
 
 def read_texts(folder: Path) -> dict[str, str]:
-    """Transcripts of a set; what a model made may be without a word, and is left out."""
+    """Transcripts of a set; what a model said without a word is left out."""
     from espnet2_taste.data.kaldi_dir import read_table
 
     return {name: text for name, text in read_table(folder / "text").items() if text}

@@ -2,8 +2,8 @@
 
 Enters: a unit vocoder and, unless the true units are asked for, a TASTE experiment;
 sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
-each set, ``audio/``, ``text``, ``units``, ``ctm`` if the decoder knows the times of its words,
-and, last, ``wav.scp``. Finished sets are kept.
+each set, ``audio/``, ``text``, ``units``, ``ctm`` if the decoder knows the times of its
+words, and, last, ``wav.scp``. Finished sets are kept.
 
 Example:
     the experiment's own vectors (text only, without codes, with codes):
@@ -72,8 +72,8 @@ def build_source(args: argparse.Namespace, device: str):
     Raises:
         ValueError: The experiment is missing or an option is out of range.
     """
-    from espnet2_taste.inference.taste_encoder import TasteEncoder
     from espnet2_taste.inference import resynthesis
+    from espnet2_taste.inference.taste_encoder import TasteEncoder
 
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)

@@ -16,6 +16,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from espnet2_taste.data.audio_arks import file_of, open_recording
+
 LOWEST_RATE = 8000
 HIGHEST_RATE = 384_000  # a filter between odd rates takes 20 values a Hz
 SILENCE_PEAK = 1e-4
@@ -61,7 +63,7 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """Read a recording and mix its channels down.
 
     Args:
-        path: An audio file.
+        path: An audio file, or a place in an ark (``audio.ark:123``).
 
     Returns:
         Samples (S,) float32 and their rate.
@@ -70,9 +72,7 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
         ValueError: The file is missing, unreadable or empty, or holds values that are
             no numbers.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"the audio file is missing: {path}")
-    return read_audio_stream(str(path))
+    return read_audio_stream(open_recording(path))
 
 
 def read_header(path: str | os.PathLike):
@@ -81,10 +81,9 @@ def read_header(path: str | os.PathLike):
     Raises:
         ValueError: The file is missing or unreadable.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"the audio file is missing: {path}")
+    source = open_recording(path)
     try:
-        return soundfile.info(str(path))
+        return soundfile.info(source)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ValueError(f"the audio cannot be read ({error})") from error
 
@@ -180,7 +179,7 @@ def load_speech(
     """Read a recording at a given rate and check that it can be used.
 
     Args:
-        path: An audio file.
+        path: An audio file, or a place in an ark.
         sample_rate: Samples a second wanted.
         min_duration: Shortest duration that is accepted, seconds.
         max_duration: Longest duration that is accepted, seconds.
@@ -233,8 +232,7 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
         ValueError: A sample is no number.
     """
     path = Path(path)
-    if not np.isfinite(speech).all():
-        raise ValueError(f"{path.name}: the speech made holds NaN or infinite samples")
+    check_finite(path.name, speech)
     temporary = path.with_name("." + path.name)
     soundfile.write(
         str(temporary),
@@ -244,6 +242,33 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
         format=path.suffix[1:].upper(),
     )
     os.replace(temporary, path)
+
+
+def check_finite(name: str, speech: np.ndarray) -> None:
+    """Refuse speech (S,) with samples that are no numbers.
+
+    Raises:
+        ValueError: With the name of the recording.
+    """
+    if not np.isfinite(speech).all():
+        raise ValueError(f"{name}: the speech made holds NaN or infinite samples")
+
+
+def as_file(path: str | os.PathLike, copy: Path) -> Path:
+    """A file that other programs can read.
+
+    Args:
+        path: An audio file, or a place in an ark.
+        copy: Where the audio of an ark is written.
+
+    Returns:
+        The file itself or the copy.
+    """
+    if file_of(path) == os.fspath(path):
+        return Path(path)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    write_audio(copy, *read_audio(path))
+    return copy
 
 
 def pcm16(speech: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from espnet2_taste.data.audio_arks import PLACE
 from espnet2_taste.data.kaldi_dir import KaldiDir, sort_keys
 
 LONGEST_NAME = 200
@@ -55,21 +56,21 @@ def audio_file(folder: Path, utterance: str) -> Path:
 
 
 def find_audio(value: str, set_dir: str | os.PathLike) -> Path | None:
-    """Find the file that an entry of ``wav.scp`` means.
+    """Find the recording that an entry of ``wav.scp`` means.
 
     Args:
-        value: An absolute path, or one relative to the current folder, to the set's
-            folder or to any folder above it.
+        value: A file or a place in an ark (``audio.ark:123``): absolute, or relative to
+            the current folder, to the set's folder or to any folder above it.
         set_dir: The set's folder.
 
     Returns:
-        The file, or None where there is none.
+        The file or the place, or None where there is none.
     """
     if not value:
         return None
-    set_dir = Path(set_dir).absolute()
+    set_dir, place = Path(set_dir).absolute(), PLACE.fullmatch(value)
     for folder in (Path(), set_dir, *set_dir.parents):
-        if (folder / value).is_file():
+        if (folder / value).is_file() or place and (folder / place["file"]).is_file():
             return folder / value
     return None
 

@@ -1,9 +1,9 @@
 """A set of recordings in any form becomes a set at one rate in one form.
 
 Enters: a Kaldi-style folder. Leaves: another one with ``audio/<utterance>.wav``, or
-``.flac`` (mono, PCM of 16 bit), the tables of the utterances that can be used,
-``utt2num_samples``, the word times and study tables of the source, and ``dropped.tsv``
-with a reason for everything left out.
+``.flac`` (mono, PCM of 16 bit), or all of them in ``audio.ark``, the tables of the
+utterances that can be used, ``utt2num_samples``, the word times and study tables of the
+source, and ``dropped.tsv`` with a reason for everything left out.
 """
 
 import logging
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from espnet2_taste.data.audio import conform, read_header, write_audio
+from espnet2_taste.data.audio import conform, read_header
+from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.checks import find_utterances
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.files import read_lines, read_text, split_lines
@@ -34,10 +35,10 @@ from espnet2_taste.data.kaldi_dir import (
     write_table,
 )
 from espnet2_taste.data.parts import join_parts
+from espnet2_taste.data.recording_writer import FORMATS, RecordingWriter
 from espnet2_taste.data.recordings import (
     Segments,
     cut,
-    file_of,
     find_recording,
     is_command,
     read_recording,
@@ -47,7 +48,6 @@ from espnet2_taste.data.recordings import (
 logger = logging.getLogger(__name__)
 
 RECORD = "format.json"
-FORMATS = ("wav", "flac")
 HEADED_TABLES = ("word_prosody", "pairs.tsv", "prompt_words")
 SOURCE_TABLES = ("wav.scp", "segments", "text", "utt2spk", "ctm", *HEADED_TABLES)
 JOINED_TABLES = ("wav.scp", "text", "utt2spk", "utt2num_samples", "dropped.tsv")
@@ -61,7 +61,8 @@ class AudioForm:
         sample_rate: Samples a second.
         min_duration: Shortest recording that is kept, seconds.
         max_duration: Longest recording that is kept, seconds.
-        audio_format: One of ``FORMATS``; flac is lossless, .6 of the bytes of speech.
+        audio_format: One of ``FORMATS``; flac is lossless, .6 of the bytes of speech;
+            with ``.ark`` the recordings of a set (or of a part) are one file.
     """
 
     sample_rate: int = 16000
@@ -126,11 +127,13 @@ def format_set(
         return _count(target)
     _announce_commands(source, tables)
     folder = start_folder(target, RECORD, record)
-    samples = _format_audio(tables, segments, folder / "audio", form, dropped)
+    shown = (form.sample_rate, form.audio_format, target)
+    with RecordingWriter(folder, *shown) as writer:
+        samples, wavs = _format_audio(tables, segments, writer, form, dropped)
     if not part:
         _check_any_left(source, samples, dropped)
     kept = KaldiDir(
-        {n: str(target / "audio" / f"{n}.{form.audio_format}") for n in samples},
+        wavs,
         {name: tables.text[name] for name in samples},
         {name: tables.utt2spk[name] for name in samples},
     )
@@ -153,25 +156,30 @@ def _announce_commands(source: Path, tables: KaldiDir) -> None:
 
 
 def _format_audio(
-    tables: KaldiDir, segments: Segments, folder: Path, form: AudioForm, dropped: dict
-) -> dict[str, int]:
-    """Write the audio of each utterance; gives samples, adds to ``dropped``."""
-    folder.mkdir(exist_ok=True)
-    samples = {}
-    title = folder.parent.name
+    tables: KaldiDir,
+    segments: Segments,
+    writer: RecordingWriter,
+    form: AudioForm,
+    dropped: dict,
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Write the audio of each utterance, and add to ``dropped``.
+
+    Returns:
+        Number of samples and entry of ``wav.scp`` by utterance.
+    """
+    samples, wavs = {}, {}
+    title = writer.folder.parent.name
     for name, entry in tqdm(tables.wav.items(), desc=title, disable=None):
-        file = folder / f"{name}.{form.audio_format}"
-        if file.is_file():
-            samples[name] = read_header(file).frames
+        if file := writer.kept(name):
+            samples[name], wavs[name] = read_header(file).frames, writer.entry(name)
             continue
         try:
             speech = format_utterance(entry, form, segments.times.get(name))
         except ValueError as error:
             dropped[name] = str(error)
             continue
-        write_audio(file, speech, form.sample_rate)
-        samples[name] = len(speech)
-    return samples
+        samples[name], wavs[name] = len(speech), writer(name, speech)
+    return samples, wavs
 
 
 def format_utterance(

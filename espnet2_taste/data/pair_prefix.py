@@ -58,9 +58,7 @@ def shared_words(
     return max(min(count, most), 0)
 
 
-def read_shared_words(
-    folder: Path, ctm: str, wanted: Container[str]
-) -> dict[str, int]:
+def read_shared_words(folder: Path, ctm: str, wanted: Container[str]) -> dict[str, int]:
     """Shared words of the members of a set's pairs.
 
     Args:

@@ -20,7 +20,7 @@ from espnet2_taste.data.recordings import find_recording
 LARGEST, SMALLEST = 1000, 20
 """Utterances of a part at most; what a job of its own is started for at least."""
 RESULTS = "out"
-"""Folder beside the parts for what jobs make of them, where it does not go into them."""
+"""Folder beside the parts for what jobs make of them, where it goes elsewhere."""
 
 
 def set_names(value: str) -> str:

@@ -7,7 +7,6 @@ user gave; no command-line tool and no model archive reads its tables through th
 module.
 """
 
-import re
 import shlex
 import subprocess
 from dataclasses import dataclass, field
@@ -20,8 +19,6 @@ import numpy as np
 from espnet2_taste.data.audio import as_mono, read_audio, read_audio_stream
 from espnet2_taste.data.checks import find_audio
 from espnet2_taste.data.kaldi_dir import KaldiDir, read_kaldi_dir, read_table
-
-_ARK = re.compile(r"(?P<file>.+):(?P<offset>\d+)")
 
 
 @dataclass(frozen=True)
@@ -88,11 +85,7 @@ def find_recording(entry: str, set_dir: Path) -> str | None:
         folder = _command_folder(entry[:-1], set_dir)
         return f"cd {shlex.quote(str(folder))} && {entry}" if folder else entry
     audio = find_audio(entry, set_dir)
-    if audio:
-        return str(audio)
-    ark = _ARK.fullmatch(entry)
-    file = find_audio(ark["file"], set_dir) if ark else None
-    return f"{file}:{ark['offset']}" if file else None
+    return str(audio) if audio else None
 
 
 def _command_folder(command: str, set_dir: Path) -> Path | None:
@@ -111,12 +104,6 @@ def _command_folder(command: str, set_dir: Path) -> Path | None:
 def is_command(entry: str) -> bool:
     """Whether an entry is a command that writes audio."""
     return entry.endswith("|")
-
-
-def file_of(entry: str) -> str:
-    """The file an entry is read from; commands stand for themselves."""
-    ark = None if is_command(entry) or Path(entry).is_file() else _ARK.fullmatch(entry)
-    return ark["file"] if ark else entry
 
 
 @lru_cache(maxsize=1)

@@ -68,7 +68,7 @@ def measure_lengths(
     measures = {
         "sound": lambda: _samples(chosen.path, content[name]),
         "text": lambda: {k: count_tokens(v) for k, v in content[name].items()},
-        "kaldi_ark": lambda: _rows(chosen.path),
+        "kaldi_ark": lambda: _rows(chosen.path, content[name]),
     }
     if chosen is None or chosen.type not in measures:
         raise ValueError(
@@ -93,8 +93,10 @@ def _check_same(path: Path, ids: dict, other_path: Path, others: dict) -> None:
         )
 
 
-def _rows(scp: Path) -> dict[str, int]:
-    """Rows of each array, from the headers."""
+def _rows(scp: Path, entries: dict[str, str]) -> dict[str, int]:
+    """Rows of each array, from the headers; of recordings in arks, their samples."""
+    if scp.name == "wav.scp":
+        return _samples(scp, entries)
     table = ArkTable(scp)
     return {name: table.length(name) for name in table}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from espnet2_taste.data.audio import as_file
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import current
@@ -143,7 +144,8 @@ def _row(table: SoundTable, name: str, sounds: Mapping[str, str], folder: Path) 
     controls = []
     for title, sound in sounds.items():
         label = html.escape(f"{name}, {title}")
-        link = html.escape(quote(os.path.relpath(sound, folder)))
+        file = as_file(sound, folder / "listen" / title / f"{name}.wav")
+        link = html.escape(quote(os.path.relpath(file, folder)))
         controls.append(
             f'<audio controls preload="none" aria-label="{label}" src="{link}"></audio>'
         )

@@ -131,6 +131,7 @@ def count_set(folder: Path) -> TrainingSet:
         What is known.
     """
     from espnet2_taste.data.audio import read_header
+    from espnet2_taste.data.audio_arks import file_of
     from espnet2_taste.data.kaldi_dir import read_table
 
     found: dict = {}
@@ -139,7 +140,7 @@ def count_set(folder: Path) -> TrainingSet:
         found |= {"utterances": len(speakers), "speakers": len(set(speakers.values()))}
     if (folder / "utt2num_samples").is_file() and (folder / "wav.scp").is_file():
         wav = next(iter(read_table(folder / "wav.scp").values()))
-        if Path(wav).is_file():
+        if Path(file_of(wav)).is_file():
             samples = map(int, read_table(folder / "utt2num_samples").values())
             found["hours"] = sum(samples) / read_header(wav).samplerate / 3600
     return TrainingSet(folder.name, **found)

@@ -1,4 +1,4 @@
-"""A set of many utterances of tiny audio, hard links to a few files.
+"""A set of many utterances of tiny audio, hard links to a few files of a tone.
 
 Enters: a folder and a number. Leaves: ``many`` and ``few`` (100 utterances) as
 Kaldi-style sets, to measure time and memory of the data stages.
@@ -33,8 +33,8 @@ def write_set(folder: Path, count: int, audio: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if number % LINKS == 0:
             first = path
-            noise = 0.1 * rng.standard_normal(int(RATE * SECONDS))
-            write_audio(first, noise.astype(np.float32), RATE)
+            tone = 0.1 * np.sin(0.08 * np.arange(int(RATE * SECONDS)))
+            write_audio(first, tone.astype(np.float32), RATE)
         elif not path.exists():
             os.link(first, path)
         wav[name] = str(path)

@@ -43,7 +43,8 @@ local_data_opts=""      # options of local/data.sh
 fs=16000
 min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv
 max_duration=30
-audio_format=wav        # of stage 2: wav, or flac, the same samples in fewer bytes
+audio_format=wav        # of stage 2: wav; flac, the same samples in fewer bytes; wav.ark or
+                        # flac.ark: one file for 1000 utterances, read as kaldi_ark
 
 # Text and given models (each is trained in the recipe when it is not given)
 nbpe=120                # size of the speech encoder's vocabulary, if it is trained here
@@ -181,6 +182,8 @@ taste=${step_names[-1]}  # part of the names of stages whose outputs are below i
 taste_exp=${expdir}/${taste}
 word_options=()         # of the trainings, beside their configurations
 [ "${word_space}" = true ] || word_options=(--word_space false)
+speech_type=sound       # how ESPnet reads wav.scp
+[[ ${audio_format} != *.ark ]] || speech_type=kaldi_ark
 if [ "${ngpu}" -gt 0 ]; then infer_gpu=1; else infer_gpu=0; fi
 
 trap report_failure EXIT

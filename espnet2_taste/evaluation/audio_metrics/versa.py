@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from espnet2_taste.data.audio import as_file
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric, SetScores
 
@@ -79,9 +80,10 @@ class Versa(AbsAudioMetric):
         self, folder: Path, wavs: Mapping[str, str], references: Mapping[str, str]
     ) -> list[str]:
         """Lines that VERSA writes, one an utterance."""
-        write_table(folder / "pred.scp", {n: _absolute(p) for n, p in wavs.items()})
-        originals = {name: _absolute(references[name]) for name in wavs}
-        write_table(folder / "gt.scp", originals)
+        for table, paths in (("pred", wavs), ("gt", references)):
+            copies = {n: as_file(paths[n], folder / table / f"{n}.wav") for n in wavs}
+            entries = {name: str(file.resolve()) for name, file in copies.items()}
+            write_table(folder / f"{table}.scp", entries)
         command = [self.interpreter, "-m", SCORER, "--io", "soundfile"]
         for option, value in (
             ("--pred", folder / "pred.scp"),
@@ -120,10 +122,6 @@ def read_scores(lines: list[str]) -> dict[str, dict[str, float]]:
             if isinstance(number, (int, float)) and math.isfinite(number)
         }
     return found
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).resolve())
 
 
 def _check_importable(interpreter: str) -> None:

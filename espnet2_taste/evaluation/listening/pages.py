@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.checks import find_audio
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.finished import (
@@ -229,7 +230,7 @@ def _made_from(test: AbsTest, systems: Mapping, files: list[Path], options) -> d
         "instructions": list(test.instructions),
         "options": vars(options) | {"anchors": list(options.anchors)},
         "systems": {name: str(folder) for name, folder in systems.items()},
-        "audio": digest(files, contents=True),
+        "audio": digest(dict.fromkeys(map(file_of, files)), contents=True),
     }
 
 

@@ -1,6 +1,7 @@
 """Alignment of sets on disk with a tiny random ASR experiment."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -111,6 +112,27 @@ def test_batches_do_not_matter(asr_exp, dump, tmp_path):
     run(asr_exp, tmp_path / "again", "--batch_size", "1")
     first = (dump / "test" / "ctm_aligned").read_text()
     assert first == (tmp_path / "again" / "test" / "ctm_aligned").read_text()
+
+
+def test_speech_that_a_model_made_may_be_without_words(asr_exp, dump, capsys):
+    folder = dump / "test"
+    texts = dict.fromkeys(read_table(folder / "text"), "") | {"short": "a red dog"}
+    write_table(folder / "text", texts)
+    with pytest.raises(SystemExit, match="no utterance can be aligned"):
+        run(asr_exp, dump)
+    (folder / "asr_align.json").unlink()
+    run(asr_exp, dump, "--made_speech", "true")
+    assert list(read_table(folder / "text_asr")) == ["short"]
+    assert not read_ctm(folder / "ctm_aligned")
+
+
+def test_word_times_of_older_audio_are_made_again(asr_exp, dump, capsys):
+    run(asr_exp, dump)
+    made = (dump / "test/asr_align.json").stat().st_mtime
+    os.utime(dump / "test/wav.scp", (made + 5, made + 5))
+    capsys.readouterr()
+    run(asr_exp, dump)
+    assert "all sets are done" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("encoder", ["e_branchformer", "conformer"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.data import formatting
+from espnet2_taste.data import recording_writer
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.formatting import AudioForm, format_set
 from espnet2_taste.data.kaldi_dir import read_kaldi_dir, read_table
@@ -59,7 +60,7 @@ def test_a_second_run_changes_nothing(source, tmp_path, monkeypatch):
     target = tmp_path / "dump" / "set"
     first = format_set(source, target, FORM)
     (target / "text_raw").write_text("a later stage wrote this\n")
-    monkeypatch.setattr(formatting, "write_audio", None)
+    monkeypatch.setattr(recording_writer, "write_audio", None)
     second = format_set(source, target, FORM)
     assert (second.kept, second.dropped, second.made) == (first.kept, 2, False)
     assert (target / "text_raw").is_file()
@@ -99,6 +100,23 @@ def test_flac_holds_the_same_samples_in_fewer_bytes(source, tmp_path):
     assert format_set(source, flac, FORM).made  # another form is another set
 
 
+@pytest.mark.parametrize("audio_format", ["wav.ark", "flac.ark"])
+def test_segments_go_into_one_ark_with_the_same_samples(source, tmp_path, audio_format):
+    (source / "segments").write_text("u1 a 0.1 0.6\nu2 a 0.5 1\nu3 b 0 0.4\n")
+    (source / "text").write_text("u1 one\nu2 two\nu3 three\n")
+    files, arks = tmp_path / "files", tmp_path / "arks"
+    format_set(source, files, FORM)
+    form = AudioForm(16000, 0.3, 30.0, audio_format)
+    assert format_set(source, arks, form).kept == 3
+    assert not format_set(source, arks, form).made
+    entries = read_table(arks / "wav.scp")
+    for name, file in read_table(files / "wav.scp").items():
+        assert entries[name].startswith(f"{arks}/audio.ark:")
+        one, two = (read_audio(entry)[0] for entry in (file, entries[name]))
+        np.testing.assert_array_equal(one, two)
+    assert not (arks / "audio").exists()
+
+
 def test_an_unknown_format_is_refused():
     with pytest.raises(ValueError, match="--audio_format is 'mp3', expected one of"):
         AudioForm(audio_format="mp3")
@@ -114,13 +132,13 @@ def test_a_killed_run_is_taken_up_where_it_stopped(source, tmp_path, monkeypatch
         written.append(path)
         write(path, speech, rate)
 
-    write = formatting.write_audio
-    monkeypatch.setattr(formatting, "write_audio", die_at_the_second)
+    write = recording_writer.write_audio
+    monkeypatch.setattr(recording_writer, "write_audio", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         format_set(source, target, FORM)
     assert not target.exists()
     monkeypatch.setattr(
-        formatting, "write_audio", lambda *a: (written.append(a[0]), write(*a))
+        recording_writer, "write_audio", lambda *a: (written.append(a[0]), write(*a))
     )
     assert format_set(source, target, FORM).kept == 2
     assert [path.name for path in written] == ["a.wav", "b.wav"]

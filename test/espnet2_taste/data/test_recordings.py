@@ -8,9 +8,9 @@ import pytest
 import soundfile
 from omniio import kaldi
 
+from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.recordings import (
     cut,
-    file_of,
     find_recording,
     is_command,
     read_recording,

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_taste.data.arks import write_ark, write_numbers
+from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.data.shapes import DataTable, measure_lengths
 
 
@@ -38,6 +40,14 @@ def test_each_type_is_measured_in_its_own_way(tables):
     assert measure_lengths(tables, "text", count) == {"a1": 3, "b1": 1}
     assert measure_lengths(tables, "units", count) == {"a1": 4, "b1": 2}
     assert measure_lengths(tables, "codes", count) == {"a1": 3, "b1": 1}
+
+
+def test_recordings_in_an_ark_are_measured_in_samples(tables, tmp_path):
+    with RecordingWriter(tmp_path, 16000, "flac.ark") as writer:
+        wavs = {n: writer(n, np.zeros(s)) for n, s in (("a1", 320), ("b1", 160))}
+    write_table(tmp_path / "wav.scp", wavs)
+    tables[0] = DataTable(tmp_path / "wav.scp", "speech", "kaldi_ark")
+    assert measure_lengths(tables, "speech", count) == {"a1": 320, "b1": 160}
 
 
 def test_samples_counted_in_stage_2_are_taken(tables, tmp_path):

@@ -104,7 +104,7 @@ train_encoder() {  # ESPnet's own ASR task
     local -a data options=(--config "${asr_config}" --seed "${seed}" --cleaner none
         --g2p none)
     local stats=${expdir}/asr_stats
-    set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
+    set_data "speech ${speech_type} ${raw}/SET/wav.scp" "text text ${raw}/SET/text"
     token_options
     begin asr --after text --files "${asr_config}" --values "${seed}" \
         --check espnet2_taste.bin.asr_train "${options[@]}" "${data[@]}" \

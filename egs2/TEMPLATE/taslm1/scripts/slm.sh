@@ -196,7 +196,10 @@ copy_sample() {  # <set>: its first utterance and what is said in it, to be trie
     local name wav
     [ -s "$1/wav.scp" ] || return 0
     read -r name wav <"$1/wav.scp"
-    cp "${wav}" "${expdir}/packed/sample.${wav##*.}"
+    if [ -f "${wav}" ]; then cp "${wav}" "${expdir}/packed/sample.${wav##*.}"; else
+        "${python}" -c "import sys; from espnet2_taste.data.audio import *
+write_audio(sys.argv[2], *read_audio(sys.argv[1]))" "${wav}" "${expdir}/packed/sample.wav"
+    fi
     sed -n "s/^${name} //p" "$1/text" >"${expdir}/packed/sample.txt"
 }
 

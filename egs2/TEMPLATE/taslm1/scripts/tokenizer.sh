@@ -5,7 +5,7 @@ taste_data() {  # fills the array data with the tables that every TASTE training
     local -a times=()
     [ "${guided_attention}" = false ] ||
         times=("word_times kaldi_ark ${raw}/SET/word_times.scp")
-    set_data "speech sound ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
+    set_data "speech ${speech_type} ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
         "units kaldi_ark ${raw}/SET/units.scp" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
         "pitch kaldi_ark ${raw}/SET/pitch.scp" "${times[@]}"
 }
@@ -55,7 +55,7 @@ stage_7_taste_train() {  # the steps, each after the one before it
 stage_8_vocoder() {
     local -a data options=(--config "${unit_vocoder_config}" --seed "${seed}")
     local stats=${expdir}/unit_vocoder_stats
-    set_data "speech sound ${raw}/SET/wav.scp" "units kaldi_ark ${raw}/SET/units.scp" \
+    set_data "speech ${speech_type} ${raw}/SET/wav.scp" "units kaldi_ark ${raw}/SET/units.scp" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
     measure_pitch
     begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
