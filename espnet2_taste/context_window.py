@@ -19,10 +19,12 @@ class ContextWindow:
         patience: Most positions that are waited for, where few at a time cost more than
             many: half as many as were given before, so that the first ones come soon
             and a listener does not wait for the others.
+        first: Fewest positions that are worked on at first, where fewer are of no use.
     """
 
-    def __init__(self, before: int, after: int, patience: int = 0):
+    def __init__(self, before: int, after: int, patience: int = 0, first: int = 0):
         self.before, self.after, self.patience = before, after, patience
+        self.first = first
         self.rows: tuple[torch.Tensor, ...] = ()
         self.done = 0  # of the kept positions
         self.given = 0  # in all
@@ -46,7 +48,8 @@ class ContextWindow:
         rows = rows or self.rows
         size = len(rows[0]) if rows else 0
         ready = max(self.done, size - (0 if last else self.after))
-        if not last and ready - self.done < min(self.patience, self.given // 2):
+        least = min(self.patience, self.given // 2) if self.given else self.first
+        if not last and ready - self.done < least:
             ready = self.done
         self.given += ready - self.done
         place, dropped = slice(self.done, ready), max(0, ready - self.before)

@@ -6,7 +6,8 @@ speaker: by the text-only unit decoder, by TASLM, and by TASLM in the manner of 
 recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
 ``styled``), and ``scores.json``: word errors, durations against the set's own
 recordings, whether rate and voice follow the recording, how the word times of the unit
-decoder agree with forced alignment, and how soon the speech of 30 words begins.
+decoder agree with forced alignment, and how soon the speech of continuations of 30
+words begins.
 Finished speech is kept.
 
 Example:
@@ -26,6 +27,7 @@ from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_argume
 
 MODULE = "espnet2_taste.bin.say_score"
 STREAMED = 30  # words
+PROMPTS = 8
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -162,14 +164,18 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
 
 
 def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
-    """How soon the speech of the first set's first words begins; ``stream_speed``."""
+    """How soon continuations of the first set's first recordings begin to be heard."""
     from espnet2_taste.data.kaldi_dir import read_kaldi_dir
     from espnet2_taste.evaluation.speaking import stream_speed
 
     tables = read_kaldi_dir(args.dump_dir / args.sets.split()[0])
-    words = " ".join(tables.text.values()).split()[:STREAMED]
-    voice = lm.tokenizer.embed_speaker(next(iter(tables.wav.values())))
-    return stream_speed(lm, " ".join(words), voice)
+    step = max(1, len(tables.text) // PROMPTS)  # of all speakers
+    names = list(tables.text)[::step][:PROMPTS]
+    wavs = [tables.wav[name] for name in names]
+    texts = [tables.text[name] for name in names]
+    prompts = lm.tokenizer.encode_batch(wavs, texts, names, False)
+    voices = [lm.tokenizer.embed_speaker(wav) for wav in wavs]
+    return {"words": STREAMED, **stream_speed(lm, prompts, voices)}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -179,7 +185,8 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.metrics.tables import provenance, write_json
 
     device = "cuda" if args.ngpu else "cpu"
-    lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device)
+    limits = {"max_words": STREAMED, "min_words": STREAMED}  # of continuations
+    lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device, **limits)
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
     result = {"study": "saying", **provenance(MODULE, args.argv, settings)}
     result["sets"] = {name: score_set(args, lm, name) for name in args.sets.split()}

@@ -35,9 +35,11 @@ def saying_tables(study: Mapping) -> list[str]:
         parts += [f"### Texts of `{name}`", markdown_table(HEADER, rows)]
     speed = study["streaming"]
     parts.append(
-        f"Said while its codes are generated, the speech of {speed['words']} words "
-        f"begins after {speed['first']:.2f} s, {speed['share']:.0%} of the "
-        f"{speed['at_once']:.2f} s of a call that gives it at its end; a second of "
-        f"streamed speech takes {speed['real_time_factor']:.2f} s."
+        f"While a continuation of {speed['words']} words is written, its speech begins "
+        f"after {speed['first']:.3f} s, {speed['share']:.1%} of the "
+        f"{speed['at_once']:.2f} s of a call that gives it at its end (medians of "
+        f"{speed['turns']} turns over {speed['prompts']} prompts; at most "
+        f"{speed['largest_share']:.1%}); a second of streamed speech takes "
+        f"{speed['real_time_factor']:.3f} s."
     )
     return parts

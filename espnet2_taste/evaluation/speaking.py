@@ -8,7 +8,7 @@ Legend: B utterances, W words, E speaker features.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from espnet2_taste.evaluation.rendition import OriginalSet, score_rendition
 from espnet2_taste.evaluation.taste import align_rendition
 from espnet2_taste.metrics.durations import pair_words
 from espnet2_taste.metrics.rates import follow_rates, speaking_rate
-from espnet2_taste.structures import WordTiming
+from espnet2_taste.structures import WordCodes, WordTiming
 
 
 def followed_by(speakers: Mapping[str, str]) -> dict[str, str]:
@@ -132,34 +132,49 @@ def score_spoken(
     }
 
 
-def stream_speed(lm, text: str, voice: np.ndarray) -> dict[str, float]:
-    """How soon the speech of a text begins while its codes are generated.
+def stream_speed(
+    lm, prompts: Sequence[WordCodes], voices: Sequence[np.ndarray], turns: int = 5
+) -> dict[str, float]:
+    """How soon the speech of continuations begins while they are written.
 
     Args:
-        lm: ``SpokenLM``; it says the text once before, so that everything is loaded.
-        text: The text.
-        voice: Speaker, (E,).
+        lm: ``SpokenLM``.
+        prompts: What is continued; each is once before, so that everything is loaded.
+        voices: Speaker (E,) of each.
+        turns: In each of them every prompt is continued twice: with all speech at the
+            end, and streamed.
 
     Returns:
-        ``words``, ``first`` and ``seconds`` (until the first samples and the last),
-        ``at_once`` (seconds of a call that gives all speech at its end), ``share`` (of
-        ``first`` in that), ``real_time_factor`` (seconds a second of speech).
+        Medians over prompts and turns: ``first`` and ``seconds`` (until the first
+        samples and the last), ``at_once`` (seconds of a call that gives all speech at
+        its end), ``share`` (of ``first`` in that) and ``largest_share`` of a prompt,
+        ``real_time_factor`` (seconds a second of streamed speech); ``prompts``,
+        ``turns``.
     """
-    lm.say(text, voice)
+    pairs = list(zip(prompts, voices, strict=True))
+    rows = [[_times(lm, *pair) for pair in pairs] for _ in range(turns + 1)][1:]
+    at_once, first, seconds, spoken = np.array(rows).transpose(2, 0, 1)  # (turns, B)
+    return {
+        "prompts": len(pairs),
+        "turns": turns,
+        "first": float(np.median(first)),
+        "seconds": float(np.median(seconds)),
+        "at_once": float(np.median(at_once)),
+        "share": float(np.median(first / at_once)),
+        "largest_share": float(np.median(first / at_once, axis=0).max()),
+        "real_time_factor": float(np.median(seconds / spoken)),
+    }
+
+
+def _times(lm, prompt: WordCodes, voice: np.ndarray) -> tuple[float, ...]:
+    """Seconds of a whole call, until first and last samples, and of the speech."""
     begin = time.perf_counter()
-    lm.say(text, voice)
+    lm.tokenizer.decode(lm.continue_(prompt), voice)
     at_once = time.perf_counter() - begin
     begin, first, samples = time.perf_counter(), None, 0
-    for piece in lm.tokenizer.stream(lm.stream_codes(text), voice):
+    for piece in lm.stream_speech(prompt, voice):
         samples += len(piece.wave)
         if samples and first is None:
             first = time.perf_counter() - begin
     seconds = time.perf_counter() - begin
-    return {
-        "words": len(text.split()),
-        "first": first,
-        "seconds": seconds,
-        "at_once": at_once,
-        "share": first / at_once,
-        "real_time_factor": seconds * lm.tokenizer.vocoder.sample_rate / samples,
-    }
+    return at_once, first, seconds, samples / lm.tokenizer.vocoder.sample_rate

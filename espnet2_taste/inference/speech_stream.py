@@ -21,19 +21,44 @@ from espnet2_taste.inference.inputs import (
 )
 from espnet2_taste.inference.results import SpeechPiece, StreamedWord
 from espnet2_taste.inference.resynthesis import UnitBatch
-from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits, UnitInputs
+from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    GeneratedUnits,
+    LookAhead,
+    UnitInputs,
+)
 from espnet2_taste.structures import WordCodes
 
 if TYPE_CHECKING:
     from espnet2_taste.inference.taste_tokenizer import TasteTokenizer
 
 
+USUAL_WORD = 0.4
+"""Seconds, with the silence around it."""
+
+
+def words_at_first(ahead: LookAhead | None, context: int | None) -> int:
+    """How many words are worked on together at first, since fewer give no samples.
+
+    Args:
+        ahead: Of the unit decoder.
+        context: Units that the vocoder needs behind those it speaks.
+
+    Returns:
+        As many as last as long as what is waited for, at their usual length; one more
+        if symbols behind them are; 1 where all speech comes at the end.
+    """
+    if ahead is None or context is None:
+        return 1
+    seconds = (ahead.units + context) / ahead.unit_rate
+    return max(1, int(seconds / USUAL_WORD) + (ahead.symbols > 0))
+
+
 class SpeechStream:
     """One utterance, spoken while its words arrive.
 
     Its units and times together are those of ``TasteTokenizer.decode``; so is the wave,
-    exactly with a convolutional vocoder, and with Griffin-Lim but for a ten thousandth
-    of its energy.
+    exactly with a convolutional vocoder, and with Griffin-Lim but for a thousandth of
+    its energy; with trained models it is less than a millionth.
 
     Args:
         tokenizer: With a unit vocoder.
@@ -52,6 +77,9 @@ class SpeechStream:
         self.speaker = torch.from_numpy(speaker)
         self.units = tokenizer.generator.stream(name)
         self.waves = vocoder.stream(self.speaker.to(tokenizer.encoder.device))
+        decoder = tokenizer.generator.encoder.model.unit_decoder
+        self.wanted = words_at_first(decoder.look_ahead, vocoder.context)
+        self.waiting: list[StreamedWord] = []  # fewer than wanted
         self.taken: list[StreamedWord] = []  # since the last piece
         self.untimed: list[str] = []  # words without times yet
         self.last: StreamedWord | None = None
@@ -70,7 +98,12 @@ class SpeechStream:
         """
         for word in words:
             self._check(word)
-            yield from self._next(self.units.extend(self._inputs(word)), last=False)
+            self.waiting.append(word)
+            if len(self.waiting) == self.wanted:
+                self.wanted = 1
+                yield from self._next(self.units.extend(self._inputs()), last=False)
+        if self.waiting:
+            yield from self._next(self.units.extend(self._inputs()), last=False)
         if self.last is not None:
             yield from self._next(self.units.finish(), last=True)
 
@@ -80,18 +113,22 @@ class SpeechStream:
         check_codes(self.name, item, self.tokenizer.encoder.model.tokenizer.quantizer)
         warn_of_unknown(self.name, item.words, self.tokenizer.text_tokenizer)
 
-    def _inputs(self, word: StreamedWord) -> UnitInputs:
-        """A word as the unit decoder reads it; the first one may be written unlike."""
-        known = [word] if self.last is None else [self.last, word]
+    def _inputs(self) -> UnitInputs:
+        """Waiting words as the unit decoder reads them.
+
+        The first word of a text may be written unlike the others.
+        """
+        new, before = self.waiting, [] if self.last is None else [self.last]
+        known = before + new
         tokenizer, names = self.tokenizer, [self.name]
         ids = tokenizer.encoder.texts(names, [" ".join(item.word for item in known)])
         codes = np.stack([item.codes for item in known])
         taste = tokenizer.generator.taste_from_codes(names, ids, [codes])
         inputs = tokenizer.generator.inputs(ids, taste, self.speaker)
-        self.last = word
-        self.taken.append(word)
-        self.untimed.append(word.word)
-        return inputs.from_word(len(known) - 1)
+        self.last, self.waiting = new[-1], []
+        self.taken += new
+        self.untimed += [item.word for item in new]
+        return inputs.from_word(len(before))
 
     @torch.no_grad()
     def _next(self, made: GeneratedUnits, last: bool) -> Iterator[SpeechPiece]:

@@ -164,10 +164,12 @@ class LookAhead:
         symbols: Letters or tokens behind the word of the unit; a border between words
             counts as one.
         units: Units.
+        unit_rate: Units a second.
     """
 
     symbols: int
     units: int
+    unit_rate: float
 
 
 class AbsUnitStream(ABC):

@@ -127,7 +127,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
     def look_ahead(self) -> LookAhead:
         """See ``AbsUnitDecoder.look_ahead``."""
         units = self.row_stack.after + self.history.after
-        return LookAhead(self.text_stack.after, units)
+        return LookAhead(self.text_stack.after, units, self.unit_rate)
 
     @property
     def prosody_rate(self) -> float | None:

@@ -26,7 +26,12 @@ class AbsRenderer(torch.nn.Module, ABC):
 
     Args:
         mel: The front end that the log-mel comes from.
+
+    Attributes:
+        exact: Whether pieces with their context give the samples of the whole.
     """
+
+    exact = True
 
     def __init__(self, mel: LogMel):
         super().__init__()

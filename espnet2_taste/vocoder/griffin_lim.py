@@ -19,7 +19,7 @@ from espnet2_taste.vocoder.abs_renderer import AbsRenderer
 from espnet2_taste.vocoder.excitation import AbsSource, VoiceSource
 
 TINY = 1.0e-8
-CONTEXT = 17
+CONTEXT = 12
 """Frames from the edge of a piece behind which its samples are those of the whole, but
 for less than a ten thousandth of their energy."""
 
@@ -60,6 +60,8 @@ class GriffinLim(AbsRenderer):
         inversion_iters: Multiplicative steps of the mel inversion.
         seed: Of the noise source.
     """
+
+    exact = False
 
     def __init__(
         self,

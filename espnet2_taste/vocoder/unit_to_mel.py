@@ -86,6 +86,12 @@ class ConvStack(torch.nn.Module):
         """Positions to each side that an output depends on."""
         return sum(block.conv.padding[0] for block in self.blocks)
 
+    @property
+    def variance(self) -> float:
+        """Of the distance of the inputs of an output, if all weights are alike."""
+        sizes = ((b.conv.kernel_size[0], b.conv.dilation[0]) for b in self.blocks)
+        return sum(step**2 * (taps**2 - 1) / 12 for taps, step in sizes)
+
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T, H) and a mask (B, T, 1) to (B, T, H)."""
         for block in self.blocks:
@@ -168,10 +174,24 @@ class UnitToMel(torch.nn.Module):
         self.mel_head = torch.nn.Linear(frame_size, n_mels)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    @property
-    def frame_context(self) -> int:
-        """Frames to each side whose features a frame depends on."""
-        return self.pitch_stack.context + self.mel_stack.context
+    def context(self, frames: float) -> int:
+        """Units to each side that a frame depends on.
+
+        Args:
+            frames: Fewest of a unit.
+        """
+        around = self.pitch_stack.context + self.mel_stack.context
+        return self.unit_stack.context + math.ceil(around / frames)
+
+    def audible_context(self, frames: float) -> int:
+        """Units to each side that a frame depends on audibly; see :meth:`context`.
+
+        Two and a half deviations of its receptive field, which is nearly normal (Luo et
+        al. 2016, "Understanding the effective receptive field").
+        """
+        variance = self.pitch_stack.variance + self.mel_stack.variance
+        variance = self.unit_stack.variance + variance / frames**2
+        return min(self.context(frames), math.ceil(2.5 * math.sqrt(variance)))
 
     def forward(
         self,

@@ -115,17 +115,8 @@ class UnitToMelVocoder(MelVocoder):
         """See ``AbsUnitVocoder.context``; that of Griffin-Lim is approximate."""
         if self.renderer.context is None:
             return None
-        return self.unit_context + math.ceil(self.frame_context / self.frames_per_unit)
-
-    @property
-    def unit_context(self) -> int:
-        """Units to each side that the features of a frame depend on."""
-        return self.network.unit_stack.context
-
-    @property
-    def frame_context(self) -> int:
-        """Frames to each side that samples depend on, with features of their own."""
-        return self.network.frame_context + self.renderer.context
+        rendered = math.ceil(self.renderer.context / self.frames_per_unit)
+        return self.mel_context(timed=False) + rendered
 
     def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
         """See ``AbsUnitVocoder.stream``."""
@@ -135,13 +126,14 @@ class UnitToMelVocoder(MelVocoder):
         return MelWaveStream(self, spembs, frames)
 
     def mel_context(self, timed: bool) -> int:
-        """Units to each side that a frame depends on.
+        """Units to each side that a frame depends on, audibly if no more is asked for.
 
         Units with times of their own last at least half as long as others.
         """
         least = self.frames_per_unit / (2 if timed else 1)
-        frames = self.network.frame_context + timed  # borders are rounded to frames
-        return self.unit_context + math.ceil(frames / least)
+        exact, network = self.renderer.exact, self.network
+        context = network.context if exact else network.audible_context
+        return context(least) + timed  # borders are rounded to frames
 
     def forward(
         self,

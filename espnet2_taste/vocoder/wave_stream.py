@@ -9,6 +9,7 @@ are made, and frames around those that are rendered.
 Legend: U units, F mel frames, M mel bands, S samples, D speaker embedding size.
 """
 
+import math
 import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -152,6 +153,11 @@ class FrameStream:
         self.window = ContextWindow(renderer.context, renderer.context)
         self.waiting: torch.Tensor | None = None  # frames without source, (F, M)
 
+    @property
+    def needed(self) -> int:
+        """Frames without which there are no samples; a source may wait for one more."""
+        return self.renderer.context + 2
+
     def extend(
         self, mel: torch.Tensor, f0: torch.Tensor | None, last: bool
     ) -> torch.Tensor:
@@ -229,7 +235,9 @@ class MelWaveStream(AbsWaveStream):
 
     def _new_window(self, timed):
         """See ``AbsWaveStream._new_window``."""
-        return ContextWindow(*[self.vocoder.mel_context(timed)] * 3)
+        context, vocoder = self.vocoder.mel_context(timed), self.vocoder
+        wanted = self.frames.needed / vocoder.frames_per_unit  # of usual length
+        return ContextWindow(*[context] * 3, first=math.ceil(wanted))
 
     def _next(self, kept, place, last):
         """See ``AbsWaveStream._next``."""

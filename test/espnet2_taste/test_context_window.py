@@ -10,15 +10,12 @@ SIZES = st.lists(st.integers(0, 7), min_size=1, max_size=12)
 
 
 @settings(deadline=None)
-@given(SIZES, st.integers(0, 4), st.integers(0, 4), st.integers(0, 9))
-def test_each_position_comes_once_with_its_neighbours(sizes, before, after, patience):
-    total, window, found, most = (
-        sum(sizes),
-        ContextWindow(before, after, patience),
-        [],
-        0,
-    )
-    arrived = 0
+@given(SIZES, *[st.integers(0, most) for most in (4, 4, 9, 9)])
+def test_each_position_comes_once_with_its_neighbours(
+    sizes, before, after, patience, first
+):
+    window = ContextWindow(before, after, patience, first)
+    total, found, most, arrived = sum(sizes), [], 0, 0
     for part in [*torch.arange(total).split(sizes), None]:
         rows, last = (() if part is None else (part, -part)), part is None
         kept, place = window.extend(*rows, last=last)
@@ -28,12 +25,13 @@ def test_each_position_comes_once_with_its_neighbours(sizes, before, after, pati
         for position in values[place]:
             first, stop = max(0, position - before), min(total, position + after + 1)
             assert set(range(first, stop)) <= set(values)
+        assert last or found or len(values[place]) >= first or not values[place]
         found += values[place]
         waiting = arrived - after - len(found)
-        assert last or waiting <= min(patience, len(found) // 2)
+        assert last or waiting <= max(min(patience, len(found) // 2), first - 1)
         most = max(most, len(window.rows[0]))
     assert found == list(range(total))
-    assert most <= before + after + patience + 7
+    assert most <= before + after + max(patience, first) + 7
 
 
 def test_what_waits_for_the_end_is_given_at_the_end():

@@ -58,7 +58,8 @@ def test_a_set_is_said_and_scored(command, tmp_path, capsys):
         assert [t.word for t in claimed["b1"]] == ["the", "dog"]
         assert 0 <= row["voice_named"] <= 1
     speed = content["streaming"]
-    assert speed["words"] == 5 and 0 < speed["first"] <= speed["seconds"]
+    assert speed["words"] == 30 and speed["prompts"] == len(TEXTS)
+    assert 0 < speed["first"] <= speed["seconds"]
     page = write_report({"saying": content}, ["test"])
     table = capsys.readouterr().out.split("\n\n")[1].strip()
     assert "## Texts that are said" in page and table in page

@@ -43,10 +43,14 @@ def test_a_table_a_set():
         "timings": {"words": 0},
     }
     speed = {"words": 9, "first": 0.5, "seconds": 2.0, "share": 0.25}
-    speed |= {"real_time_factor": 0.125, "at_once": 2.0}
+    speed |= {"real_time_factor": 0.125, "at_once": 2.0, "largest_share": 0.375}
+    speed |= {"prompts": 8, "turns": 5}
     study = {"sets": {"test": {"plain": row}}, "streaming": speed}
     title, table, line = saying_tables(study)
-    assert "9 words begins after 0.50 s, 25% of the 2.00 s of a call" in line
+    assert "9 words is written, its speech begins after 0.500 s, 25.0% of the" in line
+    assert (
+        "2.00 s of a call" in line and "5 turns over 8 prompts; at most 37.5%" in line
+    )
     assert title == "### Texts of `test`"
     expected = "| TASLM | 10.0 | 0.900 | - | 100.0 | 0 | - | - |"
     assert table.splitlines()[-1] == expected

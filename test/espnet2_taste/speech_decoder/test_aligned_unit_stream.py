@@ -115,7 +115,7 @@ def test_units_come_as_soon_as_what_they_look_at_is_known(parts):
     (whole,) = decoder.generate_units(inputs, ["a"], 0, decoders.ARGMAX)
     ahead, letters = decoder.look_ahead, decoder.text_input
     causal = parts[1] is decoders.CausalHistory
-    assert ahead == LookAhead(1, 2 if causal else 3)
+    assert ahead == LookAhead(1, 2 if causal else 3, decoder.unit_rate)
     stream, given = decoder.stream("a", 0, decoders.ARGMAX), 0
     ends = (whole.word_times[:, 1] * decoders.RATE).round().long()
     for count in range(1, words):
