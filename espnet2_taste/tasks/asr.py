@@ -2,11 +2,8 @@
 
 from espnet2.tasks.asr import ASRTask
 
-from espnet2_taste.tasks.plain_tables import PlainTables
-from espnet2_taste.tasks.trainers import WholeFileTrainer
+from espnet2_taste.tasks.abs_task import PlainTables
 
 
 class AsrTask(PlainTables, ASRTask):
     """Trains the recognizer whose encoder TASTE reads."""
-
-    trainer = WholeFileTrainer

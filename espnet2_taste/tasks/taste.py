@@ -8,14 +8,13 @@ experiment directory whose checkpoints hold everything but the frozen speech enc
 import argparse
 from collections.abc import Callable
 
-from espnet2.tasks.abs_task import AbsTask
-from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.espnet_taste_model import IGNORE, ESPnetTasteModel
+from espnet2_taste.espnet_taste_model import ESPnetTasteModel
 from espnet2_taste.recognizers.options import add_recognizer_arguments
+from espnet2_taste.tasks.abs_task import TableTask
 from espnet2_taste.tasks.arguments import (
     add_text_tokenizer_arguments,
     add_units_dir_argument,
@@ -32,14 +31,11 @@ from espnet2_taste.tasks.choices import (
     unit_history_choices,
 )
 from espnet2_taste.tasks.parts import build_model
-from espnet2_taste.tasks.plain_tables import PlainTables
-from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 
-class TasteTask(PlainTables, AbsTask):
+class TasteTask(TableTask):
     """Trains encoder-aggregator-quantizer and unit decoder with ESPnet's trainer."""
 
-    num_optimizers = 1
     class_choices_list = [
         speech_encoder_choices,
         states_source_choices,
@@ -50,7 +46,10 @@ class TasteTask(PlainTables, AbsTask):
         unit_history_choices,
         unit_decoder_choices,
     ]
-    trainer = WholeFileTrainer
+    required = ("speech", "text", "units", "spembs")
+    needed = ("speech", "text")
+    optional = ("word_times", "pitch")
+    not_sequence = ("spembs", "word_times")
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -89,32 +88,9 @@ class TasteTask(PlainTables, AbsTask):
         )
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
-        """Pad ids with -1; speaker embeddings carry no length."""
-        return CommonCollateFn(
-            float_pad_value=0.0,
-            int_pad_value=IGNORE,
-            not_sequence=["spembs", "word_times"],
-        )
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Tokenise word by word; units must be ones the decoder knows."""
         return build_taste_preprocessor(args)
-
-    @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        """Name the data that must be given."""
-        return ("speech", "text") + (() if inference else ("units", "spembs"))
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        """Name the data that may be given."""
-        return ("word_times", "pitch")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTasteModel:

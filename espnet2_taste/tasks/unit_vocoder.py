@@ -8,13 +8,12 @@ A vocoder with a discriminator is trained by ``GanUnitVocoderTask``; ``main`` of
 """
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from espnet2.tasks.abs_task import AbsTask, optim_classes
-from espnet2.train.collate_fn import CommonCollateFn
+from espnet2.tasks.abs_task import optim_classes
 from espnet2.train.preprocessor import AbsPreprocessor
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
@@ -24,11 +23,11 @@ from espnet2_taste.espnet_unit_vocoder_model import (
     ESPnetUnitVocoderModel,
 )
 from espnet2_taste.metrics.pitch import track_pitch
+from espnet2_taste.tasks.abs_task import TableTask
 from espnet2_taste.tasks.arguments import add_units_dir_argument
 from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder, vocoder_choices
 from espnet2_taste.tasks.parts import build_model
-from espnet2_taste.tasks.plain_tables import PlainTables
-from espnet2_taste.tasks.trainers import WholeFileGanTrainer, WholeFileTrainer
+from espnet2_taste.tasks.trainers import WholeFileGanTrainer
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
 
 
@@ -68,12 +67,14 @@ class UnitVocoderPreprocessor(AbsPreprocessor):
         return data
 
 
-class UnitVocoderTask(PlainTables, AbsTask):
+class UnitVocoderTask(TableTask):
     """Trains ``--vocoder`` with ESPnet's trainer."""
 
-    num_optimizers: int = 1
     class_choices_list = [vocoder_choices]
-    trainer = WholeFileTrainer
+    required = ("speech", "units", "spembs")
+    needed = ("units", "spembs")
+    optional = ("pitch",)
+    not_sequence = ("spembs",)
     model_class = ESPnetUnitVocoderModel
 
     @classmethod
@@ -91,35 +92,11 @@ class UnitVocoderTask(PlainTables, AbsTask):
             choices.add_arguments(group)
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable[
-        [Collection[tuple[str, dict[str, np.ndarray]]]],
-        tuple[list[str], dict[str, torch.Tensor]],
-    ]:
-        """Pad with 0 and, units, with -1; speaker embeddings carry no length."""
-        return CommonCollateFn(
-            float_pad_value=0.0, int_pad_value=-1, not_sequence=["spembs"]
-        )
-
-    @classmethod
     def build_preprocess_fn(
         cls, args: argparse.Namespace, train: bool
     ) -> Callable[[str, dict], dict[str, np.ndarray]]:
         """The preprocessor of one utterance."""
         return UnitVocoderPreprocessor(train, fs=args.model_conf.get("fs", 16000))
-
-    @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        """Names that each ``--train_data_path_and_name_and_type`` set must give."""
-        return ("units", "spembs") if inference else ("speech", "units", "spembs")
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        """Names that may be given."""
-        return ("pitch",)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetUnitVocoderModel:
