@@ -10,7 +10,12 @@ import math
 import torch
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.prosody import PITCH_RATE, REFERENCE_F0, measure_prosody
+from espnet2_taste.prosody import (
+    MELODY_SCALE,
+    PITCH_RATE,
+    REFERENCE_F0,
+    measure_prosody,
+)
 from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (
@@ -67,6 +72,8 @@ class UnitToMelVocoder(MelVocoder):
         prosody: Take pitch, voicing and loudness of units where they are given.
         prosody_dropout: Share of the utterances that are trained without them, so that
             units can be spoken that come without prosody.
+        prosody_noise: Deviation of noise on measured voicing and loudness in training,
+            a fifth of it on log F0: what a unit decoder predicts is less exact.
         mel_conf: Options of ``LogMel``.
         network_conf: Options of ``UnitToMel``.
         renderer: In ``renderer_choices``.
@@ -85,6 +92,7 @@ class UnitToMelVocoder(MelVocoder):
         voicing_weight: float = 0.5,
         prosody: bool = False,
         prosody_dropout: float = 0.3,
+        prosody_noise: float = 0.0,
         mel_conf: dict | None = None,
         network_conf: dict | None = None,
         renderer: str = "griffin_lim",
@@ -98,6 +106,7 @@ class UnitToMelVocoder(MelVocoder):
         self.voicing_weight = voicing_weight
         self.takes_prosody = prosody
         self.prosody_dropout = prosody_dropout
+        self.prosody_noise = prosody_noise
         self.frames_per_unit = frames_per_unit(
             self.sample_rate, self.hop_length, unit_rate
         )
@@ -186,7 +195,10 @@ class UnitToMelVocoder(MelVocoder):
         speech_lengths: torch.Tensor,
         units: int,
     ) -> torch.Tensor | None:
-        """Prosody for the loss, (B, U, 3), zeros where it is hidden in training."""
+        """Prosody for the loss, (B, U, 3).
+
+        In training with noise, and zeros where it is hidden.
+        """
         if not self.takes_prosody:
             return None
         prosody = measure_prosody(
@@ -195,7 +207,9 @@ class UnitToMelVocoder(MelVocoder):
         if not self.training:
             return prosody
         chance = torch.rand(len(pitch), 1, 1, device=pitch.device)
-        return prosody * (chance >= self.prosody_dropout)
+        scales = prosody.new_tensor([MELODY_SCALE, 1.0, 1.0]) * self.prosody_noise
+        noisy = prosody + torch.randn_like(prosody) * scales
+        return noisy * (chance >= self.prosody_dropout)
 
     def _frames_of_units(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Frames offset .. offset + num_frames of (B, F, M), zeros past its end."""

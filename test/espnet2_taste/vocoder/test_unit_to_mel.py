@@ -187,6 +187,24 @@ def test_prosody_is_measured_in_training_and_hidden_in_a_share(batch, dropout, h
     torch.testing.assert_close(rows[..., 0], torch.full((3, 12), 2.0).log())
 
 
+def test_measured_prosody_is_noisy_in_training_alone(batch):
+    torch.manual_seed(0)
+    conf = dict(num_units=20, spembs_size=6, network_conf=SMALL, prosody=True)
+    vocoder = UnitToMelGriffinLim(**conf, prosody_dropout=0.0, prosody_noise=0.5)
+    units = 1000
+    speech = torch.ones(3, 640 * units)
+    arguments = torch.full((3, 4 * units), 150.0), speech, torch.tensor([640000] * 3)
+    noise = vocoder._measured(*arguments, units) - vocoder.eval()._measured(
+        *arguments, units
+    )
+    deviations = noise.flatten(0, 1).std(0)
+    torch.testing.assert_close(
+        deviations, torch.tensor([0.1, 0.5, 0.5]), rtol=0.05, atol=0.0
+    )
+    again = vocoder._measured(*arguments, units)
+    assert torch.equal(again, vocoder._measured(*arguments, units))
+
+
 def test_prosody_is_refused_by_a_vocoder_that_was_trained_without(vocoder, batch):
     with pytest.raises(ValueError, match="takes no prosody.*--use_prosody false"):
         vocoder.synthesize(*batch, torch.zeros(3, 12, 3))
