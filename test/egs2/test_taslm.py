@@ -484,6 +484,10 @@ def test_designs_continue_by_other_rules_as_well(recipe):
     assert len(studies) == 1 and "--study systems_decode_slm_greedy" in studies[0]
 
 
+TURNS = {"text": "text,text", "turn_words": "turn_words,text_int"}
+TURNS |= {"codes.scp": "codes,kaldi_ark"}
+
+
 def test_turns_are_learned_and_answered_before_and_after(recipe):
     prepare_designs(recipe)
     names = ("taslm_embed", "taslm_sft")
@@ -491,7 +495,11 @@ def test_turns_are_learned_and_answered_before_and_after(recipe):
     shapes = [f"exp/taslm_sft_stats/{p}/text_shape" for p in ("train", "valid")]
     put(recipe, "exp/taslm_sft/valid.loss.best.pth", *answers, *shapes)
     for name in ("train", "dev"):
-        (recipe / f"dump/raw/{name}/text").write_text("a the red dog\nb it runs\n")
+        text = "a the red dog\nyes yes\nb it runs\n"
+        (recipe / f"dump/raw/{name}/text").write_text(text)
+        codes = "a some.ark:2\nb some.ark:9\nyes some.ark:17\n"
+        put(recipe, f"exp/taste_vq/codes/{name}/codes.scp")
+        (recipe / f"exp/taste_vq/codes/{name}/codes.scp").write_text(codes)
     run(recipe)
     options = ("--stage", "16", "--stop_stage", "16", "--systems", "gslm")
     options += ("--question_pairs", "pairs", "--sft_sets", "train dev")
@@ -500,9 +508,15 @@ def test_turns_are_learned_and_answered_before_and_after(recipe):
     (training,) = [c for c in named(calls, module) if "exp/taslm_sft " in c]
     assert "--init_param exp/taslm_embed/valid.loss.best.pth" in training
     for part, name in (("train", "train"), ("valid", "dev")):
-        table = f"dump/raw/{name}/turn_words"
-        assert f"--{part}_data_path_and_name_and_type {table},turn_words," in training
-        assert (recipe / table).read_text() == "a 2\nb 1\n"
+        folder = f"exp/turns/{name}"
+        for table, kind in TURNS.items():
+            option = f"--{part}_data_path_and_name_and_type {folder}/{table},{kind}"
+            assert option in training
+        found = {path.name: path.read_text() for path in (recipe / folder).iterdir()}
+        assert found["text"] == "a the red dog\nb it runs\n"
+        assert found["turn_words"] == "a 2\nb 1\n"
+        assert found["codes.scp"] == "a some.ark:2\nb some.ark:9\n"
+        assert found["dropped.tsv"].startswith("yes\t")
     config = "--config conf/decode_slm_instruct.yaml"
     asked = [c for c in joined(calls, "slm_inference") if config in c]
     assert [f"--exp exp/{name} " in c for name, c in zip(names, asked)] == [True, True]

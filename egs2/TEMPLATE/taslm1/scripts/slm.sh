@@ -47,6 +47,20 @@ stage_11_taslm() {
     side_by_side train_taslm taslm_embed taslm_token
 }
 
+write_turns() {  # <set>: tables of what has a word for the turn and one for the answer
+    local set=$1 dir=${expdir}/turns/$1
+    mkdir -p "${dir}"
+    awk -v dir="${dir}" '
+        NF > 2 { print >(dir "/text"); print $1, NF - 2 >(dir "/turn_words") }
+        NF <= 2 { print $1 "\tno word for the turn and one for the answer" }' \
+        "${raw}/${set}/text" >"${dir}/dropped.tsv"
+    [ -s "${dir}/text" ] || die "--sft_sets: no utterance of ${raw}/${set} has two words"
+    awk 'NR == FNR { kept[$1]; next } $1 in kept' "${dir}/text" \
+        "${taste_exp}/codes/${set}/codes.scp" >"${dir}/codes.scp"
+    log "${dir}: $(wc -l <"${dir}/text") turns, $(wc -l <"${dir}/dropped.tsv") utterances" \
+        "left out (dropped.tsv)"
+}
+
 train_sft() {  # TASLM goes on: it answers turns, which are all words but the last
     local train_set valid_set set
     local -a data options=(--config "${taslm_sft_config}" --seed "${seed}"
@@ -54,15 +68,14 @@ train_sft() {  # TASLM goes on: it answers turns, which are all words but the la
         --taste_model_file "${inference_model}" "${word_options[@]}"
         --init_param "${expdir}/taslm_embed/${inference_model}")
     read -r train_set valid_set <<<"${sft_sets}"
-    set_data "text text ${raw}/SET/text" "turn_words text_int ${raw}/SET/turn_words" \
-        "codes kaldi_ark ${taste_exp}/codes/SET/codes.scp"
+    set_data "text text ${expdir}/turns/SET/text" \
+        "turn_words text_int ${expdir}/turns/SET/turn_words" \
+        "codes kaldi_ark ${expdir}/turns/SET/codes.scp"
     begin taslm_sft --after taslm_embed --files "${taslm_sft_config}" \
         --values "${train_set}" "${valid_set}" "${seed}" \
         --check espnet2_taste.bin.slm_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/taslm_sft" || return 0
-    for set in ${sft_sets}; do
-        awk '{ print $1, NF - 2 }' "${raw}/${set}/text" >"${raw}/${set}/turn_words"
-    done
+    for set in ${sft_sets}; do write_turns "${set}"; done
     write_shapes "${expdir}/taslm_sft_stats" text --tokenizer_path "${llm}" \
         --train_config "${taslm_sft_config}" "${word_options[@]}"
     train_model espnet2_taste.bin.slm_train "${expdir}/taslm_sft" "${options[@]}" \
