@@ -8,6 +8,7 @@ utterance gives everything at the end.
 Legend: Q codebooks, E speaker features.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,13 @@ from espnet2_taste.inference.inputs import (
 from espnet2_taste.inference.results import SpeechPiece, StreamedWord
 from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitDecoder,
     GeneratedUnits,
     LookAhead,
     UnitInputs,
 )
 from espnet2_taste.structures import WordCodes
+from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 
 if TYPE_CHECKING:
     from espnet2_taste.inference.taste_tokenizer import TasteTokenizer
@@ -51,6 +54,20 @@ def words_at_first(ahead: LookAhead | None, context: int | None) -> int:
         return 1
     seconds = (ahead.units + context) / ahead.unit_rate
     return max(1, int(seconds / USUAL_WORD) + (ahead.symbols > 0))
+
+
+def warn_of_waiting(
+    name: str, decoder: AbsUnitDecoder, vocoder: AbsUnitVocoder
+) -> None:
+    """Log what needs a whole utterance, so that its speech comes at the end."""
+    line = "utterance '%s': all speech comes at the end, since %s %s needs %s: %s"
+    if decoder.look_ahead is None:
+        needs, remedy = "the whole text", "train one of unit_decoder: aligned"
+        kind = type(decoder).__name__
+        logging.warning(line, name, "unit decoder", kind, needs, remedy)
+    if vocoder.context is None:
+        kind, remedy = type(vocoder).__name__, vocoder.streaming_remedy
+        logging.warning(line, name, "vocoder", kind, "all units", remedy)
 
 
 class SpeechStream:
@@ -78,6 +95,7 @@ class SpeechStream:
         self.units = tokenizer.generator.stream(name)
         self.waves = vocoder.stream(self.speaker.to(tokenizer.encoder.device))
         decoder = tokenizer.generator.encoder.model.unit_decoder
+        warn_of_waiting(name, decoder, vocoder)
         self.wanted = words_at_first(decoder.look_ahead, vocoder.context)
         self.waiting: list[StreamedWord] = []  # fewer than wanted
         self.taken: list[StreamedWord] = []  # since the last piece

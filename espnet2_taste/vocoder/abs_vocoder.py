@@ -37,6 +37,11 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         """Units to each side that the samples of a unit depend on, None for all."""
         return None
 
+    @property
+    def streaming_remedy(self) -> str:
+        """What to do where :attr:`context` is None and speech is to come sooner."""
+        return "choose another vocoder or renderer (vocoder, vocoder_conf.renderer)"
+
     def stream(self, spembs: torch.Tensor) -> AbsWaveStream:
         """Begin an utterance whose units arrive piece by piece.
 

@@ -48,7 +48,8 @@ class FlowVocoder(MelVocoder):
         spembs_size: D.
         unit_rate: Units a second.
         chunk: Units that the flow works on at a time, so that speech can begin before
-            its last unit is known; None takes whole utterances, as published.
+            its last unit is known; None takes whole utterances, as published, and
+            gives all streamed speech at the end. Training does not depend on it.
         chunk_context: Units to each side that it sees around a chunk.
         mel_conf: Options of ``LogMel``; the published ones where not given.
         flow_conf: Options of ``UnitFlow`` but the three sizes above.
@@ -90,6 +91,15 @@ class FlowVocoder(MelVocoder):
             return None
         frames = self.sample_rate / (self.unit_rate * self.hop_length)
         return self.chunk + self.chunk_context + math.ceil((around + 1) / frames)
+
+    @property
+    def streaming_remedy(self) -> str:
+        """See ``AbsUnitVocoder.streaming_remedy``."""
+        if self.chunk is None:
+            return (
+                "set vocoder_conf.chunk in its config.yaml, for example to 50 (units)"
+            )
+        return super().streaming_remedy
 
     def rendered_context(self) -> int | None:
         """Frames to each side that samples depend on, None for all."""
