@@ -15,11 +15,6 @@ from espnet2_taste.bin.command import LEVELS
 
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
-SAMPLING = (
-    *("seed", "top_k", "temperature", "min_unit_ratio", "max_unit_ratio"),
-    *("read_ahead", "tempo", "duration_temperature"),
-)
-"""Options that are fields of ``UnitSampling`` of the same names."""
 _MODEL = "default: the setting of the model"
 
 
@@ -50,6 +45,30 @@ def number(kind: type, low: float, high: float = inf) -> Callable[[str], Any]:
 
 
 COUNT = number(int, 1)
+SAMPLING = {
+    "seed": (number(int, 0), "Random seed"),
+    "top_k": (COUNT, "Each speech unit is drawn from so many likeliest ones"),
+    "temperature": (
+        number(float, 0),
+        "Of drawing speech units: 0 takes the likeliest, below 1 favours likely ones",
+    ),
+    "min_unit_ratio": (number(float, 0), "Minimum speech units per text token"),
+    "max_unit_ratio": (number(float, 0.1), "Maximum speech units per text token"),
+    "read_ahead": (
+        number(int, 0),
+        "Words after the one being spoken that the unit decoder may look at; 0 is all "
+        "of them",
+    ),
+    "tempo": (
+        number(float, 0.1, 10),
+        "Factor of the speed, for models that predict durations",
+    ),
+    "duration_temperature": (
+        number(float, 0),
+        "Of drawing durations of words, for such models: 0 takes their centre",
+    ),
+}
+"""Options that are fields of ``UnitSampling`` of the same names: type and help."""
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,45 +147,8 @@ def add_voice_arguments(
         metavar="FILE",
         help=f"Recording of the voice (default: {otherwise})",
     )
-    add("--seed", type=number(int, 0), help=f"Random seed ({_MODEL})")
-    add(
-        "--top_k",
-        type=COUNT,
-        help=f"Each speech unit is drawn from so many likeliest ones ({_MODEL})",
-    )
-    add(
-        "--temperature",
-        type=number(float, 0),
-        help="Of drawing speech units: 0 takes the likeliest, below 1 favours likely "
-        f"ones ({_MODEL})",
-    )
-    add(
-        "--min_unit_ratio",
-        type=number(float, 0),
-        help=f"Minimum speech units per text token ({_MODEL})",
-    )
-    add(
-        "--max_unit_ratio",
-        type=number(float, 0.1),
-        help=f"Maximum speech units per text token ({_MODEL})",
-    )
-    add(
-        "--read_ahead",
-        type=number(int, 0),
-        help="Words after the one being spoken that the unit decoder may look at; 0 is "
-        f"all of them ({_MODEL})",
-    )
-    add(
-        "--tempo",
-        type=number(float, 0.1, 10),
-        help=f"Factor of the speed, for models that predict durations ({_MODEL})",
-    )
-    add(
-        "--duration_temperature",
-        type=number(float, 0),
-        help="Of drawing durations of words, for such models: 0 takes their centre "
-        f"({_MODEL})",
-    )
+    for name, (kind, text) in SAMPLING.items():
+        add(f"--{name}", type=kind, help=f"{text} ({_MODEL})")
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -12,18 +12,33 @@ from typing import Any
 
 from espnet2.utils.types import str2bool
 
-NAMES = {
-    "unit_top_k": "top_k",
-    "unit_temperature": "temperature",
-    "min_unit_ratio": "min_unit_ratio",
-    "max_unit_ratio": "max_unit_ratio",
-    "read_ahead": "read_ahead",
-    "duration_temperature": "duration_temperature",
-    "tempo": "tempo",
-    "use_prosody": "use_prosody",
-    "exact_times": "exact_times",
+OPTIONS = {
+    "unit_top_k": ("top_k", "Candidates of a unit"),
+    "unit_temperature": ("temperature", "0 takes the best unit"),
+    "min_unit_ratio": ("min_unit_ratio", "Least units a position"),
+    "max_unit_ratio": ("max_unit_ratio", "Most units a position"),
+    "read_ahead": (
+        "read_ahead",
+        "Words after the one being said that the guided head may look at, for models "
+        "trained with alignment_weight; 0 leaves it free",
+    ),
+    "duration_temperature": (
+        "duration_temperature",
+        "Of predicted durations of words, 0 takes their centre",
+    ),
+    "tempo": ("tempo", "Of predicted durations, 2 is twice"),
+    "use_prosody": (
+        "use_prosody",
+        "Give the vocoder the pitch and loudness that the model predicts, if it does; "
+        "false for vocoders that take none",
+    ),
+    "exact_times": (
+        "exact_times",
+        "Give words the durations that the model predicts, not whole units: for "
+        "decoders that predict durations and unit-to-mel vocoders",
+    ),
 }
-"""Option of the commands -> field of ``UnitSampling``."""
+"""Option of the commands -> field of ``UnitSampling``, which has its default; help."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class UnitSampling:
         Args:
             options: By name; those that mean something else are left out.
         """
-        names = {**NAMES, "seed": "seed"}
+        names = {"seed": "seed"} | {key: name for key, (name, _) in OPTIONS.items()}
         found = {names[key]: options[key] for key in names if key in options}
         return cls(**found)
 
@@ -99,41 +114,12 @@ class UnitSampling:
 
 def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how units are drawn and how many there may be."""
-    add = parser.add_argument
-    add("--unit_top_k", type=int, default=25, help="Candidates of a unit")
-    add("--unit_temperature", type=float, default=1.0, help="0 takes the best unit")
-    add("--min_unit_ratio", type=float, default=2.0, help="Least units a position")
-    add("--max_unit_ratio", type=float, default=20.0, help="Most units a position")
-    add(
-        "--read_ahead",
-        type=int,
-        default=0,
-        help="Words after the one being said that the guided head may look at, for "
-        "models trained with alignment_weight; 0 leaves it free",
-    )
-    add(
-        "--duration_temperature",
-        type=float,
-        default=0.0,
-        help="Of predicted durations of words, 0 takes their centre",
-    )
-    add("--tempo", type=float, default=1.0, help="Of predicted durations, 2 is twice")
-    add(
-        "--use_prosody",
-        type=str2bool,
-        default=True,
-        help="Give the vocoder the pitch and loudness that the model predicts, if it "
-        "does; false for vocoders that take none",
-    )
-    add(
-        "--exact_times",
-        type=str2bool,
-        default=False,
-        help="Give words the durations that the model predicts, not whole units: for "
-        "decoders that predict durations and unit-to-mel vocoders",
-    )
+    for option, (name, text) in OPTIONS.items():
+        default = getattr(UnitSampling, name)
+        kind = str2bool if isinstance(default, bool) else type(default)
+        parser.add_argument(f"--{option}", type=kind, default=default, help=text)
 
 
 def unit_sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options by name, to be printed beside results."""
-    return {name: getattr(args, name) for name in NAMES}
+    return {name: getattr(args, name) for name in OPTIONS}
