@@ -11,6 +11,7 @@ from packed_models import write_units
 
 from espnet2_taste.bin import pack
 from espnet2_taste.cli import main as cli
+from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference import SpokenLM
 from espnet2_taste.slm.prompt_specs import EmptyPrompt
@@ -112,6 +113,12 @@ def test_a_package_continues_by_command(exp, tmp_path, monkeypatch):
     prompt = model.tokenizer(wav, TEXTS[1], name)
     units = " ".join(map(str, model.continue_(prompt, name).units.tolist()))
     assert units == read_table(tmp_path / "more" / "units")[name]
+    command = ["score", "--model", str(tmp_path / "gslm.zip"), "--wav", str(wav)]
+    command += ["--cache_dir", str(tmp_path / "cache"), "--text", TEXTS[1]]
+    assert not cli.main([*command, "--output", str(tmp_path / "scores")])
+    (row,) = read_rows(tmp_path / "scores" / "scores.tsv")
+    assert float(row["speech"]) == pytest.approx(model.score(prompt).speech, rel=1e-4)
+    assert float(row["speech"]) < 0 == float(row["text"]) and row["base_text"] == "nan"
     card = tmp_path / "card"
     shutil.unpack_archive(tmp_path / "gslm.zip", card)
     assert "SpokenLM.from_pretrained" in (card / "README.md").read_text()
