@@ -18,7 +18,7 @@ import torch
 
 from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.inference.continuer import TaslmContinuer
+from espnet2_taste.inference.continuer import AbsContinuer, TaslmContinuer
 from espnet2_taste.inference.prompt_sets import CONTINUATION, AbsPromptSet, cut
 from espnet2_taste.inference.resynthesis import read_spembs
 from espnet2_taste.inference.speakers import (
@@ -35,13 +35,15 @@ class AbsDesign(ABC):
     """A spoken LM with what turns its output into speech.
 
     Args:
+        continuer: The model.
         speaker: Speaks the items of :meth:`parts`.
     """
 
     folders: tuple[str, ...] = ("prompt", "full", CONTINUATION)
     """Of the results; the continuations come last."""
 
-    def __init__(self, speaker: AbsSpeaker):
+    def __init__(self, continuer: AbsContinuer, speaker: AbsSpeaker):
+        self.continuer = continuer
         self.speaker = speaker
 
     @abstractmethod
@@ -52,9 +54,9 @@ class AbsDesign(ABC):
         """Speaker embeddings (E,) by utterance id."""
         return read_spembs(folder)
 
-    @abstractmethod
     def generate(self, names: Sequence[str], prompts: Sequence) -> list:
         """Continue B prompts; see ``AbsContinuer.continuations``."""
+        return self.continuer.continuations(names, prompts)
 
     @abstractmethod
     def parts(
@@ -84,8 +86,7 @@ class TaslmDesign(AbsDesign):
         prompt_set: AbsPromptSet,
         codes_dir: Path,
     ):
-        super().__init__(speaker)
-        self.continuer = continuer
+        super().__init__(continuer, speaker)
         self.prompt_set = prompt_set
         self.codes_dir = codes_dir
         self.folders = prompt_set.folders
@@ -97,10 +98,6 @@ class TaslmDesign(AbsDesign):
     def voices(self, folder, names):
         """See :meth:`AbsDesign.voices`."""
         return self.prompt_set.voices(folder, names)
-
-    def generate(self, names, prompts):
-        """See :meth:`AbsDesign.generate`."""
-        return self.continuer.continuations(names, prompts)
 
     def parts(self, names, prompts, found, spembs):
         """See :meth:`AbsDesign.parts`."""
@@ -143,8 +140,7 @@ class GridDesign(AbsDesign):
         ctm: str = "ctm",
         prompt_words: int = 0,
     ):
-        super().__init__(speaker)
-        self.continuer = continuer
+        super().__init__(continuer, speaker)
         self.ctm = ctm
         self.prompt_words = prompt_words
 
@@ -161,8 +157,7 @@ class GridDesign(AbsDesign):
 
     def generate(self, names, prompts):
         """See :meth:`AbsDesign.generate`."""
-        utterances = [prompt.utterance for prompt in prompts]
-        return self.continuer.continuations(names, utterances)
+        return super().generate(names, [prompt.utterance for prompt in prompts])
 
     def parts(self, names, prompts, found, spembs):
         """See :meth:`AbsDesign.parts`; the prompt keeps its own units."""
