@@ -11,6 +11,8 @@ Examples:
     python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
     python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
     python -m espnet2_taste.bin.benchmark --tasks training --repeat 5 --num_threads 1
+    python -m espnet2_taste.bin.benchmark --tasks streaming --ngpu 1 --lm_size 1b \\
+        --dtype bfloat16 --model exp/packed/taslm.zip --wav exp/packed/sample.wav
 """
 
 import argparse
@@ -31,7 +33,13 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
     tasks = list(TASKS)
-    add("--tasks", nargs="+", default=tasks, choices=tasks, help="What to measure")
+    add(
+        "--tasks",
+        nargs="+",
+        default=tasks,
+        choices=[*tasks, "streaming"],
+        help="What to measure",
+    )
     add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
     add("--units", type=int, default=24, help="Units to decode for any of the words")
     add("--vocabulary", type=int, default=128000, help="For the tables of the sampler")
@@ -59,6 +67,9 @@ def add_options(parser: ArgumentParser) -> None:
         default=[16, 60],
         help="Utterances of a step, and tokens of each",
     )
+    add("--model", help="streaming: packed TASLM, whose other parts speak")
+    add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
+    add("--wav", help="streaming: recording of who speaks")
     add("--output", help="JSON file for the results")
     add_shared(parser, "ngpu")
 
@@ -236,6 +247,17 @@ class Bench:
             args.training_vocabularies, self.device, sizes, args.repeat
         )
 
+    def streaming(self) -> dict:
+        """How soon speech begins; see ``stream_benchmark``."""
+        import torch
+
+        from espnet2_taste.evaluation.benchmark import LM_SIZES
+        from espnet2_taste.inference.stream_benchmark import stream_benchmark
+
+        args = self.args
+        lm = (LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype))
+        return stream_benchmark(args.model, args.cache_dir, args.wav, lm, args.repeat)
+
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""
         from espnet2_taste.evaluation.benchmark import make_tokens
@@ -291,14 +313,20 @@ def run(args: argparse.Namespace) -> None:
 
     if args.lm_size not in LM_SIZES:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")
+    if "streaming" in args.tasks and not (args.model and args.wav):
+        raise ValueError("--tasks streaming needs --model and --wav")
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
     bench, results, steps, tables = Bench(args), [], [], None
+    speed = None
     for task in args.tasks:
         if task == "training":
             steps = bench.training()
+        elif task == "streaming":
+            speed = bench.streaming()
+            print(markdown_table(tuple(speed), [tuple(speed.values())]))
         else:
             results += getattr(bench, task)()
     if results:
@@ -315,7 +343,7 @@ def run(args: argparse.Namespace) -> None:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
         study = {"study": "benchmark", **provenance(MODULE, args.argv, settings)}
         study |= {"results": results, "sampler_tables_seconds": tables}
-        study["training"] = steps
+        study |= {"training": steps, "streaming": speed}
         write_json(args.output, study)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet2_taste.bin import benchmark
+from espnet2_taste.data.audio import write_audio
 from espnet2_taste.evaluation import aligned_benchmark
 from espnet2_taste.evaluation import benchmark as parts
 from espnet2_taste.evaluation import opponents
@@ -127,3 +128,19 @@ def test_half_precision_runs(tiny):
 def test_unknown_sizes_are_refused():
     with pytest.raises(SystemExit, match="benchmark: --lm_size huge: expected one of"):
         benchmark.main(["--lm_size", "huge"])
+
+
+def test_speech_of_a_random_language_model_begins_before_it_ends(
+    tiny, packed_models, tmp_path
+):
+    wav, output = tmp_path / "a.wav", tmp_path / "benchmark.json"
+    noise = 0.1 * torch.randn(24000, generator=torch.Generator().manual_seed(0))
+    write_audio(wav, noise.numpy(), 16000)
+    command = ["--tasks", "streaming", "--num_threads", "1", "--repeat", "1"]
+    with pytest.raises(SystemExit, match="streaming needs --model and --wav"):
+        benchmark.main(command)
+    command += ["--model", str(packed_models[0] / "taslm.zip"), "--wav", str(wav)]
+    command += ["--cache_dir", str(tmp_path), "--output", str(output)]
+    benchmark.main(command)
+    speed = json.loads(output.read_text())["streaming"]
+    assert speed["prompts"] == 1 and 0 < speed["first"] <= speed["seconds"]
