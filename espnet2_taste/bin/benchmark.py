@@ -252,7 +252,7 @@ class Bench:
         import torch
 
         from espnet2_taste.evaluation.benchmark import LM_SIZES
-        from espnet2_taste.inference.stream_benchmark import stream_benchmark
+        from espnet2_taste.evaluation.stream_benchmark import stream_benchmark
 
         args = self.args
         lm = (LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype))
