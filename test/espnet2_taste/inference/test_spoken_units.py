@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -119,6 +120,13 @@ def test_a_package_continues_by_command(exp, tmp_path, monkeypatch):
     (row,) = read_rows(tmp_path / "scores" / "scores.tsv")
     assert float(row["speech"]) == pytest.approx(model.score(prompt).speech, rel=1e-4)
     assert float(row["speech"]) < 0 == float(row["text"]) and row["base_text"] == "nan"
+    model = ["--model", str(tmp_path / "gslm.zip"), "--cache_dir", str(tmp_path)]
+    with pytest.raises(SystemExit, match="words with codes: it continues and scores"):
+        words = ["--text", TEXTS[0], "--voice", str(wav)]
+        cli.main(["say", *model, *words, "--output", str(tmp_path / "said")])
+    if find_spec("fastapi") and find_spec("uvicorn") and find_spec("python_multipart"):
+        with pytest.raises(SystemExit, match="the page needs a TASLM"):
+            cli.main(["demo", *model, "--port", "0", "--voices", str(wav)])
     card = tmp_path / "card"
     shutil.unpack_archive(tmp_path / "gslm.zip", card)
     assert "SpokenLM.from_pretrained" in (card / "README.md").read_text()
