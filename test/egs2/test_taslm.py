@@ -151,6 +151,15 @@ def test_the_format_of_the_audio_reaches_stage_2(recipe):
     assert all("--audio_format flac" in c for c in named(calls, "data format"))
 
 
+def test_trainings_read_recordings_in_arks_by_key(recipe):
+    for name, kind in (("flac", "sound"), ("flac.ark", "kaldi_ark")):
+        calls = run(recipe, "--audio_format", name, "--stop_stage", "8")
+        found = [c for c in calls if "dump/raw/train/wav.scp,speech," in c]
+        assert len(found) >= 4  # lengths, TASTE and its vocoder
+        assert all(f"/train/wav.scp,speech,{kind} " in call for call in found)
+        shutil.rmtree(recipe / "exp/.stages")
+
+
 MAKING = """#!/bin/bash
 printf "%s\\n" "$*" >>calls
 while [ $# -gt 1 ]; do
