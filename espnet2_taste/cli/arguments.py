@@ -67,6 +67,10 @@ SAMPLING = {
         number(float, 0),
         "Of drawing durations of words, for such models: 0 takes their centre",
     ),
+    "unit_dtype": (
+        str,
+        "Weights of the unit decoder: float32, or int8, which takes less time on CPUs",
+    ),
 }
 """Options that are fields of ``UnitSampling`` of the same names: type and help."""
 

@@ -21,6 +21,7 @@ from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.taste_encoder import TasteEncoder, TextBatch
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    AbsUnitDecoder,
     AbsUnitStream,
     GeneratedUnits,
     UnitInputs,
@@ -188,12 +189,19 @@ class UnitGenerator:
         seed: With its name, all an utterance's randomness depends on.
         exchange: Give each word the vector of another word of its utterance, to see
             what vectors are worth.
+        decoder: The unit decoder with other weights; None: the model's own.
     """
 
     encoder: TasteEncoder
     settings: UnitSettings = field(default_factory=UnitSettings)
     seed: int = 0
     exchange: bool = False
+    decoder: AbsUnitDecoder | None = None
+
+    @property
+    def unit_decoder(self) -> AbsUnitDecoder:
+        """What generates."""
+        return self.decoder or self.encoder.model.unit_decoder
 
     def __call__(
         self,
@@ -219,13 +227,12 @@ class UnitGenerator:
         if self.exchange and taste is not None:
             taste = exchange_words(taste, ids.word_ids, names, self.seed)
         inputs = self.inputs(ids, taste, spembs, word_times)
-        decoder = self.encoder.model.unit_decoder
-        return decoder.generate_units(inputs, names, self.seed, self.settings)
+        generate = self.unit_decoder.generate_units
+        return generate(inputs, names, self.seed, self.settings)
 
     def stream(self, name: str) -> AbsUnitStream:
         """Begin an utterance whose words arrive one after the other."""
-        decoder = self.encoder.model.unit_decoder
-        return decoder.stream(name, self.seed, self.settings)
+        return self.unit_decoder.stream(name, self.seed, self.settings)
 
     def inputs(
         self,

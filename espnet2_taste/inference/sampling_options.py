@@ -7,11 +7,13 @@ suit 50 units a second and much data.
 
 import argparse
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from espnet2.utils.types import str2bool
 
+UNIT_DTYPES = ("float32", "int8")
 OPTIONS = {
     "unit_top_k": ("top_k", "Candidates of a unit"),
     "unit_temperature": ("temperature", "0 takes the best unit"),
@@ -37,6 +39,10 @@ OPTIONS = {
         "Give words the durations that the model predicts, not whole units: for "
         "decoders that predict durations and unit-to-mel vocoders",
     ),
+    "unit_dtype": (
+        "unit_dtype",
+        "Weights of the unit decoder: float32, or int8, for CPUs",
+    ),
 }
 """Option of the commands -> field of ``UnitSampling``, which has its default; help."""
 
@@ -59,6 +65,10 @@ class UnitSampling:
             predicts.
         exact_times: Whether a vocoder gives words the durations that a model predicts,
             or rounds them to whole units.
+        unit_dtype: Weights of the unit decoder: float32, or int8 on CPUs.
+
+    Raises:
+        ValueError: Another type of weights.
     """
 
     top_k: int = 25
@@ -71,6 +81,13 @@ class UnitSampling:
     tempo: float = 1.0
     use_prosody: bool = True
     exact_times: bool = False
+    unit_dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.unit_dtype not in UNIT_DTYPES:
+            raise ValueError(
+                f"unit_dtype is '{self.unit_dtype}', expected one of {UNIT_DTYPES}"
+            )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "UnitSampling":
@@ -99,6 +116,7 @@ class UnitSampling:
         from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
         from espnet2_taste.speech_decoder.reading_window import ReadingWindow
         from espnet2_taste.speech_decoder.unit_sampling import LengthRule, unit_sampler
+        from espnet2_taste.weight_types import convert_weights
 
         settings = UnitSettings(
             sampler=unit_sampler(self.top_k, self.temperature),
@@ -109,7 +127,11 @@ class UnitSampling:
             use_prosody=self.use_prosody,
             exact_times=self.exact_times,
         )
-        return UnitGenerator(encoder, settings, self.seed)
+        decoder = None
+        if self.unit_dtype != "float32":
+            decoder = deepcopy(encoder.model.unit_decoder)
+            convert_weights(decoder, self.unit_dtype)
+        return UnitGenerator(encoder, settings, self.seed, decoder=decoder)
 
 
 def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:

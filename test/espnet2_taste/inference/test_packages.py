@@ -2,6 +2,7 @@
 
 import contextlib
 import stat
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -196,6 +197,19 @@ def test_what_is_not_there_is_named(model, message, tmp_path, monkeypatch):
     monkeypatch.setattr(ModelDownloader, "download", refuse)
     with pytest.raises(ValueError, match=message):
         TasteTokenizer.from_pretrained(model, tmp_path)
+
+
+def test_an_archive_is_unpacked_once_and_anew_when_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "espnet_model_zoo.downloader", None)  # is slow
+    archive, found = tmp_path / "a.zip", []
+    for member in ("part/model.pth", "part/model.pth", "other/longer.pth"):
+        if not found or member not in found[-1]:
+            write_zip(archive, member, meta={**META, "files": {"model": member}})
+        files = pretrained_files(archive, tmp_path / "cache")
+        assert set(files) == {"model"} and files["model"].endswith(member)
+        assert Path(files["model"]).read_text() == "content"
+        found.append(files["model"])
+    assert found[0] == found[1] != found[2]
 
 
 META = {"files": {"model": "part/model.pth"}, "yaml_files": {}}
