@@ -184,7 +184,9 @@ def build_taste(args: argparse.Namespace) -> torch.nn.Module:
 
     conf = argparse.Namespace(**yaml.safe_load(Path(args.taste_config).read_text()))
     size, vocabulary = args.whisper_size[1], 51866
-    backbone = whisper.WhisperBackbone(whisper.WhisperSize(*args.whisper_size))
+    names = ("num_mel_bins", "d_model", "encoder_attention_heads", "encoder_ffn_dim")
+    names += ("encoder_layers", "max_source_positions")
+    backbone = whisper.random_encoder(dict(zip(names, args.whisper_size)))
     layer = conf.speech_encoder_conf["value_layer"]
     encoder = whisper.WhisperSpeechEncoder(backbone, layer)
     source = choices.states_source_choices.get_class("separate")(size, size, 1)
