@@ -2,8 +2,10 @@
 
 Enters: 16 kHz waveforms of any length, and words. Leaves: ``AlignedUtterance``.
 
-Transcripts are the model's own greedy ones, with its letter case and punctuation. Audio
-beyond the window is cut where it is quiet.
+Transcripts are the model's own greedy ones, with its letter case and punctuation, but
+without its labels of other sounds (``[Music]``). One that repeats itself, as on noise,
+is written again without repeated phrases. Audio beyond the window is cut where it is
+quiet.
 
 Word times come from the cross-attention of the model's alignment heads while its
 decoder is given the words, by dynamic time warping (Radford et al., 2022, and the code
@@ -21,6 +23,7 @@ heads.
 """
 
 import difflib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -38,7 +41,7 @@ from espnet2_taste.align.words import (
 )
 from espnet2_taste.text.normalizers import BasicNormalizer
 from espnet2_taste.text.whisper_tokenizer import WhisperTextTokenizer
-from espnet2_taste.text.words import tokenize_words
+from espnet2_taste.text.words import cut_tags, tokenize_words
 
 FRAME_RATE = 50.0
 FILTER_WIDTH = 7
@@ -51,6 +54,29 @@ LEAST_WORD = 3.0e-5
 """Score below which a word was probably not said. With whisper-tiny.en on 34 utterances
 of real speech: 32 of 34 words that were exchanged for others, and 2 of the 1295 words
 of their own texts (once as written, once in small letters without punctuation)."""
+
+LOOP_COMPRESSION = 2.4
+"""A transcript that zlib makes so many times shorter repeats itself: the limit of
+Whisper's published code, which then draws other words at random."""
+LOOP_PHRASE = 3
+"""Tokens of a phrase that may not come twice when such a piece is written again."""
+
+
+def is_loop(text: str) -> bool:
+    """Whether a transcript repeats itself, as Whisper's do on noise.
+
+    Args:
+        text: The transcript.
+
+    Returns:
+        True if it is compressed by more than ``LOOP_COMPRESSION``.
+
+    Example:
+        >>> is_loop("the cat sat on the mat"), is_loop("as the tide " * 20)
+        (False, True)
+    """
+    plain = text.encode()
+    return len(plain) > LOOP_COMPRESSION * len(zlib.compress(plain))
 
 
 def token_begins(attention: np.ndarray) -> np.ndarray:
@@ -215,18 +241,25 @@ class WhisperAligner(AbsAligner):
         states = [piece.states for pieces in encoded for piece in pieces]
         size, texts = max(1, len(encoded)), []
         for start in range(0, len(states), size):
-            batch = torch.stack(states[start : start + size])
-            ids = self.model.generate(
-                encoder_outputs=BaseModelOutput(last_hidden_state=batch),
-                **self.tokenizer.generation_options(),
-            )
-            decode = self.tokenizer.tokenizer.batch_decode
-            texts += decode(ids, skip_special_tokens=True)
-        found = iter(texts)
+            texts += self._written(states[start : start + size])
+        for row, text in enumerate(texts):
+            if is_loop(text):
+                (texts[row],) = self._written(
+                    [states[row]], no_repeat_ngram_size=LOOP_PHRASE
+                )
+        found = (cut_tags(text)[0].split() for text in texts)
         return [
-            tuple(word for _ in pieces for word in next(found).split())
-            for pieces in encoded
+            tuple(word for _ in pieces for word in next(found)) for pieces in encoded
         ]
+
+    def _written(self, states: Sequence[torch.Tensor], **options) -> list[str]:
+        """What the decoder writes of some pieces."""
+        ids = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=torch.stack(states)),
+            **self.tokenizer.generation_options(),
+            **options,
+        )
+        return self.tokenizer.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
     def _all_timed(
         self,

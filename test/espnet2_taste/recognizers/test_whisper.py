@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.align.whisper_aligner import (
+    is_loop,
     relative_probability,
     share_words,
     token_begins,
@@ -72,6 +73,25 @@ def test_recordings_of_any_length_are_transcribed_and_timed(whisper_dirs, multil
     (alone,) = aligner.time_words(speech[:1], words[:1])
     assert alone.words == found[0].words and alone.recognized == ()
     assert aligner.transcribe(speech[:1])[0] == found[0].recognized
+
+
+def test_repeated_phrases_are_written_again_and_labels_left_out(
+    whisper_dirs, monkeypatch
+):
+    aligner = load_recognizer(str(whisper_dirs[False])).aligner()
+    loop, written = "as the tide " * 30, aligner._written
+    assert is_loop(loop) and not is_loop("no, no, no") and not is_loop("")
+    options_seen = []
+
+    def written_of(states, **options):
+        options_seen.append((len(states), options))
+        assert len(written(states, **options)) == len(states)  # the model takes them
+        return ["as the tide"] if options else ["[Music]", loop, "the (sighs) dog"]
+
+    monkeypatch.setattr(aligner, "_written", written_of)
+    found = aligner.transcribe([noise(1.0, seed) for seed in range(3)])
+    assert found == [(), ("as", "the", "tide"), ("the", "dog")]
+    assert options_seen == [(3, {}), (1, {"no_repeat_ngram_size": 3})]
 
 
 def test_words_that_do_not_fit_are_a_problem(whisper_dirs):
