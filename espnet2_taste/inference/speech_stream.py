@@ -9,6 +9,7 @@ Legend: Q codebooks, E speaker features.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def words_at_first(ahead: LookAhead | None, context: int | None) -> int:
     if ahead is None or context is None:
         return 1
     seconds = (ahead.units + context) / ahead.unit_rate
-    return max(1, int(seconds / USUAL_WORD) + (ahead.symbols > 0))
+    return math.ceil(seconds / USUAL_WORD) + (ahead.symbols > 0)
 
 
 def warn_of_waiting(

@@ -10,9 +10,9 @@ from espnet2_taste.vocoder.flow_vocoder import FlowVocoder
 
 
 def test_words_that_last_less_than_what_is_waited_for_are_worked_on_together():
-    assert words_at_first(LookAhead(4, 9, 25.0), 23) == 3 + 1  # 1.28 s, .4 s each
-    assert words_at_first(LookAhead(0, 9, 25.0), 23) == 3
-    assert words_at_first(LookAhead(4, 9, 50.0), 23) == 1 + 1
+    assert words_at_first(LookAhead(4, 9, 25.0), 23) == 4 + 1  # 1.28 s, .4 s each
+    assert words_at_first(LookAhead(0, 9, 25.0), 23) == 4
+    assert words_at_first(LookAhead(4, 9, 50.0), 23) == 2 + 1
     assert words_at_first(LookAhead(0, 2, 25.0), 3) == 1
 
 
