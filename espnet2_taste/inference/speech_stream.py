@@ -76,7 +76,7 @@ class SpeechStream:
 
     Its units and times together are those of ``TasteTokenizer.decode``; so is the wave,
     exactly with a convolutional vocoder, and with Griffin-Lim but for a thousandth of
-    its energy; with trained models it is less than a millionth.
+    its energy; with trained models it is some millionths.
 
     Args:
         tokenizer: With a unit vocoder.
