@@ -56,6 +56,15 @@ _EXAMPLE = """examples:
 """
 
 
+_OF_TASLM = {
+    "prompt_kind": "audio",
+    "sentence_end_after": None,
+    "stop_token": None,
+    "reference_compat": False,
+}
+"""Options that other designs cannot follow, with their defaults."""
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = ArgumentParser(
@@ -245,7 +254,7 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     """A design that writes a grid: ``GridDesign``.
 
     Raises:
-        ValueError: Prompts of a kind that only TASLM knows.
+        ValueError: An option that has no effect on other designs than TASLM.
     """
     from espnet2_taste.inference.designs import GridDesign
     from espnet2_taste.inference.prompt_sets import AudioPrompts
@@ -253,8 +262,12 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     from espnet2_taste.inference.unit_continuer import UnitContinuer
     from espnet2_taste.slm.limits import Limits
 
-    if args.prompt_kind != "audio":
-        raise ValueError(f"--prompt_kind {args.prompt_kind}: only TASLM continues it")
+    for name, default in _OF_TASLM.items():
+        if (value := getattr(args, name)) != default:
+            raise ValueError(
+                f"--{name} {value}: only TASLM knows it, {args.exp} is of another "
+                "design; leave it out for all that are compared"
+            )
     words = (args.min_words, args.max_words)
     limits = Limits(*words, args.min_seconds, args.max_seconds)
     writer = build_writer(args, preprocessor.layout, device)

@@ -144,9 +144,18 @@ def test_batch_size_changes_nothing_and_the_seed_does(recipe):
     assert together != units("other", "--seed", "5")
 
 
-def test_only_taslm_continues_what_nobody_spoke(recipe):
-    with pytest.raises(SystemExit, match="--prompt_kind text: only TASLM"):
-        run(recipe, "moshi", "nothing", "--prompt_kind", "text")
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("prompt_kind", "text"),
+        ("sentence_end_after", "8"),
+        ("stop_token", "."),
+        ("reference_compat", "true"),
+    ],
+)
+def test_options_of_taslm_alone_are_refused_with_other_designs(recipe, name, value):
+    with pytest.raises(SystemExit, match=f"(?i)--{name} {value}: only TASLM"):
+        run(recipe, "moshi", "nothing", f"--{name}", value)
 
 
 def test_every_decoding_suits_every_design(recipe):
