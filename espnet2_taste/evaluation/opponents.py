@@ -24,7 +24,8 @@ from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.speech_decoder.rel_attention import distance_encoding, visible_keys
-from espnet2_taste.speech_decoder.rel_transformer import LayerCache, RelTransformer
+from espnet2_taste.speech_decoder.rel_step import LayerCache
+from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 
 READINGS = 5

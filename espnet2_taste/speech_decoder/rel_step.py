@@ -3,11 +3,13 @@
 Enters: the newest vector of each utterance (B, D) and what its block has cached.
 Leaves: (B, D), what ``RelTransformerBlock.extend`` gives for one position. Most of a
 step is reading the weights; here nothing else is done that a single position does not
-need, which takes a sixth off it.
+need, which takes a sixth off it. What is cached stands here as well.
 
 Legend: B utterances, K positions so far, C capacity of a cache, H heads, D features, E
 features of one head, O outputs.
 """
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,6 +17,50 @@ from torch.nn import functional
 
 MANY_ROWS = 8
 """Rows from which a CPU multiplies faster with the weights on the left."""
+
+
+@dataclass
+class LayerCache:
+    """Keys and values that one layer has computed so far.
+
+    Attributes:
+        keys: (B, H, C, E), C is the capacity.
+        values: (B, H, C, E).
+        distances: Projected encodings of the distances C - 1 .. 0, (H, C, E).
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    distances: torch.Tensor
+
+
+@dataclass
+class StackCache:
+    """State of a causal stack between two calls of ``RelTransformer.extend``.
+
+    Attributes:
+        valid: True at real positions, (B, C).
+        length: Positions in use, padding included.
+        padded: Whether any position was padding.
+        layers: One entry a layer.
+    """
+
+    valid: torch.Tensor
+    length: int = 0
+    padded: bool = False
+    layers: list[LayerCache] = field(default_factory=list)
+
+    @property
+    def capacity(self) -> int:
+        """Positions that fit before the buffers grow."""
+        return self.valid.size(1)
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep only these utterances, given as indices (B',)."""
+        self.valid = self.valid[rows]
+        for layer in self.layers:
+            layer.keys = layer.keys[rows]
+            layer.values = layer.values[rows]
 
 
 def affine(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:

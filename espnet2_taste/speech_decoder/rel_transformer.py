@@ -14,7 +14,6 @@ C capacity of a cache, D features, E features of one head.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -27,51 +26,12 @@ from espnet2_taste.speech_decoder.rel_attention import (
     hide_from_head,
     visible_keys,
 )
-from espnet2_taste.speech_decoder.rel_step import hidden_bias, read_position
-
-
-@dataclass
-class LayerCache:
-    """Keys and values that one layer has computed so far.
-
-    Attributes:
-        keys: (B, H, C, E), C is the capacity.
-        values: (B, H, C, E).
-        distances: Projected encodings of the distances C - 1 .. 0, (H, C, E).
-    """
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    distances: torch.Tensor
-
-
-@dataclass
-class StackCache:
-    """State of a causal stack between two calls of ``RelTransformer.extend``.
-
-    Attributes:
-        valid: True at real positions, (B, C).
-        length: Positions in use, padding included.
-        padded: Whether any position was padding.
-        layers: One entry a layer.
-    """
-
-    valid: torch.Tensor
-    length: int = 0
-    padded: bool = False
-    layers: list[LayerCache] = field(default_factory=list)
-
-    @property
-    def capacity(self) -> int:
-        """Positions that fit before the buffers grow."""
-        return self.valid.size(1)
-
-    def select(self, rows: torch.Tensor) -> None:
-        """Keep only these utterances, given as indices (B',)."""
-        self.valid = self.valid[rows]
-        for layer in self.layers:
-            layer.keys = layer.keys[rows]
-            layer.values = layer.values[rows]
+from espnet2_taste.speech_decoder.rel_step import (
+    LayerCache,
+    StackCache,
+    hidden_bias,
+    read_position,
+)
 
 
 class FeedForward(nn.Module):

@@ -31,8 +31,8 @@ from espnet2_taste.speech_decoder.abs_unit_decoder import (
 )
 from espnet2_taste.speech_decoder.fusion import AbsFusion
 from espnet2_taste.speech_decoder.reading_window import ReadingPlace
-from espnet2_taste.speech_decoder.rel_step import affine
-from espnet2_taste.speech_decoder.rel_transformer import RelTransformer, StackCache
+from espnet2_taste.speech_decoder.rel_step import StackCache, affine
+from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
 from espnet2_taste.speech_decoder.unit_condition import (
     UnitCondition,
     condition_words,
