@@ -6,8 +6,7 @@ speaker: by the text-only unit decoder, by TASLM, and by TASLM in the manner of 
 recording. Leaves in --output_dir: the speech (<set>/``text_only``, ``plain``,
 ``styled``), and ``scores.json``: word errors, durations against the set's own
 recordings, whether rate and voice follow the recording, how the word times of the unit
-decoder agree with forced alignment, and how soon the speech of continuations of 30
-words begins.
+decoder agree with forced alignment, and how soon the speech of continuations begins.
 Finished speech is kept.
 
 Example:
@@ -26,7 +25,6 @@ from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 MODULE = "espnet2_taste.bin.say_score"
-STREAMED = 30  # words
 PROMPTS = 8
 
 
@@ -38,6 +36,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--text_only", required=True, help="TASTE experiment without codes")
     add_recognizer_arguments(parser, required=True)
     add("--output_dir", type=Path, required=True, help="Parent of the results")
+    add("--streamed_words", type=int, default=30, help="Words of a timed continuation")
+    add("--streamed_turns", type=int, default=5, help="How often each is timed")
     add_shared(parser, "dump_dir", "sets", "batch_size", "ngpu")
 
 
@@ -164,7 +164,7 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
 
 
 def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
-    """How soon continuations of the first set's first recordings begin to be heard."""
+    """How soon continuations of the first set's first recordings begin."""
     from espnet2_taste.data.kaldi_dir import read_kaldi_dir
     from espnet2_taste.evaluation.speaking import stream_speed
 
@@ -175,7 +175,8 @@ def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
     texts = [tables.text[name] for name in names]
     prompts = lm.tokenizer.encode_batch(wavs, texts, names, False)
     voices = [lm.tokenizer.embed_speaker(wav) for wav in wavs]
-    return {"words": STREAMED, **stream_speed(lm, prompts, voices)}
+    speed = stream_speed(lm, prompts, voices, args.streamed_turns)
+    return {"words": args.streamed_words, **speed}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -185,7 +186,8 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.metrics.tables import provenance, write_json
 
     device = "cuda" if args.ngpu else "cpu"
-    limits = {"max_words": STREAMED, "min_words": STREAMED}  # of continuations
+    words = args.streamed_words
+    limits = {"max_words": words, "min_words": words}  # of continuations
     lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device, **limits)
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
     result = {"study": "saying", **provenance(MODULE, args.argv, settings)}
