@@ -228,12 +228,10 @@ class GridLM(AbsCore):
         """
         count = is_text.sum()
         weights = comparison_weights(len(ids), every, ids.device)
-        chosen = weights > 0
-        logits, ids, is_text = (x[chosen] for x in (logits, ids, is_text))
-        rows, exists, expected = self.base_text(ids, is_text, base)
+        chosen = weights.nonzero()[:, 0]
+        rows, exists, expected = self.base_text(ids[chosen], is_text[chosen], base)
         size = min(expected.size(-1), logits.size(-1))
-        index = rows[..., None].expand(-1, -1, size)
-        model = logits[..., :size].gather(1, index)  # (B, N, V)
+        model = logits[chosen[:, None], rows, :size]  # (B', N, V)
         nats = kl_to_base(model, expected[..., :size]).where(exists, 0.0)
         return joint_mean(weights[chosen] @ nats.sum(dim=1), count)
 

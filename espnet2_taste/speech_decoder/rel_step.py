@@ -140,9 +140,7 @@ def _attend(
     placed = (query + attention.pos_bias_v).transpose(0, 1)  # (H, B, E)
     distances = cache.distances[:, -total:]  # (H, K, E)
     scores = placed.bmm(distances.mT).transpose(0, 1).reshape(-1, 1, total)
-    content = (query + attention.pos_bias_u).reshape(
-        len(scores), 1, -1
-    )  # (B * H, 1, E)
+    content = (query + attention.pos_bias_u).reshape(len(scores), 1, -1)
     scale = content.size(-1) ** -0.5
     keys = cache.keys.flatten(0, 1).narrow(1, 0, total)  # (B * H, K, E)
     scores = scores.baddbmm(content, keys.mT, beta=scale, alpha=scale)

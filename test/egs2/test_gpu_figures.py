@@ -3,13 +3,12 @@
 import json
 from importlib import util
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from espnet2_taste.evaluation import benchmark
-from espnet2_taste.inference.spoken_lm import SpokenLM
+from espnet2_taste.evaluation import benchmark, stream_benchmark
 
 RECIPE = Path(__file__).resolve().parents[2] / "egs2/libritts/taslm1"
 TINY = benchmark.LmSize(50, 16, 24, 2, 2, 2)
@@ -55,8 +54,6 @@ LIMIT = ", a row against the limit"
 
 
 def test_the_model_has_the_published_sizes(figures):
-    import torch
-
     args = figures.get_parser().parse_args([])
     args.taste_config = str(RECIPE / args.taste_config)
     with torch.device("meta"):
@@ -66,26 +63,21 @@ def test_the_model_has_the_published_sizes(figures):
     assert 636e6 < sum(p.numel() for p in model.tokenizer.encoder.parameters()) < 638e6
 
 
-def test_the_first_piece_with_sound_counts_of_a_new_stream_each_turn(
-    figures, monkeypatch
-):
-    begun = []
+def test_the_first_audio_is_that_of_the_benchmark(figures, monkeypatch):
+    given = []
 
-    def stream_speech(prompt, speaker):
-        assert prompt.codes.shape == (4, 3) and speaker.shape == (5,)
-        begun.append(0)
-        for size in (0, 7, 9):
-            begun[-1] += 1
-            yield SimpleNamespace(wave=np.zeros(size))
+    def measure(*arguments):
+        given.append(arguments)
+        return {"first": 0.25, "seconds": 2.0}
 
-    quantizer = SimpleNamespace(num_codebooks=3)
-    model = SimpleNamespace(tokenizer=SimpleNamespace(quantizer=quantizer))
-    tokenizer = SimpleNamespace(
-        encoder=SimpleNamespace(model=model), vocoder=SimpleNamespace(spembs_size=5)
-    )
-    lm = SimpleNamespace(tokenizer=tokenizer, stream_speech=stream_speech)
-    monkeypatch.setattr(SpokenLM, "from_pretrained", lambda *args, **options: lm)
-    args = figures.get_parser().parse_args(options("--taslm", "x", "--repeat", "3"))
-    made = figures.Figures(args)
+    monkeypatch.setattr(stream_benchmark, "stream_benchmark", measure)
+    more = ("--taslm", "taslm.zip", "--wav", "a.wav", "--repeat", "3")
+    made = figures.Figures(figures.get_parser().parse_args(options(*more)))
     made.first_audio()
-    assert begun == [2] * 4 and made.rows[0][0] == "first audio of a stream"
+    assert given == [("taslm.zip", None, "a.wav", (TINY, "cpu", torch.bfloat16), 3)]
+    assert made.rows[0][:4] == (
+        "first audio of a stream, LM medium",
+        "250",
+        "ms",
+        "300",
+    )

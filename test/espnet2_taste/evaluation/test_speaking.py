@@ -1,11 +1,15 @@
 """Who is followed, whose voice is nearest, and how far claimed times are off."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from espnet2_taste.evaluation import speaking
 from espnet2_taste.evaluation.saying_report import saying_tables
 from espnet2_taste.evaluation.speaking import (
     followed_by,
+    stream_speed,
     timing_agreement,
     voices_named,
 )
@@ -54,3 +58,43 @@ def test_a_table_a_set():
     assert title == "### Texts of `test`"
     expected = "| TASLM | 10.0 | 0.900 | - | 100.0 | 0 | - | - |"
     assert table.splitlines()[-1] == expected
+
+
+class Clocked:
+    """An LM whose calls take stated seconds, a hundred times longer the first time."""
+
+    sample_rate = 8
+
+    def __init__(self):
+        self.now, self.begun = 0.0, []
+        self.tokenizer, self.vocoder = self, self
+
+    def wait(self, seconds):
+        self.now += seconds * (100 if len(self.begun) < 2 else 1)
+
+    def perf_counter(self):
+        return self.now
+
+    def continue_(self, prompt):
+        self.wait(10)
+
+    def decode(self, tokens, voice):
+        self.wait(5)
+
+    def stream_speech(self, prompt, voice):
+        self.begun.append(0)
+        for size in (0, 7, 9):
+            self.begun[-1] += 1
+            self.wait(2)
+            yield SimpleNamespace(wave=np.zeros(size))
+
+
+def test_speech_begins_with_the_first_piece_that_has_samples(monkeypatch):
+    lm = Clocked()
+    monkeypatch.setattr(speaking, "time", lm)
+    found = stream_speed(lm, ["a", "b"], [0, 1], turns=3)
+    assert lm.begun == [3] * 8  # a new stream each turn, one of them not counted
+    assert found == {
+        **{"prompts": 2, "turns": 3, "first": 4.0, "seconds": 6.0, "at_once": 15.0},
+        **{"share": 4 / 15, "largest_share": 4 / 15, "real_time_factor": 3.0},
+    }

@@ -1,6 +1,7 @@
 """Speed and memory of the published sizes on one GPU, by one command.
 
-Enters: sizes, random weights, no data; for the first audio of a stream a packed model.
+Enters: sizes, random weights, no data; for the first audio of a stream a packed model
+and a recording.
 Leaves: a table on the screen with the goals beside, and JSON.
 
 - TASLM on an LM of 1B in bfloat16: words a second for 1, 8 and 64 prompts at once; a
@@ -8,11 +9,11 @@ Leaves: a table on the screen with the goals beside, and JSON.
 - A step of TASLM's training: share of the operations a second that products of large
   matrices reach on the same device (measured here as well).
 - A step of TASTE with 160 s of speech.
-- The first audio of a streamed continuation.
+- The first audio of a streamed continuation (``benchmark --tasks streaming``).
 
 Examples:
     python local/gpu_figures.py --output exp/gpu_figures.json
-    python local/gpu_figures.py --taslm exp/packed/taslm.zip
+    python local/gpu_figures.py --taslm exp/packed/taslm.zip --wav exp/packed/sample.wav
     on a CPU, to see that it runs:
     python local/gpu_figures.py --device cpu --lm_size medium --prompts 1 2 \\
         --taste_config conf/train_taste_vq_debug.yaml --words 2 4 --matrix 64 \\
@@ -27,7 +28,6 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 import yaml
 
@@ -55,7 +55,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--whisper_size", type=int, nargs=6, default=[128, 1280, 20, 5120, 32, 1500])
     add("--matrix", type=int, default=8192, help="Of the products that set the limit")
     add("--repeat", type=int, default=5, help="The median of so many counts")
-    add("--taslm", help="Packed spoken LM, for the first audio of a stream")
+    add("--taslm", help="Packed spoken LM that speaks the first audio of a stream")
+    add("--wav", help="Recording that is continued in it")
     add("--output", type=Path, help="JSON")
     return parser
 
@@ -156,22 +157,14 @@ class Figures:
         return 2 * size**3 / self.seconds(lambda: matrix @ matrix)
 
     def first_audio(self) -> None:
-        """Time from a prompt to the first piece of the speech that follows it."""
-        from espnet2_taste.inference.spoken_lm import SpokenLM
-        from espnet2_taste.structures import WordCodes
+        """Time from a prompt to the first samples of the speech that follows it."""
+        from espnet2_taste.evaluation.stream_benchmark import stream_benchmark
 
         args = self.args
-        lm = SpokenLM.from_pretrained(args.taslm, device=args.device)
-        quantizer = lm.tokenizer.encoder.model.tokenizer.quantizer
-        codes = np.zeros((4, quantizer.num_codebooks), np.int64)
-        prompt = WordCodes(("the", "red", "dog", "runs"), codes)
-        speaker = np.zeros(lm.tokenizer.vocoder.spembs_size, np.float32)
-
-        def first_piece() -> None:
-            pieces = lm.stream_speech(prompt, speaker)
-            next(piece for piece in pieces if len(piece.wave))
-
-        self.note("first audio of a stream", 1000 * self.seconds(first_piece), "ms")
+        lm = (benchmark.LM_SIZES[args.lm_size], args.device, torch.bfloat16)
+        speed = stream_benchmark(args.taslm, None, args.wav, lm, args.repeat)
+        name = f"first audio of a stream, LM {args.lm_size}"
+        self.note(name, 1000 * speed["first"], "ms", "300")
 
 
 def build_taste(args: argparse.Namespace) -> torch.nn.Module:
