@@ -162,6 +162,19 @@ def test_run_limits_how_many_run_at_once(tmp_path):
     subprocess.run([*command, "bash", "-c", script], cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 10])
+def test_jobs_that_end_at_once_count_as_done(limit):
+    """Before they are waited for, which `wait -n` answers with an error."""
+    script = f"""
+        . {UTILS}/jobs_here.sh
+        execute() {{ return 0; }}
+        to_log() {{ return 0; }}
+        job_name=JOB job_first=1 job_last=3 job_limit={limit} job_log=-
+        for i in {{1..100}}; do run_jobs true || exit 1; done
+    """
+    assert bash(script).returncode == 0
+
+
 def test_run_asks_for_a_log_per_job(tmp_path):
     command = [UTILS / "run.pl", "JOB=1:2", "same.log", "true"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -39,18 +39,18 @@ run_jobs() {  # <word>...: every job of the array, job_limit at once
 
     # Background jobs do not see Ctrl-C: pass it on to the whole process group.
     trap 'trap "" INT TERM; kill 0; exit 130' INT TERM
-    local job failed=0 running=0
+    local job process failed=0
+    local -a processes=() running=()
     for ((job = job_first; job <= job_last; job++)); do
-        if [ "${running}" -ge "${job_limit}" ]; then
-            wait -n || failed=$((failed + 1))
-            running=$((running - 1))
-        fi
+        while mapfile -t running < <(jobs -rp); [ "${#running[@]}" -ge "${job_limit}" ]; do
+            wait -n || true
+        done
         run_one "${job}" "$@" &
-        running=$((running + 1))
+        processes+=($!)
     done
-    while [ "${running}" -gt 0 ]; do
-        wait -n || failed=$((failed + 1))
-        running=$((running - 1))
+    # By process: `wait -n` finds no status of a job that ended before the call.
+    for process in "${processes[@]}"; do
+        wait "${process}" || failed=$((failed + 1))
     done
     [ "${failed}" -eq 0 ]
 }
