@@ -143,6 +143,7 @@ def score_rendition(
     aligned: AlignedSet,
     wavs: Mapping[str, str],
     tolerance: float = 0.05,
+    predicted: Mapping[str, list[WordTiming]] | None = None,
 ) -> tuple[dict, PairedValues]:
     """Compare a resynthesized set with the original.
 
@@ -151,10 +152,11 @@ def score_rendition(
         aligned: Word times and transcripts of the resynthesis.
         wavs: Its audio.
         tolerance: Seconds within which two durations count as equal.
+        predicted: Word times that the unit decoder chose, if it says them.
 
     Returns:
-        Numbers (``wer``, ``durations``, ``durations_against_truth``, ``pitch``,
-        ``left_out``), and the paired values.
+        Numbers (``wer``, ``durations``, ``durations_predicted``,
+        ``durations_against_truth``, ``pitch``, ``left_out``), and the paired values.
     """
     pairs = pair_words(original.timings, aligned.timings)
     word_f0 = measure_word_f0(wavs, aligned.timings)
@@ -167,6 +169,9 @@ def score_rendition(
         "pitch": asdict(score_pitch(first, second, speakers, pairs.utterances)),
         "left_out": dict(pairs.left_out) | aligned.problems,
     }
+    if predicted:
+        chosen = pair_words(original.timings, predicted)
+        scores["durations_predicted"] = asdict(score_durations(chosen, tolerance))
     if original.truth:
         against = pair_words(original.truth, aligned.timings)
         scores["durations_against_truth"] = asdict(score_durations(against, tolerance))

@@ -251,8 +251,12 @@ def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
         "within utt.",
         f"duration consistency ±{tolerance_ms:g} ms",
         f"±{tolerance_ms / 2:g} ms",
+        "r beyond letters",
         "r to truth",
         "length r",
+        "predicted durations: r",
+        "beyond letters",
+        f"±{tolerance_ms:g} ms",
         "F0 r",
         "F0 r within speaker",
         "left out",
@@ -269,8 +273,12 @@ def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
                 dig(values, "durations", "pearson_within"),
                 dig(values, "durations", "share_within"),
                 dig(values, "durations", "share_within_half"),
+                dig(values, "durations", "pearson_beyond_letters"),
                 dig(values, "durations_against_truth", "pearson"),
                 dig(values, "durations", "length_pearson"),
+                dig(values, "durations_predicted", "pearson"),
+                dig(values, "durations_predicted", "pearson_beyond_letters"),
+                dig(values, "durations_predicted", "share_within"),
                 dig(values, "pitch", "pearson"),
                 dig(values, "pitch", "pearson_within_speaker"),
                 len(dig(values, "left_out", default={})),
@@ -279,7 +287,9 @@ def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
     note = (
         "Epochs are those of all steps of a training: a row with fewer has had less of "
         "it. F0 r is mostly the difference between voices, which the speaker "
-        "embedding brings; see the column within speaker for what the codes add."
+        "embedding brings; see the column within speaker for what the codes add. "
+        "Predicted durations are those the unit decoder chose, without an aligner's "
+        "errors in the rendition; beyond letters: given the words' numbers of letters."
     )
     return markdown_table(header, rows) + "\n\n" + note
 

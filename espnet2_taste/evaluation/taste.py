@@ -15,6 +15,7 @@ import numpy as np
 from espnet2_taste.align.sets import AlignedSet, align_set, read_aligned_set
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.audio import load_speech, read_header
+from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.attention import draw_attention
@@ -42,6 +43,7 @@ from espnet2_taste.metrics.plots import (
     plot_scatter,
 )
 from espnet2_taste.recognizers.options import LazyAligner
+from espnet2_taste.structures import WordTiming
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
 
@@ -125,12 +127,18 @@ def _score_set(
         aligned, wavs = align_rendition(folder, original.texts, aligner)
         renditions[variant.label] = (aligned, wavs)
         scores[variant.label], values[variant.label] = score_rendition(
-            original, aligned, wavs, args.tolerance
+            original, aligned, wavs, args.tolerance, _predicted_times(folder)
         )
         scores[variant.label]["epochs"] = trained_epochs(variant.exp)
     _draw_values(images, original.name, scores, values)
     _draw_pitch(images, original, renditions)
     return scores
+
+
+def _predicted_times(rendition: Path) -> dict[str, list[WordTiming]]:
+    """Word times that the unit decoder chose; none of decoders that do not say them."""
+    ctm = rendition / "ctm"
+    return read_ctm(ctm) if ctm.is_file() else {}
 
 
 def _score_units(

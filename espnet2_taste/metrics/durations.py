@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import pearson, pearson_within
+from espnet2_taste.metrics.statistics import pearson, pearson_given, pearson_within
 from espnet2_taste.structures import WordTiming
 
 
@@ -55,6 +55,8 @@ class DurationScores:
         utterances: Number of utterances.
         pearson: Correlation over all words.
         pearson_within: Correlation within utterances.
+        pearson_beyond_letters: Partial correlation, given the words' numbers of
+            letters: what is known of this reading, and not of the spelling.
         share_within: Share of words with |difference| below ``tolerance``.
         share_within_half: The same with half the tolerance.
         tolerance: That tolerance in seconds.
@@ -67,6 +69,7 @@ class DurationScores:
     utterances: int
     pearson: float
     pearson_within: float
+    pearson_beyond_letters: float
     share_within: float
     share_within_half: float
     tolerance: float
@@ -126,12 +129,14 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> DurationScores
             for rows in _rows_by_utterance(pairs.utterances)
         ]
     ).reshape(-1, 2)
+    letters = [len(word) for word in pairs.words]
     some = len(difference) > 0
     return DurationScores(
         words=len(difference),
         utterances=len(lengths),
         pearson=pearson(first, second),
         pearson_within=pearson_within(first, second, pairs.utterances),
+        pearson_beyond_letters=pearson_given(first, second, letters),
         share_within=_share_below(difference, tolerance),
         share_within_half=_share_below(difference, tolerance / 2),
         tolerance=tolerance,

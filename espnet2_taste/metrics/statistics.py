@@ -70,6 +70,29 @@ def pearson_within(
     return pearson(center_by_group(x, groups), center_by_group(y, groups))
 
 
+def pearson_given(
+    x: Sequence[float], y: Sequence[float], given: Sequence[float]
+) -> float:
+    """Partial correlation: that of what a line through ``given`` leaves of both.
+
+    Args:
+        x: Samples, (n,).
+        y: Samples paired with ``x``, (n,).
+        given: What may explain both, (n,).
+
+    Returns:
+        Correlation, nan where it is undefined.
+    """
+    if len(given) < 3 or np.ptp(given) == 0:
+        return pearson(x, y)
+    lines = (stats.linregress(given, values) for values in (x, y))
+    left = [
+        np.asarray(values) - line.slope * np.asarray(given)
+        for values, line in zip((x, y), lines)
+    ]
+    return pearson(*left)
+
+
 def bootstrap_interval(
     samples: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:

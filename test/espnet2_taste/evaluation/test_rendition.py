@@ -54,7 +54,7 @@ def test_a_set_against_itself_is_perfect(folder):
     assert scores["durations"]["pearson"] == pytest.approx(1)
     assert scores["durations_against_truth"]["share_within"] == 1
     assert scores["pitch"]["pearson"] == pytest.approx(1)
-    assert scores["left_out"] == {}
+    assert scores["left_out"] == {} and "durations_predicted" not in scores
     np.testing.assert_allclose(values.f0[0][:2], [120, 150], rtol=0.05)
 
 
@@ -66,3 +66,13 @@ def test_words_that_are_missing_count(folder):
     assert scores["wer"]["rate"] == 1.0
     assert scores["left_out"] == {"u2": "no audio"}
     assert scores["durations"]["words"] == 3
+
+
+def test_what_the_unit_decoder_chose_is_compared_without_the_aligner(folder):
+    original = read_original(folder)
+    missed = AlignedSet({"u1": original.timings["u1"]}, original.texts, {})
+    scores, _ = score_rendition(
+        original, missed, original.wavs, predicted=original.timings
+    )
+    assert scores["durations_predicted"]["words"] == 5
+    assert scores["durations_predicted"]["share_within"] == 1

@@ -34,6 +34,16 @@ def test_a_tempo_that_follows_only_the_utterance_fails_within():
     assert scores.pearson_within == pytest.approx(-1)
 
 
+def test_what_the_spelling_says_counts_not_beyond_letters():
+    words = ["a", "bbb", "ccccc", "dddd"]
+    by_letters = [0.1 * len(word) for word in words]
+    noise, other = np.array([[0.01, -0.01, 0.02, -0.02], [0.01, 0.02, -0.02, -0.01]])
+    first = {"u": reading(by_letters + noise, words)}
+    second = {"u": reading(by_letters + other, words)}
+    scores = score_durations(pair_words(first, second))
+    assert scores.pearson > 0.98 > 0.5 > scores.pearson_beyond_letters
+
+
 def test_tolerance_decides_the_share():
     reference = {"u": reading([0.1, 0.2, 0.3, 0.4])}
     rendition = {"u": reading([0.1, 0.23, 0.36, 0.5])}

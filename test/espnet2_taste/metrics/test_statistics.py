@@ -11,6 +11,7 @@ from espnet2_taste.metrics.statistics import (
     bootstrap_interval,
     center_by_group,
     pearson,
+    pearson_given,
     pearson_within,
 )
 
@@ -34,6 +35,19 @@ def test_group_means_do_not_count():
     assert pearson(x, y) > 0.9
     assert pearson_within(x, y, ["a", "a", "b", "b"]) == pytest.approx(-1)
     assert center_by_group([1, 3, 5], ["a", "a", "b"]).tolist() == [-1, 1, 0]
+
+
+@given(st.integers(0, 1000), st.integers(4, 40))
+def test_a_partial_correlation_is_that_of_the_inverse_covariance(seed, size):
+    x, y, z = np.random.default_rng(seed).standard_normal((3, size))
+    precision = np.linalg.inv(np.cov([x, y, z]))
+    expected = -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+    assert pearson_given(x, y, z) == pytest.approx(expected, abs=1e-6)
+
+
+def test_nothing_is_explained_by_a_constant():
+    x, y = [1, 2, 4, 3], [2, 2, 5, 1]
+    assert pearson_given(x, y, [7, 7, 7, 7]) == pearson(x, y)
 
 
 def test_interval_holds_the_mean_and_is_repeatable():
