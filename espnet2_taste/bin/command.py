@@ -16,6 +16,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.data.parts import set_names
+from espnet2_taste.data.recording_writer import FORMATS
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SHARED = {
@@ -29,6 +30,12 @@ SHARED = {
         "type": Path,
         "help": "With parts of sets (0001/test): where their lists of utterances are; "
         "everything else is read of the whole sets",
+    },
+    "audio_format": {
+        "default": "wav",
+        "choices": FORMATS,
+        "help": "Of what is made: a file each, or all recordings of a set (or of a "
+        "part) in one ark",
     },
     "batch_size": {"type": int, "default": 16, "help": "Utterances at once"},
     "ngpu": {"type": int, "default": 0, "help": "0 for the CPU"},

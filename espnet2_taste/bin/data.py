@@ -63,12 +63,7 @@ def format_options(parser: ArgumentParser) -> None:
     add("--fs", type=int, default=16000, help="Samples a second")
     add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
     add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
-    add(
-        "--audio_format",
-        default="wav",
-        help="Of what is made: wav, flac, or all recordings in wav.ark or flac.ark",
-    )
-    add_shared(parser, "parts_dir")
+    add_shared(parser, "audio_format", "parts_dir")
 
 
 def run_format(args: argparse.Namespace) -> None:

@@ -90,6 +90,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="Weights of the LM: float32, bfloat16, int8; default: as trained",
     )
     add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "log_level")
+    add_shared(parser, "audio_format")
     add_prompt_arguments(parser)
     add_sampling_arguments(parser)
     return parser
@@ -232,9 +233,8 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     kind = PROMPT_KINDS[args.prompt_kind]
     prompt_set = kind(args.prompt_words, args.num_samples, frame)
     codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
-    return TaslmDesign(
-        continuer, CodeSpeaker(vocoder, generator), prompt_set, codes_dir
-    )
+    speaker = CodeSpeaker(vocoder, generator, args.audio_format)
+    return TaslmDesign(continuer, speaker, prompt_set, codes_dir)
 
 
 def build_writer(args: argparse.Namespace, layout, device: str):
@@ -271,7 +271,8 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     words = (args.min_words, args.max_words)
     limits = Limits(*words, args.min_seconds, args.max_seconds)
     writer = build_writer(args, preprocessor.layout, device)
-    speaker, count = UnitSpeaker(vocoder), AudioPrompts(args.prompt_words).words
+    speaker = UnitSpeaker(vocoder, args.audio_format)
+    count = AudioPrompts(args.prompt_words).words
     given = (limits, generation_options(args), writer, args.seed)
     continuer = UnitContinuer(model, preprocessor, *given)
     return GridDesign(continuer, speaker, args.ctm, count)

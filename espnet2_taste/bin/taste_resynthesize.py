@@ -2,8 +2,8 @@
 
 Enters: a unit vocoder and, unless the true units are asked for, a TASTE experiment;
 sets with ``text``, ``spembs.scp`` and ``wav.scp`` (or codes, or ``units``). Leaves, for
-each set, ``audio/``, ``text``, ``units``, ``ctm`` if the decoder knows the times of its
-words, and, last, ``wav.scp``. Finished sets are kept.
+each set, ``audio/`` or ``audio.ark``, ``text``, ``units``, ``ctm`` if the decoder knows
+the times of its words, and, last, ``wav.scp``. Finished sets are kept.
 
 Example:
     the experiment's own vectors (text only, without codes, with codes):
@@ -57,6 +57,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add_unit_sampling_arguments(parser)
     add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
+    add_shared(parser, "audio_format")
 
 
 def build_source(args: argparse.Namespace, device: str):
@@ -93,7 +94,9 @@ def build_source(args: argparse.Namespace, device: str):
     return resynthesis.UnitsFromSpeech(generator, args.batch_size, args.given_times)
 
 
-def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
+def resynthesize_set(
+    source, vocoder, folder: Path, output: Path, audio_format: str
+) -> int:
     """Speak one set.
 
     Args:
@@ -101,26 +104,25 @@ def resynthesize_set(source, vocoder, folder: Path, output: Path) -> int:
         vocoder: ``AbsUnitVocoder``.
         folder: The set.
         output: Where the files go; made when absent.
+        audio_format: One of ``recording_writer.FORMATS``.
 
     Returns:
         Number of utterances.
     """
-    from espnet2_taste.data.audio import write_audio
-    from espnet2_taste.data.checks import audio_file
     from espnet2_taste.data.ctm import write_ctm
     from espnet2_taste.data.kaldi_dir import read_table, write_table
+    from espnet2_taste.data.recording_writer import RecordingWriter
     from espnet2_taste.inference.resynthesis import speak
 
-    (output / "audio").mkdir(parents=True, exist_ok=True)
     wavs, rows, timings = {}, {}, {}
     texts = read_table(folder / "text")
-    for batch in source.batches(folder):
-        timings |= batch.timings(texts)
-        for name, units, wave in zip(batch.names, batch.units, speak(vocoder, batch)):
-            path = audio_file(output, name)
-            write_audio(path, wave, vocoder.sample_rate)
-            wavs[name] = str(path)
-            rows[name] = " ".join(map(str, units.tolist()))
+    with RecordingWriter(output, vocoder.sample_rate, audio_format) as write:
+        for batch in source.batches(folder):
+            timings |= batch.timings(texts)
+            waves = speak(vocoder, batch)
+            for name, units, wave in zip(batch.names, batch.units, waves):
+                wavs[name] = write(name, wave)
+                rows[name] = " ".join(map(str, units.tolist()))
     write_table(output / "text", {name: texts[name] for name in wavs})
     write_table(output / "units", rows)
     if timings:
@@ -141,7 +143,8 @@ def run(args: argparse.Namespace) -> None:
         if args.parts_dir:
             return join_speech(find_parts(args.parts_dir, output.name), output)
         folder = Path(args.dump_dir) / output.relative_to(output_dir)
-        return f"{resynthesize_set(*tools, folder, output)} utterances"
+        count = resynthesize_set(*tools, folder, output, args.audio_format)
+        return f"{count} utterances"
 
     finish_sets(
         "taste_resynthesize",

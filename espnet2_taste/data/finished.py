@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.files import read_json
 
 
@@ -19,15 +20,17 @@ def digest(paths: Iterable[str | os.PathLike], contents: bool) -> str:
     """Fingerprint of files, by their contents or by their size and time of change.
 
     Args:
-        paths: Files in a fixed order; missing ones count as missing.
+        paths: Files, or places in arks, in a fixed order; missing ones count as
+            missing.
         contents: Read the files instead of asking for size and time.
 
     Returns:
         Sixteen hexadecimal digits.
     """
     sha = hashlib.sha256()
-    for path in map(Path, paths):
-        sha.update(f"{path}\0{path.is_file()}\0".encode())
+    for entry in paths:
+        path = Path(file_of(entry))
+        sha.update(f"{Path(entry)}\0{path.is_file()}\0".encode())
         if not path.is_file():
             continue
         if contents:

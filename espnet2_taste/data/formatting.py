@@ -15,7 +15,6 @@ import numpy as np
 from tqdm import tqdm
 
 from espnet2_taste.data.audio import conform, read_header
-from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.checks import find_utterances
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.files import read_lines, read_text, split_lines
@@ -121,7 +120,7 @@ def format_set(
     dropped |= segments.dropped
     record = form.record | {
         "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
-        "audio": digest(map(file_of, tables.wav.values()), contents=False),
+        "audio": digest(tables.wav.values(), contents=False),
     }
     if is_finished(target, RECORD, record):
         return _count(target)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.data.audio import check_finite, pcm16, write_audio
+from espnet2_taste.data.checks import check_name
 
 FORMATS = ("wav", "flac", "wav.ark", "flac.ark")
 ARK = "audio.ark"
@@ -67,8 +68,9 @@ class RecordingWriter:
             Its entry in ``wav.scp``.
 
         Raises:
-            ValueError: A sample is no number.
+            ValueError: A sample is no number, or the id cannot name a file.
         """
+        check_name(name)
         if not self._ark:
             write_audio(self.folder / f"{name}.{self.kind}", speech, self.sample_rate)
             return self.entry(name)

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.data.audio import load_speech, write_audio
-from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.finished import (
@@ -89,9 +88,7 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
     record = {"source": source.name, **asdict(form)} | {
         "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
-        "audio": digest(
-            map(file_of, [*tables.wav.values(), *noise_wavs.values()]), contents=False
-        ),
+        "audio": digest([*tables.wav.values(), *noise_wavs.values()], contents=False),
     }
     if is_finished(target, RECORD, record):
         return False

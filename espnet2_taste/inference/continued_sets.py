@@ -7,6 +7,7 @@ each folder of the results and, last, ``speed.tsv``.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import tqdm
@@ -39,17 +40,21 @@ def continue_set(
     spembs = design.voices(folder, list(prompts))
     results: dict[str, dict] = {part: {} for part in design.folders}
     everything, seconds = [], 0.0
-    for names in tqdm.tqdm(length_batches(prompts, batch_size), desc=output.name):
-        given = [prompts[name] for name in names]
-        begin = time.perf_counter()
-        found = design.generate(names, given)
-        seconds += time.perf_counter() - begin
-        everything += found
-        parts = design.parts(names, given, found, spembs)
-        for part, items in zip(design.folders, parts, strict=True):
-            results[part] |= design.speaker(output / part, names, items, spembs)
+    with ExitStack() as stack:
+        writers = {
+            part: stack.enter_context(design.speaker.writer(output / part))
+            for part in design.folders
+        }
+        for names in tqdm.tqdm(length_batches(prompts, batch_size), desc=output.name):
+            given = [prompts[name] for name in names]
+            begin = time.perf_counter()
+            found = design.generate(names, given)
+            seconds += time.perf_counter() - begin
+            everything += found
+            parts = design.parts(names, given, found, spembs)
+            for part, items in zip(design.folders, parts, strict=True):
+                results[part] |= design.speaker(writers[part], names, items, spembs)
     for part, result in results.items():
-        (output / part).mkdir(parents=True, exist_ok=True)  # maybe without a prompt
         design.speaker.write_tables(output / part, result)
     rows = sum(item.rows for item in everything)
     ended = sum(bool(item.ended) for item in everything)

@@ -1,9 +1,9 @@
 """What was generated to speech on disk, with the tables that describe it.
 
 Enters: the text of some utterances with their units, or with word-level codes, and
-their speakers. Leaves ``audio/``, ``text``, ``units``, ``empty.tsv``, for codes
-``codes.scp`` and, last, ``wav.scp``. An utterance without units becomes a short silence
-and is listed.
+their speakers. Leaves ``audio/`` or ``audio.ark``, ``text``, ``units``, ``empty.tsv``,
+for codes ``codes.scp`` and, last, ``wav.scp``. An utterance without units becomes a
+short silence and is listed.
 
 Legend: B utterances, W words, Q codebooks, U units, E speaker features.
 """
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 
 from espnet2_taste.data.arks import write_ark
-from espnet2_taste.data.audio import write_audio
-from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import sort_keys, write_table
+from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.inference.resynthesis import (
     UnitBatch,
     UnitGenerator,
@@ -52,10 +51,16 @@ class AbsSpeaker(ABC):
 
     Args:
         vocoder: In evaluation mode.
+        audio_format: One of ``recording_writer.FORMATS``.
     """
 
-    def __init__(self, vocoder: AbsUnitVocoder):
+    def __init__(self, vocoder: AbsUnitVocoder, audio_format: str = "wav"):
         self.vocoder = vocoder
+        self.audio_format = audio_format
+
+    def writer(self, folder: Path) -> RecordingWriter:
+        """What writes the audio of a folder, which is made when absent."""
+        return RecordingWriter(folder, self.vocoder.sample_rate, self.audio_format)
 
     @abstractmethod
     def units(
@@ -71,23 +76,22 @@ class AbsSpeaker(ABC):
 
     def __call__(
         self,
-        folder: Path,
+        write: RecordingWriter,
         names: Sequence[str],
         items: Sequence,
         spembs: Mapping[str, np.ndarray],
     ) -> dict[str, tuple]:
-        """Speak a batch and write ``audio/<name>.wav``.
+        """Speak a batch and write its audio.
 
         Args:
-            folder: Where the audio goes; made when absent.
+            write: See :meth:`writer`.
             names: B utterance ids.
             items: Of each, with ``text``.
             spembs: Speaker embeddings (E,) by utterance id.
 
         Returns:
-            Item and units by utterance id.
+            Item, units and entry of ``wav.scp`` by utterance id.
         """
-        (folder / "audio").mkdir(parents=True, exist_ok=True)
         speakers = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
         found = self.units(names, items, speakers)
         units = [item.units for item in found]
@@ -99,24 +103,23 @@ class AbsSpeaker(ABC):
             rows = [found[index] for index in filled]
             batch = UnitBatch.of(chosen, rows, speakers[filled])
             waves.update(zip(chosen, speak(self.vocoder, batch)))
-        for name, wave in waves.items():
-            write_audio(audio_file(folder, name), wave, rate)
-        return dict(zip(names, zip(items, units)))
+        entries = [write(name, waves[name]) for name in names]
+        return dict(zip(names, zip(items, units, entries)))
 
     def write_tables(self, folder: Path, results: Mapping[str, tuple]) -> None:
         """Describe what was spoken.
 
         Args:
-            folder: Where :meth:`__call__` wrote.
-            results: Item and units by utterance id.
+            folder: Of the writer.
+            results: What :meth:`__call__` gave.
         """
-        texts = {name: item.text for name, (item, _) in results.items()}
+        texts = {name: item.text for name, (item, *_) in results.items()}
         write_table(folder / "text", texts)
-        units = {n: " ".join(map(str, u.tolist())) for n, (_, u) in results.items()}
+        units = {n: " ".join(map(str, u.tolist())) for n, (_, u, _) in results.items()}
         write_table(folder / "units", units)
         empty = [(n, "no units") for n in sort_keys(units) if not units[n]]
         write_rows(folder / "empty.tsv", ("utt", "reason"), empty)
-        wavs = {name: str(audio_file(folder, name)) for name in results}
+        wavs = {name: entry for name, (*_, entry) in results.items()}
         write_table(folder / "wav.scp", wavs)
 
 
@@ -134,10 +137,16 @@ class CodeSpeaker(AbsSpeaker):
     Args:
         vocoder: In evaluation mode.
         generator: The unit decoder.
+        audio_format: One of ``recording_writer.FORMATS``.
     """
 
-    def __init__(self, vocoder: AbsUnitVocoder, generator: UnitGenerator):
-        super().__init__(vocoder)
+    def __init__(
+        self,
+        vocoder: AbsUnitVocoder,
+        generator: UnitGenerator,
+        audio_format: str = "wav",
+    ):
+        super().__init__(vocoder, audio_format)
         self.generator = generator
 
     def units(self, names, items, spembs):
@@ -149,5 +158,5 @@ class CodeSpeaker(AbsSpeaker):
 
     def write_tables(self, folder, results):
         """See :meth:`AbsSpeaker.write_tables`; the codes as well."""
-        write_ark(folder, "codes", {n: item.codes for n, (item, _) in results.items()})
+        write_ark(folder, "codes", {n: item.codes for n, (item, *_) in results.items()})
         super().write_tables(folder, results)

@@ -143,12 +143,15 @@ def test_every_stage_runs_its_command_in_order(recipe):
     assert run(recipe) == []
 
 
-def test_the_format_of_the_audio_reaches_stage_2(recipe):
+def test_the_format_of_the_audio_reaches_all_that_makes_audio(recipe):
     calls = run(recipe, "--stop_stage", "2")
     assert all("--audio_format wav" in c for c in named(calls, "data format"))
     calls = run(recipe, "--stop_stage", "2", "--audio_format", "flac")
     assert [command_of(call) for call in calls] == jobs("data format")
     assert all("--audio_format flac" in c for c in named(calls, "data format"))
+    calls = run(recipe, "--audio_format", "flac.ark")
+    for command in ("data format", "taste_resynthesize", "slm_inference"):
+        assert all("--audio_format flac.ark" in c for c in named(calls, command))
 
 
 def test_trainings_read_recordings_in_arks_by_key(recipe):

@@ -9,6 +9,7 @@ from tiny_models import write_lm
 
 from espnet2_taste.bin import slm_inference, slm_score, taste_tokenize
 from espnet2_taste.data import parts
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.kaldi_dir import read_table
 
@@ -63,6 +64,18 @@ def test_continuations_have_text_codes_units_and_audio(recipe):
             wav = read_table(folder / part / "wav.scp")[name]
             assert soundfile.info(wav).frames > 0
             assert read_table(folder / part / "units")[name]
+
+
+def test_an_ark_holds_what_files_would(recipe):
+    files = run(recipe, "in_files")
+    arks = run(recipe, "in_arks", "--audio_format", "wav.ark")
+    for part in (".", "prompt", "full"):
+        assert (arks / part / "audio.ark").is_file()
+        assert not (arks / part / "audio").exists()
+        wavs = read_table(files / part / "wav.scp")
+        for name, entry in read_table(arks / part / "wav.scp").items():
+            given, rate = read_audio(entry)
+            np.testing.assert_array_equal(given, soundfile.read(wavs[name])[0])
 
 
 def test_batch_size_changes_nothing_and_the_seed_does(recipe):

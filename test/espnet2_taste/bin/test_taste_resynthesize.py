@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin import taste_resynthesize, taste_tokenize
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 
@@ -138,6 +139,18 @@ def test_true_units_are_spoken_as_they_are(recipe):
         name, path = line.split()
         seconds = soundfile.info(path).duration
         assert abs(seconds - len(read_units(folder)[name]) / 25) < 0.1
+
+
+def test_speech_in_an_ark_is_that_in_files(recipe):
+    units = ["--from_units", "true", "--audio_format"]
+    files, ark = (run(recipe, f"in_{f}", *units, f) for f in ("wav", "flac.ark"))
+    assert read_units(ark) == read_units(files)
+    assert sorted(path.name for path in ark.iterdir() if path.suffix != ".scp") == [
+        *("audio.ark", "text", "units")
+    ]
+    wavs = read_table(files / "wav.scp")
+    for name, entry in read_table(ark / "wav.scp").items():
+        np.testing.assert_array_equal(read_audio(entry)[0], read_audio(wavs[name])[0])
 
 
 def test_batch_size_changes_nothing_and_the_seed_does(recipe):

@@ -44,3 +44,11 @@ def test_digests_see_contents_or_times(tmp_path):
     assert before[0] == after[0] and before[1] != after[1]
     file.write_text("two")
     assert digest([file, gone], True) != before[0]
+
+
+def test_digests_of_places_see_their_ark(tmp_path):
+    ark = tmp_path / "audio.ark"
+    ark.write_text("one")
+    one, other = (digest([f"{ark}:{offset}"], contents=False) for offset in (2, 3))
+    os.utime(ark, (1, 1))
+    assert len({one, other, digest([f"{ark}:2"], contents=False)}) == 3

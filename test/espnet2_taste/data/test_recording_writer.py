@@ -93,6 +93,13 @@ def test_nothing_but_whole_audio_is_read(tmp_path, speech):
         read_audio(f"{tmp_path}/other.ark:2")
 
 
+def test_an_id_that_leaves_the_folder_is_refused(tmp_path, speech):
+    for audio_format in ("wav", "wav.ark"):
+        with pytest.raises(ValueError, match="may hold no slash"):
+            write(tmp_path / "set", {"../a": speech["a"]}, audio_format)
+    assert not (tmp_path / "set/a.wav").exists()
+
+
 def test_samples_that_are_no_numbers_are_refused(tmp_path):
     with RecordingWriter(tmp_path, RATE, "flac.ark") as writer:
         with pytest.raises(ValueError, match="a: the speech made holds NaN"):

@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
-import soundfile
+import pytest
 import torch
 
+from espnet2_taste.data.audio import read_audio
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.speakers import CodeSpeaker
 from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
 
@@ -31,16 +33,22 @@ class Generator(SimpleNamespace):
         ]
 
 
-def test_codes_are_spoken_with_the_prosody_that_is_predicted(tmp_path):
+@pytest.mark.parametrize("audio_format", ["wav", "flac.ark"])
+def test_codes_are_spoken_with_the_prosody_that_is_predicted(tmp_path, audio_format):
     generator = Generator(
         encoder=SimpleNamespace(texts=lambda names, texts: texts),
         taste_from_codes=lambda names, ids, codes: None,
     )
     items = [SimpleNamespace(text=t, codes=np.zeros((1, 1))) for t in "abc"]
     spembs = {name: np.zeros(3, np.float32) for name in "xyz"}
-    found = CodeSpeaker(Loud(), generator)(tmp_path, list("xyz"), items, spembs)
-    assert [units.tolist() for _, units in found.values()] == [[0, 1], [], [0, 1, 2, 3]]
-    levels = {n: soundfile.read(tmp_path / "audio" / f"{n}.wav")[0] for n in "xyz"}
+    speaker = CodeSpeaker(Loud(), generator, audio_format)
+    with speaker.writer(tmp_path) as write:
+        found = speaker(write, list("xyz"), items, spembs)
+    speaker.write_tables(tmp_path, found)
+    units = read_table(tmp_path / "units")
+    assert units == {"x": "0 1", "y": "", "z": "0 1 2 3"}
+    wavs = read_table(tmp_path / "wav.scp")
+    levels = {name: read_audio(wavs[name])[0] for name in "xyz"}
     np.testing.assert_allclose(levels["x"], np.full(200, 0.2), atol=1e-3)
     np.testing.assert_allclose(levels["z"], np.full(400, 0.4), atol=1e-3)
     assert (levels["y"] == 0).all()

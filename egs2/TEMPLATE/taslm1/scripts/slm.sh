@@ -119,7 +119,8 @@ continue_design() {  # <name> <after>: spoken continuations of prompts, TASLM's 
     in_jobs "${raw}" "${said}" "${tag}said" text "${prompts[*]}" slm_inference \
         --config "${inference_config}" --exp "${exp}" "${options[@]}" --dump_dir "${raw}" \
         --ids_dir "{in}" --output_dir "{out}" --ctm "${systems_ctm}" \
-        --unit_vocoder_exp "${expdir}/unit_vocoder" --seed "${seed}" --ngpu "${infer_gpu}"
+        --unit_vocoder_exp "${expdir}/unit_vocoder" --audio_format "${audio_format}" \
+        --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 

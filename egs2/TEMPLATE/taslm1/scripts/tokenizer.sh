@@ -113,7 +113,7 @@ resynthesize() {  # <experiment>: codes (or text, or true units) of spoken_sets 
         "wav.scp text spembs.scp units word_times" "${spoken_sets[*]}" taste_resynthesize \
         --dump_dir "{in}" --output_dir "{out}" "${source[@]}" \
         --unit_vocoder_exp "${expdir}/unit_vocoder" "${resynthesis_options[@]}" \
-        --seed "${seed}" --ngpu "${infer_gpu}"
+        --audio_format "${audio_format}" --seed "${seed}" --ngpu "${infer_gpu}"
     finish
 }
 
