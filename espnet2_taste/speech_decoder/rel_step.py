@@ -9,6 +9,7 @@ Legend: B utterances, K positions so far, C capacity of a cache, H heads, D feat
 features of one head, O outputs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 MANY_ROWS = 8
 """Rows from which a CPU multiplies faster with the weights on the left."""
+Rows = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass
@@ -43,12 +45,14 @@ class StackCache:
         length: Positions in use, padding included.
         padded: Whether any position was padding.
         layers: One entry a layer.
+        readers: What reads one position, one a layer.
     """
 
     valid: torch.Tensor
     length: int = 0
     padded: bool = False
     layers: list[LayerCache] = field(default_factory=list)
+    readers: list["BlockReader"] = field(default_factory=list)
 
     @property
     def capacity(self) -> int:
@@ -63,13 +67,25 @@ class StackCache:
             layer.values = layer.values[rows]
 
 
-def affine(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """A linear layer on few rows, (B, D) -> (B, O)."""
+def affine(layer: nn.Module) -> Rows:
+    """What a linear layer does to few rows, (B, D) -> (B, O)."""
     if not isinstance(layer, nn.Linear):  # a quantized one
-        return layer(x)
-    if x.size(0) < MANY_ROWS or x.is_cuda:
-        return functional.linear(x, layer.weight, layer.bias)
-    return torch.addmm(layer.bias[:, None], layer.weight, x.T).T
+        return layer
+    weight, bias = layer.weight, layer.bias
+    column = bias.unsqueeze(1)
+
+    def apply(x: torch.Tensor) -> torch.Tensor:
+        if x.size(0) < MANY_ROWS or x.is_cuda:
+            return functional.linear(x, weight, bias)
+        return torch.addmm(column, weight, x.T).T
+
+    return apply
+
+
+def normalizer(norm: nn.LayerNorm) -> Rows:
+    """What a layer norm does to rows, (B, D) -> (B, D)."""
+    shape, weight, bias, eps = norm.normalized_shape, norm.weight, norm.bias, norm.eps
+    return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
 
 
 def hidden_bias(
@@ -99,55 +115,70 @@ def hidden_bias(
     return bias
 
 
-def read_position(
-    block: nn.Module,
-    x: torch.Tensor,
-    cache,
-    length: int,
-    bias: torch.Tensor | None,
-) -> torch.Tensor:
-    """Read one position after ``length`` others.
+class BlockReader:
+    """Reads one position after the other through a block.
+
+    The weights are looked up once, since for one row that takes as long as the small
+    operations do.
 
     Args:
         block: A ``RelTransformerBlock`` in evaluation mode.
-        x: (B, D).
-        cache: Its ``LayerCache`` with a free position, which is written.
-        length: Cached positions.
-        bias: Of ``hidden_bias``, K = length + 1; None where all keys are visible.
-
-    Returns:
-        (B, D).
     """
-    x = x + _attend(block.self_attn, block.norm(0, x), cache, length, bias)
-    inner = block.feed_forward
-    hidden = inner.activation(affine(inner.w_1, block.norm(1, x)))
-    return x + affine(inner.w_2, hidden)
 
+    def __init__(self, block: nn.Module):
+        attention, inner = block.self_attn, block.feed_forward
+        self.heads, self.watchers = attention.heads, attention.watchers
+        projections = attention.linear_q, attention.linear_k, attention.linear_v
+        self.query, self.key, self.value = map(affine, projections)
+        self.out = affine(attention.linear_out)
+        biases = attention.pos_bias_u, attention.pos_bias_v
+        self.biases = torch.stack(biases).unsqueeze(1)  # (2, 1, H, E)
+        self.widen, self.narrow = affine(inner.w_1), affine(inner.w_2)
+        self.activation = inner.activation
+        norms = (getattr(block, name) for name in block.norm_names)
+        self.attention_norm, self.feed_forward_norm = map(normalizer, norms)
 
-def _attend(
-    attention: nn.Module,
-    x: torch.Tensor,
-    cache,
-    length: int,
-    bias: torch.Tensor | None,
-) -> torch.Tensor:
-    """Attention of one position (B, D) over the cached ones and itself, (B, D)."""
-    total, heads = length + 1, attention.heads
-    split = (x.size(0), heads, -1)  # (B, H, E)
-    cache.keys.select(2, length).copy_(affine(attention.linear_k, x).view(split))
-    cache.values.select(2, length).copy_(affine(attention.linear_v, x).view(split))
-    query = affine(attention.linear_q, x).view(split)
-    placed = (query + attention.pos_bias_v).transpose(0, 1)  # (H, B, E)
-    distances = cache.distances[:, -total:]  # (H, K, E)
-    scores = placed.bmm(distances.mT).transpose(0, 1).reshape(-1, 1, total)
-    content = (query + attention.pos_bias_u).reshape(len(scores), 1, -1)
-    scale = content.size(-1) ** -0.5
-    keys = cache.keys.flatten(0, 1).narrow(1, 0, total)  # (B * H, K, E)
-    scores = scores.baddbmm(content, keys.mT, beta=scale, alpha=scale)
-    if bias is not None:
-        scores = (scores.view(*split[:2], total) + bias).view_as(scores)
-    weights = scores.softmax(dim=-1)
-    for watch in attention.watchers:
-        watch(weights.view(*split[:2], 1, total))
-    context = weights.bmm(cache.values.flatten(0, 1).narrow(1, 0, total))
-    return affine(attention.linear_out, context.view_as(x))
+    def __call__(
+        self,
+        x: torch.Tensor,
+        cache: "LayerCache",
+        length: int,
+        bias: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Read one position after ``length`` others.
+
+        Args:
+            x: (B, D).
+            cache: Of the block, with a free position, which is written.
+            length: Cached positions.
+            bias: Of ``hidden_bias``, K = length + 1; None where all keys are visible.
+
+        Returns:
+            (B, D), what ``RelTransformerBlock.extend`` gives for the position.
+        """
+        x = x + self._attend(self.attention_norm(x), cache, length, bias)
+        hidden = self.activation(self.widen(self.feed_forward_norm(x)))
+        return x + self.narrow(hidden)
+
+    def _attend(
+        self, x: torch.Tensor, cache: "LayerCache", length: int, bias
+    ) -> torch.Tensor:
+        """Attention of one position (B, D) over the cached ones and itself, (B, D)."""
+        total, (batch, width) = length + 1, x.shape
+        split = (batch, self.heads, width // self.heads)  # (B, H, E)
+        cache.keys.select(2, length).copy_(self.key(x).view(split))
+        cache.values.select(2, length).copy_(self.value(x).view(split))
+        content, placed = (self.query(x).view(split) + self.biases).unbind()
+        distances = cache.distances.narrow(1, cache.distances.size(1) - total, total)
+        scores = placed.transpose(0, 1).bmm(distances.mT)  # (H, B, K)
+        scores = scores.transpose(0, 1).reshape(-1, 1, total)  # (B * H, 1, K)
+        keys = cache.keys.flatten(0, 1).narrow(1, 0, total)  # (B * H, K, E)
+        rows, scale = content.reshape(len(keys), 1, -1), split[2] ** -0.5
+        scores = scores.baddbmm(rows, keys.mT, beta=scale, alpha=scale)
+        if bias is not None:
+            scores = (scores.view(batch, -1, total) + bias).view_as(scores)
+        weights = scores.softmax(dim=-1)
+        for watch in self.watchers:
+            watch(weights.view(batch, -1, 1, total))
+        context = weights.bmm(cache.values.flatten(0, 1).narrow(1, 0, total))
+        return self.out(context.view(batch, width))

@@ -27,10 +27,10 @@ from espnet2_taste.speech_decoder.rel_attention import (
     visible_keys,
 )
 from espnet2_taste.speech_decoder.rel_step import (
+    BlockReader,
     LayerCache,
     StackCache,
     hidden_bias,
-    read_position,
 )
 
 
@@ -305,6 +305,7 @@ class RelTransformer(nn.Module):
             heads = block.self_attn.heads
             empty = weight.new_zeros(batch, heads, 0, self.output_size // heads)
             cache.layers.append(LayerCache(empty, empty, empty[:0]))
+            cache.readers.append(BlockReader(block))
         self._reserve(cache, capacity)
         return cache
 
@@ -353,8 +354,8 @@ class RelTransformer(nn.Module):
         if cache.padded or hidden is not None:
             bias = hidden_bias(cache.valid[:, : cache.length], hidden, x, self.heads)
         x = self.embed(x)
-        for block, layer in zip(self.encoders, cache.layers):
-            x = read_position(block, x, layer, last, bias)
+        for read, layer in zip(cache.readers, cache.layers):
+            x = read(x, layer, last, bias)
         return self.after_norm(x)
 
     def _reserve(self, cache: StackCache, capacity: int) -> None:

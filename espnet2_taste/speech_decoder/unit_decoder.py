@@ -286,9 +286,9 @@ class UnitDecoder(AbsUnitDecoder):
         cache = self.llm.start_cache(text.size(0), sure + SPARE_POSITIONS)
         hidden = self.llm.extend(condition.embeds, cache, condition.mask)[:, -1]
         rows = torch.arange(text.size(0), device=text.device)
-        writer = UnitWriter(text.size(0))
+        writer, logits = UnitWriter(text.size(0)), affine(self.llm_decoder)
         for step in range(int(most.max())):
-            log_probs = affine(self.llm_decoder, hidden).log_softmax(-1)
+            log_probs = logits(hidden).log_softmax(-1)
             may_end = fewest <= step
             if place is not None:
                 may_end = may_end & place.finished()
