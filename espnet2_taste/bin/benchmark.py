@@ -26,6 +26,7 @@ from espnet2_taste.bin.command import Command, add_shared
 MODULE = "espnet2_taste.bin.benchmark"
 
 
+WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
 
 
@@ -123,24 +124,26 @@ class Bench:
             amount: Words, units or utterances of one item.
             opponent: What ``ways["opponent"]`` is.
             ways: Measures by name: one item by the "opponent", the "plain" way and
-                ours ("one"), and ``--batch_size`` items our way ("batch").
+                ours ("one"), and ``--batch_size`` items our way ("batch"); the plain
+                way and the batch may be missing.
             limit: Seconds below which one item cannot be made; None if unknown.
 
         Returns:
             Amounts a second, ratios and memory.
         """
-        speed = {name: amount / way.seconds for name, way in ways.items()}
-        speed["batch"] *= self.args.batch_size
+        speed = {n: amount / ways[n].seconds if n in ways else None for n in WAYS}
+        if speed["batch"]:
+            speed["batch"] *= self.args.batch_size
         speed["limit"] = amount / limit if limit else None
-        logging.info("%s: %s", task, {n: f"{w.seconds:.2f} s" for n, w in ways.items()})
+        logging.info("%s: %s", task, {n: f"{w.seconds:.4f} s" for n, w in ways.items()})
         return {
             "task": task,
             "opponent": opponent,
             "per_second": speed,
             "speedup": speed["one"] / speed["opponent"],
             "time_against_limit": ways["one"].seconds / limit if limit else None,
-            "batch_speedup": speed["batch"] / speed["one"],
-            "megabytes": {name: way.megabytes for name, way in ways.items()},
+            "batch_speedup": speed["batch"] and speed["batch"] / speed["one"],
+            "megabytes": {n: ways[n].megabytes if n in ways else None for n in WAYS},
         }
 
     def continuation(self) -> list[dict]:
@@ -159,59 +162,47 @@ class Bench:
         merged = deepcopy(taslm)
         merged.backbone = merged.backbone.merged()
         prompts = parts.make_prompts(taslm, args.batch_size)
-        limit = opponents.seconds_to_read(opponents.word_weights(merged))
+        read = opponents.reading(opponents.word_weights(merged))
         ours, plain = parts.continue_prompts, parts.plain_continuation
         static = opponents.static_cache_words
         for words in args.words:
             whole = parts.make_generator(taslm, words)
             generator = parts.make_generator(merged, words)
+            short = parts.make_generator(merged, 1)
             found = ours(generator, prompts[:1])[0].text.tolist()  # warm as well
             ways = self.measure(
                 opponent=(lambda: static(generator, prompts[0]), merged),
                 plain=(lambda: plain(whole, prompts[0]), taslm),
                 one=(lambda: ours(generator, prompts[:1]), merged),
                 batch=(lambda: ours(generator, prompts), merged),
+                short=(lambda: ours(short, prompts[:1]), merged),
+                opponent_short=(lambda: static(short, prompts[0]), merged),
+                limit=(lambda: [read() for _ in range(words)], merged),
             )
-            result = self.summary(
-                f"continuation, {words} words",
-                words,
-                "static cache of Hugging Face, the same heads",
-                ways,
-                limit * (words + 1),
-            )
+            name, kind = f"continuation, {words} words", "static cache, the same heads"
+            limit = ways["limit"].seconds / words
+            result = self.summary(name, words, kind, ways, limit * (words + 1))
             texts = plain(whole, prompts[0]), static(generator, prompts[0])
             results.append(result | {"same_text": all(x == found for x in texts)})
+            next_word = {
+                "opponent": parts.further(
+                    ways, "opponent", "opponent_short", words - 1
+                ),
+                "one": parts.further(ways, "one", "short", words - 1),
+            }
+            name = f"a further word of {words}"
+            results.append(self.summary(name, 1, kind, next_word, limit))
         return results
 
     def unit_decoding(self) -> list[dict]:
         """Units of both decoders against the published loop, and without a cache."""
-        from espnet2_taste.evaluation import aligned_benchmark as rows
-        from espnet2_taste.evaluation import benchmark as parts
-        from espnet2_taste.evaluation import opponents
+        from espnet2_taste.evaluation.unit_benchmark import UnitWorks, unit_rows
 
-        args, results = self.args, []
-        decoder, units = parts.make_unit_decoder(self.device), args.units
-        aligned = rows.make_aligned_decoder(self.device)
-        limit = opponents.seconds_to_read(opponents.unit_weights(decoder))
+        args, works, results = self.args, UnitWorks(self.device), []
         for words in args.words:
-            single = parts.unit_inputs(1, words, self.device)
-            several = parts.unit_inputs(args.batch_size, words, self.device)
-            count = len(parts.generate_units(decoder, single, units)[0])
-            cached, ours = opponents.reference_units, parts.generate_units
-            ways = self.measure(
-                opponent=(lambda: cached(decoder, single, count), decoder),
-                plain=(lambda: parts.plain_units(decoder, single, count), decoder),
-                one=(lambda: ours(decoder, single, units), decoder),
-                batch=(lambda: ours(decoder, several, units), decoder),
-            )
-            name = f"decoding, {words} words, {count} units"
-            kind = "published loop with its cache"
-            results.append(self.summary(name, count, kind, ways, limit * count))
-            ways |= self.measure(
-                one=(lambda: rows.aligned_units(aligned, single, count), aligned),
-                batch=(lambda: rows.aligned_units(aligned, several, count), aligned),
-            )
-            results.append(self.summary(f"aligned {name}", count, kind, ways))
+            ways = works.ways(words, args.units, args.batch_size)
+            for row in unit_rows(words, args.units, self.measure(**ways)):
+                results.append(self.summary(**row))
         return results
 
     def tokenization(self) -> list[dict]:
@@ -315,6 +306,10 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")
     if "streaming" in args.tasks and not (args.model and args.wav):
         raise ValueError("--tasks streaming needs --model and --wav")
+    if args.units <= 2 or min(args.words) < 2:
+        raise ValueError(
+            "a further unit or word needs --units above 2, --words above 1"
+        )
     import torch
 
     torch.manual_seed(0)

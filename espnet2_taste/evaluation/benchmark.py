@@ -1,19 +1,17 @@
 """Speed and memory against plain loops that compute everything again.
 
-Enters: sizes of random models. Leaves: seconds and peak memory of continuation, unit
-decoding and tokenization, each by a plain way and by ours, measured in one run, so
-that their ratio holds on any machine. The plain ways:
+Enters: sizes of random models. Leaves: seconds and peak memory of continuation and
+tokenization (units: ``unit_benchmark.py``), each by a plain way and by ours, measured
+in one run, so that their ratio holds on any machine. The plain ways:
 
 - Continuation, as the published system has it: one prompt, no cache. Every token runs
   the LM with unmerged adapters over the whole history, and text logits over the whole
   vocabulary, the TASTE head and the search of codes in all rows; all hidden states are
   returned. Only the new row is embedded and fused, because the published loop appends
   it too.
-- Unit decoding: one utterance; every unit encodes text and TASTE again and runs the
-  unit language model over condition and history.
 - Tokenization, as published: the audio is padded to 30 s, all frames are attended.
 
-Legend: W words, U units, Q codebooks.
+Legend: W words, Q codebooks.
 """
 
 import ctypes
@@ -37,13 +35,6 @@ from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
 from espnet2_taste.slm.stepper import StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
-from espnet2_taste.speech_decoder.fusion import WeightedSumFusion as UnitFusion
-from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
-from espnet2_taste.speech_decoder.unit_sampling import (
-    ArgmaxSampler,
-    LengthRule,
-    UtteranceNoise,
-)
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.encoders.whisper import (
     WhisperSpeechEncoder,
@@ -56,10 +47,6 @@ PROMPT_WORDS = 20
 SAMPLES_A_WORD = 5000
 """At 16 kHz: 3.2 words a second, so that 32 words take 10 s."""
 TOKENS_A_WORD = 1.5
-UNIT_SIZES = dict(
-    vocab_size=8192, num_units=4096, taste_size=1280, spembs_size=192, hidden_size=512
-)
-"""Of the unit decoders."""
 MEGABYTE = 2**20
 
 
@@ -151,6 +138,12 @@ class Meter:
     def _watch(self, peak: list[int]) -> None:
         while not self._done.wait(self.interval):
             peak[0] = max(peak[0], resident_bytes())
+
+
+def further(ways: dict[str, Measure], long: str, short: str, steps: int) -> Measure:
+    """What each of the steps costs by which one work is longer than another."""
+    seconds = (ways[long].seconds - ways[short].seconds) / steps
+    return Measure(seconds, ways[long].megabytes)
 
 
 def release_memory() -> None:
@@ -297,52 +290,6 @@ def continue_prompts(generator: TaslmGenerator, prompts: list[PromptRows]):
     """Continue prompts together with cached keys and values."""
     names = [str(index) for index in range(len(prompts))]
     return generator(prompts, UniformStreams.from_ids(names, 0))
-
-
-def make_unit_decoder(device: str) -> UnitDecoder:
-    """A random unit decoder of medium size."""
-    fusion = UnitFusion(UNIT_SIZES["hidden_size"])
-    return UnitDecoder(**UNIT_SIZES, fusion=fusion).to(device).eval()
-
-
-def unit_inputs(batch: int, words: int, device: str) -> dict[str, torch.Tensor]:
-    """Random conditions of so many words."""
-    generator = torch.Generator().manual_seed(0)
-    tokens = int(TOKENS_A_WORD * words)
-    inputs = {
-        "text": torch.randint(
-            0, UNIT_SIZES["vocab_size"], (batch, tokens), generator=generator
-        ),
-        "text_lengths": torch.full((batch,), tokens),
-        "taste": torch.randn(
-            batch, tokens, UNIT_SIZES["taste_size"], generator=generator
-        ),
-        "spembs": torch.randn(batch, UNIT_SIZES["spembs_size"], generator=generator),
-    }
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
-
-
-def generate_units(decoder: UnitDecoder, inputs: dict, units: int) -> list:
-    """Generate about so many units with cached keys and values."""
-    ratio = units / (int(inputs["text_lengths"][0]) + 3)
-    count = len(inputs["text"])
-    noise = UtteranceNoise([torch.Generator() for _ in range(count)])
-    rule = LengthRule(ratio, ratio)
-    return decoder.generate(
-        **inputs, sampler=ArgmaxSampler(), noise=noise, length_rule=rule
-    )
-
-
-@torch.no_grad()
-def plain_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
-    """The same for one utterance, computing everything again for each unit."""
-    history = inputs["text"].new_zeros(1, 0)
-    for length in range(units):
-        lengths = torch.tensor([length], device=history.device)
-        logits = decoder(**inputs, units=history, units_lengths=lengths)
-        best = logits[:, -1, :-1].argmax(dim=-1, keepdim=True)
-        history = torch.cat([history, best], dim=1)
-    return history
 
 
 def make_tokenizer(device: str, full_window: bool) -> TasteTokenizer:

@@ -12,7 +12,7 @@ Legend: B utterances, N text tokens, U units.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -38,7 +38,7 @@ def reference_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Ten
 
     Args:
         decoder: The unit decoder.
-        inputs: Of ``benchmark.unit_inputs``, without padding.
+        inputs: Of ``unit_benchmark.unit_inputs``, without padding.
         units: How many.
 
     Returns:
@@ -123,23 +123,26 @@ def matrices(modules: Sequence[nn.Module]) -> list[torch.Tensor]:
     return [module.weight for module in modules if isinstance(module, nn.Linear)]
 
 
-@torch.no_grad()
-def seconds_to_read(weights: Sequence[torch.Tensor]) -> float:
-    """Seconds that one product of each matrix with a vector takes.
+def reading(weights: Sequence[torch.Tensor]) -> Callable[[], object]:
+    """What a step costs if nothing else costs anything.
 
     Args:
         weights: Matrices.
 
     Returns:
-        The fastest of some readings: what a step costs if nothing else costs anything.
+        A function that multiplies each matrix with a vector.
     """
-    vectors = [torch.ones_like(weight[0]) for weight in weights]
-    on_gpu, found = weights[0].is_cuda, []
+    pairs = [(weight.detach(), torch.ones_like(weight[0])) for weight in weights]
+    return torch.inference_mode()(lambda: [torch.mv(w, v) for w, v in pairs])
+
+
+def seconds_to_read(weights: Sequence[torch.Tensor]) -> float:
+    """Seconds of the fastest of some readings of the weights."""
+    read, found = reading(weights), []
     for _ in range(READINGS):
         start = time.perf_counter()
-        for weight, vector in zip(weights, vectors):
-            torch.mv(weight, vector)
-        if on_gpu:
+        read()
+        if weights[0].is_cuda:
             torch.cuda.synchronize()
         found.append(time.perf_counter() - start)
     return min(found)

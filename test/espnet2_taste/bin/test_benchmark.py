@@ -7,9 +7,8 @@ import torch
 
 from espnet2_taste.bin import benchmark
 from espnet2_taste.data.audio import write_audio
-from espnet2_taste.evaluation import aligned_benchmark
 from espnet2_taste.evaluation import benchmark as parts
-from espnet2_taste.evaluation import opponents
+from espnet2_taste.evaluation import opponents, unit_benchmark
 
 TINY = parts.LmSize(50, 16, 24, 2, 2, 2)
 
@@ -24,12 +23,14 @@ def tiny(monkeypatch):
 
 def test_plain_and_cached_units_are_the_same():
     torch.manual_seed(0)
-    decoder = parts.make_unit_decoder("cpu")
-    inputs = parts.unit_inputs(1, 4, "cpu")
-    cached = parts.generate_units(decoder, inputs, 7)[0]
-    plain = parts.plain_units(decoder, inputs, len(cached))[0]
+    decoder = unit_benchmark.make_unit_decoder("cpu")
+    inputs = unit_benchmark.unit_inputs(1, 4, "cpu")
+    cached = unit_benchmark.generate_units(decoder, inputs, 7)[0]
+    plain = unit_benchmark.plain_units(decoder, inputs, len(cached))[0]
     published = opponents.reference_units(decoder, inputs, len(cached))[0]
     assert cached.tolist() == plain.tolist() == published.tolist()
+    guided = unit_benchmark.generate_units(decoder, inputs, 7, guided=True)[0]
+    assert len(guided) == len(cached) == 7
 
 
 def test_all_tasks_are_measured(tiny, tmp_path, capsys):
@@ -39,18 +40,20 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     command += ["--training_vocabularies", "20", "--training_batch", "2", "3"]
     benchmark.main([*command, "--repeat", "1"])
     study = json.loads(output.read_text())
-    tasks = [result["task"].split(",")[0] for result in study["results"]]
-    decoding, aligned = "decoding", "aligned decoding"
-    assert tasks[:2] == ["tokenization"] * 2 and tasks[6:] == ["continuation"] * 2
-    assert tasks[2:6] == [decoding, aligned, decoding, aligned]
-    results = [result for result in study["results"] if aligned not in result["task"]]
-    assert all(result["speedup"] > 0 and result["opponent"] for result in results)
-    per_second = [result["per_second"] for result in results]
-    assert all(speed["limit"] > 0 for speed in per_second[2:])
-    limits = [result["time_against_limit"] for result in results]
-    assert limits[:2] == [None, None] and all(share > 0 for share in limits[2:])
-    assert all(result["megabytes"]["plain"] > 0 for result in results)
-    assert all(result["same_text"] for result in results[4:])
+    results = {result["task"]: result for result in study["results"]}
+    ways = ["decoding", "aligned decoding", "guided decoding", "int8 decoding"]
+    for words in (2, 5):
+        for way in ways:
+            assert any(task.startswith(f"{way}, {words} words") for task in results)
+        assert results[f"continuation, {words} words"]["same_text"]
+    assert sum(task.startswith("tokenization") for task in results) == 2
+    # a further one is a difference of two times, of any sign where little is measured
+    times = {name: row for name, row in results.items() if "a further" not in name}
+    assert len(results) - len(times) == 4
+    assert all(row["speedup"] > 0 and row["opponent"] for row in times.values())
+    limits = [row["per_second"]["limit"] for row in results.values()]
+    assert sum(limit is None for limit in limits) == 2 + 2 * 2  # without one known
+    assert all(row["megabytes"]["one"] > 0 for row in results.values())
     assert study["sampler_tables_seconds"] > 0
     printed = capsys.readouterr().out
     assert "| continuation, 5 words |" in printed
@@ -62,8 +65,10 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
 
 def test_aligned_decoders_write_so_many_units():
     torch.manual_seed(0)
-    decoder = aligned_benchmark.make_aligned_decoder("cpu")
-    found = aligned_benchmark.aligned_units(decoder, parts.unit_inputs(2, 3, "cpu"), 17)
+    decoder = unit_benchmark.make_aligned_decoder("cpu")
+    found = unit_benchmark.aligned_units(
+        decoder, unit_benchmark.unit_inputs(2, 3, "cpu"), 17
+    )
     assert [len(units) for units in found] == [17, 17]
 
 
