@@ -11,6 +11,7 @@ Examples:
     python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
     python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
     python -m espnet2_taste.bin.benchmark --tasks training --repeat 5 --num_threads 1
+    python -m espnet2_taste.bin.benchmark --tasks start --model exp/packed/taste.zip
     python -m espnet2_taste.bin.benchmark --tasks streaming --ngpu 1 --lm_size 1b \\
         --dtype bfloat16 --model exp/packed/taslm.zip --wav exp/packed/sample.wav
 """
@@ -28,6 +29,7 @@ MODULE = "espnet2_taste.bin.benchmark"
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
+OTHER_TASKS = ("streaming", "start")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -38,7 +40,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--tasks",
         nargs="+",
         default=tasks,
-        choices=[*tasks, "streaming"],
+        choices=[*tasks, *OTHER_TASKS],
         help="What to measure",
     )
     add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
@@ -68,7 +70,10 @@ def add_options(parser: ArgumentParser) -> None:
         default=[16, 60],
         help="Utterances of a step, and tokens of each",
     )
-    add("--model", help="streaming: packed TASLM, whose other parts speak")
+    add(
+        "--model",
+        help="streaming: packed TASLM, whose other parts speak; start: it is loaded",
+    )
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
     add("--wav", help="streaming: recording of who speaks")
     add("--output", help="JSON file for the results")
@@ -238,7 +243,7 @@ class Bench:
             args.training_vocabularies, self.device, sizes, args.repeat
         )
 
-    def streaming(self) -> dict:
+    def streaming(self) -> list[dict]:
         """How soon speech begins; see ``stream_benchmark``."""
         import torch
 
@@ -247,7 +252,14 @@ class Bench:
 
         args = self.args
         lm = (LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype))
-        return stream_benchmark(args.model, args.cache_dir, args.wav, lm, args.repeat)
+        return [stream_benchmark(args.model, args.cache_dir, args.wav, lm, args.repeat)]
+
+    def start(self) -> list[dict]:
+        """How long modules take to be imported and a model to be loaded."""
+        from espnet2_taste.evaluation.start_benchmark import start_commands, start_rows
+
+        args = self.args
+        return start_rows(start_commands(args.model, args.cache_dir), args.repeat)
 
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""
@@ -314,20 +326,18 @@ def run(args: argparse.Namespace) -> None:
 
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
-    bench, results, steps, tables = Bench(args), [], [], None
-    speed = None
+    bench, results, tables = Bench(args), [], None
+    other: dict[str, list[dict]] = {"training": [], "streaming": [], "start": []}
     for task in args.tasks:
-        if task == "training":
-            steps = bench.training()
-        elif task == "streaming":
-            speed = bench.streaming()
-            print(markdown_table(tuple(speed), [tuple(speed.values())]))
+        found = getattr(bench, task)()
+        if task in other:
+            other[task] = found
         else:
-            results += getattr(bench, task)()
+            results += found
     if results:
         print(table(results, args.batch_size))
-    if steps:
-        print(markdown_table(tuple(steps[0]), [tuple(row.values()) for row in steps]))
+    for rows in filter(None, other.values()):
+        print(markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
     if "continuation" in args.tasks:
         tables = bench.sampler_tables()
         print(
@@ -338,8 +348,7 @@ def run(args: argparse.Namespace) -> None:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
         study = {"study": "benchmark", **provenance(MODULE, args.argv, settings)}
         study |= {"results": results, "sampler_tables_seconds": tables}
-        study |= {"training": steps, "streaming": speed}
-        write_json(args.output, study)
+        write_json(args.output, study | other)
 
 
 main = Command(run, add_options, __doc__)

@@ -8,7 +8,7 @@ import torch
 from espnet2_taste.bin import benchmark
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.evaluation import benchmark as parts
-from espnet2_taste.evaluation import opponents, unit_benchmark
+from espnet2_taste.evaluation import opponents, start_benchmark, unit_benchmark
 
 TINY = parts.LmSize(50, 16, 24, 2, 2, 2)
 
@@ -80,6 +80,19 @@ def test_one_task_is_measured_alone(tiny, capsys):
     assert "| 30 | KL, nothing kept |" in printed and "decoding" not in printed
 
 
+def test_starts_are_those_of_new_processes(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(start_benchmark, "MODULES", ("json", "decimal"))
+    output = tmp_path / "benchmark.json"
+    command = ["--tasks", "start", "--repeat", "1", "--num_threads", "1"]
+    benchmark.main([*command, "--output", str(output)])
+    rows = json.loads(output.read_text())["start"]
+    names = ["import json", "import decimal", "espnet2_taste --help"]
+    assert [row["start"] for row in rows] == names
+    assert all(row["CPU s"] > 0 for row in rows) and rows[0]["beyond import json"] == 0
+    assert "| espnet2_taste --help |" in capsys.readouterr().out
+    assert start_benchmark.start_commands("a.zip", None)["load a.zip"][-2] == "a.zip"
+
+
 def test_all_ways_write_the_same_words():
     taslm = parts.make_taslm(TINY, "cpu", torch.float32)
     prompts = parts.make_prompts(taslm, 1)
@@ -147,5 +160,5 @@ def test_speech_of_a_random_language_model_begins_before_it_ends(
     command += ["--model", str(packed_models[0] / "taslm.zip"), "--wav", str(wav)]
     command += ["--cache_dir", str(tmp_path), "--output", str(output)]
     benchmark.main(command)
-    speed = json.loads(output.read_text())["streaming"]
+    speed = json.loads(output.read_text())["streaming"][0]
     assert speed["prompts"] == 1 and 0 < speed["first"] <= speed["seconds"]
