@@ -4,7 +4,8 @@ Enters: renditions of sets (by default those of every experiment that taste_scor
 compares), the sets, and which measures to take. Leaves in --output_dir: ``scores.json``
 (means with bootstrap intervals, every measure's model, sample rate and reference, the
 reasons of those that cannot be had), ``<set>.tsv`` (every utterance) and ``values``
-(what a later run uses again).
+(what a later run uses again). Of parts of sets (--ids_dir) only such values are left,
+in a folder of each part.
 
 Examples:
     python -m espnet2_taste.bin.audio_score --taste_exp exp/taste_vq --expdir exp \\
@@ -25,6 +26,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.parts import is_part, set_of
 
 MODULE = "espnet2_taste.bin.audio_score"
 
@@ -52,7 +54,7 @@ def add_options(parser: ArgumentParser) -> None:
     add(
         "--study", default="audio", help="Name in scores.json; RESULTS.md shows 'audio'"
     )
-    add_shared(parser, "dump_dir", "sets")
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir")
 
 
 def find_places(args: argparse.Namespace) -> dict[str, Path]:
@@ -77,7 +79,7 @@ def find_places(args: argparse.Namespace) -> dict[str, Path]:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, write and print."""
-    from espnet2_taste.evaluation.audio import renditions_of, score_renditions
+    from espnet2_taste.evaluation import audio
     from espnet2_taste.evaluation.audio_metrics.choices import (
         audio_metric_choices,
         build_metrics,
@@ -85,16 +87,20 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.evaluation.audio_report import audio_tables
     from espnet2_taste.metrics.tables import provenance, write_json
 
-    places, dump = find_places(args), Path(args.dump_dir)
-    sets = {
-        name: renditions_of(dump / name, places, args.with_reference)
-        for name in args.sets.split()
-    }
+    places, dump, output = find_places(args), args.dump_dir, Path(args.output_dir)
+    sets = {}
+    for name in args.sets.split():
+        found = audio.renditions_of(dump / set_of(name), places, args.with_reference)
+        sets[name] = audio.part_of(found, args.ids_dir, name)
     names = args.metrics.split() or list(audio_metric_choices.classes)
     metrics, left_out = build_metrics(names, args.metric_conf)
     if not metrics:
         raise ValueError("no measure can be had: " + "; ".join(left_out.values()))
-    scores = score_renditions(sets, metrics, Path(args.output_dir))
+    if any(is_part(name) for name in sets):
+        for name, renditions in sets.items():
+            audio.measure(renditions, metrics, output / name)
+        return
+    scores = audio.score_renditions(sets, metrics, output, args.parts_dir)
     settings = {
         "interval": "95 % bootstrap over utterances",
         "levels": "as recorded",
@@ -103,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
     result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
     result["metrics"] = {name: metric.settings for name, metric in metrics.items()}
     result |= {"left_out": left_out, **scores}
-    path = Path(args.output_dir) / "scores.json"
+    path = output / "scores.json"
     write_json(path, result)
     print("\n\n".join(audio_tables(result)))
     print(f"{path} written")

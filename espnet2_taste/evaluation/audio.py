@@ -4,17 +4,19 @@ Enters: sets, renditions of them (folders with ``wav.scp``), and the measures. L
 means with intervals for ``scores.json``, one table an utterance, and, beside them, the
 numbers of each measure on each rendition, which are used again unless the audio or the
 measure's settings have changed. A measure that cannot be had stands there with its
-reason, and an utterance that has no number is listed with its own.
+reason, and an utterance that has no number is listed with its own. Jobs measure parts
+of sets and leave their numbers in a folder of each part, which are then joined.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.parts import find_parts, only_listed
 from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric, SetScores
 from espnet2_taste.evaluation.noisy_sets import clean_recordings
 from espnet2_taste.metrics.statistics import bootstrap_interval
@@ -78,6 +80,7 @@ def score_renditions(
     sets: Mapping[str, list[Rendition]],
     metrics: Mapping[str, AbsAudioMetric],
     output: Path,
+    parts_dir: Path | None = None,
 ) -> dict:
     """Measure all renditions of all sets.
 
@@ -85,6 +88,7 @@ def score_renditions(
         sets: Renditions of each set.
         metrics: Measures by name, in the order of tables.
         output: Where the tables and the numbers go.
+        parts_dir: Where jobs have measured parts of the sets; None: nowhere.
 
     Returns:
         ``sets`` (by set, rendition and column: mean, interval, utterances) and
@@ -92,18 +96,9 @@ def score_renditions(
     """
     scores: dict = {"sets": {}, "not_scored": {}}
     for name, renditions in sets.items():
-        values: dict[str, dict[str, dict[str, float]]] = {}
-        reasons: dict[str, dict[str, dict[str, str]]] = {}
-        for rendition in renditions:
-            values[rendition.label], reasons[rendition.label] = {}, {}
-            folder = output / VALUES / name / file_name(rendition.label)
-            for metric_name, metric in metrics.items():
-                if metric.needs_reference and not rendition.references:
-                    continue
-                found = score_once(metric, rendition, folder / f"{metric_name}.json")
-                values[rendition.label] |= found.values
-                if found.left_out:
-                    reasons[rendition.label][metric_name] = found.left_out
+        parts = find_parts(parts_dir, name) if parts_dir else ()
+        folder = output / VALUES / name
+        values, reasons = measure(renditions, metrics, folder, parts)
         scores["sets"][name] = {
             label: {column: summarize(numbers) for column, numbers in columns.items()}
             for label, columns in values.items()
@@ -114,13 +109,104 @@ def score_renditions(
     return scores
 
 
-def score_once(metric: AbsAudioMetric, rendition: Rendition, kept: Path) -> SetScores:
+def part_of(
+    renditions: Sequence[Rendition], ids_dir: Path | None, name: str
+) -> list[Rendition]:
+    """Those utterances of renditions that a part of their set lists.
+
+    Args:
+        renditions: Of the whole set.
+        ids_dir: Where the parts are; None: take all.
+        name: Of the part.
+    """
+    return [
+        replace(item, wavs=only_listed(item.wavs, ids_dir, name)) for item in renditions
+    ]
+
+
+def measure(
+    renditions: Sequence[Rendition],
+    metrics: Mapping[str, AbsAudioMetric],
+    folder: Path,
+    parts: Sequence[Path] = (),
+) -> tuple[dict[str, dict[str, dict]], dict[str, dict[str, dict]]]:
+    """Take every measure of every rendition of one set or part.
+
+    Args:
+        renditions: What is measured.
+        metrics: Measures by name.
+        folder: Where the numbers are kept.
+        parts: Such folders of all parts of the set, where jobs have measured it.
+
+    Returns:
+        Numbers by rendition, column and utterance; reasons by rendition, measure and
+        utterance.
+    """
+    values: dict[str, dict[str, dict]] = {}
+    reasons: dict[str, dict[str, dict]] = {}
+    for rendition in renditions:
+        values[rendition.label], reasons[rendition.label] = {}, {}
+        for name, metric in metrics.items():
+            if metric.needs_reference and not rendition.references:
+                continue
+            kept = Path(file_name(rendition.label), f"{name}.json")
+            files = [part / kept for part in parts]
+            found = score_once(metric, rendition, folder / kept, files)
+            values[rendition.label] |= found.values
+            if found.left_out:
+                reasons[rendition.label][name] = found.left_out
+    return values, reasons
+
+
+def join_scores(
+    files: Sequence[Path], metric: AbsAudioMetric, wavs: Mapping[str, str]
+) -> SetScores:
+    """What jobs have measured of the parts of a set.
+
+    Args:
+        files: Of each part.
+        metric: The measure.
+        wavs: Audio of each utterance of the set.
+
+    Returns:
+        Numbers and reasons of all of them.
+
+    Raises:
+        ValueError: An utterance is missing, or was measured with other settings.
+    """
+    joined = SetScores()
+    for file in files:
+        content = read_json(file) if file.is_file() else {"made_from": {}}
+        if content["made_from"].get("settings") != metric.settings:
+            raise ValueError(
+                f"{file}: expected numbers with the settings {metric.settings}, found "
+                f"{content['made_from'].get('settings')}; repeat the stage"
+            )
+        for column, numbers in content["values"].items():
+            joined.values.setdefault(column, {}).update(numbers)
+        joined.left_out.update(content["left_out"])
+    missing = wavs.keys() - joined.left_out.keys()
+    if missing := sorted(missing.difference(*joined.values.values())):
+        raise ValueError(
+            f"{files[0]} and those of the other parts lack {len(missing)} utterances, "
+            f"for example '{missing[0]}'; repeat the stage"
+        )
+    return joined
+
+
+def score_once(
+    metric: AbsAudioMetric,
+    rendition: Rendition,
+    kept: Path,
+    parts: Sequence[Path] = (),
+) -> SetScores:
     """Measure a rendition, or read what was measured before.
 
     Args:
         metric: The measure.
         rendition: What is measured.
         kept: File of the numbers, with what they were made from.
+        parts: Such files of all parts of the set, where jobs have measured it.
 
     Returns:
         Numbers and reasons.
@@ -135,7 +221,12 @@ def score_once(metric: AbsAudioMetric, rendition: Rendition, kept: Path) -> SetS
         content = read_json(kept)
         if content["made_from"] == record:
             return SetScores(content["values"], content["left_out"])
-    found = metric.score_set(rendition.wavs, references)
+    if parts:
+        found = join_scores(parts, metric, rendition.wavs)
+    elif rendition.wavs:
+        found = metric.score_set(rendition.wavs, references)
+    else:  # a part of which nothing was made
+        found = SetScores()
     write_json(kept, {"made_from": record, **asdict(found)})
     return found
 

@@ -1,6 +1,7 @@
 """Audio measures of sets: what is compared with what, kept numbers, tables, noise."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -77,12 +78,16 @@ def recipe(tmp_path):
     return tmp_path
 
 
-def run(recipe, *more):
-    output = recipe / "exp" / "taste_vq" / "audio"
+def score(recipe, output, sets, *more):
     options = ["--taste_exp", str(recipe / "exp" / "taste_vq")]
     options += ["--expdir", str(recipe / "exp"), "--dump_dir", str(recipe / "dump")]
-    options += ["--sets", "test", "--output_dir", str(output)]
+    options += ["--sets", sets, "--output_dir", str(output)]
     audio_score.main([*options, *more])
+
+
+def run(recipe, *more):
+    output = recipe / "exp" / "taste_vq" / "audio"
+    score(recipe, output, "test", *more)
     return json.loads((output / "scores.json").read_text()), output
 
 
@@ -130,6 +135,34 @@ def test_kept_numbers_are_used_until_audio_or_settings_change(recipe):
     third, _ = run(recipe, "--metric_conf", "peak.factor=3")
     assert Peak.calls == calls + 8
     assert third["sets"]["test"]["TASTE"]["peak"]["mean"] == pytest.approx(0.9375, 1e-3)
+
+
+def test_what_jobs_measure_of_parts_is_what_one_measures(recipe):
+    alone, output = run(recipe)
+    tables = [(output / "test.tsv").read_text()]
+    shutil.rmtree(output)
+    for number, names in enumerate((["u1"], ["u2", "u3"], ["gone"]), start=1):
+        folder = recipe / f"parts/{number:04d}/test"
+        folder.mkdir(parents=True)
+        write_table(folder / "text", dict.fromkeys(names, "x"))
+    left, parts = recipe / "parts/out", ["--parts_dir", f"{recipe}/parts/out"]
+    for names in ("0001/test 0003/test", "0002/test"):
+        score(recipe, left, names, "--ids_dir", f"{recipe}/parts")
+    calls = Peak.calls
+    joined, _ = run(recipe, *parts)
+    assert Peak.calls == calls
+    for key in ("sets", "not_scored", "metrics", "left_out"):
+        assert joined[key] == alone[key]
+    assert [(output / "test.tsv").read_text()] == tables
+    with pytest.raises(SystemExit, match="factor 2.*found.*factor 1.*repeat the stage"):
+        run(recipe, *parts, "--metric_conf", "peak.factor=2")
+    shutil.rmtree(output)
+    shutil.rmtree(left / "0002")
+    with pytest.raises(SystemExit, match="lack 2 utterances, for example 'u2'"):
+        run(recipe, *parts)
+    (left / "0001/test/original/peak.json").unlink()
+    with pytest.raises(SystemExit, match="expected numbers with the settings"):
+        run(recipe, *parts)
 
 
 def test_noisy_sets_are_compared_with_clean_recordings(recipe):

@@ -5,9 +5,10 @@
 score_audio() {  # <sets> <output> <options>: what no package or weights serve is left out
     local names=$1 output=$2
     shift 2
-    in_one_job "$(basename "${output}")_${taste}" audio_score --taste_exp "${taste_exp}" \
-        --expdir "${expdir}" --dump_dir "${raw}" --sets "${names}" \
-        --output_dir "${output}" --metric_conf speaker.units_dir="${expdir}/units" "$@"
+    in_jobs "${raw}" "${output}" audio text "${names}" audio_score \
+        --taste_exp "${taste_exp}" --expdir "${expdir}" --dump_dir "${raw}" \
+        --ids_dir "{in}" --output_dir "{out}" \
+        --metric_conf speaker.units_dir="${expdir}/units" "$@"
 }
 
 prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
