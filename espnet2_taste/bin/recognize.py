@@ -250,9 +250,53 @@ def run_transcribe(args: argparse.Namespace) -> None:
     )
 
 
+def refine_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_refine`."""
+    add = parser.add_argument
+    add("--fit_sets", required=True, help="Sets that the models are trained on")
+    add("--most", type=int, default=600, help="Utterances of them that are used")
+    add("--rounds", type=int, default=3, help="Rounds of their training")
+    add_shared(parser, "dump_dir", "sets")
+
+
+def run_refine(args: argparse.Namespace) -> None:
+    """Make word times finer: borders every 10 ms by models of the letters.
+
+    Enters: sets that :func:`run_align` has timed. Leaves in each
+    ``word_times_refined`` and its ``.scp``, ``refined.json`` (with the distance to the
+    true durations where the set has a ``ctm``) and ``not_refined.tsv`` (what keeps its
+    first times, and why). The recipe trains TASTE with them by ``--refine_times true``.
+
+    Example:
+        python -m espnet2_taste.bin.recognize refine --dump_dir dump/raw \\
+            --fit_sets train --sets "train dev"
+    """
+    from espnet2_taste.align import refined_sets
+    from espnet2_taste.align.letter_models import LetterModels
+    from espnet2_taste.data.set_loop import finish_sets
+
+    def fit() -> LetterModels:
+        folders = [args.dump_dir / name for name in args.fit_sets.split()]
+        data = list(refined_sets.utterances(folders, args.most))
+        return LetterModels.fit(data, args.rounds)
+
+    def work(models: LetterModels, folder: Path) -> str:
+        summary = refined_sets.refine_set(models, folder)
+        return f"{summary['utterances']} utterances, {summary['not_refined']} as before"
+
+    finish_sets(
+        "recognize refine",
+        [args.dump_dir / name for name in args.sets.split()],
+        refined_sets.is_refined,
+        fit,
+        work,
+    )
+
+
 main = Program(
     __doc__,
     align=Command(run_align, align_options),
+    refine=Command(run_refine, refine_options),
     transcribe=Command(run_transcribe, transcribe_options),
 )
 

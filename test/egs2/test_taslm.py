@@ -304,6 +304,28 @@ def test_guided_attention_times_the_training_sets(recipe):
             assert f"dump/raw/{name}/word_times.scp,word_times,kaldi_ark" in training
 
 
+def test_refined_times_train_taste_and_measure_nothing(recipe):
+    for name in ("train", "dev"):
+        (recipe / f"dump/raw/{name}/word_times_refined.scp").write_text("a\n")
+    calls = run(recipe, "--guided_attention", "true", "--refine_times", "true")
+    (refine,) = named(calls, "recognize refine")
+    assert "--dump_dir dump/raw --fit_sets train --sets train dev" in refine
+    trainings = named(calls, "espnet2_taste.bin.taste_train")
+    assert len(trainings) == len(TASTE)
+    for training in trainings:
+        assert "dump/raw/dev/word_times_refined.scp,word_times,kaldi_ark" in training
+    others = [call for call in calls if "taste_train" not in call]
+    users = {command_of(call) for call in others if "word_times_refined" in call}
+    assert users == {"data shapes"}  # of what the trainings read
+
+
+def test_times_that_nothing_has_are_not_refined(recipe):
+    command = ["bash", "taslm.sh", *OPTIONS, "--refine_times", "true"]
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "--refine_times true needs --guided_attention true" in done.stderr
+
+
 def test_language_models_may_learn_from_a_set_of_their_own(recipe):
     for file in ("data/more", "dump/raw/more/text_raw", "exp/taste_vq/codes/more"):
         (recipe / file).mkdir(parents=True)

@@ -29,3 +29,54 @@ def test_errors_name_what_is_missing(tmp_path):
         recognize.main(
             ["transcribe", "--recognizer", "none", "--folders", str(tmp_path / "none")]
         )
+
+
+def write_tones(folder, count):
+    """Words "ab" and "c" of two tones and one; returns the true border of the words."""
+    rng = np.random.default_rng(0)
+    wavs, first, borders = {}, {}, {}
+    folder.mkdir()
+    for index in range(count):
+        name = f"u{index}"
+        wavs[name] = str(folder / f"{name}.wav")
+        seconds = rng.uniform(0.1, 0.3, 3)
+        waves = [
+            np.sin(2 * np.pi * pitch * np.arange(int(16000 * length)) / 16000)
+            for pitch, length in zip((300, 900, 2500), seconds)
+        ]
+        speech = np.concatenate(waves) * 0.3
+        write_audio(wavs[name], speech + rng.normal(0, 0.01, len(speech)), 16000)
+        borders[name] = float(seconds[:2].sum())
+        wrong = borders[name] + rng.choice([-0.05, 0.05])
+        first[name] = f"0 {wrong} {wrong} {seconds.sum()}"
+    write_table(folder / "wav.scp", wavs)
+    write_table(folder / "text", dict.fromkeys(wavs, "ab c"))
+    write_table(folder / "word_times", first)
+    return borders
+
+
+def test_word_times_are_refined_and_what_is_not_is_listed(tmp_path, capsys):
+    borders = write_tones(tmp_path / "train", 12)
+    times = read_table(tmp_path / "train" / "word_times")
+    write_table(tmp_path / "train" / "word_times", times | {"u5": "0 0 0 0"})
+    options = ["--dump_dir", str(tmp_path), "--fit_sets", "train", "--sets", "train"]
+    recognize.main(["refine", *options])
+    assert "12 utterances, 1 as before" in capsys.readouterr().out
+    refined = read_table(tmp_path / "train" / "word_times_refined")
+    assert set(map(float, refined.pop("u5").split())) == {0.0}
+    found = [float(row.split()[1]) - borders[name] for name, row in refined.items()]
+    assert np.abs(found).mean() < 0.02
+    dropped = (tmp_path / "train" / "not_refined.tsv").read_text()
+    assert dropped.splitlines()[1:] == ["u5\tits words have no times yet"]
+    recognize.main(["refine", *options])
+    assert "all sets are done" in capsys.readouterr().out
+
+
+def test_sets_without_times_cannot_be_refined(tmp_path):
+    write_tones(tmp_path / "train", 1)
+    (tmp_path / "train" / "word_times").unlink()
+    with pytest.raises(SystemExit, match="run recognize align first"):
+        recognize.main(
+            ["refine", "--dump_dir", str(tmp_path), "--fit_sets", "train"]
+            + ["--sets", "train"]
+        )

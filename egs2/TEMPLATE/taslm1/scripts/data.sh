@@ -120,17 +120,32 @@ align() {  # <folder> <names of sets in it, one string> <option>...
         --recognizer "${recognizer}" --times_only "${times_only}" --ngpu "${infer_gpu}" "${@:3}"
 }
 
-stage_4_encoder() {
-    local -a encoder
-    [ -n "${given_recognizer}" ] || train_encoder
-    encoder_made_from
+time_words() {
+    local -a outputs
     in_sets "${raw}" ctm_aligned "${timed_sets[@]}"
-    local -a outputs=("${in_sets[@]}")
+    outputs=("${in_sets[@]}")
     in_sets "${raw}" word_times.scp "${timed_sets[@]}"
     begin align --after text "${encoder[@]}" --scope "${timed_sets[@]}" \
         --outputs "${outputs[@]}" "${in_sets[@]}" --parts "${raw}/parts/align" || return 0
     align "${raw}" "${timed_sets[*]}"
     finish
+}
+
+refine_guided_times() {  # of the sets that TASTE is trained on
+    in_sets "${raw}" word_times_refined.scp "${guided_sets[@]}"
+    begin refine --after align --scope "${guided_sets[@]}" --outputs "${in_sets[@]}" ||
+        return 0
+    in_one_job refine "recognize refine" --dump_dir "${raw}" --fit_sets "${train_set}" \
+        --sets "${guided_sets[*]}"
+    finish
+}
+
+stage_4_encoder() {
+    local -a encoder
+    [ -n "${given_recognizer}" ] || train_encoder
+    encoder_made_from
+    time_words
+    [ "${refine_times}" = false ] || refine_guided_times
 }
 
 extract_units() {  # <names of sets, one string>

@@ -4,7 +4,7 @@
 taste_data() {  # fills the array data with the tables that every TASTE training reads
     local -a times=()
     [ "${guided_attention}" = false ] ||
-        times=("word_times kaldi_ark ${raw}/SET/word_times.scp")
+        times=("word_times kaldi_ark ${raw}/SET/${training_times}.scp")
     set_data "speech ${speech_type} ${raw}/SET/wav.scp" "text text ${raw}/SET/text" \
         "units kaldi_ark ${raw}/SET/units.scp" "spembs kaldi_ark ${raw}/SET/spembs.scp" \
         "pitch kaldi_ark ${raw}/SET/pitch.scp" "${times[@]}"
@@ -23,7 +23,7 @@ stage_6_taste_stats() {
     local -a data
     taste_data
     measure_pitch
-    begin taste_stats --after units --values "${guided_attention}" \
+    begin taste_stats --after units "${refined[@]}" --values "${guided_attention}" \
         --outputs "${expdir}/taste_stats/train" "${expdir}/taste_stats/valid" || return 0
     write_shapes "${expdir}/taste_stats" speech
     finish

@@ -1,0 +1,155 @@
+"""What does forced alignment say of a swap that is perfect?
+
+Enters: two folders of the same texts, read slow and fast, each with ``wav.scp`` and the
+true word times ``ctm``; ``pairs.tsv`` of the recipe. Words change places by cutting the
+recordings at these times, so that each swapped word lasts as long as in the other
+reading and no other word changes at all. Leaves, printed: the scores of stage 10 for
+it, by the same forced alignment, and by its times made finer with models of letters
+(``recognize refine``). What is missing there is the alignment's own error. With
+``--study`` the audio is that of a study of stage 10 instead.
+
+Examples:
+    recordings, cut at the generator's times:
+      python probe_swap.py --output_dir exp/cut
+    speech of TASTE, cut at the times that come with it:
+      python probe_swap.py --folders exp/taste_vq/resynthesis/swap_{slow,fast} \\
+          --output_dir exp/cut_taste
+    what stage 10 has made:
+      python probe_swap.py --study exp/taste_vq/swap
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.align.letter_models import LetterModels
+from espnet2_taste.align.refined_sets import FrameReader, utterances
+from espnet2_taste.align.sets import align_set
+from espnet2_taste.data.audio import load_speech, write_audio
+from espnet2_taste.data.ctm import read_ctm, read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.metrics.swap import (
+    SwapReading,
+    choose_words,
+    measure_leakage,
+    score_swaps,
+)
+from espnet2_taste.recognizers.choices import load_recognizer
+from espnet2_taste.structures import WordTiming
+
+RATE = 16000
+FADE = 80  # samples over which pieces are joined
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sets = [Path("dump/raw/swap_slow"), Path("dump/raw/swap_fast")]
+    parser.add_argument("--folders", type=Path, nargs=2, default=sets)
+    parser.add_argument("--pairs", type=Path, default=sets[0] / "pairs.tsv")
+    parser.add_argument("--recognizer", default="exp/asr")
+    parser.add_argument("--share", type=float, default=0.25, help="of words swapped")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument("--fit_set", type=Path, default=Path("dump/raw/train"))
+    parser.add_argument("--study", type=Path, help="has own/wav.scp, swapped/wav.scp")
+    parser.add_argument("--output_dir", type=Path, help="for audio that is cut")
+    return parser
+
+
+def segments(speech: np.ndarray, words: list[WordTiming]) -> list[np.ndarray]:
+    """What is before the first word, a word, what follows it, a word and so on."""
+    edges = [round(time * RATE) for word in words for time in (word.start, word.end)]
+    return np.split(speech, edges)
+
+
+def join(pieces: list[np.ndarray]) -> np.ndarray:
+    """One after the other, each faded in and out."""
+    faded = []
+    for piece in pieces:
+        width = min(FADE, len(piece) // 2)
+        slope = np.ones(len(piece), dtype=np.float32)
+        slope[:width] = np.linspace(0, 1, width)
+        slope[len(piece) - width :] = np.linspace(1, 0, width)
+        faded.append(piece * slope)
+    return np.concatenate(faded)
+
+
+def plan(pairs: Path, times: dict, seed: int, share: float) -> list[tuple]:
+    """Reading, kind, kind of the other one, chosen words, other reading."""
+    readings = []
+    for row in read_rows(pairs):
+        (kind, first), (other_kind, second) = row.items()
+        chosen = choose_words(f"{first} {second}", len(times[first]), seed, share)
+        readings.append((first, kind, other_kind, chosen, second))
+        readings.append((second, other_kind, kind, chosen, first))
+    return readings
+
+
+def cut(readings: list[tuple], wavs: dict, times: dict, output: Path) -> dict:
+    """Write both states of all readings; gives the files of each."""
+    pieces = {n: segments(load_speech(wavs[n], RATE), times[n]) for n in times}
+    files: dict[str, dict[str, str]] = {"own": {}, "swapped": {}}
+    for name, *_, chosen, other in readings:
+        mixed = list(pieces[name])
+        for word in chosen:
+            mixed[2 * word + 1] = pieces[other][2 * word + 1]
+        for state, parts in (("own", pieces[name]), ("swapped", mixed)):
+            path = output / state / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_audio(str(path), join(parts), RATE)
+            files[state][name] = str(path)
+    return files
+
+
+def refined(models: LetterModels, files: dict, timings: dict) -> dict:
+    """Word times of one state by models of letters."""
+    read, result = FrameReader(), {}
+    for name, words in timings.items():
+        spoken = [word.word for word in words]
+        edges = models.place(read(files[name]), spoken)
+        result[name] = [WordTiming(w, b, e - b) for w, (b, e) in zip(spoken, edges)]
+    return result
+
+
+def scores(readings: list[tuple], found: dict) -> dict:
+    """What stage 10 says of word times by state."""
+    rows = [
+        SwapReading(
+            *reading, *(found[s][reading[0]] for s in found), found["own"][other]
+        )
+        for *reading, other in readings
+    ]
+    curve = [asdict(point) for point in measure_leakage(rows)]
+    return {**asdict(score_swaps(rows)), "by_distance": curve}
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Print the scores as JSON."""
+    args = get_parser().parse_args(cmd)
+    wavs, times = {}, {}
+    for folder in args.folders:
+        wavs |= read_table(folder / "wav.scp")
+        times |= read_ctm(folder / "ctm")
+    readings = plan(args.pairs, times, args.seed, args.share)
+    if args.study:
+        files = {s: read_table(args.study / s / "wav.scp") for s in ("own", "swapped")}
+    else:
+        files = cut(readings, wavs, times, args.output_dir)
+    texts = {
+        name: " ".join(word.word for word in words) for name, words in times.items()
+    }
+    aligner = load_recognizer(args.recognizer).aligner("cpu")
+    first = {s: align_set(aligner, files[s], texts, label=s).timings for s in files}
+    models = LetterModels.fit(list(utterances([args.fit_set], most=600)))
+    finer = {s: refined(models, files[s], first[s]) for s in files}
+    result = {"aligned": scores(readings, first), "refined": scores(readings, finer)}
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

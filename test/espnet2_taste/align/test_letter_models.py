@@ -1,0 +1,103 @@
+"""Models of letters: the best path against all paths, borders that are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_taste.align.letter_models import (
+    SKIP_COST,
+    LetterModels,
+    Spelling,
+    TimedFrames,
+    best_path,
+)
+
+LETTERS = "abcd"
+
+
+def cost_of(path, scores, silent):
+    """Log-likelihood of a path of states, None where it is not allowed."""
+    if path[0] > 1 or path[-1] < scores.shape[1] - 2:
+        return None
+    total = scores[0, path[0]]
+    for frame, (before, state) in enumerate(zip(path, path[1:]), start=1):
+        if not before <= state <= before + 2:
+            return None
+        if state == before + 2 and not silent[before + 1]:
+            total -= SKIP_COST
+        total += scores[frame, state]
+    return total
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(3, 5), st.integers(0, 2**31 - 1))
+def test_the_best_path_is_the_best_of_all(frames, states, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 4, (frames, states))
+    silent = np.arange(states) % 2 == 0
+    every = itertools.product(range(states), repeat=frames)
+    costs = [cost_of(path, scores, silent) for path in every]
+    allowed = [cost for cost in costs if cost is not None]
+    found = best_path(scores, silent)
+    if not allowed:
+        assert found is None
+    else:
+        assert cost_of(found.tolist(), scores, silent) == pytest.approx(max(allowed))
+
+
+def utterance(rng, centres, words, pause=0):
+    """Frames whose letters last 8 to 14 frames each, and the true times."""
+    frames, times, place = [], [], 0
+    for word in words:
+        frames += [np.zeros(4)] * pause
+        place += pause
+        length = 0
+        for letter in word:
+            count = int(rng.integers(8, 15))
+            frames += [centres[letter]] * count
+            length += count
+        times.append((place, place + length))
+        place += length
+    frames = np.array(frames) + rng.normal(0, 0.3, (len(frames), 4))
+    return frames, np.array(times) / 100
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    rng = np.random.default_rng(0)
+    centres = dict(zip(LETTERS, 3 * np.eye(4)))
+    texts = [tuple(rng.choice(["ab", "cad", "dc", "b"], 4)) for _ in range(40)]
+    return [
+        (words, *utterance(rng, centres, words, pause=5 * (index % 2)))
+        for index, words in enumerate(texts)
+    ]
+
+
+def test_wrong_first_times_become_right(corpus):
+    rng = np.random.default_rng(1)
+    data = [
+        TimedFrames(frames, words, times + rng.normal(0, 0.05, (len(times), 1)))
+        for words, frames, times in corpus
+    ]
+    models = LetterModels.fit(data)
+    errors = [models.place(f, words) - times for words, f, times in corpus]
+    first = [item.times - times for item, (_, _, times) in zip(data, corpus)]
+    assert np.abs(np.concatenate(first)).mean() > 0.03
+    assert np.abs(np.concatenate(errors)).mean() < 0.01
+
+
+def test_too_few_frames_have_no_times(corpus):
+    words, frames, times = corpus[0]
+    models = LetterModels.fit([TimedFrames(frames, words, times)])
+    assert models.place(frames[:4], words) is None
+    with pytest.raises(ValueError, match="align the sets first"):
+        LetterModels.fit([])
+
+
+def test_letters_without_a_model_share_one():
+    spelling = Spelling.of(["ax", "y"], "ab")
+    assert spelling.models.tolist() == [0, 1, 2, 3, 7, 8, 9, 0, 7, 8, 9, 0]
+    assert spelling.word.tolist() == [-1, *[0] * 6, -1, 1, 1, 1, -1]
