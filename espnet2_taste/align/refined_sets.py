@@ -1,9 +1,10 @@
 """Word times of whole sets made finer by models of letters.
 
 Enters: sets with ``wav.scp``, ``text`` and ``word_times`` of an aligner. Leaves in each
-``word_times_refined`` (as a table, and as ark and scp for trainings),
-``not_refined.tsv`` (utterances that keep their first times, and why) and last
-``refined.json``. The models are trained on some of the sets, whatever is refined.
+``word_times_refined`` (as a table, and as ark and scp for trainings), ``ctm_refined``
+(the same words in Kaldi's form), ``not_refined.tsv`` (utterances that keep their first
+times, and why) and last ``refined.json``. The models are trained on some of the sets,
+whatever is refined.
 
 Legend: F frames, D features, W words.
 """
@@ -19,7 +20,7 @@ import torchaudio
 from espnet2_taste.align.letter_models import LetterModels, TimedFrames
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import load_speech
-from espnet2_taste.data.ctm import read_ctm, write_rows
+from espnet2_taste.data.ctm import read_ctm, write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.metrics.durations import pair_words, score_durations
 from espnet2_taste.metrics.tables import write_json
@@ -27,6 +28,7 @@ from espnet2_taste.structures import WordTiming
 
 SAMPLE_RATE = 16000
 FIRST, REFINED = "word_times", "word_times_refined"
+CTM = "ctm_refined"
 SUMMARY, PROBLEMS = "refined.json", "not_refined.tsv"
 UNTIMED = "its words have no times yet"
 SHORT = "more letters than its frames can hold"
@@ -108,6 +110,7 @@ def refine_set(models: LetterModels, folder: Path) -> dict:
             for word, (begin, end) in zip(words, refined.tolist())
         ]
     write_numbers(folder, REFINED, rows, np.float32)
+    write_ctm(folder / CTM, timings)
     write_rows(folder / PROBLEMS, ("utt", "reason"), sorted(problems.items()))
     summary = {"utterances": len(rows), "not_refined": len(problems)}
     if (folder / "ctm").is_file():

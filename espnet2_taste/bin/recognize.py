@@ -263,9 +263,9 @@ def run_refine(args: argparse.Namespace) -> None:
     """Make word times finer: borders every 10 ms by models of the letters.
 
     Enters: sets that :func:`run_align` has timed. Leaves in each
-    ``word_times_refined`` and its ``.scp``, ``refined.json`` (with the distance to the
-    true durations where the set has a ``ctm``) and ``not_refined.tsv`` (what keeps its
-    first times, and why). The recipe trains TASTE with them by ``--refine_times true``.
+    ``word_times_refined`` with its ``.scp``, ``ctm_refined``, ``refined.json`` (with
+    the distance to the true durations where the set has a ``ctm``) and
+    ``not_refined.tsv`` (what keeps its first times, and why). The recipe trains TASTE with them by ``--refine_times true``.
 
     Example:
         python -m espnet2_taste.bin.recognize refine --dump_dir dump/raw \\
