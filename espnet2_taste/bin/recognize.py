@@ -265,7 +265,8 @@ def run_refine(args: argparse.Namespace) -> None:
     Enters: sets that :func:`run_align` has timed. Leaves in each
     ``word_times_refined`` with its ``.scp``, ``ctm_refined``, ``refined.json`` (with
     the distance to the true durations where the set has a ``ctm``) and
-    ``not_refined.tsv`` (what keeps its first times, and why). The recipe trains TASTE with them by ``--refine_times true``.
+    ``not_refined.tsv`` (what keeps its first times, and why). The recipe trains TASTE
+    with them by ``--refine_times true``.
 
     Example:
         python -m espnet2_taste.bin.recognize refine --dump_dir dump/raw \\
