@@ -4,11 +4,11 @@ import argparse
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, Outcome
+from espnet2_taste.cli import arguments
+from espnet2_taste.cli.jobs import ModelJob
+from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.prompts import PROMPT_KINDS, Prompts, add_prompt_arguments
 from espnet2_taste.cli.stream import add_stream_argument, run_spoken
 
@@ -83,11 +83,9 @@ def add_generation_arguments(
 
 
 def model_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Fields of ``SpokenLmJob`` beside those of ``Job``."""
+    """Fields of ``SpokenLmJob`` beside those of ``ModelJob``."""
     given = {key: value for key, value in vars(args).items() if value is not None}
     return {
-        "model": args.model,
-        "cache_dir": args.cache_dir,
         "sampling": arguments.sampling_of(args),
         "text": {name: given[name] for name in (*TEXT, "dtype") if name in given},
         "words": {name: given[name] for name in WORDS if name in given},
@@ -95,24 +93,20 @@ def model_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class SpokenLmJob(Job):
+class SpokenLmJob(ModelJob):
     """Lets a spoken language model make words with codes, and speaks them.
 
     Attributes:
-        model: What ``from_pretrained`` takes.
-        cache_dir: Where archives are unpacked.
         sampling: Fields of ``UnitSampling`` that were given.
         text: Fields of ``GenerationOptions`` that were given.
         words: Fewest and most words and the seed, where given.
     """
 
-    model: str
-    cache_dir: str | None
     sampling: dict
     text: dict
     words: dict
 
-    def load(self, device: str):
+    def load(self, device):
         """See ``Job.load``."""
         from espnet2_taste.inference import SpokenLM
 
@@ -124,16 +118,6 @@ class SpokenLmJob(Job):
             options=self.text,
             **self.words,
         )
-
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
-        results.write_spoken(
-            folder, self.batches(names), lambda some: self.speak(model, some)
-        )
-
-    @abstractmethod
-    def speak(self, model, names: Sequence[str]) -> list[tuple]:
-        """``SpeechTokens``, speaker (E,) and ``DecodedSpeech`` of each utterance."""
 
     @abstractmethod
     def stream(self, model, name: str) -> tuple:
@@ -150,8 +134,8 @@ class ContinueJob(SpokenLmJob):
 
     given: Prompts
 
-    def speak(self, model, names):
-        """See ``SpokenLmJob.speak``."""
+    def process(self, model, names):
+        """See ``ModelJob.process``."""
         added = model.continue_batch(
             self.given.beginnings(model.tokenizer, names), names
         )
@@ -170,6 +154,6 @@ def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     given = PROMPT_KINDS[args.prompt_kind].from_args(args)
     arguments.check_order(args, "min_words", "max_words")
-    settings = arguments.settings_of(args, ["num_samples"])
-    job = ContinueJob(settings, args.batch_size, given=given, **model_of(args))
+    fields = model_of(args)
+    job = ContinueJob.from_args(args, ["num_samples"], given=given, **fields)
     return run_spoken(args, job, given.inputs)

@@ -50,11 +50,6 @@ class Job(ABC):
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """Write the results of some utterances into a folder."""
 
-    def batches(self, names: Sequence[str]) -> Iterator[list[str]]:
-        """Names in groups of ``batch_size``."""
-        for start in range(0, len(names), self.batch_size):
-            yield list(names[start : start + self.batch_size])
-
 
 @dataclass(frozen=True)
 class Outcome:

@@ -3,7 +3,7 @@
 Legend: W words, Q codebooks, E speaker features.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 SHOWN = 20  # utterances that are printed
@@ -46,28 +46,6 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
             for n, i in timed.items()
         }
         write_table(folder / "alignment", scores)
-
-
-def write_spoken(
-    folder: Path,
-    batches: Iterable[Sequence[str]],
-    speak: Callable[[Sequence[str]], list[tuple]],
-) -> None:
-    """Make and write utterances with their codes and speech.
-
-    Args:
-        folder: Where the files go.
-        batches: Utterance ids.
-        speak: Gives ``SpeechTokens``, speaker (E,) and ``DecodedSpeech`` of each
-            utterance of a batch.
-    """
-    items, voices, spoken, dropped = {}, {}, {}, {}
-    for batch in batches:
-        for name, found in usable(speak, batch, dropped).items():
-            items[name], voices[name], spoken[name] = found
-    write_tokens(folder, items, voices)
-    write_speech(folder, spoken)
-    write_dropped(folder, dropped)
 
 
 def write_speech(folder: Path, spoken: Mapping) -> None:

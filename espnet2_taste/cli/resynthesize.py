@@ -1,12 +1,11 @@
 """``espnet2-taste resynthesize``: codes -> speech."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from espnet2_taste.cli import arguments, results, sources
-from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli.jobs import SourceJob
+from espnet2_taste.cli.parts import Outcome, run_job
 
 SUMMARY = "words with codes -> speech, in their own or in another voice"
 EXAMPLE = """examples:
@@ -29,56 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class SpeakJob(Job):
+class SpeakJob(SourceJob):
     """Speaks tokenized utterances.
 
     Attributes:
-        source: The utterances.
-        model: What ``from_pretrained`` takes.
-        cache_dir: Where archives are unpacked.
         sampling: Options of ``UnitSampling``.
     """
 
-    source: sources.Source
-    model: str
-    cache_dir: str | None
     sampling: dict
 
-    def load(self, device: str):
+    def load(self, device):
         """See ``Job.load``."""
         from espnet2_taste.inference import TasteTokenizer
 
         return TasteTokenizer.from_pretrained(
-            self.model,
-            self.cache_dir,
-            device=device,
-            sampling=self.sampling,
+            self.model, self.cache_dir, device=device, sampling=self.sampling
         )
 
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
-        items, spoken, dropped = {}, {}, {}
+    def process(self, model, names):
+        """See ``ModelJob.process``."""
+        tokens = self.source.tokens(model, names)
+        voices = self.source.voices(model, names)
+        speech = model.decode_batch(tokens, voices, names)
+        return [(item, None, spoken) for item, spoken in zip(tokens, speech)]
 
-        def speak(some: Sequence[str]) -> list:
-            found = self.source.tokens(model, some)
-            voices = self.source.voices(model, some)
-            return list(zip(found, model.decode_batch(found, voices, some)))
-
-        for batch in self.batches(names):
-            for name, found in results.usable(speak, batch, dropped).items():
-                items[name], spoken[name] = found
-        results.write_words(folder, items)
-        results.write_speech(folder, spoken)
-        results.write_dropped(folder, dropped)
+    def write(self, model, found, folder):
+        """See ``ModelJob.write``; the words without their codes, which were given."""
+        results.write_words(folder, {name: row[0] for name, row in found.items()})
+        results.write_speech(folder, {name: row[2] for name, row in found.items()})
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source, sampling = sources.source_of(args), arguments.sampling_of(args)
-    settings = arguments.settings_of(args)
-    job = SpeakJob(
-        settings, args.batch_size, source, args.model, args.cache_dir, sampling
-    )
+    job = SpeakJob.from_args(args, source=source, sampling=sampling)
     outcome = run_job(job, source.inputs, **arguments.division(args))
     results.show_speech(outcome.output)
     return outcome

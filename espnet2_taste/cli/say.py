@@ -1,7 +1,7 @@
 """``espnet2-taste say``: written words -> codes that suit them, and speech."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from espnet2_taste.cli import arguments, continuation, sources
@@ -52,15 +52,15 @@ class SayJob(continuation.SpokenLmJob):
     voice: str
     style: sources.WavSource | None
 
-    def speak(self, model, names: Sequence[str]) -> list[tuple]:
-        """See ``SpokenLmJob.speak``."""
+    def process(self, model, names):
+        """See ``ModelJob.process``."""
         speakers = sources.repeated_voice(self.voice, model.tokenizer, len(names))
         styles = [self._style(model)] * len(names)
         texts = [self.texts[name] for name in names]
         said = model.say_batch(texts, speakers, styles, names)
         return [(item, voice, speech) for voice, (item, speech) in zip(speakers, said)]
 
-    def stream(self, model, name: str) -> tuple:
+    def stream(self, model, name):
         """See ``SpokenLmJob.stream``."""
         (voice,) = sources.repeated_voice(self.voice, model.tokenizer, 1)
         return voice, model.stream_codes(self.texts[name], self._style(model), name)
@@ -98,13 +98,7 @@ def run(args: argparse.Namespace) -> Outcome:
     for name in ("voice", "style"):
         if getattr(args, name):
             sources.check_recording(getattr(args, name), f"--{name}")
-    job = SayJob(
-        arguments.settings_of(args),
-        args.batch_size,
-        texts=texts,
-        voice=voice,
-        style=style_of(args),
-        **continuation.model_of(args),
-    )
+    fields = continuation.model_of(args) | {"texts": texts, "voice": voice}
+    job = SayJob.from_args(args, style=style_of(args), **fields)
     inputs = {name: arguments.digest_values(text) for name, text in texts.items()}
     return run_spoken(args, job, inputs)

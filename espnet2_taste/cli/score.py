@@ -1,12 +1,11 @@
 """``espnet2-taste score``: how likely utterances are."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from espnet2_taste.cli import arguments, results, sources
-from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli import arguments, sources
+from espnet2_taste.cli.jobs import SourceJob
+from espnet2_taste.cli.parts import Outcome, run_job
 
 SUMMARY = "utterances -> how likely their text and their codes are"
 EXAMPLE = """examples:
@@ -30,50 +29,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class ScoreJob(Job):
-    """Scores utterances.
+class ScoreJob(SourceJob):
+    """Scores utterances."""
 
-    Attributes:
-        source: The utterances.
-        model: What ``from_pretrained`` takes.
-        cache_dir: Where archives are unpacked.
-    """
-
-    source: sources.Source
-    model: str
-    cache_dir: str | None
-
-    def load(self, device: str):
+    def load(self, device):
         """See ``Job.load``."""
         from espnet2_taste.inference import SpokenLM
 
         return SpokenLM.from_pretrained(self.model, self.cache_dir, device=device)
 
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
+    def process(self, model, names):
+        """See ``ModelJob.process``; a ``SpeechScore`` each."""
+        return model.score_batch(self.source.tokens(model.tokenizer, names), names)
+
+    def write(self, model, found, folder):
+        """See ``ModelJob.write``."""
         from espnet2_taste.data.ctm import write_rows
 
-        found, dropped = {}, {}
-        for batch in self.batches(names):
-            found |= results.usable(
-                lambda some: model.score_batch(
-                    self.source.tokens(model.tokenizer, some), some
-                ),
-                batch,
-                dropped,
-            )
         rows = {name: asdict(item) for name, item in found.items()}
         for header in list(rows.values())[:1]:
             lines = ([name, *row.values()] for name, row in rows.items())
             write_rows(folder / "scores.tsv", ("utt", *header), lines)
-        results.write_dropped(folder, dropped)
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = sources.source_of(args)
-    settings = arguments.settings_of(args)
-    job = ScoreJob(settings, args.batch_size, source, args.model, args.cache_dir)
+    job = ScoreJob.from_args(args, source=source)
     outcome = run_job(job, source.inputs, **arguments.division(args))
     scores = outcome.output / "scores.tsv"
     if scores.is_file():

@@ -9,13 +9,14 @@ error.
 import argparse
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from espnet2_taste.cli import arguments, results
-from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli.jobs import ModelJob
+from espnet2_taste.cli.parts import Outcome, run_job
 
 if TYPE_CHECKING:
     from espnet2_taste.cli.continuation import SpokenLmJob
@@ -62,7 +63,7 @@ class SampleWriter:
 
 
 @dataclass(frozen=True)
-class StreamJob(Job):
+class StreamJob(ModelJob):
     """Does a job and writes the samples while they are made.
 
     Attributes:
@@ -73,27 +74,21 @@ class StreamJob(Job):
     job: "SpokenLmJob"
     writer: SampleWriter
 
-    def load(self, device: str):
+    def load(self, device):
         """See ``Job.load``."""
         return self.job.load(device)
 
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
-        results.write_spoken(
-            folder, self.batches(names), lambda some: [self._speak(model, *some)]
-        )
-
-    def _speak(self, model, name: str) -> tuple:
-        """See ``SpokenLmJob.speak``, for one utterance."""
+    def process(self, model, names):
+        """See ``ModelJob.process``, for one utterance."""
         from espnet2_taste.inference.results import joined_pieces
 
-        pieces = []
+        (name,), pieces = names, []
         voice, words = self.job.stream(model, name)
         for piece in model.tokenizer.stream(words, voice, name):
             self.writer.write(piece.wave, piece.sample_rate)
             pieces.append(piece)
         tokens, speech = joined_pieces(pieces, model.digest)
-        return tokens, voice, speech
+        return [(tokens, voice, speech)]
 
 
 def run_spoken(
@@ -124,7 +119,8 @@ def run_spoken(
         )
     writer = SampleWriter(sys.stdout.buffer, args.stream)
     with contextlib.redirect_stdout(sys.stderr):
-        streamed = StreamJob(job.settings, 1, job, writer)
+        place = (job.model, job.cache_dir)
+        streamed = StreamJob(job.settings, 1, *place, job, writer)
         outcome = run_job(streamed, inputs, **division)
         results.show_speech(outcome.output)
     if not (writer.written or outcome.dropped):

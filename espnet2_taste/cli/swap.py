@@ -1,11 +1,11 @@
 """``espnet2-taste swap``: exchange word codes between utterances and speak them."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from espnet2_taste.cli import arguments, results, sources
+from espnet2_taste.cli.jobs import ModelJob
 from espnet2_taste.cli.parts import Outcome, run_job
 from espnet2_taste.cli.resynthesize import SpeakJob
 from espnet2_taste.data.files import read_lines
@@ -66,30 +66,23 @@ class SwapJob(SpeakJob):
 
     pairs: Mapping[str, Pair]
 
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
-        spoken, edited, dropped = {}, {}, {}
+    def process(self, model, names):
+        """See ``ModelJob.process``."""
+        pairs = [self.pairs[name] for name in names]
+        firsts, seconds = [p.first for p in pairs], [p.second for p in pairs]
+        for name in (*firsts, *seconds):
+            if name not in self.source:
+                raise ValueError(f"utterance '{name}' does not exist")
+        own = self.source.tokens(model, firsts)
+        other = self.source.tokens(model, seconds)
+        mixed = [
+            model.swap(a, b, pair.words)[0] for a, b, pair in zip(own, other, pairs)
+        ]
+        voices = self.source.voices(model, firsts)
+        speech = model.decode_batch(mixed, voices, firsts)
+        return [(item, None, spoken) for item, spoken in zip(mixed, speech)]
 
-        def speak(some: Sequence[str]) -> list:
-            pairs = [self.pairs[name] for name in some]
-            firsts, seconds = [p.first for p in pairs], [p.second for p in pairs]
-            for name in (*firsts, *seconds):
-                if name not in self.source:
-                    raise ValueError(f"utterance '{name}' does not exist")
-            own = self.source.tokens(model, firsts)
-            other = self.source.tokens(model, seconds)
-            mixed = [
-                model.swap(a, b, pair.words)[0] for a, b, pair in zip(own, other, pairs)
-            ]
-            voices = self.source.voices(model, firsts)
-            return list(zip(mixed, model.decode_batch(mixed, voices, firsts)))
-
-        for batch in self.batches(names):
-            for name, (item, speech) in results.usable(speak, batch, dropped).items():
-                edited[name], spoken[name] = item, speech
-        results.write_tokens(folder, edited, {})
-        results.write_speech(folder, spoken)
-        results.write_dropped(folder, dropped)
+    write = ModelJob.write  # the codes are new ones
 
 
 def read_pairs(args: argparse.Namespace) -> dict[str, Pair]:
@@ -138,10 +131,8 @@ def run(args: argparse.Namespace) -> Outcome:
         )
         for name, pair in pairs.items()
     }
-    settings = arguments.settings_of(args, ["first", "second", "words", "pairs"])
-    job = SwapJob(
-        settings, args.batch_size, source, args.model, args.cache_dir, sampling, pairs
-    )
+    named = ["first", "second", "words", "pairs"]
+    job = SwapJob.from_args(args, named, source=source, sampling=sampling, pairs=pairs)
     outcome = run_job(job, inputs, **arguments.division(args))
     results.show_speech(outcome.output)
     return outcome

@@ -1,12 +1,13 @@
 """``espnet2-taste tokenize``: recordings -> words, codes, times, speakers."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.cli import arguments, results, sources
-from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli import arguments, sources
+from espnet2_taste.cli.jobs import SourceJob
+from espnet2_taste.cli.parts import Outcome, run_job
 
 SUMMARY = "speech (and text) -> words with codes, their times, the speaker"
 EXAMPLE = """examples:
@@ -45,24 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class TokenizeJob(Job):
+class TokenizeJob(SourceJob):
     """Tokenizes recordings.
 
     Attributes:
-        source: The recordings.
-        model: What ``from_pretrained`` takes.
-        cache_dir: Where archives are unpacked.
         recognizer: What times and recognizes words; None for that of the encoder.
         plot: Whether pictures are drawn.
     """
 
-    source: sources.Source
-    model: str
-    cache_dir: str | None
     recognizer: str | None
     plot: bool
 
-    def load(self, device: str):
+    def load(self, device):
         """See ``Job.load``."""
         from espnet2_taste.inference import TasteTokenizer
 
@@ -72,23 +67,18 @@ class TokenizeJob(Job):
         model.aligner  # noqa: B018  (an error in it is not one of an utterance)
         return model
 
-    def work(self, model, names: Sequence[str], folder: Path) -> None:
-        """See ``Job.work``."""
-        items, voices, dropped = {}, {}, {}
+    def process(self, model, names):
+        """See ``ModelJob.process``."""
+        tokens, voices = self.source.tokens(model, names), [None] * len(names)
+        if model.embedder is not None:
+            voices = self.source.voices(model, names)
+        return [(item, voice, None) for item, voice in zip(tokens, voices)]
 
-        def tokenize(some: Sequence[str]) -> list:
-            tokens = self.source.tokens(model, some)
-            if model.embedder is None:
-                return [(item, None) for item in tokens]
-            return list(zip(tokens, self.source.voices(model, some)))
-
-        for batch in self.batches(names):
-            for name, found in results.usable(tokenize, batch, dropped).items():
-                items[name], voices[name] = found
-        voices = {n: voice for n, voice in voices.items() if voice is not None}
-        results.write_tokens(folder, items, voices)
-        results.write_dropped(folder, dropped)
+    def write(self, model, found, folder):
+        """See ``ModelJob.write``; pictures as well."""
+        super().write(model, found, folder)
         if self.plot:
+            items = {name: item for name, (item, *_) in found.items()}
             self._draw(model, items, folder / "plots")
 
     def _draw(self, model, items: Mapping, folder: Path) -> None:
@@ -107,15 +97,8 @@ class TokenizeJob(Job):
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
     source = sources.source_of(args)
-    settings = arguments.settings_of(args)
-    job = TokenizeJob(
-        settings,
-        args.batch_size,
-        source,
-        args.model,
-        args.cache_dir,
-        args.recognizer,
-        args.plot,
+    job = TokenizeJob.from_args(
+        args, source=source, recognizer=args.recognizer, plot=args.plot
     )
     outcome = run_job(job, source.inputs, **arguments.division(args))
     if outcome.count == 1 and not outcome.dropped:
