@@ -103,8 +103,13 @@ class Command:
         return parser
 
     def __call__(self, cmd: Sequence[str] | None = None) -> None:
-        """Run with arguments; those of the process when None."""
-        run_command(self.get_parser, self.run, cmd)
+        """Run with arguments; those of the process when None.
+
+        Raises:
+            SystemExit: The options are wrong, or what ``run`` was given is:
+                ``ValueError``, ``RuntimeError`` and ``OSError`` become one line.
+        """
+        _run(self.name, self.run, _parse(self.get_parser(), cmd))
 
 
 class Program:
@@ -144,25 +149,6 @@ class Program:
         _run(f"{command.name} {args.command}", command.run, args)
 
 
-def run_command(
-    get_parser: Callable[[], argparse.ArgumentParser],
-    run: Callable[[argparse.Namespace], None],
-    cmd: Sequence[str] | None = None,
-) -> None:
-    """Parse, set the level of messages if there is ``--log_level``, and run.
-
-    Args:
-        get_parser: Gives the parser.
-        run: Called with the options. The file it is defined in names the command.
-        cmd: Arguments; those of the process when None.
-
-    Raises:
-        SystemExit: The options are wrong, or what ``run`` was given is: ``ValueError``,
-            ``RuntimeError`` and ``OSError`` become one line.
-    """
-    _run(Path(run.__code__.co_filename).stem, run, _parse(get_parser(), cmd))
-
-
 def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
     argv = sys.argv[1:] if cmd is None else [str(word) for word in cmd]
     args = parser.parse_args(argv)
@@ -171,8 +157,7 @@ def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
 
 
 def _run(name: str, run: Callable[[argparse.Namespace], None], args) -> None:
-    if hasattr(args, "log_level"):
-        logging.basicConfig(level=args.log_level)
+    logging.basicConfig(level=args.log_level)
     try:
         run(args)
     except (ValueError, RuntimeError, OSError) as error:

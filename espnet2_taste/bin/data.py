@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -17,6 +18,7 @@ from espnet2_taste.data.parts import (
     set_names,
     split_sets,
 )
+from espnet2_taste.data.set_loop import finish_sets
 
 
 def copy_options(parser: ArgumentParser) -> None:
@@ -251,17 +253,15 @@ def run_pitch(args: argparse.Namespace) -> None:
     Example:
         python -m espnet2_taste.bin.data pitch --dump_dir dump/raw --sets "train dev"
     """
-    from espnet2_taste.data.set_loop import finish_sets
 
     def work(_, folder: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, folder.name)
-            join_parts(parts, folder, ["pitch.scp"])
-            return f"F0 of {len(parts)} parts joined"
         return f"F0 of {extract(folder, args.fmin, args.fmax)} utterances"
 
     folders = [args.dump_dir / name for name in args.sets.split()]
-    finish_sets("data pitch", folders, is_measured, lambda: None, work)
+    finish_sets(
+        *("data pitch", folders, is_measured, lambda: None, work),
+        *(args.parts_dir, partial(join_parts, tables=["pitch.scp"])),
+    )
 
 
 def noise_options(parser: ArgumentParser) -> None:

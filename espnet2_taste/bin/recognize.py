@@ -1,13 +1,16 @@
 """What a recognizer gives: word times of sets, transcripts of spoken results."""
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
-from espnet2_taste.data.parts import find_parts, is_part, join_parts, set_names
+from espnet2_taste.data.parts import is_part, join_parts, set_names
+from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 TIMES = ("word_times", "word_times.scp")
@@ -177,22 +180,20 @@ def run_align(args: argparse.Namespace) -> None:
             --dump_dir dump/raw \\
             --sets "train dev test"
     """
-    from espnet2_taste.data.set_loop import finish_sets
-
     times_only, dump_dir = args.times_only.split(), args.dump_dir
 
     def transcribed(folder: Path) -> bool:
         return folder.name not in times_only
 
     def work(aligner: LazyAligner, folder: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, folder.name)
-            summary = join_folder(parts, folder, args.output, transcribed(folder))
-        else:
-            options = (args.output, args.batch_size, transcribed(folder))
-            summary = align_folder(aligner(), folder, *options)
+        options = (args.output, args.batch_size, transcribed(folder))
+        summary = align_folder(aligner(), folder, *options)
         part = is_part(str(folder.relative_to(dump_dir)))
         return describe(summary, folder, part or args.made_speech)
+
+    def join(parts: Sequence[Path], folder: Path) -> str:
+        summary = join_folder(parts, folder, args.output, transcribed(folder))
+        return describe(summary, folder, args.made_speech)
 
     finish_sets(
         "recognize align",
@@ -200,6 +201,8 @@ def run_align(args: argparse.Namespace) -> None:
         lambda folder: is_done(folder, args.output, transcribed(folder)),
         lambda: LazyAligner.from_args(args),
         work,
+        args.parts_dir,
+        join,
     )
 
 
@@ -225,18 +228,11 @@ def run_transcribe(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.recognize transcribe --recognizer exp/asr \\
             --folders exp/taslm_embed/continuation/prompts exp/gslm/continuation/prompts
     """
-    from espnet2_taste.data.set_loop import finish_sets
     from espnet2_taste.evaluation import transcripts
 
     def work(aligner, folder: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, folder.name)
-            count, silent = transcripts.join_recognized(folder, parts, args.recognizer)
-        else:
-            count, silent = transcripts.recognize_folder(
-                folder, aligner, args.recognizer, args.batch_size
-            )
-        return f"{count} recordings, {silent} without a word"
+        options = (args.recognizer, args.batch_size)
+        return transcripts.recognize_folder(folder, aligner, *options)
 
     finish_sets(
         "recognize transcribe",
@@ -247,6 +243,8 @@ def run_transcribe(args: argparse.Namespace) -> None:
         lambda folder: transcripts.is_recognized(folder, args.recognizer),
         lambda: LazyAligner.from_args(args),
         work,
+        args.parts_dir,
+        partial(transcripts.join_recognized, recognizer=args.recognizer),
     )
 
 

@@ -22,24 +22,8 @@ Sampling and limits are the same for every design. Leaves <output_dir>/<set>: ``
 ``units``, ``empty.tsv`` and ``wav.scp`` of the continuations alone; for audio the same
 of the prompts and of both together in ``prompt/`` and ``full/``; and, last,
 ``speed.tsv``. Finished sets are kept.
-"""
 
-import argparse
-from functools import partial
-from pathlib import Path
-
-from espnet2.utils.config_argparse import ArgumentParser
-from espnet2.utils.types import str2bool
-
-from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
-from espnet2_taste.data.parts import find_parts, only_listed, set_of
-from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
-from espnet2_taste.inference.sampling_options import (
-    UnitSampling,
-    add_unit_sampling_arguments,
-)
-
-_EXAMPLE = """examples:
+Examples:
   python -m espnet2_taste.bin.slm_inference --config conf/decode_slm.yaml \\
       --exp exp/taslm_embed --taste_exp exp/taste_vq \\
       --unit_vocoder_exp exp/unit_vocoder --dump_dir dump/raw --sets prompts \\
@@ -55,6 +39,21 @@ _EXAMPLE = """examples:
       --output_dir exp/taslm_embed/samples
 """
 
+import argparse
+from functools import partial
+from pathlib import Path
+
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.parts import only_listed, set_of
+from espnet2_taste.data.set_loop import finish_sets
+from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
+from espnet2_taste.inference.sampling_options import (
+    UnitSampling,
+    add_unit_sampling_arguments,
+)
 
 _OF_TASLM = {
     "prompt_kind": "audio",
@@ -65,13 +64,8 @@ _OF_TASLM = {
 """Options that other designs cannot follow, with their defaults."""
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = ArgumentParser(
-        description="Continue prompts with a spoken language model of any design",
-        epilog=_EXAMPLE,
-        formatter_class=HelpFormatter,
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--exp", required=True, help="Experiment, or the YAML of the cascade")
     add("--model_file", help="Checkpoint, default: the best one")
@@ -89,11 +83,10 @@ def get_parser() -> argparse.ArgumentParser:
         "--dtype",
         help="Weights of the LM: float32, bfloat16, int8; default: as trained",
     )
-    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "log_level")
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu")
     add_shared(parser, "audio_format")
     add_prompt_arguments(parser)
     add_sampling_arguments(parser)
-    return parser
 
 
 def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
@@ -298,19 +291,9 @@ def build_design(args: argparse.Namespace, device: str):
 
 def run(args: argparse.Namespace) -> None:
     """Continue the sets that are not done, with one model, or join their parts."""
-    from espnet2_taste.data.set_loop import finish_sets
     from espnet2_taste.inference import continued_sets
 
-    def load():
-        if args.parts_dir:
-            return None
-        return build_design(args, "cuda" if args.ngpu else "cpu")
-
     def work(design, output: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, output.name)
-            folders = PROMPT_KINDS[args.prompt_kind].folders
-            return continued_sets.join_continuations(parts, output, folders)
         part = str(output.relative_to(args.output_dir))
         folder = args.dump_dir / set_of(part)
         choose = partial(only_listed, ids_dir=args.ids_dir, name=part)
@@ -322,15 +305,17 @@ def run(args: argparse.Namespace) -> None:
         "slm_inference",
         [args.output_dir / name for name in args.sets.split()],
         lambda output: (output / "speed.tsv").is_file(),
-        load,
+        lambda: build_design(args, "cuda" if args.ngpu else "cpu"),
         work,
+        args.parts_dir,
+        partial(
+            continued_sets.join_continuations,
+            folders=PROMPT_KINDS[args.prompt_kind].folders,
+        ),
     )
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -10,18 +10,8 @@ A set with ``pairs.tsv``, recordings and word times gets columns for what follow
 common beginning of each pair (arXiv 2601.06329): ``_local``, the next --window words
 given the beginning, and ``_normalised``, the same minus their likelihood with nothing
 before them.
-"""
 
-import argparse
-from collections import ChainMap
-from pathlib import Path
-
-from espnet2.utils.types import str2bool
-
-from espnet2_taste.bin.command import HelpFormatter, add_shared, run_command
-from espnet2_taste.data.parts import find_parts, only_listed, set_of
-
-_EXAMPLE = """examples:
+Examples:
   python -m espnet2_taste.bin.slm_score --exp exp/taslm_embed \\
       --codes_dir exp/taste_vq/codes --sets "test pairs_style" \\
       --output_dir exp/taslm_embed/likelihood
@@ -29,14 +19,21 @@ _EXAMPLE = """examples:
       --sets "test pairs_style" --output_dir exp/moshi/likelihood
 """
 
+import argparse
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = argparse.ArgumentParser(
-        description="Likelihoods of utterances under a spoken language model",
-        epilog=_EXAMPLE,
-        formatter_class=HelpFormatter,
-    )
+from espnet2.utils.config_argparse import ArgumentParser
+from espnet2.utils.types import str2bool
+
+from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.parts import only_listed, set_of
+from espnet2_taste.data.set_loop import finish_sets, length_batches
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--exp", required=True, help="Experiment directory")
     add("--model_file", help="Checkpoint, default: the best one")
@@ -50,8 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="YAML of continuations (stage 12): its guidance holds for likelihoods too",
     )
     add("--batch_size", type=int, default=32, help="Utterances at once")
-    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "log_level")
-    return parser
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu")
 
 
 def build_scorer(args: argparse.Namespace, device: str):
@@ -104,8 +100,6 @@ def score_set(
     Returns:
         Columns by name, by utterance id.
     """
-    from espnet2_taste.data.set_loop import length_batches
-
     result = {}
     for names in length_batches(items, batch_size):
         given = [names, [items[name] for name in names]]
@@ -140,27 +134,20 @@ def add_windows(
 
 def run(args: argparse.Namespace) -> None:
     """Score the sets that are not done, with one model, or join their parts."""
-    from espnet2_taste.data.set_loop import finish_sets
     from espnet2_taste.evaluation.slm import read_scores, write_scores
 
-    def load():
-        if args.parts_dir:
-            return None
-        return build_scorer(args, "cuda" if args.ngpu else "cpu")
-
-    def score(tool, part: str) -> dict:
-        scorer, read = tool
+    def work(tool, output: Path) -> str:
+        (scorer, read), part = tool, str(output.relative_to(args.output_dir))
         items = only_listed(read(set_of(part)), args.ids_dir, part)
         scores = score_set(scorer, items, args.batch_size)
         add_windows(scores, scorer, items, args.dump_dir / set_of(part), args)
-        return scores
+        return write(scores, output)
 
-    def work(tool, output: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, output.name)
-            scores = ChainMap(*(read_scores(part / "scores.tsv") for part in parts))
-        else:
-            scores = score(tool, str(output.relative_to(args.output_dir)))
+    def join(parts: Sequence[Path], output: Path) -> str:
+        found = (read_scores(part / "scores.tsv") for part in parts)
+        return write(ChainMap(*found), output)
+
+    def write(scores: Mapping, output: Path) -> str:
         write_scores(output / "scores.tsv", scores)
         return f"{len(scores)} utterances"
 
@@ -168,15 +155,14 @@ def run(args: argparse.Namespace) -> None:
         "slm_score",
         [args.output_dir / name for name in args.sets.split()],
         lambda output: (output / "scores.tsv").is_file(),
-        load,
+        lambda: build_scorer(args, "cuda" if args.ngpu else "cpu"),
         work,
+        args.parts_dir,
+        join,
     )
 
 
-def main(cmd=None) -> None:
-    """Run the command."""
-    run_command(get_parser, run, cmd)
-
+main = Command(run, add_options, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,7 @@ Example:
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
-from espnet2_taste.data.parts import find_parts, join_parts
+from espnet2_taste.data.parts import join_parts
+from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
@@ -135,13 +137,9 @@ def run(args: argparse.Namespace) -> None:
     """Speak the sets that are not done, with one source and one vocoder."""
     if not args.taste_exp and not args.from_units:
         raise ValueError("give --taste_exp or --from_units true")
-    from espnet2_taste.data.set_loop import finish_sets
-
     output_dir = Path(args.output_dir)
 
     def work(tools, output: Path) -> str:
-        if args.parts_dir:
-            return join_speech(find_parts(args.parts_dir, output.name), output)
         folder = Path(args.dump_dir) / output.relative_to(output_dir)
         count = resynthesize_set(*tools, folder, output, args.audio_format)
         return f"{count} utterances"
@@ -150,8 +148,10 @@ def run(args: argparse.Namespace) -> None:
         "taste_resynthesize",
         [output_dir / name for name in args.sets.split()],
         lambda folder: (folder / "wav.scp").is_file(),
-        lambda: None if args.parts_dir else load_tools(args),
+        lambda: load_tools(args),
         work,
+        args.parts_dir,
+        join_speech,
     )
 
 
@@ -173,15 +173,15 @@ def load_tools(args: argparse.Namespace) -> tuple:
     return source, vocoder
 
 
-def join_speech(parts: list[Path], output: Path) -> str:
+def join_speech(parts: Sequence[Path], output: Path) -> str:
     """Make the tables of a set of those of its parts, whose audio stays where it is.
 
     Raises:
         ValueError: A part is not complete.
     """
     timed = [part / "ctm" for part in parts if (part / "ctm").is_file()]
-    join_parts(parts, output, ["text", "units", *(["ctm"] if timed else []), "wav.scp"])
-    return f"{len(parts)} parts joined"
+    times = ["ctm"] if timed else []
+    return join_parts(parts, output, ["text", "units", *times, "wav.scp"])
 
 
 main = Command(run, add_options, __doc__)

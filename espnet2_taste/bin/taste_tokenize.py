@@ -11,12 +11,14 @@ Example:
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
-from espnet2_taste.data.parts import find_parts, join_parts
+from espnet2_taste.data.parts import join_parts
+from espnet2_taste.data.set_loop import finish_sets
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -76,7 +78,7 @@ def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
     write_summary(folder, codebook_size)
 
 
-def join_codes(parts: list[Path], folder: Path) -> int:
+def join_codes(parts: Sequence[Path], folder: Path) -> str:
     """Make the codes of a set of those of its parts, whose arks stay where they are.
 
     Args:
@@ -84,7 +86,7 @@ def join_codes(parts: list[Path], folder: Path) -> int:
         folder: Gets what :func:`write_codes` writes, but the ark.
 
     Returns:
-        Number of utterances.
+        What was done.
 
     Raises:
         ValueError: A part is not complete.
@@ -92,7 +94,8 @@ def join_codes(parts: list[Path], folder: Path) -> int:
     from espnet2_taste.data.files import read_json
 
     join_parts(parts, folder, ["words", "codes.scp"])
-    return write_summary(folder, read_json(parts[0] / "codes.json")["codebook_size"])
+    size = read_json(parts[0] / "codes.json")["codebook_size"]
+    return f"{write_summary(folder, size)} utterances joined"
 
 
 def write_summary(folder: Path, codebook_size: int) -> int:
@@ -122,23 +125,15 @@ def write_summary(folder: Path, codebook_size: int) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Tokenize the sets that are not done, with one model."""
-    from espnet2_taste.data.set_loop import finish_sets
-
     output_dir = Path(args.output_dir)
 
     def load():
-        if args.parts_dir:
-            return None
         from espnet2_taste.inference.taste_encoder import TasteEncoder
 
         device = "cuda" if args.ngpu else "cpu"
         return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
 
     def work(encoder, output: Path) -> str:
-        if args.parts_dir:
-            return (
-                f"{join_codes(find_parts(args.parts_dir, output.name), output)} joined"
-            )
         source = args.dump_dir / output.relative_to(output_dir)
         codes = tokenize_set(encoder, source, args.batch_size)
         write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
@@ -150,6 +145,8 @@ def run(args: argparse.Namespace) -> None:
         lambda folder: (folder / "codes.json").is_file(),
         load,
         work,
+        args.parts_dir,
+        join_codes,
     )
 
 

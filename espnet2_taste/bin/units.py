@@ -3,6 +3,7 @@
 import argparse
 import random
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -10,7 +11,8 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.files import read_yaml
-from espnet2_taste.data.parts import find_parts, join_parts
+from espnet2_taste.data.parts import join_parts
+from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 
 
@@ -172,22 +174,15 @@ def run_extract(args: argparse.Namespace) -> None:
         raise ValueError(
             f"{units_dir / 'config.yaml'} not found: run units fit (stage 5) first"
         )
-    from espnet2_taste.data.set_loop import finish_sets
 
     def load():
         from espnet2_taste.units import unit_exp
 
-        if args.parts_dir:
-            return None
         device = "cuda" if args.ngpu else "cpu"
         extractor = unit_exp.load_unit_extractor(units_dir).to(device)
         return extractor, unit_exp.load_speaker_embedder(units_dir).to(device), device
 
     def work(tools, folder: Path) -> str:
-        if args.parts_dir:
-            parts = find_parts(args.parts_dir, folder.name)
-            join_parts(parts, folder, ["spembs.scp", "units.scp", "units"])
-            return "units and embeddings joined"
         from espnet2_taste.units.unit_exp import extract_set
 
         extractor, embedder, device = tools
@@ -200,6 +195,8 @@ def run_extract(args: argparse.Namespace) -> None:
         lambda folder: is_extracted(folder, units_dir),
         load,
         work,
+        args.parts_dir,
+        partial(join_parts, tables=["spembs.scp", "units.scp", "units"]),
     )
 
 

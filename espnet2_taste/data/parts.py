@@ -193,7 +193,7 @@ def find_parts(parts_dir: Path, name: str) -> list[Path]:
     return found
 
 
-def join_parts(parts: Sequence[Path], folder: Path, tables: Iterable[str]) -> None:
+def join_parts(parts: Sequence[Path], folder: Path, tables: Iterable[str]) -> str:
     """Write the tables of a set from those of its parts, in the order given.
 
     Parts hold consecutive utterances, so tables that are sorted in each stay sorted.
@@ -202,6 +202,9 @@ def join_parts(parts: Sequence[Path], folder: Path, tables: Iterable[str]) -> No
         parts: Folders of the parts, in order.
         folder: The set; made when absent.
         tables: Names; ``.tsv`` tables have a header.
+
+    Returns:
+        What was done.
 
     Raises:
         ValueError: A part lacks a table.
@@ -214,6 +217,7 @@ def join_parts(parts: Sequence[Path], folder: Path, tables: Iterable[str]) -> No
                     f"{part} lacks {table}: its job has not ended. Repeat the stage"
                 )
         write_lines(folder / table, _rows(parts, table))
+    return f"{len(parts)} parts joined"
 
 
 def _rows(parts: Sequence[Path], table: str) -> Iterator[str]:

@@ -1,12 +1,15 @@
 """The same work on several sets: what is finished is kept, the network loaded once.
 
 Enters: folders, and functions that say whether one is finished, load what the work
-needs, and do it. Leaves: every folder finished, one line a folder on the screen.
+needs, and do it, or join what jobs did. Leaves: every folder finished, one line a
+folder on the screen.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from espnet2_taste.data.parts import find_parts
 
 Tool = TypeVar("Tool")
 
@@ -17,8 +20,10 @@ def finish_sets(
     is_done: Callable[[Path], bool],
     load: Callable[[], Tool],
     work: Callable[[Tool, Path], str],
+    parts_dir: Path | None,
+    join: Callable[[Sequence[Path], Path], str],
 ) -> None:
-    """Do the work on every folder that is not finished.
+    """Do the work on every folder that is not finished, or join what jobs did.
 
     Args:
         command: Name for the message that all is done.
@@ -26,14 +31,23 @@ def finish_sets(
         is_done: Whether a folder is finished.
         load: Gives what the work needs; called once, and only if there is work.
         work: Does it and says in a few words what was done.
+        parts_dir: Where jobs did the work on parts of the sets; None: do it here.
+        join: Makes a folder of what is in its parts, in order, and says likewise.
+
+    Raises:
+        ValueError: A set has no parts there.
     """
     waiting = [folder for folder in folders if not is_done(folder)]
     if not waiting:
         print(f"{command}: all sets are done")
         return
-    tool = load()
+    tool = load() if parts_dir is None else None
     for folder in waiting:
-        print(f"{folder}: {work(tool, folder)}")
+        if parts_dir is None:
+            done = work(tool, folder)
+        else:
+            done = join(find_parts(parts_dir, folder.name), folder)
+        print(f"{folder}: {done}")
 
 
 def length_batches(items: Mapping[str, Any], size: int) -> list[list[str]]:

@@ -5,7 +5,7 @@ with their source, which belongs to every score made of them: another recognizer
 the scores of a continuation as much as another model does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def read_transcripts(folder: Path, name: str, source: str | None = None) -> Tran
 
 def recognize_folder(
     folder: Path, aligner: Callable, recognizer: str, batch_size: int = 16
-) -> tuple[int, int]:
+) -> str:
     """Recognize every recording of a folder.
 
     Args:
@@ -84,7 +84,7 @@ def recognize_folder(
         batch_size: Utterances at once.
 
     Returns:
-        Numbers of recordings and of those without a word.
+        How many recordings there are, and how many without a word.
 
     Raises:
         ValueError: ``wav.scp`` is missing.
@@ -102,17 +102,15 @@ def recognize_folder(
     write_rows(folder / "not_recognized.tsv", ("utt", "reason"), sorted(unread.items()))
     write_json(folder / f"{RECOGNIZED}.json", {"recognizer": recognizer})
     write_table(folder / RECOGNIZED, texts)
-    return len(texts), sum(not text for text in texts.values())
+    return _describe(texts)
 
 
-def join_recognized(
-    folder: Path, parts: Sequence[Path], recognizer: str
-) -> tuple[int, int]:
+def join_recognized(parts: Sequence[Path], folder: Path, recognizer: str) -> str:
     """Make ``text_recognized`` of a folder of those of its parts.
 
     Args:
-        folder: Gets what :func:`recognize_folder` writes.
         parts: Folders of the parts, in order.
+        folder: Gets what :func:`recognize_folder` writes.
         recognizer: What the recognizer is called in results.
 
     Returns:
@@ -123,8 +121,12 @@ def join_recognized(
     """
     join_parts(parts, folder, ["not_recognized.tsv", RECOGNIZED])
     write_json(folder / f"{RECOGNIZED}.json", {"recognizer": recognizer})
-    texts = read_table(folder / RECOGNIZED)
-    return len(texts), sum(not text for text in texts.values())
+    return _describe(read_table(folder / RECOGNIZED))
+
+
+def _describe(texts: Mapping[str, str]) -> str:
+    silent = sum(not text for text in texts.values())
+    return f"{len(texts)} recordings, {silent} without a word"
 
 
 def is_recognized(folder: Path, recognizer: str) -> bool:

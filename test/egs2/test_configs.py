@@ -9,7 +9,7 @@ from espnet2_taste.bin import slm_inference, taste_resynthesize
 
 RECIPES = Path(__file__).resolve().parents[2] / "egs2"
 PARSERS = {
-    "decode_slm": slm_inference.get_parser,
+    "decode_slm": slm_inference.main.get_parser,
     "decode_taste": taste_resynthesize.main.get_parser,
 }
 

@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 
 from espnet2_taste import bin as commands
-from espnet2_taste.bin.command import Command, Program, run_command
+from espnet2_taste.bin.command import Command, Program
 
 NAMES = [name for _, name, _ in pkgutil.iter_modules(commands.__path__)]
 
@@ -84,7 +84,7 @@ def test_ctrl_c_is_one_line(capsys):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit, match="130"):
-        run_command(argparse.ArgumentParser, run, [])
+        Command(run, lambda parser: None, "Look.")([])
     assert capsys.readouterr().err == "test_command: stopped\n"
 
 
@@ -94,6 +94,6 @@ def test_errors_become_one_line_with_the_name_of_the_command(error):
         raise error("no such set")
 
     with pytest.raises(SystemExit, match="^test_command: no such set$"):
-        run_command(argparse.ArgumentParser, run, [])
+        Command(run, lambda parser: None, "Look.")([])
     with pytest.raises(SystemExit, match="^test_command look: no such set$"):
         Program("", look=Command(run, lambda parser: None, "Look."))(["look"])

@@ -161,7 +161,7 @@ def test_options_of_taslm_alone_are_refused_with_other_designs(recipe, name, val
 def test_every_decoding_suits_every_design(recipe):
     configs = sorted(SYSTEMS.parent.glob("decode_slm*.yaml"))
     given = [
-        slm_inference.get_parser().parse_args(
+        slm_inference.main.get_parser().parse_args(
             ["--config", str(path), "--exp", "e", "--unit_vocoder_exp", "v"]
             + ["--sets", "s", "--output_dir", "o"]
         )

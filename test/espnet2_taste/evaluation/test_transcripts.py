@@ -39,7 +39,8 @@ def folder(tmp_path):
 
 def test_every_recording_gets_a_line(folder):
     assert not is_recognized(folder, "ear")
-    assert recognize_folder(folder, Ear, "ear") == (3, 2)
+    found = recognize_folder(folder, Ear, "ear")
+    assert found == "3 recordings, 2 without a word"
     assert read_table(folder / "text_recognized") == {"a": "la la", "b": "", "c": ""}
     assert [row["utt"] for row in read_rows(folder / "not_recognized.tsv")] == ["c"]
     said = read_transcripts(folder, "text_recognized")
