@@ -68,6 +68,16 @@ class RecordingMetric(AbsAudioMetric):
     columns: tuple[str, ...]
     sample_rate: int = 16000
 
+    def describe(self, model: str, reference: str) -> dict[str, str]:
+        """``settings`` of a model, as people call it, at the metric's rate.
+
+        Args:
+            model: What gives the numbers.
+            reference: What the recording is compared with.
+        """
+        rate = f"{self.sample_rate} Hz"
+        return {"model": model, "sample rate": rate, "reference": reference}
+
     @abstractmethod
     def score(
         self, speech: np.ndarray, reference: np.ndarray | None
@@ -85,9 +95,7 @@ class RecordingMetric(AbsAudioMetric):
             ValueError: The measure does not exist for this recording.
         """
 
-    def score_set(
-        self, wavs: Mapping[str, str], references: Mapping[str, str]
-    ) -> SetScores:
+    def score_set(self, wavs, references):
         """See ``AbsAudioMetric.score_set``."""
         from tqdm import tqdm
 

@@ -34,16 +34,13 @@ class Dnsmos(RecordingMetric):
 
     def __init__(self):
         self.package = require("speechmos.dnsmos", feature="DNSMOS", extra="metrics")
-        self.settings = {
-            "model": f"{package_version('speechmos')}, P.835 and P.808, no peak "
+        self.settings = self.describe(
+            f"{package_version('speechmos')}, P.835 and P.808, no peak "
             "normalisation",
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "none",
-        }
+            "none",
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         found = self.package.run(np.clip(speech, -1.0, 1.0), self.sample_rate)
         return tuple(found[name] for name in ("ovrl_mos", "sig_mos", "bak_mos")) + (
@@ -73,16 +70,13 @@ class Utmos(RecordingMetric):
                 "--metric_conf utmos.weights=FILE"
             )
         self.network = _load_utmos(Path(weights))
-        self.settings = {
-            "model": f"{package_version('utmos-pytorch')}, UTMOS22 strong, "
+        self.settings = self.describe(
+            f"{package_version('utmos-pytorch')}, UTMOS22 strong, "
             f"weights {Path(weights).name}",
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "none",
-        }
+            "none",
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         import torch
 

@@ -10,8 +10,6 @@ Legend: S and R samples.
 
 import warnings
 
-import numpy as np
-
 from espnet2_taste.evaluation.audio_metrics.abs_metric import (
     RecordingMetric,
     common_length,
@@ -41,15 +39,12 @@ class Pesq(RecordingMetric):
         self.package = require("pesq", feature="PESQ", extra="metrics_compiled")
         self.band = band
         self.columns = (f"pesq_{band}",)
-        self.settings = {
-            "model": f"{package_version('pesq')}, {BANDS[band]}",
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "the original; delays found by PESQ itself",
-        }
+        self.settings = self.describe(
+            f"{package_version('pesq')}, {BANDS[band]}",
+            "the original; delays found by PESQ itself",
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         try:
             value = self.package.pesq(self.sample_rate, reference, speech, self.band)
@@ -72,16 +67,13 @@ class Stoi(RecordingMetric):
         self.package = require("pystoi", feature="STOI", extra="metrics")
         self.extended = extended
         self.columns = ("estoi" if extended else "stoi",)
-        self.settings = {
-            "model": package_version("pystoi"),
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "the original from its beginning, cut to the shorter of both; "
+        self.settings = self.describe(
+            package_version("pystoi"),
+            "the original from its beginning, cut to the shorter of both; "
             "not aligned in time",
-        }
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         speech, reference = common_length(speech, reference)
         with warnings.catch_warnings():
@@ -124,15 +116,12 @@ class Visqol(RecordingMetric):
         self.api = package.VisqolApi()
         self.api.create(mode="speech", use_lattice_model=lattice)
         self.columns = (f"visqol_{mapper}",)
-        self.settings = {
-            "model": f"{package_version('visqol-python')}, speech, {mapper} mapper",
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "the original; delays found by ViSQOL itself",
-        }
+        self.settings = self.describe(
+            f"{package_version('visqol-python')}, speech, {mapper} mapper",
+            "the original; delays found by ViSQOL itself",
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         result = self.api.measure_from_arrays(reference, speech, self.sample_rate)
         return (result.moslqo,)

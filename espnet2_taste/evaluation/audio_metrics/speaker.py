@@ -33,15 +33,11 @@ class SpeakerSimilarity(RecordingMetric):
         self.embedder = embedder
         self.sample_rate = embedder.sample_rate
         self.columns = (f"speaker_{name}",)
-        self.settings = {
-            "model": f"cosine, {model}",
-            "sample rate": f"{self.sample_rate} Hz",
-            "reference": "the original of the same utterance",
-        }
+        self.settings = self.describe(
+            f"cosine, {model}", "the original of the same utterance"
+        )
 
-    def score(
-        self, speech: np.ndarray, reference: np.ndarray | None
-    ) -> tuple[float, ...]:
+    def score(self, speech, reference):
         """See ``RecordingMetric.score``."""
         return (float(self._embedding(speech) @ self._embedding(reference)),)
 

@@ -51,9 +51,7 @@ class Versa(AbsAudioMetric):
             "reference": "the original",
         }
 
-    def score_set(
-        self, wavs: Mapping[str, str], references: Mapping[str, str]
-    ) -> SetScores:
+    def score_set(self, wavs, references):
         """See ``AbsAudioMetric.score_set``.
 
         Raises:
