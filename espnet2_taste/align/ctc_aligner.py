@@ -156,15 +156,11 @@ class CtcAligner(AbsAligner):
         """See :meth:`AbsAligner.transcribe`; the best token of every frame."""
         return [self._greedy(scores) for scores in self.log_probs(speech)]
 
-    def time_words(
-        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
-    ) -> list[AlignedUtterance]:
+    def time_words(self, speech, words):
         """See :meth:`AbsAligner.time_words`."""
         return self._timed(speech, words, self.log_probs(speech))
 
-    def align(
-        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
-    ) -> list[AlignedUtterance]:
+    def align(self, speech, words):
         """See :meth:`AbsAligner.align`; the encoder runs once."""
         scores = self.log_probs(speech)
         timed = self._timed(speech, words, scores)

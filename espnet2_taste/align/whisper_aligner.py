@@ -198,15 +198,11 @@ class WhisperAligner(AbsAligner):
         """See :meth:`AbsAligner.transcribe`."""
         return self._transcripts(self._encode(speech))
 
-    def time_words(
-        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
-    ) -> list[AlignedUtterance]:
+    def time_words(self, speech, words):
         """See :meth:`AbsAligner.time_words`."""
         return self._all_timed(speech, words, self._encode(speech))
 
-    def align(
-        self, speech: Sequence[np.ndarray], words: Sequence[Sequence[str]]
-    ) -> list[AlignedUtterance]:
+    def align(self, speech, words):
         """See :meth:`AbsAligner.align`; the encoder runs once."""
         encoded = self._encode(speech)
         timed = self._all_timed(speech, words, encoded)

@@ -20,7 +20,6 @@ from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm.abs_core import (
     AbsCore,
     BaseRows,
-    Batch,
     GroupLosses,
     comparison_weights,
 )
@@ -170,9 +169,7 @@ class GridLM(AbsCore):
             lambda: self.forward(grid)[1][:, 1:], first, lengths
         )
 
-    def losses(
-        self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
-    ) -> GroupLosses:
+    def losses(self, batch, kl_weight, base, kl_every=1):
         """See :meth:`AbsCore.losses`; groups of the streams, and tail.
 
         Means are weighted by the cells' own weights. The divergence is over the text

@@ -250,9 +250,7 @@ class Taslm(AbsCore):
         rows = self.backbone.base_tangents(states.flatten(0, 1), following.flatten())
         return rows.view(*states.shape[:2], -1)
 
-    def losses(
-        self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
-    ) -> GroupLosses:
+    def losses(self, batch, kl_weight, base, kl_every=1):
         """See :meth:`AbsCore.losses`; groups text and speech, of answers to turns only.
 
         Raises:

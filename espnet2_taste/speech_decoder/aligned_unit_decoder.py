@@ -14,8 +14,6 @@ Legend: B utterances, N text tokens, W words, C symbols, S segments, U units, K 
 classes, E speaker features, D features.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -142,13 +140,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         """See ``AbsUnitDecoder.taste_parts``."""
         return (self.taste_affine,)
 
-    def score(
-        self,
-        inputs: UnitInputs,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        guided: bool = False,
-    ) -> UnitScores:
+    def score(self, inputs, units, units_lengths, guided=False):
         """See ``AbsUnitDecoder.score``; nothing needs guidance.
 
         An utterance of which no word has a time counts in no loss. Durations are those
@@ -183,13 +175,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         )
 
     @torch.no_grad()
-    def generate_units(
-        self,
-        inputs: UnitInputs,
-        names: Sequence[str],
-        seed: int,
-        settings: UnitSettings,
-    ) -> list[GeneratedUnits]:
+    def generate_units(self, inputs, names, seed, settings):
         """See ``AbsUnitDecoder.generate_units``."""
         drawn = None
         if settings.duration_temperature > 0:

@@ -13,7 +13,6 @@ Legend: B utterances, N text tokens, U units, K unit classes, P positions of the
 condition (N + 3), S speaker features, D features.
 """
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -25,9 +24,7 @@ from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     AbsUnitDecoder,
     GeneratedUnits,
-    UnitInputs,
     UnitScores,
-    UnitSettings,
 )
 from espnet2_taste.speech_decoder.fusion import AbsFusion
 from espnet2_taste.speech_decoder.reading_window import ReadingPlace
@@ -182,13 +179,7 @@ class UnitDecoder(AbsUnitDecoder):
             self.fuse_encoded_audio_text_module,
         )
 
-    def score(
-        self,
-        inputs: UnitInputs,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        guided: bool = False,
-    ) -> UnitScores:
+    def score(self, inputs, units, units_lengths, guided=False):
         """See ``AbsUnitDecoder.score``; the last row of each utterance is its end."""
         lengths = inputs.text_lengths
         watched = self.llm.watched(GUIDED_HEAD) if guided else nullcontext(())
@@ -309,13 +300,7 @@ class UnitDecoder(AbsUnitDecoder):
             hidden = self._read(self._embed_units(units.unsqueeze(1)), cache, place)
         return writer.utterances()
 
-    def generate_units(
-        self,
-        inputs: UnitInputs,
-        names: Sequence[str],
-        seed: int,
-        settings: UnitSettings,
-    ) -> list[GeneratedUnits]:
+    def generate_units(self, inputs, names, seed, settings):
         """See ``AbsUnitDecoder.generate_units``; the times of words are not known.
 
         Raises:

@@ -157,9 +157,7 @@ class CausalHistory(AbsUnitHistory):
         self.unit_dropout = unit_dropout
         self.embed = nn.Embedding(num_units + 1, size)
 
-    def forward(
-        self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, rows, valid, units):
         """See ``AbsUnitHistory.forward``."""
         before = functional.pad(units[:, :-1], (1, 0), value=self.hidden_unit)
         before = before.clamp(0, self.hidden_unit)
@@ -207,9 +205,7 @@ class OnePass(AbsUnitHistory):
         super().__init__(num_units, stack, size)
         self.before, self.after = stack.before, stack.after
 
-    def forward(
-        self, rows: torch.Tensor, valid: torch.Tensor, units: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, rows, valid, units):
         """See ``AbsUnitHistory.forward``; the units are not read."""
         return self.logits(self.stack(rows, valid))
 

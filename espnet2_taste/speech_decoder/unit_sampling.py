@@ -81,9 +81,7 @@ class AbsUnitSampler(ABC):
 class ArgmaxSampler(AbsUnitSampler):
     """The most probable class, or the best unit while the end is not allowed."""
 
-    def __call__(
-        self, log_probs: torch.Tensor, end_allowed: torch.Tensor, noise: UtteranceNoise
-    ) -> torch.Tensor:
+    def __call__(self, log_probs, end_allowed, noise):
         """See ``AbsUnitSampler.__call__``."""
         best = log_probs.argmax(-1)
         best_unit = log_probs[:, :-1].argmax(-1)
@@ -117,9 +115,7 @@ class TopKSampler(AbsUnitSampler):
         self.top_k = top_k
         self.temperature = temperature
 
-    def __call__(
-        self, log_probs: torch.Tensor, end_allowed: torch.Tensor, noise: UtteranceNoise
-    ) -> torch.Tensor:
+    def __call__(self, log_probs, end_allowed, noise):
         """See ``AbsUnitSampler.__call__``."""
         end = log_probs.size(-1) - 1
         scores, classes = log_probs.topk(min(self.top_k, end + 1), dim=-1)  # (B, C)

@@ -138,14 +138,7 @@ class SpreadAttention(MultiHeadAttention):
         self.spread_proj = nn.Linear(num_heads, size, bias=False)
         nn.init.zeros_(self.spread_proj.weight)
 
-    def forward(
-        self,
-        queries: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        mask: torch.Tensor | None = None,
-        causal: bool = False,
-    ) -> torch.Tensor:
+    def forward(self, queries, keys, values, mask=None, causal=False):
         """See ``MultiHeadAttention.forward``."""
         frames = torch.arange(values.size(1), device=values.device)
         angles = frames * (2 * math.pi / self.PERIOD)

@@ -72,9 +72,7 @@ class CampplusEmbedder(AbsSpeakerEmbedder):
         )
 
     @torch.no_grad()
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, speech, speech_lengths):
         """See ``AbsSpeakerEmbedder.forward``.
 
         Raises:

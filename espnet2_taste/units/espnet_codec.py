@@ -58,9 +58,7 @@ class EspnetCodecUnits(AbsUnitExtractor):
         self.num_units = info["code_size_per_stream"][stream]
 
     @torch.no_grad()
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, speech, speech_lengths):
         """See ``AbsUnitExtractor.forward``; utterances are encoded one by one."""
         waves = single_waves(speech, speech_lengths, self.sample_rate, FEATURE)
         device = next(self.codec.parameters()).device

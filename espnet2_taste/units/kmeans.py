@@ -165,9 +165,7 @@ class KmeansUnits(AbsUnitExtractor):
         self.sample_rate = encoder.sample_rate
         self.register_buffer("centroids", torch.zeros(num_units, 0))
 
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, speech, speech_lengths):
         """See ``AbsUnitExtractor.forward``."""
         frames, valid, lengths = self._frames(speech, speech_lengths)
         units = nearest(frames, self.centroids)  # (B, U)

@@ -74,9 +74,7 @@ class ResemblyzerEmbedder(AbsSpeakerEmbedder):
             raise ValueError(f"{path}: not Resemblyzer's network ({error})") from error
 
     @torch.no_grad()
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, speech, speech_lengths):
         """See ``AbsSpeakerEmbedder.forward``."""
         waves = (wave[:n] for wave, n in zip(speech, speech_lengths.tolist()))
         return torch.stack([self._embed(wave) for wave in waves])

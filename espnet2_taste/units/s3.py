@@ -58,9 +58,7 @@ class S3Units(AbsUnitExtractor):
         )
 
     @torch.no_grad()
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, speech, speech_lengths):
         """See ``AbsUnitExtractor.forward``.
 
         Raises:

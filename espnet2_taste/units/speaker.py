@@ -80,9 +80,7 @@ class MelStatistics(AbsSpeakerEmbedder):
         self.register_buffer("deviation", torch.ones(n_mels))
 
     @torch.no_grad()
-    def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, speech, speech_lengths):
         """See ``AbsSpeakerEmbedder.forward``."""
         shape = self.spectral_shape(speech, speech_lengths)
         return functional.normalize((shape - self.mean) / self.deviation, dim=-1)

@@ -103,13 +103,7 @@ class SingleRenderer(AbsRenderer):
         """
 
     @torch.no_grad()
-    def forward(
-        self,
-        log_mel: torch.Tensor,
-        lengths: torch.Tensor,
-        f0: torch.Tensor | None = None,
-        source: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, log_mel, lengths, f0=None, source=None):
         """See ``AbsRenderer.forward``."""
         samples = lengths * self.mel.hop_length
         waves = log_mel.new_zeros(len(log_mel), int(samples.max()))

@@ -121,16 +121,8 @@ class FlowVocoder(MelVocoder):
         frames = self.sample_rate / (self.unit_rate * self.hop_length)
         return (units_lengths.double() * frames + 1e-6).long().clamp(min=1)
 
-    def forward(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        pitch: torch.Tensor,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of the flow; see ``AbsUnitVocoder.forward``."""
+    def forward(self, units, units_lengths, spembs, speech, speech_lengths, pitch):
+        """See ``AbsUnitVocoder.forward``: the loss of the flow."""
         units = self.check_inputs(units, units_lengths, spembs)
         mel, mel_lengths = self.log_mel(speech, speech_lengths)
         loss = self.flow(
@@ -138,14 +130,7 @@ class FlowVocoder(MelVocoder):
         )
         return loss, dict(flow=loss)
 
-    def predict(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        prosody: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
-    ) -> PredictedMel:
+    def predict(self, units, units_lengths, spembs, prosody=None, times=None):
         """See ``MelVocoder.predict``."""
         lengths = self.mel_lengths(units_lengths)
         if self.chunk is not None:
@@ -193,16 +178,8 @@ class FlowHiFT(FlowVocoder):
         self.hift_frames = hift_frames
         self.hift.requires_grad_(hift_weight > 0)
 
-    def forward(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        pitch: torch.Tensor,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of the flow and, with a weight, of HiFT."""
+    def forward(self, units, units_lengths, spembs, speech, speech_lengths, pitch):
+        """See ``AbsUnitVocoder.forward``: the flow and, with a weight, HiFT."""
         loss, stats = super().forward(
             units, units_lengths, spembs, speech, speech_lengths, pitch
         )
@@ -251,9 +228,7 @@ class FlowHiFT(FlowVocoder):
         """See ``FlowVocoder.frame_stream``."""
         return HiFTStream(self.hift)
 
-    def render(
-        self, mel: torch.Tensor, lengths: torch.Tensor, f0: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def render(self, mel, lengths, f0):
         """See ``MelVocoder.render``; utterances of one length run as one batch."""
         mel = mel.transpose(1, 2)  # (B, M, T)
         return by_length(

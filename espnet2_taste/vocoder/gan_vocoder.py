@@ -54,15 +54,7 @@ class AbsGanUnitVocoder(AbsUnitVocoder):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of the discriminator, scalar, and its parts."""
 
-    def forward(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        pitch: torch.Tensor,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def forward(self, units, units_lengths, spembs, speech, speech_lengths, pitch):
         """Loss of the generator; see ``AbsUnitVocoder.forward``."""
         return self.generator_loss(
             UnitsWithSpeech(units, units_lengths, spembs, speech, speech_lengths)

@@ -74,14 +74,7 @@ class MelVocoder(AbsUnitVocoder):
         """Log-mel of checked inputs, see ``AbsUnitVocoder.synthesize``."""
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        prosody: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def synthesize(self, units, units_lengths, spembs, prosody=None, times=None):
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
         units = self.check_inputs(units, units_lengths, spembs, prosody, times)
         return self.speak(self.predict(units, units_lengths, spembs, prosody, times))

@@ -70,9 +70,7 @@ class ParallelWaveGAN(SingleRenderer):
         noisy = isinstance(self.generator, generator_classes()[PUBLISHED_TYPE])
         return NoiseSource(self.mel.hop_length, self.seed) if noisy else None
 
-    def render_one(
-        self, log_mel: torch.Tensor, source: torch.Tensor | None
-    ) -> torch.Tensor:
+    def render_one(self, log_mel, source):
         """See ``SingleRenderer.render_one``."""
         features = (log_mel / math.log(10) - self.mean) / self.scale
         if self.source() is None:

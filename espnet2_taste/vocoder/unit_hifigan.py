@@ -154,9 +154,7 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         """See ``AbsUnitVocoder.stream``."""
         return WindowedWaveStream(self, spembs, self.hop_length, self.lead)
 
-    def generator_loss(
-        self, batch: UnitsWithSpeech
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def generator_loss(self, batch):
         """See ``AbsGanUnitVocoder.generator_loss``."""
         made, true = self._segments(batch)
         judged = self.discriminator(made)
@@ -170,9 +168,7 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         loss = sum(w * part for w, part in zip(self.weights, stats.values()))
         return loss, {f"generator_{name}": part for name, part in stats.items()}
 
-    def discriminator_loss(
-        self, batch: UnitsWithSpeech
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def discriminator_loss(self, batch):
         """See ``AbsGanUnitVocoder.discriminator_loss``."""
         with torch.no_grad():
             made, true = self._segments(batch)
@@ -182,14 +178,7 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         return real + fake, dict(discriminator_real=real, discriminator_fake=fake)
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        prosody: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def synthesize(self, units, units_lengths, spembs, prosody=None, times=None):
         """Speak the units; see ``AbsUnitVocoder.synthesize``."""
         units = self.check_inputs(units, units_lengths, spembs, prosody, times)
         features = self.generator.features(units, units_lengths)

@@ -144,15 +144,7 @@ class UnitToMelVocoder(MelVocoder):
         context = network.context if exact else network.audible_context
         return context(least) + timed  # borders are rounded to frames
 
-    def forward(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        pitch: torch.Tensor,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def forward(self, units, units_lengths, spembs, speech, speech_lengths, pitch):
         """Training loss; see ``AbsUnitVocoder.forward``."""
         units = self.check_inputs(units, units_lengths, spembs)
         num_frames = units.size(1) * self.frames_per_unit
@@ -165,14 +157,7 @@ class UnitToMelVocoder(MelVocoder):
         mask = length_mask(torch.minimum(prediction.lengths, known), num_frames)
         return self._losses(prediction, (mel - MEL_MEAN) / MEL_SCALE, f0, mask)
 
-    def predict(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        prosody: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
-    ) -> PredictedMel:
+    def predict(self, units, units_lengths, spembs, prosody=None, times=None):
         """See ``MelVocoder.predict``."""
         sizes = None if times is None else self.unit_frames(units, times)
         found = self.network(units, units_lengths, spembs, None, prosody, sizes)

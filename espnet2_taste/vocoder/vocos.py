@@ -57,9 +57,7 @@ class Vocos(SingleRenderer):
         self._load(Path(model_file), path)
         self.eval()
 
-    def render_one(
-        self, log_mel: torch.Tensor, source: torch.Tensor | None
-    ) -> torch.Tensor:
+    def render_one(self, log_mel, source):
         """See ``SingleRenderer.render_one``."""
         return self.head(self.backbone(log_mel.T.unsqueeze(0)))[0]
 
