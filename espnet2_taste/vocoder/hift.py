@@ -23,6 +23,14 @@ from espnet2_taste.vocoder.abs_renderer import FURTHEST, lost_frames
 from espnet2_taste.vocoder.excitation import AbsSource
 
 
+def normed_weight(direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Kernels (C, C', taps) of given directions and lengths (C, 1, 1).
+
+    Torch's own ``weight_norm`` writes other names into checkpoints.
+    """
+    return direction * (length / direction.norm(dim=(1, 2), keepdim=True))
+
+
 class WeightNormConv1d(nn.Module):
     """Convolution whose kernels are a direction ``weight_v`` times a length.
 
@@ -49,7 +57,7 @@ class WeightNormConv1d(nn.Module):
     @property
     def weight(self) -> torch.Tensor:
         """The kernels, (C_out, C_in, taps)."""
-        return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return normed_weight(self.weight_v, self.weight_g)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C_in, T) to (B, C_out, T)."""
@@ -76,7 +84,7 @@ class WeightNormUpsample1d(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C_in, T) to (B, C_out, T * stride)."""
-        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
+        weight = normed_weight(self.weight_v, self.weight_g)
         return functional.conv_transpose1d(
             x, weight, self.bias, stride=self.stride, padding=self.padding
         )

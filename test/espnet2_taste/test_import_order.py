@@ -84,3 +84,20 @@ def test_every_folder_has_its_place():
     folders = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
     assert folders <= set(LEVELS)
     assert all(is_module(f"espnet2_taste.{name}") for name in LEVELS)
+
+
+def private_names(path: Path):
+    """What a file takes of torch's private parts, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            root, *names = ast.unparse(node).split(".")
+            if root == "torch" and any(name.startswith("_") for name in names):
+                yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.ImportFrom) and "torch" in (node.module or ""):
+            places = [*node.module.split("."), *(alias.name for alias in node.names)]
+            if any(place.startswith("_") for place in places):
+                yield f"{path}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_private_part_of_torch_is_used():
+    assert not [name for path in ROOT.rglob("*.py") for name in private_names(path)]
