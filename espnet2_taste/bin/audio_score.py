@@ -27,6 +27,13 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.data.parts import is_part, set_of
+from espnet2_taste.evaluation.audio_metrics.choices import (
+    audio_metric_choices,
+    build_metrics,
+)
+from espnet2_taste.evaluation.audio_report import audio_tables
+from espnet2_taste.evaluation.variants import find_variants
+from espnet2_taste.metrics.tables import provenance, write_json
 
 MODULE = "espnet2_taste.bin.audio_score"
 
@@ -63,8 +70,6 @@ def find_places(args: argparse.Namespace) -> dict[str, Path]:
     Raises:
         ValueError: Neither --taste_exp nor --renditions says where to look.
     """
-    from espnet2_taste.evaluation.variants import find_variants
-
     if args.renditions:
         pairs = [item.partition("=") for item in args.renditions.split()]
         wrong = [label for label, _, place in pairs if not label or not place]
@@ -80,12 +85,6 @@ def find_places(args: argparse.Namespace) -> dict[str, Path]:
 def run(args: argparse.Namespace) -> None:
     """Measure, write and print."""
     from espnet2_taste.evaluation import audio
-    from espnet2_taste.evaluation.audio_metrics.choices import (
-        audio_metric_choices,
-        build_metrics,
-    )
-    from espnet2_taste.evaluation.audio_report import audio_tables
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     places, dump, output = find_places(args), args.dump_dir, Path(args.output_dir)
     sets = {}

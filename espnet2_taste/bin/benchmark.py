@@ -23,6 +23,7 @@ import time
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.metrics.tables import markdown_table, provenance, write_json
 
 MODULE = "espnet2_taste.bin.benchmark"
 
@@ -282,8 +283,6 @@ def table(results: list[dict], batch_size: int) -> str:
     Returns:
         Markdown; speeds are words, units or utterances a second.
     """
-    from espnet2_taste.metrics.tables import markdown_table
-
     header = ("task", "opponent", "opponent /s", "plain /s", "one /s")
     header += (f"{batch_size} at once /s", "limit /s", "one x opponent")
     header += (
@@ -312,7 +311,6 @@ def table(results: list[dict], batch_size: int) -> str:
 def run(args: argparse.Namespace) -> None:
     """Measure, print, write."""
     from espnet2_taste.evaluation.benchmark import LM_SIZES
-    from espnet2_taste.metrics.tables import markdown_table, provenance, write_json
 
     if args.lm_size not in LM_SIZES:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")

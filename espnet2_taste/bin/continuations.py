@@ -7,7 +7,12 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_text
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys
+from espnet2_taste.evaluation.chat import ChatEndpoint, Patience
+from espnet2_taste.evaluation.transcripts import read_transcripts
+from espnet2_taste.metrics.tables import provenance, write_json
 
 MODULE = "espnet2_taste.bin.continuations"
 
@@ -63,8 +68,6 @@ def judge_set(name: str, rules, endpoint, args: argparse.Namespace) -> dict:
     Raises:
         ValueError: A file is missing.
     """
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.kaldi_dir import read_table, sort_keys
     from espnet2_taste.evaluation import judge, transcripts
 
     continued, output = args.continuation_dir / name, args.output_dir / name
@@ -104,9 +107,6 @@ def run_judge(args: argparse.Namespace) -> None:
             --base_url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct \\
             --output_dir exp/taslm_embed/judge
     """
-    from espnet2_taste.evaluation.chat import ChatEndpoint, Patience
-    from espnet2_taste.metrics.tables import provenance, write_json
-
     rules = build_rules(args)
     patience = Patience(args.timeout, args.retries)
     key = os.environ.get(args.api_key_env)
@@ -159,9 +159,7 @@ def score_set(name: str, args: argparse.Namespace) -> dict:
     """
     from dataclasses import asdict
 
-    from espnet2_taste.data.ctm import write_rows
     from espnet2_taste.evaluation.questions import read_answers, score_answers
-    from espnet2_taste.evaluation.transcripts import read_transcripts
 
     folder = args.continuation_dir / name
     said = read_transcripts(folder, args.transcripts, args.transcript_source)
@@ -197,8 +195,6 @@ def run_answers(args: argparse.Namespace) -> None:
             --transcripts text_recognized \\
             --output_dir exp/taslm_embed/answers
     """
-    from espnet2_taste.metrics.tables import provenance, write_json
-
     sets = {name: score_set(name, args) for name in args.sets.split()}
     for name, score in sets.items():
         print(

@@ -10,7 +10,11 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
-from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data import formatting
+from espnet2_taste.data.audio import read_audio
+from espnet2_taste.data.copying import copy_set
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import (
     find_parts,
     is_part,
@@ -19,6 +23,11 @@ from espnet2_taste.data.parts import (
     split_sets,
 )
 from espnet2_taste.data.set_loop import finish_sets
+from espnet2_taste.data.shapes import DataTable, measure_lengths
+from espnet2_taste.evaluation.mistakes import add_mistakes_to_set, wrong_name
+from espnet2_taste.evaluation.noisy_sets import NoiseForm, add_noise_to_set, noisy_name
+from espnet2_taste.text.tokenizers import build_text_tokenizer
+from espnet2_taste.text.words import tokenize_words
 
 
 def copy_options(parser: ArgumentParser) -> None:
@@ -42,8 +51,6 @@ def run_copy(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.data copy --source /corpora/mine \\
             --sets "train dev test" --output_dir data
     """
-    from espnet2_taste.data.copying import copy_set
-
     for name in args.sets.split():
         made = copy_set(args.source / name, args.output_dir / name)
         logging.info(
@@ -83,8 +90,6 @@ def run_format(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.data format --data_dir data --output_dir dump/raw \\
             --sets "train dev test"
     """
-    from espnet2_taste.data import formatting
-
     form = formatting.AudioForm(
         args.fs, args.min_duration, args.max_duration, args.audio_format
     )
@@ -136,10 +141,6 @@ def token_counter(
     Returns:
         From transcript to the number of its tokens.
     """
-    from espnet2_taste.data.files import read_yaml
-    from espnet2_taste.text.tokenizers import build_text_tokenizer
-    from espnet2_taste.text.words import tokenize_words
-
     content = read_yaml(config) if config else {}
     names = ("first_word_space", "word_space")
     options = {name: content[name] for name in names if name in content}
@@ -169,9 +170,6 @@ def run_shapes(args: argparse.Namespace) -> None:
             --valid_data_path_and_name_and_type dump/raw/dev/wav.scp,speech,sound \\
             --valid_data_path_and_name_and_type dump/raw/dev/text,text,text
     """
-    from espnet2_taste.data.kaldi_dir import write_table
-    from espnet2_taste.data.shapes import DataTable, measure_lengths
-
     if args.tokenizer_path:
         count = token_counter(args.tokenizer_path, args.train_config, args.word_space)
     else:
@@ -226,7 +224,6 @@ def extract(folder: Path, fmin: float, fmax: float) -> int:
     import kaldiio
     import tqdm
 
-    from espnet2_taste.data.audio import read_audio
     from espnet2_taste.metrics.pitch import track_pitch
 
     wavs, part = read_table(folder / "wav.scp"), folder / "pitch.scp.part"
@@ -292,12 +289,6 @@ def run_noise(args: argparse.Namespace) -> None:
             --tag babble \\
             --noise recorded --noise_wavs noise/wav.scp --snr "10 5"
     """
-    from espnet2_taste.evaluation.noisy_sets import (
-        NoiseForm,
-        add_noise_to_set,
-        noisy_name,
-    )
-
     for name in args.sets.split():
         for snr_db in map(float, args.snr.split()):
             form = NoiseForm(args.noise, snr_db, args.seed, args.fs, args.noise_wavs)
@@ -327,8 +318,6 @@ def run_mistakes(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.data mistakes --dump_dir dump/raw \\
             --sets "test swap_slow swap_fast" --percent "5 10 20"
     """
-    from espnet2_taste.evaluation.mistakes import add_mistakes_to_set, wrong_name
-
     for name in args.sets.split():
         for percent in map(float, args.percent.split()):
             target, source = args.dump_dir / wrong_name(name, percent), args.dump_dir

@@ -8,6 +8,10 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.inference.packages import check_archive
+from espnet2_taste.text.training import write_directory
 
 
 def reference_options(parser: ArgumentParser) -> None:
@@ -113,11 +117,8 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
     Raises:
         ValueError: The checkpoint is of another model.
     """
-    from espnet2_taste.data.files import read_yaml
-    from espnet2_taste.experiment_files import load_weights
     from espnet2_taste.slm.causal_lm import load_tokenizer
     from espnet2_taste.tasks.build_text_lm import build_text_lm
-    from espnet2_taste.text.training import write_directory
 
     config = read_yaml(train_config)
     model = build_text_lm(argparse.Namespace(**config))
@@ -190,8 +191,6 @@ def upload(archive: Path, repo: str, private: bool, tags: list[str], message: st
     import tempfile
 
     from huggingface_hub import HfApi
-
-    from espnet2_taste.inference.packages import check_archive
 
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise ValueError(f"--hf_repo is '{repo}', expected user/name")

@@ -8,13 +8,18 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.finished import digest
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation import pair_folders, recorded
+from espnet2_taste.evaluation.pair_folders import LAYOUTS
+from espnet2_taste.evaluation.transcripts import first_words
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 
 def pairs_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_pairs`."""
     add = parser.add_argument
-    from espnet2_taste.evaluation.pair_folders import LAYOUTS
 
     add("--source", type=Path, required=True, help="The folder")
     add("--layout", choices=sorted(LAYOUTS), required=True, help="How it is laid out")
@@ -67,8 +72,6 @@ def set_names(args: argparse.Namespace, parts: dict) -> dict[str, str]:
 
 def made_from(args: argparse.Namespace, pairs: list) -> dict:
     """What a set is made from."""
-    from espnet2_taste.data.finished import digest
-
     files = [f for p in pairs for m in (p.positive, p.negative) for f in m.audio]
     return {
         "audio": digest(files, contents=False),
@@ -97,9 +100,6 @@ def run_pairs(args: argparse.Namespace) -> None:
             --recognizer exp/asr --output_dir data
         ./run.sh --pair_sets "salmon_gender_consistency salmon_speaker_consistency"
     """
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.evaluation import pair_folders
-
     parts = pair_folders.LAYOUTS[args.layout](args.source)
     table = read_table(args.text) if args.text else {}
     aligner = LazyAligner.from_args(args) if args.recognizer and not args.text else None
@@ -148,8 +148,6 @@ def run_questions(args: argparse.Namespace) -> None:
             --source data/pairs_coherent --cloze \\
             --sentences data/train/text --output_dir data/questions
     """
-    from espnet2_taste.data.finished import digest
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.evaluation.question_sets import (
         read_clozes,
         read_questions,
@@ -213,8 +211,6 @@ def run_continuations(args: argparse.Namespace) -> None:
             "expected either --wavs (recordings of a system) or --true_endings true "
             f"(those of the sets), found {args.wavs} and {args.true_endings}"
         )
-    from espnet2_taste.evaluation import recorded
-    from espnet2_taste.evaluation.transcripts import first_words
 
     for name in args.sets.split():
         output = Path(args.output_dir) / name
@@ -261,7 +257,6 @@ def run_reference(args: argparse.Namespace) -> None:
             --whisper downloads/distil-large-v3 --llm downloads/llama-3.2-1b \\
             --output_dir exp
     """
-    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.reference.importing import ImportOptions, import_folder
 
     changes = {}

@@ -6,7 +6,11 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program
-from espnet2_taste.data.files import read_lines
+from espnet2_taste.data.ctm import read_rows, write_rows
+from espnet2_taste.data.files import read_json, read_lines
+from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE, TESTS
+from espnet2_taste.evaluation.listening.pages import PageOptions, write_study
+from espnet2_taste.metrics.tables import provenance, write_json
 
 MODULE = "espnet2_taste.bin.listening"
 
@@ -14,7 +18,6 @@ MODULE = "espnet2_taste.bin.listening"
 def pages_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_pages`."""
     add = parser.add_argument
-    from espnet2_taste.evaluation.listening.design import TESTS
 
     add("--test", choices=sorted(TESTS), required=True, help="Kind of test")
     add("--systems", nargs="+", required=True, help="name=folder of each system")
@@ -43,8 +46,6 @@ def read_systems(args: argparse.Namespace) -> dict[str, Path]:
     Raises:
         ValueError: A system is written differently or is there twice.
     """
-    from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE
-
     systems = {}
     for item in args.systems:
         name, _, folder = item.partition("=")
@@ -83,10 +84,6 @@ def run_pages(args: argparse.Namespace) -> None:
             --output_dir exp/mushra
     """
     from dataclasses import replace
-
-    from espnet2_taste.data.ctm import read_rows
-    from espnet2_taste.evaluation.listening.design import TESTS
-    from espnet2_taste.evaluation.listening.pages import PageOptions, write_study
 
     test = TESTS[args.test]
     if args.instructions:
@@ -159,10 +156,7 @@ def run_scores(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.listening scores --study_dir exp/mushra \\
             --ratings exp/mushra_ratings
     """
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.files import read_json
     from espnet2_taste.evaluation.listening import results
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     ratings = results.read_ratings(args.study_dir, sorted(args.ratings.glob("*.json")))
     below = args.reference_below

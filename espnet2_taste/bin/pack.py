@@ -17,7 +17,21 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
+from espnet2_taste import inference
 from espnet2_taste.bin.command import Command, Program
+from espnet2_taste.data.files import read_text
+from espnet2_taste.evaluation.pictures import pictures_of, with_links
+from espnet2_taste.experiment_files import MODEL_FILE, read_config
+from espnet2_taste.inference.card_facts import (
+    TASLM_SETTINGS,
+    TASTE_SETTINGS,
+    UNIT_LM_SETTINGS,
+    PackedExperiment,
+    collect_facts,
+)
+from espnet2_taste.inference.loading import find_weights
+from espnet2_taste.inference.model_card import model_card
+from espnet2_taste.inference.packing import Package, find_license, image_folders
 
 _TASTE = """TASTE tokenizer with its unit vocoder.
 
@@ -100,8 +114,6 @@ def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -
     Raises:
         ValueError: A file is missing, or the experiment is of another kind.
     """
-    from espnet2_taste.experiment_files import read_config
-
     if item.config.is_file() and mark not in read_config(item.config):
         raise ValueError(
             f"{option} {item.config.parent} is an experiment of another kind: its "
@@ -133,9 +145,6 @@ def add_trained(
     Returns:
         What the model card describes.
     """
-    from espnet2_taste.experiment_files import MODEL_FILE
-    from espnet2_taste.inference.card_facts import PackedExperiment
-
     exp = Path(getattr(args, f"{name}_exp"))
     weights = getattr(args, f"{name}_model_file") or exp / MODEL_FILE
     config = exp / "config.yaml"
@@ -155,8 +164,6 @@ def add_taste(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.inference.card_facts import TASTE_SETTINGS
-
     names = ("taste", "taste", "quantizer", "speech_encoder")
     taste = add_trained(package, args, *names, TASTE_SETTINGS)
     return [taste, add_vocoder(package, args)]
@@ -172,8 +179,6 @@ def add_vocoder(package, args: argparse.Namespace):
     Returns:
         What the model card describes.
     """
-    from espnet2_taste.inference.card_facts import PackedExperiment
-    from espnet2_taste.inference.loading import find_weights
     from espnet2_taste.units.unit_exp import SPEMBS, UNITS
 
     expdir = Path(args.expdir)
@@ -205,7 +210,6 @@ def add_unit_lm(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.inference.card_facts import UNIT_LM_SETTINGS
     from espnet2_taste.slm import unit_durations
 
     names = ("unit_lm", "slm", "layout", "layout")
@@ -229,8 +233,6 @@ def add_taslm(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    from espnet2_taste.inference.card_facts import TASLM_SETTINGS
-
     names = ("taslm", "slm", "head", "head")
     taslm = add_trained(package, args, *names, TASLM_SETTINGS)
     return [taslm, *add_taste(package, args)]
@@ -243,7 +245,6 @@ def add_settings(package, args: argparse.Namespace) -> None:
         package: ``Package``.
         args: Options.
     """
-    from espnet2_taste.experiment_files import read_config
     from espnet2_taste.inference.settings import InferenceSettings
 
     resynthesis, inference = (
@@ -271,8 +272,6 @@ def check_archive(loader: str, cache: Path, archive: Path) -> None:
         ValueError: Something is wrong with it.
         RuntimeError: Likewise.
     """
-    from espnet2_taste import inference
-
     model = getattr(inference, loader).from_pretrained(archive, cache)
     if loader == "SpokenLM":
         model.scorer  # noqa: B018  (the language model is loaded when it is needed)
@@ -289,12 +288,6 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
     Raises:
         ValueError: --option names something that is not there.
     """
-    from espnet2_taste.data.files import read_text
-    from espnet2_taste.evaluation.pictures import pictures_of, with_links
-    from espnet2_taste.inference.card_facts import collect_facts
-    from espnet2_taste.inference.model_card import model_card
-    from espnet2_taste.inference.packing import find_license, image_folders
-
     results = Path(args.expdir) / "RESULTS.md"
     page = read_text(results) if results.is_file() else ""
     own = image_folders(item.config.parent for item in experiments)
@@ -321,8 +314,6 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect the files in a folder beside the archive, then write it."""
-    from espnet2_taste.inference.packing import Package
-
     outpath = Path(args.outpath)
     folder = outpath.with_name(f".{outpath.name}.files")
     shutil.rmtree(folder, ignore_errors=True)

@@ -18,9 +18,23 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.text.normalizers import normalizer_choices
+from espnet2_taste.text.preparation import (
+    TextRules,
+    prepare_set,
+    read_sentences,
+    read_symbols,
+)
 from espnet2_taste.text.segmenters import segmenter_choices
+from espnet2_taste.text.tokenizers import load_token_dir
+from espnet2_taste.text.training import (
+    train_lm_tokenizer,
+    train_sentencepiece,
+    write_directory,
+)
+from espnet2_taste.text.unknown import find_unknown, report_unknown
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -49,8 +63,6 @@ def add_options(parser: ArgumentParser) -> None:
 
 def _text_rules(args: argparse.Namespace):
     """How raw text becomes words, according to the options."""
-    from espnet2_taste.text.preparation import TextRules, read_symbols
-
     symbols = ()
     if args.non_linguistic_symbols:
         symbols = read_symbols(args.non_linguistic_symbols)
@@ -59,10 +71,6 @@ def _text_rules(args: argparse.Namespace):
 
 def _report_unknown(args: argparse.Namespace, sets: list[str]) -> None:
     """Say of each set how much the vocabulary of the speech side does not know."""
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.text.tokenizers import load_token_dir
-    from espnet2_taste.text.unknown import find_unknown, report_unknown
-
     tokenizer = load_token_dir(args.token_dir)
     for name in sets:
         folder = Path(args.dump_dir) / name
@@ -86,8 +94,6 @@ def _report(name: str, report) -> None:
 
 def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
     """Take or train the vocabulary of the speech side, unless it is there."""
-    from espnet2_taste.text.training import train_sentencepiece, write_directory
-
     token_dir = Path(args.token_dir)
     if (token_dir / "token_type").is_file():
         return
@@ -104,8 +110,6 @@ def _write_token_dir(args: argparse.Namespace, sentences: list[str]) -> None:
 
 def _write_lm_text(directory: Path, sentences: list[str]) -> None:
     """Write the text backbone's training text, unless it is there."""
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
-
     table = {f"sentence{index:09d}": line for index, line in enumerate(sentences)}
     path = directory / "text"
     if path.is_file() and read_table(path) == table:
@@ -123,10 +127,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: A set is missing or malformed, or a vocabulary cannot be trained.
     """
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.text.preparation import prepare_set, read_sentences
-    from espnet2_taste.text.training import train_lm_tokenizer
-
     rules = _text_rules(args)
     dump_dir = Path(args.dump_dir)
     sets = list(dict.fromkeys([args.train_set, *args.sets.split()]))

@@ -9,8 +9,13 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.arks import write_numbers
+from espnet2_taste.data.ctm import read_ctm
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.parts import is_part, join_parts, set_names
 from espnet2_taste.data.set_loop import finish_sets
+from espnet2_taste.evaluation import transcripts
+from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 TIMES = ("word_times", "word_times.scp")
@@ -45,7 +50,6 @@ def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> 
     """
     from dataclasses import asdict
 
-    from espnet2_taste.data.ctm import read_ctm
     from espnet2_taste.metrics.durations import pair_words, score_durations
 
     summary = {"utterances": len(texts), "not_aligned": len(result.problems)}
@@ -89,8 +93,6 @@ def align_folder(
     import numpy as np
 
     from espnet2_taste.align.sets import align_set, word_time_rows
-    from espnet2_taste.data.arks import write_numbers
-    from espnet2_taste.data.kaldi_dir import read_table
 
     wavs, texts = read_table(folder / "wav.scp"), read_texts(folder)
     result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
@@ -125,8 +127,6 @@ def join_folder(parts: list[Path], folder: Path, output: str, transcribe: bool) 
 
 def read_texts(folder: Path) -> dict[str, str]:
     """Transcripts of a set; what a model said without a word is left out."""
-    from espnet2_taste.data.kaldi_dir import read_table
-
     return {name: text for name, text in read_table(folder / "text").items() if text}
 
 
@@ -143,7 +143,6 @@ def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool)
         The summary.
     """
     from espnet2_taste.align.sets import PROBLEMS
-    from espnet2_taste.metrics.tables import write_json
 
     summary = summarize(result, folder, texts, transcribe)
     write_json(folder / "asr_align.json", summary)
@@ -228,7 +227,6 @@ def run_transcribe(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.recognize transcribe --recognizer exp/asr \\
             --folders exp/taslm_embed/continuation/prompts exp/gslm/continuation/prompts
     """
-    from espnet2_taste.evaluation import transcripts
 
     def work(aligner, folder: Path) -> str:
         options = (args.recognizer, args.batch_size)

@@ -22,6 +22,12 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.audio import write_audio
+from espnet2_taste.data.checks import audio_file
+from espnet2_taste.data.ctm import write_ctm
+from espnet2_taste.data.kaldi_dir import read_kaldi_dir, write_table
+from espnet2_taste.evaluation.saying_report import saying_tables
+from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
 MODULE = "espnet2_taste.bin.say_score"
@@ -109,11 +115,6 @@ def write_said(
     """Say texts and write the speech; finished folders are kept."""
     import tqdm
 
-    from espnet2_taste.data.audio import write_audio
-    from espnet2_taste.data.checks import audio_file
-    from espnet2_taste.data.ctm import write_ctm
-    from espnet2_taste.data.kaldi_dir import write_table
-
     if (folder / "wav.scp").is_file():
         return
     (folder / "audio").mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,6 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
 
 def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
     """How soon continuations of the first set's first recordings begin."""
-    from espnet2_taste.data.kaldi_dir import read_kaldi_dir
     from espnet2_taste.evaluation.speaking import stream_speed
 
     tables = read_kaldi_dir(args.dump_dir / args.sets.split()[0])
@@ -181,9 +181,7 @@ def score_streaming(args: argparse.Namespace, lm) -> dict[str, float]:
 
 def run(args: argparse.Namespace) -> None:
     """Say, score and write."""
-    from espnet2_taste.evaluation.saying_report import saying_tables
     from espnet2_taste.inference import SpokenLM
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     device = "cuda" if args.ngpu else "cpu"
     words = args.streamed_words

@@ -6,6 +6,12 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.systems_report import systems_points
+from espnet2_taste.experiment_files import current
+from espnet2_taste.metrics.plots import plot_designs
+from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 from espnet2_taste.tasks.arguments import add_word_arguments, word_options
 
@@ -76,9 +82,6 @@ def run_models(args: argparse.Namespace) -> None:
             --test_sets test --pair_sets "pairs_style pairs_voice pairs_coherent" \\
             --prompt_sets prompts --recognizer exp/asr
     """
-    from espnet2_taste.experiment_files import current
-    from espnet2_taste.metrics.tables import provenance, write_json
-
     expdir = Path(args.expdir)
     exps = [p.parent for p in current(expdir.glob("taslm_*/likelihood"), expdir)]
     if not exps:
@@ -177,11 +180,6 @@ def run_designs(args: argparse.Namespace) -> None:
             --prompt_set prompts --pair_sets "pairs_style pairs_voice pairs_coherent" \\
             --output_dir exp/systems_scores
     """
-    from espnet2_taste.data.ctm import read_rows
-    from espnet2_taste.evaluation.systems_report import systems_points
-    from espnet2_taste.metrics.plots import plot_designs
-    from espnet2_taste.metrics.tables import provenance, write_json
-
     settings = {
         "asr": args.recognizer,
         "text_lm": args.lm,
@@ -220,9 +218,7 @@ def run_answers(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.slm_evaluate answers --expdir exp/instruct \\
             --names "taslm_embed taslm_sft" --recognizer exp/asr
     """
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.evaluation import systems
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     questions = Path(args.dump_dir) / args.question_set
     aligner, models = LazyAligner.from_args(args), {}

@@ -49,11 +49,19 @@ from espnet2.utils.types import str2bool
 from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.data.parts import only_listed, set_of
 from espnet2_taste.data.set_loop import finish_sets
-from espnet2_taste.inference.prompt_sets import PROMPT_KINDS
+from espnet2_taste.inference import continued_sets
+from espnet2_taste.inference.loading import (
+    build_untrained,
+    load_spoken_lm,
+    load_unit_vocoder,
+)
+from espnet2_taste.inference.prompt_sets import PROMPT_KINDS, AudioPrompts
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
+from espnet2_taste.tasks.fitting import check_speakable
+from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 _OF_TASLM = {
     "prompt_kind": "audio",
@@ -214,7 +222,6 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     from espnet2_taste.inference.continuer import TaslmContinuer
     from espnet2_taste.inference.designs import TaslmDesign
     from espnet2_taste.inference.speakers import CodeSpeaker
-    from espnet2_taste.tasks.fitting import check_speakable
 
     rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.core.eos_id)
     options = generation_options(args)
@@ -250,7 +257,6 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
         ValueError: An option that has no effect on other designs than TASLM.
     """
     from espnet2_taste.inference.designs import GridDesign
-    from espnet2_taste.inference.prompt_sets import AudioPrompts
     from espnet2_taste.inference.speakers import UnitSpeaker
     from espnet2_taste.inference.unit_continuer import UnitContinuer
     from espnet2_taste.slm.limits import Limits
@@ -273,13 +279,6 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
 
 def build_design(args: argparse.Namespace, device: str):
     """Load what the options describe: an ``AbsDesign``."""
-    from espnet2_taste.inference.loading import (
-        build_untrained,
-        load_spoken_lm,
-        load_unit_vocoder,
-    )
-    from espnet2_taste.text.preprocessor import TaslmPreprocessor
-
     if args.lm:
         model, preprocessor = build_untrained(args.exp, args.lm, device)
     else:
@@ -291,7 +290,6 @@ def build_design(args: argparse.Namespace, device: str):
 
 def run(args: argparse.Namespace) -> None:
     """Continue the sets that are not done, with one model, or join their parts."""
-    from espnet2_taste.inference import continued_sets
 
     def work(design, output: Path) -> str:
         part = str(output.relative_to(args.output_dir))

@@ -28,8 +28,14 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.grid_sets import read_fields
+from espnet2_taste.data.pair_prefix import read_shared_words
 from espnet2_taste.data.parts import only_listed, set_of
 from espnet2_taste.data.set_loop import finish_sets, length_batches
+from espnet2_taste.data.spoken_sets import read_spoken_words
+from espnet2_taste.inference.loading import load_spoken_lm
+from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -64,12 +70,7 @@ def build_scorer(args: argparse.Namespace, device: str):
     Raises:
         ValueError: A file or an option is missing.
     """
-    from espnet2_taste.data.files import read_yaml
-    from espnet2_taste.data.grid_sets import read_fields
-    from espnet2_taste.data.spoken_sets import read_spoken_words
-    from espnet2_taste.inference.loading import load_spoken_lm
     from espnet2_taste.inference.scorer import Scorer
-    from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
     model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
     decoding = read_yaml(args.decode_config) if args.decode_config else {}
@@ -113,7 +114,6 @@ def add_windows(
     scores: dict, scorer, items: dict, folder: Path, args: argparse.Namespace
 ) -> None:
     """Add what follows the common beginning of pairs to a set's scores, in place."""
-    from espnet2_taste.data.pair_prefix import read_shared_words
     from espnet2_taste.inference.window_scorer import WindowScorer
 
     if not (folder / "pairs.tsv").is_file():

@@ -6,15 +6,21 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.ctm import read_rows, write_rows
+from espnet2_taste.data.files import read_json, read_yaml
+from espnet2_taste.data.grid_sets import read_fields
+from espnet2_taste.evaluation.audio_report import noise_tables
+from espnet2_taste.evaluation.mistakes import collect_mistakes
+from espnet2_taste.evaluation.noise_table import collect_noise, flat_table
+from espnet2_taste.metrics.plots import plot_curves
+from espnet2_taste.metrics.tables import aligned_lines, provenance, write_json
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 MODULE = "espnet2_taste.bin.tables"
 
 
 def show_table(header: tuple, rows: list[tuple], output: Path | None) -> None:
     """Print a table and, if there is a path, write it with tabs."""
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.metrics.tables import aligned_lines
-
     print("\n".join(aligned_lines([header, *rows])))
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +56,6 @@ def run_budget(args: argparse.Namespace) -> None:
             --names "taslm_embed gslm" \\
             --padding exp/padding.tsv --output exp/budgets.tsv
     """
-    from espnet2_taste.data.ctm import read_rows
     from espnet2_taste.evaluation import training_cost as budgets
     from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
@@ -108,7 +113,6 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     Returns:
         Layouts by design.
     """
-    from espnet2_taste.data.files import read_yaml
     from espnet2_taste.evaluation.budget import TextAligned
     from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
     from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
@@ -154,10 +158,8 @@ def table(args: argparse.Namespace) -> list[tuple]:
     Returns:
         Rows under ``PADDING_HEADER``.
     """
-    from espnet2_taste.data.grid_sets import read_fields
     from espnet2_taste.evaluation.budget import add_placeholders
     from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
-    from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
     folder = Path(args.data_dir)
     tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
@@ -311,12 +313,6 @@ def run_noise(args: argparse.Namespace) -> None:
             --scores "exp/vq/scores/scores.json exp/vq/noise/tokenizer/scores.json" \\
             --output_dir exp/taste_vq/noise
     """
-    from espnet2_taste.data.ctm import write_rows
-    from espnet2_taste.data.files import read_json
-    from espnet2_taste.evaluation.audio_report import noise_tables
-    from espnet2_taste.evaluation.noise_table import collect_noise, flat_table
-    from espnet2_taste.metrics.tables import provenance, write_json
-
     studies = [read_json(path) for path in args.scores.split()]
     groups = collect_noise(studies, Path(args.dump_dir))
     settings = {
@@ -356,10 +352,6 @@ def run_mistakes(args: argparse.Namespace) -> None:
             --scores "$(ls exp/taste_vq/mistakes/*/scores.json)" \\
             --rendition taste_vq --output exp/taste_vq/mistakes/mistakes.tsv
     """
-    from espnet2_taste.data.files import read_json
-    from espnet2_taste.evaluation.mistakes import collect_mistakes
-    from espnet2_taste.metrics.plots import plot_curves
-
     studies = [read_json(path) for path in args.scores.split()]
     rows = collect_mistakes(studies, Path(args.dump_dir), args.rendition)
     quantity, *columns = dict.fromkeys(key for row in rows for key in row)

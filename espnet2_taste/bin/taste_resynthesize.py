@@ -24,12 +24,17 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.ctm import write_ctm
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import join_parts
+from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.data.set_loop import finish_sets
+from espnet2_taste.inference.loading import load_unit_vocoder
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
+from espnet2_taste.tasks import fitting
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -111,9 +116,6 @@ def resynthesize_set(
     Returns:
         Number of utterances.
     """
-    from espnet2_taste.data.ctm import write_ctm
-    from espnet2_taste.data.kaldi_dir import read_table, write_table
-    from espnet2_taste.data.recording_writer import RecordingWriter
     from espnet2_taste.inference.resynthesis import speak
 
     wavs, rows, timings = {}, {}, {}
@@ -157,9 +159,6 @@ def run(args: argparse.Namespace) -> None:
 
 def load_tools(args: argparse.Namespace) -> tuple:
     """Source of units and vocoder that the options name, after a look if they fit."""
-    from espnet2_taste.inference.loading import load_unit_vocoder
-    from espnet2_taste.tasks import fitting
-
     device = "cuda" if args.ngpu else "cpu"
     source = build_source(args, device)
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)

@@ -18,6 +18,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 
 MODULE = "espnet2_taste.bin.taste_score"
@@ -44,7 +45,6 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score and write."""
     from espnet2_taste.evaluation.taste import score_tokenizer
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     settings = {
         "tolerance_seconds": args.tolerance,

@@ -22,12 +22,19 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.arks import ArkTable
+from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.inference.loading import load_unit_vocoder
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
     unit_sampling_settings,
 )
+from espnet2_taste.metrics.swap import measure_leakage, score_pitch_swaps, score_swaps
+from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
+from espnet2_taste.tasks.fitting import check_speakable
 
 MODULE = "espnet2_taste.bin.taste_swap"
 
@@ -62,9 +69,6 @@ def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
     Raises:
         ValueError: A file is missing.
     """
-    from espnet2_taste.data.arks import ArkTable
-    from espnet2_taste.data.ctm import read_rows
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.inference.resynthesis import read_spembs
 
     codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
@@ -88,10 +92,8 @@ def build_tools(args: argparse.Namespace, spembs: dict, device: str):
     import numpy as np
     import torch
 
-    from espnet2_taste.inference.loading import load_unit_vocoder
     from espnet2_taste.inference.resynthesis import UnitBatch, look_up
     from espnet2_taste.inference.taste_encoder import TasteEncoder
-    from espnet2_taste.tasks.fitting import check_speakable
 
     encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
     generator = UnitSampling.from_options(vars(args)).generator(encoder)
@@ -118,12 +120,6 @@ def run(args: argparse.Namespace) -> None:
         return
     from espnet2_taste.evaluation import swap
     from espnet2_taste.inference.resynthesis import speak
-    from espnet2_taste.metrics.swap import (
-        measure_leakage,
-        score_pitch_swaps,
-        score_swaps,
-    )
-    from espnet2_taste.metrics.tables import provenance, write_json
 
     device = "cuda" if args.ngpu else "cpu"
     pairs, texts, codes, spembs = read_material(args)

@@ -17,8 +17,12 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.arks import ArkTable, write_ark
+from espnet2_taste.data.files import read_json
+from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.set_loop import finish_sets
+from espnet2_taste.metrics.tables import write_json
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -44,7 +48,6 @@ def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:
     Raises:
         ValueError: A table is missing, names differ, or an utterance cannot be read.
     """
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.units.batches import speech_batches
 
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
@@ -69,9 +72,6 @@ def write_codes(folder: Path, codes: dict, codebook_size: int) -> None:
         codes: ``WordCodes`` by utterance id.
         codebook_size: K, for the statistics.
     """
-    from espnet2_taste.data.arks import write_ark
-    from espnet2_taste.data.kaldi_dir import write_table
-
     folder.mkdir(parents=True, exist_ok=True)
     write_ark(folder, "codes", {name: item.codes for name, item in codes.items()})
     write_table(folder / "words", {n: " ".join(c.words) for n, c in codes.items()})
@@ -91,8 +91,6 @@ def join_codes(parts: Sequence[Path], folder: Path) -> str:
     Raises:
         ValueError: A part is not complete.
     """
-    from espnet2_taste.data.files import read_json
-
     join_parts(parts, folder, ["words", "codes.scp"])
     size = read_json(parts[0] / "codes.json")["codebook_size"]
     return f"{write_summary(folder, size)} utterances joined"
@@ -110,8 +108,6 @@ def write_summary(folder: Path, codebook_size: int) -> int:
     """
     import torch
 
-    from espnet2_taste.data.arks import ArkTable
-    from espnet2_taste.metrics.tables import write_json
     from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
 
     codes = ArkTable(folder / "codes.scp")

@@ -10,7 +10,11 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.data.arks import write_numbers
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.grid_sets import read_word_times
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.recognizers.options import add_recognizer_arguments
@@ -114,7 +118,6 @@ def run_fit(args: argparse.Namespace) -> None:
     if is_fitted(Path(args.output_dir), config):
         print(f"{args.output_dir} is done")
         return
-    from espnet2_taste.data.kaldi_dir import read_table
     from espnet2_taste.units import unit_exp
     from espnet2_taste.units.batches import speech_batches
 
@@ -145,8 +148,6 @@ def extract_options(parser: ArgumentParser) -> None:
 
 def is_extracted(folder: Path, units_dir: Path) -> bool:
     """Whether a set holds units and embeddings of exactly its utterances."""
-    from espnet2_taste.data.kaldi_dir import read_table
-
     made = units_dir / "config.yaml"
     names = sorted(read_table(folder / "wav.scp"))
     for path in (folder / name for name in ("units", "units.scp", "spembs.scp")):
@@ -214,8 +215,6 @@ def durations_options(parser: ArgumentParser) -> None:
 
 def read_units(folder: Path) -> list[list[int]]:
     """Units of a set, one string an utterance."""
-    from espnet2_taste.data.kaldi_dir import read_table
-
     rows = read_table(folder / "units").values()
     return [[int(unit) for unit in row.split()] for row in rows]
 
@@ -270,10 +269,6 @@ def write_word_times(folder: Path, ctm: str) -> None:
     """Write the word times of a set; utterances without any are left out."""
     import numpy as np
 
-    from espnet2_taste.data.arks import write_numbers
-    from espnet2_taste.data.grid_sets import read_word_times
-    from espnet2_taste.data.kaldi_dir import read_table
-
     times = read_word_times(folder, ctm)
     if not times:
         raise ValueError(f"{folder} has no {ctm}: run recognize align (stage 4)")
@@ -295,10 +290,6 @@ def write_tokens(folder: Path, tables) -> None:
     """
     import numpy as np
     import tqdm
-
-    from espnet2_taste.data.arks import write_numbers
-    from espnet2_taste.data.audio import read_audio
-    from espnet2_taste.data.kaldi_dir import read_table
 
     found: dict[str, dict[str, str]] = {"pitch_tokens": {}, "style_tokens": {}}
     for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):

@@ -15,6 +15,13 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.data.files import read_json
+from espnet2_taste.data.kaldi_dir import write_lines
+from espnet2_taste.evaluation.pictures import picture_section
+from espnet2_taste.evaluation.report import EXTRA_STUDIES, STUDIES, write_report
+from espnet2_taste.evaluation.sounds import find_tables, write_page
+from espnet2_taste.experiment_files import current
+from espnet2_taste.metrics.plots import plot_losses, read_losses
 
 LISTEN = "listen.html"
 
@@ -42,10 +49,6 @@ def read_studies(expdir: Path, taste_exp: Path | None = None) -> dict[str, dict]
     Raises:
         ValueError: There are none, or two files hold the same study.
     """
-    from espnet2_taste.data.files import read_json
-    from espnet2_taste.evaluation.report import EXTRA_STUDIES, STUDIES
-    from espnet2_taste.experiment_files import current
-
     known = [*STUDIES, *EXTRA_STUDIES]
     found: dict[str, tuple[Path, dict]] = {}
     for path in current(expdir.rglob("scores.json"), expdir):
@@ -74,8 +77,6 @@ def draw_losses(expdir: Path) -> None:
     Args:
         expdir: Where the experiments are.
     """
-    from espnet2_taste.metrics.plots import plot_losses, read_losses
-
     for checkpoint in sorted(expdir.glob("*/checkpoint.pth")):
         picture = checkpoint.parent / "images" / "losses.png"
         drawn = picture.is_file() and picture.stat().st_mtime
@@ -85,12 +86,6 @@ def draw_losses(expdir: Path) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write both pages, draw the losses."""
-    from espnet2_taste.data.kaldi_dir import write_lines
-    from espnet2_taste.evaluation.pictures import picture_section
-    from espnet2_taste.evaluation.report import write_report
-    from espnet2_taste.evaluation.sounds import find_tables, write_page
-    from espnet2_taste.experiment_files import current
-
     expdir = Path(args.expdir)
     taste_exp = Path(args.taste_exp) if args.taste_exp else None
     studies = read_studies(expdir, taste_exp)

@@ -6,6 +6,7 @@ from pathlib import Path
 from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.quiet import import_quietly
+from espnet2_taste.data.audio import write_audio
 
 SUMMARY = "one recording -> its words, spoken again from their codes"
 EXAMPLE = """examples:
@@ -45,7 +46,6 @@ def run(args: argparse.Namespace) -> Outcome:
         sources.check_recording(args.voice, "--voice")
     sampling = arguments.sampling_of(args)
     import_quietly()
-    from espnet2_taste.data.audio import write_audio
     from espnet2_taste.inference import TasteTokenizer
 
     tokenizer = TasteTokenizer.from_pretrained(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_taste.bin.command import LEVELS
+from espnet2_taste.data.finished import digest
 
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
@@ -204,8 +205,6 @@ def division(args: argparse.Namespace) -> dict:
 
 def digest_files(place: str | Path) -> str:
     """Fingerprint of a file, or of a folder, by sizes and times of change."""
-    from espnet2_taste.data.finished import digest
-
     place = Path(place).absolute()
     files = sorted(place.rglob("*")) if place.is_dir() else [place]
     return digest(files, contents=False)

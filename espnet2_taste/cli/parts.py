@@ -22,6 +22,10 @@ from pathlib import Path
 
 from espnet2_taste.cli.quiet import import_quietly
 from espnet2_taste.cli.results import write_dropped
+from espnet2_taste.data.checks import check_name
+from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.files import read_lines
+from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
 
 PATHS = ("codes.scp", "spembs.scp", "wav.scp")
 TABLES = (*PATHS, "words", "model", "ctm", "alignment", "units")
@@ -116,8 +120,6 @@ def run_job(
 
 def _unusable_names(names: Iterable[str]) -> dict[str, str]:
     """Ids that cannot name a file, with the reason."""
-    from espnet2_taste.data.checks import check_name
-
     refused = {}
     for name in names:
         try:
@@ -284,9 +286,6 @@ def join_parts(done: Mapping[str, Path], output: Path) -> None:
         done: The part of each utterance.
         output: Where the tables go; a table without lines is removed.
     """
-    from espnet2_taste.data.files import read_lines
-    from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
-
     folders = sorted(set(done.values()))
     for name in (*TABLES, *ROWS):
         lines: dict[str, list[str]] = {}
@@ -316,8 +315,6 @@ def _moved(row: str, folder: Path, output: Path) -> str:
 
 def read_dropped(output: Path) -> dict[str, str]:
     """Reasons of the utterances that could not be used, by id."""
-    from espnet2_taste.data.ctm import read_rows
-
     table = output / "dropped.tsv"
     rows = read_rows(table, {"utt": str, "reason": str}) if table.is_file() else []
     return {row["utt"]: row["reason"] for row in rows}

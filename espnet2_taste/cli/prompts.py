@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from espnet2_taste.cli import arguments, sources
+from espnet2_taste.data.kaldi_dir import read_table
 
 
 class Prompts(ABC):
@@ -186,8 +187,6 @@ def texts_of(args: argparse.Namespace, purpose: str) -> Mapping[str, str]:
     Raises:
         ValueError: Both options were given, or none.
     """
-    from espnet2_taste.data.kaldi_dir import read_table
-
     if (args.text is None) == (args.text_file is None):
         raise ValueError(f"give one of --text and --text_file: {purpose}")
     return read_table(args.text_file) if args.text_file else {"text": args.text}

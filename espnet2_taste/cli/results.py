@@ -6,13 +6,17 @@ Legend: W words, Q codebooks, E speaker features.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from espnet2_taste.data.arks import write_ark
+from espnet2_taste.data.checks import audio_file
+from espnet2_taste.data.ctm import write_ctm, write_rows
+from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.structures import WordCodes
+
 SHOWN = 20  # utterances that are printed
 
 
 def write_words(folder: Path, items: Mapping) -> None:
     """Write the table ``words`` of utterances, ``WordCodes`` by id."""
-    from espnet2_taste.data.kaldi_dir import write_table
-
     write_table(folder / "words", {n: " ".join(i.words) for n, i in items.items()})
 
 
@@ -24,11 +28,6 @@ def write_tokens(folder: Path, items: Mapping, voices: Mapping) -> None:
         items: ``SpeechTokens``, or ``UnitTokens``, by utterance id.
         voices: Speakers (E,) by utterance id; none is fine.
     """
-    from espnet2_taste.data.arks import write_ark
-    from espnet2_taste.data.ctm import write_ctm
-    from espnet2_taste.data.kaldi_dir import write_table
-    from espnet2_taste.structures import WordCodes
-
     coded = {n: item for n, item in items.items() if isinstance(item, WordCodes)}
     if coded or not items:
         write_ark(folder, "codes", {n: item.codes for n, item in coded.items()}, True)
@@ -58,9 +57,6 @@ def write_speech(folder: Path, spoken: Mapping) -> None:
         spoken: ``DecodedSpeech`` by utterance id.
     """
     from espnet2_taste.data.audio import write_audio
-    from espnet2_taste.data.checks import audio_file
-    from espnet2_taste.data.ctm import write_ctm
-    from espnet2_taste.data.kaldi_dir import write_table
 
     (folder / "audio").mkdir(exist_ok=True)
     for name, item in spoken.items():
@@ -80,8 +76,6 @@ def show_speech(output: Path) -> None:
     Args:
         output: Folder of the results.
     """
-    from espnet2_taste.data.kaldi_dir import read_table
-
     if not (output / "wav.scp").is_file():
         return
     wavs, words = read_table(output / "wav.scp"), read_table(output / "words")
@@ -118,8 +112,6 @@ def usable(
 
 def write_dropped(folder: Path, dropped: Mapping[str, str]) -> None:
     """Write ``dropped.tsv``, if anything was."""
-    from espnet2_taste.data.ctm import write_rows
-
     if dropped:
         rows = [[" ".join(cell.split()) for cell in row] for row in dropped.items()]
         write_rows(folder / "dropped.tsv", ("utt", "reason"), rows)

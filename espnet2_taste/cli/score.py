@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.jobs import SourceJob
 from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.data.ctm import write_rows
 
 SUMMARY = "utterances -> how likely their text and their codes are"
 EXAMPLE = """examples:
@@ -44,8 +45,6 @@ class ScoreJob(SourceJob):
 
     def write(self, model, found, folder):
         """See ``ModelJob.write``."""
-        from espnet2_taste.data.ctm import write_rows
-
         rows = {name: asdict(item) for name, item in found.items()}
         for header in list(rows.values())[:1]:
             lines = ([name, *row.values()] for name, row in rows.items())

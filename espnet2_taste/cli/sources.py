@@ -12,6 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from espnet2_taste.cli.arguments import digest_files, digest_values
+from espnet2_taste.data.arks import ArkTable
+from espnet2_taste.data.audio import LOWEST_RATE, load_speech
+from espnet2_taste.data.checks import UNUSABLE_NAME, find_audio
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.spoken_sets import SpokenSet
 
 SHORTEST = 0.1  # seconds of a voice
 
@@ -63,8 +68,6 @@ class WavSource(Source):
 
     def waves(self, tokenizer, names: Sequence[str]) -> list:
         """Samples (S,) of utterances at the tokenizer's rate."""
-        from espnet2_taste.data.audio import load_speech
-
         found = []
         for name in names:
             if self.wavs[name].endswith("|"):
@@ -129,15 +132,11 @@ class FolderSource(Source):
     @cached_property
     def spoken(self):
         """Words and codes by utterance id."""
-        from espnet2_taste.data.spoken_sets import SpokenSet
-
         return SpokenSet(Path(self.folder))
 
     @cached_property
     def models(self) -> Mapping[str, str]:
         """Which model made the codes, by utterance id; empty if that is unknown."""
-        from espnet2_taste.data.kaldi_dir import read_table
-
         path = Path(self.folder) / "model"
         return read_table(path) if path.is_file() else {}
 
@@ -148,8 +147,6 @@ class FolderSource(Source):
     @cached_property
     def speakers(self) -> Mapping:
         """Speaker embeddings (E,) by utterance id; empty where the folder has none."""
-        from espnet2_taste.data.arks import ArkTable
-
         return ArkTable(self._spembs) if self._spembs.is_file() else {}
 
     def tokens(self, tokenizer, names: Sequence[str]) -> list:
@@ -250,8 +247,6 @@ def check_recording(path: str, option: str) -> None:
     Raises:
         ValueError: It cannot be read, is too short or silent.
     """
-    from espnet2_taste.data.audio import LOWEST_RATE, load_speech
-
     try:
         load_speech(path, LOWEST_RATE, SHORTEST)
     except ValueError as error:
@@ -259,8 +254,6 @@ def check_recording(path: str, option: str) -> None:
 
 
 def _recordings(args: argparse.Namespace) -> WavSource:
-    from espnet2_taste.data.kaldi_dir import read_table
-
     wavs = listed_wavs(args.wav_scp) if args.wav_scp else named_wavs(args.wav)
     texts = read_table(args.text_file) if args.text_file else None
     if args.text is not None:
@@ -278,9 +271,6 @@ def listed_wavs(wav_scp: str) -> dict[str, str]:
             one above it. What cannot be found stays as it is and is refused when it is
             read.
     """
-    from espnet2_taste.data.checks import find_audio
-    from espnet2_taste.data.kaldi_dir import read_table
-
     parent = Path(wav_scp).parent
     return {
         name: str(find_audio(value, parent) or value)
@@ -297,8 +287,6 @@ def named_wavs(paths: Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: Two files have the same name.
     """
-    from espnet2_taste.data.checks import UNUSABLE_NAME
-
     wavs = {UNUSABLE_NAME.sub("_", Path(path).stem): path for path in paths}
     if len(wavs) < len(paths):
         raise ValueError("--wav: two files have the same name; give --wav_scp")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.jobs import ModelJob
 from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.data.audio import pcm16, read_audio, wav_header
+from espnet2_taste.data.kaldi_dir import read_table
 
 if TYPE_CHECKING:
     from espnet2_taste.cli.continuation import SpokenLmJob
@@ -53,8 +55,6 @@ class SampleWriter:
 
     def write(self, wave, sample_rate: int) -> None:
         """Write the next samples, (S,), so that they can be played now."""
-        from espnet2_taste.data.audio import pcm16, wav_header
-
         if self.kind == "wav" and not self.written:
             self.stream.write(wav_header(sample_rate))
         self.written = True
@@ -130,8 +130,5 @@ def run_spoken(
 
 def _kept_speech(output: Path) -> tuple:
     """Samples (S,) and rate of the only utterance of a folder."""
-    from espnet2_taste.data.audio import read_audio
-    from espnet2_taste.data.kaldi_dir import read_table
-
     (path,) = read_table(output / "wav.scp").values()
     return read_audio(output / path)

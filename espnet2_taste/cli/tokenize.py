@@ -8,6 +8,9 @@ from pathlib import Path
 from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.jobs import SourceJob
 from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.data.ctm import read_ctm
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.spoken_sets import SpokenSet
 
 SUMMARY = "speech (and text) -> words with codes, their times, the speaker"
 EXAMPLE = """examples:
@@ -112,10 +115,6 @@ def print_tokens(output: Path) -> None:
     Args:
         output: Folder with the results.
     """
-    from espnet2_taste.data.ctm import read_ctm
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.data.spoken_sets import SpokenSet
-
     ((name, item),) = SpokenSet(output).items()
     times = read_ctm(output / "ctm")[name] if (output / "ctm").is_file() else []
     starts = [f"{time.start:.2f}" for time in times] or ["-"] * len(item.words)

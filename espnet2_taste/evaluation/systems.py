@@ -30,6 +30,7 @@ from espnet2_taste.evaluation.transcripts import (
     recognize_folder,
 )
 from espnet2_taste.metrics.rates import follow_rates
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
 
@@ -53,7 +54,6 @@ class ContinuationReader:
         from transformers import AutoModelForCausalLM
 
         from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
-        from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
         tokenizer = HuggingFaceTokenizer(lm)
         ends = (tokenizer.special_id("bos"), tokenizer.special_id("eos"))

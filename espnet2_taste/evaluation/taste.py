@@ -44,6 +44,8 @@ from espnet2_taste.metrics.plots import (
 )
 from espnet2_taste.recognizers.options import LazyAligner
 from espnet2_taste.structures import WordTiming
+from espnet2_taste.text.tokenizers import build_text_tokenizer
+from espnet2_taste.text.words import tokenize_words
 
 ALIGNMENT = ("ctm_aligned", "text_asr")
 
@@ -165,9 +167,6 @@ def _score_units(
 
 def score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
     """Bit rate of the codes of one set."""
-
-    from espnet2_taste.text.tokenizers import build_text_tokenizer
-    from espnet2_taste.text.words import tokenize_words
 
     summary = codes_scp.with_name("codes.json")
     if not summary.is_file():

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.resynthesis import (
     look_up,
@@ -95,7 +96,6 @@ def round_trip_accuracies(
     Raises:
         ValueError: An utterance has audio but no units.
     """
-    from espnet2_taste.data.audio import load_speech
     from espnet2_taste.units.unit_exp import load_unit_extractor
 
     extractor, counts = load_unit_extractor(units_dir), UnitCounts()

@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.data.audio_arks import file_of
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.metrics.tables import markdown_table
+
 CITATION = """@article{tseng2025taste,
   title   = {TASTE: Text-Aligned Speech Tokenization and Embedding for Spoken
              Language Modeling},
@@ -131,8 +136,6 @@ def count_set(folder: Path) -> TrainingSet:
         What is known.
     """
     from espnet2_taste.data.audio import read_header
-    from espnet2_taste.data.audio_arks import file_of
-    from espnet2_taste.data.kaldi_dir import read_table
 
     found: dict = {}
     if (folder / "utt2spk").is_file():
@@ -157,8 +160,6 @@ def count_part(name: str, kind: str, weights: Path) -> Part:
     Returns:
         The part.
     """
-    from espnet2_taste.experiment_files import load_weights
-
     state = load_weights(weights)
     size = weights.stat().st_size / 1e6
     return Part(name, kind, sum(t.numel() for t in state.values()), size)
@@ -173,8 +174,6 @@ def model_card(facts: CardFacts) -> str:
     Returns:
         Markdown with the hub's metadata.
     """
-    from espnet2_taste.metrics.tables import markdown_table
-
     results = facts.results.strip() or "RESULTS.md was not there when this was packed."
     sections = [
         _metadata(facts),

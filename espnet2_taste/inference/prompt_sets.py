@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
+from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.prompt_words import TABLE, read_prompt_words
+from espnet2_taste.data.spoken_sets import read_spoken_words
+
 CONTINUATION = "."
 """Folder of the continuations alone."""
 
@@ -90,7 +94,6 @@ class AudioPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.data.spoken_sets import read_spoken_words
         from espnet2_taste.slm.prompt_specs import SpokenPrompt
 
         spoken = read_spoken_words(codes_dir)
@@ -110,7 +113,6 @@ class InstructPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.data.spoken_sets import read_spoken_words
         from espnet2_taste.slm.prompt_specs import SpokenTurn
 
         spoken = read_spoken_words(codes_dir)
@@ -127,7 +129,6 @@ class TextPrompts(AbsPromptSet):
 
     def read(self, folder, codes_dir):
         """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.data.kaldi_dir import read_table
         from espnet2_taste.slm.prompt_specs import WrittenPrompt
 
         table = read_table(folder / "text")
@@ -192,8 +193,6 @@ def cut(items: dict, folder: Path, words: int) -> dict:
     Raises:
         ValueError: A prompt is longer than its utterance, or unknown.
     """
-    from espnet2_taste.data.prompt_words import TABLE, read_prompt_words
-
     counts = read_prompt_words(folder)
     if counts is None:
         return {

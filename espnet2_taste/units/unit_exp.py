@@ -14,8 +14,11 @@ import yaml
 from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste import experiment_files
+from espnet2_taste.data.arks import write_ark, write_numbers
+from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import config_of
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.batches import speech_batches
 from espnet2_taste.units.campplus import CampplusEmbedder
 from espnet2_taste.units.espnet_codec import EspnetCodecUnits
 from espnet2_taste.units.kmeans import RecognizerKmeansUnits
@@ -136,10 +139,6 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
     """
     import numpy as np
     import torch
-
-    from espnet2_taste.data.arks import write_ark, write_numbers
-    from espnet2_taste.data.kaldi_dir import read_table
-    from espnet2_taste.units.batches import speech_batches
 
     if extractor.sample_rate != embedder.sample_rate:
         raise ValueError(
