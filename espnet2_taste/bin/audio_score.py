@@ -25,7 +25,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, save_study
 from espnet2_taste.data.parts import is_part, set_of
 from espnet2_taste.evaluation.audio_metrics.choices import (
     audio_metric_choices,
@@ -33,9 +33,6 @@ from espnet2_taste.evaluation.audio_metrics.choices import (
 )
 from espnet2_taste.evaluation.audio_report import audio_tables
 from espnet2_taste.evaluation.variants import find_variants
-from espnet2_taste.metrics.tables import provenance, write_json
-
-MODULE = "espnet2_taste.bin.audio_score"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -105,11 +102,10 @@ def run(args: argparse.Namespace) -> None:
         "levels": "as recorded",
         "with_reference": args.with_reference,
     }
-    result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
-    result["metrics"] = {name: metric.settings for name, metric in metrics.items()}
-    result |= {"left_out": left_out, **scores}
+    scores["metrics"] = {name: metric.settings for name, metric in metrics.items()}
+    scores["left_out"] = left_out
     path = output / "scores.json"
-    write_json(path, result)
+    result = save_study(args, path, args.study, settings, **scores)
     print("\n\n".join(audio_tables(result)))
     print(f"{path} written")
 

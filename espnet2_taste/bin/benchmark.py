@@ -22,11 +22,8 @@ import time
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
-from espnet2_taste.metrics.tables import markdown_table, provenance, write_json
-
-MODULE = "espnet2_taste.bin.benchmark"
-
+from espnet2_taste.bin.command import Command, add_shared, save_study
+from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
@@ -344,9 +341,8 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.output:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
-        study = {"study": "benchmark", **provenance(MODULE, args.argv, settings)}
-        study |= {"results": results, "sampler_tables_seconds": tables}
-        write_json(args.output, study | other)
+        numbers = {"results": results, "sampler_tables_seconds": tables}
+        save_study(args, args.output, "benchmark", settings, **numbers, **other)
 
 
 main = Command(run, add_options, __doc__)

@@ -10,13 +10,15 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.data.parts import set_names
 from espnet2_taste.data.recording_writer import FORMATS
+from espnet2_taste.metrics.tables import provenance, write_json
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SHARED = {
@@ -72,8 +74,8 @@ class Command:
     """One command: ``main`` of a module, or a sub-command of a :class:`Program`.
 
     Args:
-        run: Does the work; gets the options, and in ``argv`` the words they come from.
-            The file it is defined in names the command.
+        run: Does the work; gets the options, in ``argv`` the words they come from, and
+            in ``module`` the command, which the file it is defined in names.
         add_options: Adds the options to a parser.
         description: Shown by ``--help``; the docstring of ``run`` when None.
     """
@@ -109,7 +111,7 @@ class Command:
             SystemExit: The options are wrong, or what ``run`` was given is:
                 ``ValueError``, ``RuntimeError`` and ``OSError`` become one line.
         """
-        _run(self.name, self.run, _parse(self.get_parser(), cmd))
+        _run(self.name, self, _parse(self.get_parser(), cmd))
 
 
 class Program:
@@ -146,7 +148,32 @@ class Program:
         """Run with arguments, the first a command; those of the process when None."""
         args = _parse(self.get_parser(), cmd)
         command = self.commands[args.command]
-        _run(f"{command.name} {args.command}", command.run, args)
+        _run(f"{command.name} {args.command}", command, args)
+
+
+def save_study(
+    args: argparse.Namespace,
+    path: Path,
+    study: str,
+    settings: Mapping[str, Any],
+    **content: Any,
+) -> dict[str, Any]:
+    """Write results with the command, the versions and the settings that made them.
+
+    Args:
+        args: Options of the command.
+        path: JSON file.
+        study: Name by which reports find it.
+        settings: Choices that change the numbers.
+        **content: The numbers.
+
+    Returns:
+        What was written.
+    """
+    made = provenance(args.module, args.argv, settings)
+    result = {"study": study, **made, **content}
+    write_json(path, result)
+    return result
 
 
 def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
@@ -156,10 +183,11 @@ def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
     return args
 
 
-def _run(name: str, run: Callable[[argparse.Namespace], None], args) -> None:
+def _run(name: str, command: Command, args: argparse.Namespace) -> None:
     logging.basicConfig(level=args.log_level)
+    args.module = f"{__package__}.{command.name}"
     try:
-        run(args)
+        command.run(args)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:

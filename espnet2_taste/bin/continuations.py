@@ -6,15 +6,12 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, save_study
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys
 from espnet2_taste.evaluation.chat import ChatEndpoint, Patience
 from espnet2_taste.evaluation.transcripts import read_transcripts
-from espnet2_taste.metrics.tables import provenance, write_json
-
-MODULE = "espnet2_taste.bin.continuations"
 
 
 def judge_options(parser: ArgumentParser) -> None:
@@ -129,8 +126,7 @@ def run_judge(args: argparse.Namespace) -> None:
         "max_tokens": rules.max_tokens,
         "prompt_sha256": rules.prompt_hash(),
     }
-    result = {"study": "judge", **provenance(MODULE, args.argv, settings), "sets": sets}
-    write_json(args.output_dir / "judge.json", result)
+    save_study(args, args.output_dir / "judge.json", "judge", settings, sets=sets)
 
 
 def answers_options(parser: ArgumentParser) -> None:
@@ -206,12 +202,7 @@ def run_answers(args: argparse.Namespace) -> None:
     settings = {
         "match": "answer's words side by side, lower case, no punctuation or articles"
     }
-    result = {
-        "study": "answers",
-        **provenance(MODULE, args.argv, settings),
-        "sets": sets,
-    }
-    write_json(args.output_dir / "answers.json", result)
+    save_study(args, args.output_dir / "answers.json", "answers", settings, sets=sets)
 
 
 main = Program(

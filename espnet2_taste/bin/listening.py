@@ -5,14 +5,11 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, Program
+from espnet2_taste.bin.command import Command, Program, save_study
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.files import read_json, read_lines
 from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE, TESTS
 from espnet2_taste.evaluation.listening.pages import PageOptions, write_study
-from espnet2_taste.metrics.tables import provenance, write_json
-
-MODULE = "espnet2_taste.bin.listening"
 
 
 def pages_options(parser: ArgumentParser) -> None:
@@ -171,17 +168,11 @@ def run_scores(args: argparse.Namespace) -> None:
     header = ("listener", "system", "utt", "score", "kept")
     write_rows(args.study_dir / "ratings.tsv", header, rows)
     settings = {"reference_below": below, "most_missed": args.most_missed}
-    result = {
-        "study": "listening",
-        **provenance(
-            MODULE, args.argv, settings | {"bootstrap": "listeners x utterances"}
-        ),
-        "listeners": len({rating.listener for rating in kept}),
-        "left_out": left_out,
-        **results.summarize(kept, args.seed),
-    }
-    write_json(args.study_dir / "listening.json", result)
-    show(result)
+    settings["bootstrap"] = "listeners x utterances"
+    numbers = results.summarize(kept, args.seed) | {"left_out": left_out}
+    numbers["listeners"] = len({rating.listener for rating in kept})
+    path = args.study_dir / "listening.json"
+    show(save_study(args, path, "listening", settings, **numbers))
 
 
 main = Program(

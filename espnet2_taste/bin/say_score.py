@@ -21,16 +21,14 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, save_study
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_ctm
 from espnet2_taste.data.kaldi_dir import read_kaldi_dir, write_table
 from espnet2_taste.evaluation.saying_report import saying_tables
-from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 
-MODULE = "espnet2_taste.bin.say_score"
 PROMPTS = 8
 
 
@@ -188,10 +186,9 @@ def run(args: argparse.Namespace) -> None:
     limits = {"max_words": words, "min_words": words}  # of continuations
     lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device, **limits)
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
-    result = {"study": "saying", **provenance(MODULE, args.argv, settings)}
-    result["sets"] = {name: score_set(args, lm, name) for name in args.sets.split()}
+    result = {"sets": {name: score_set(args, lm, name) for name in args.sets.split()}}
     result["streaming"] = score_streaming(args, lm)
-    write_json(args.output_dir / "scores.json", result)
+    save_study(args, args.output_dir / "scores.json", "saying", settings, **result)
     print("\n\n".join(saying_tables(result)))
 
 

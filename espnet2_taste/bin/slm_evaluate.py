@@ -5,17 +5,14 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, save_study
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.systems_report import systems_points
 from espnet2_taste.experiment_files import current
 from espnet2_taste.metrics.plots import plot_designs
-from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 from espnet2_taste.tasks.arguments import add_word_arguments, word_options
-
-MODULE = "espnet2_taste.bin.slm_evaluate"
 
 
 def models_options(parser: ArgumentParser) -> None:
@@ -89,13 +86,8 @@ def run_models(args: argparse.Namespace) -> None:
     aligner = LazyAligner.from_args(args)
     models = {exp.name: evaluate(exp, args, aligner) for exp in exps}
     settings = {"pair_score": args.pair_score, "aligner": args.recognizer}
-    result = {
-        "study": "slm",
-        **provenance(MODULE, args.argv, settings),
-        "models": models,
-    }
     output = expdir / "taslm_scores" / "scores.json"
-    write_json(output, result)
+    save_study(args, output, "slm", settings, models=models)
     print(f"{output} written")
 
 
@@ -186,12 +178,11 @@ def run_designs(args: argparse.Namespace) -> None:
         "pair_score": "both_mean",
         "seeds": len(args.expdirs.split()),
     }
-    result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
-    result["designs"] = score_runs(args)
+    result = {"designs": score_runs(args)}
     if args.budgets:
         result["budgets"] = {row["design"]: row for row in read_rows(args.budgets)}
     output = Path(args.output_dir) / "scores.json"
-    write_json(output, result)
+    save_study(args, output, args.study, settings, **result)
     points = systems_points(result["designs"])
     plot_designs(output.parent / "images" / "designs.png", points)
     print(f"{output} written: {', '.join(result['designs'])}")
@@ -230,9 +221,8 @@ def run_answers(args: argparse.Namespace) -> None:
             "written": systems.answer_questions(read_table(asked / "text"), questions),
         }
         print(f"{name}: {models[name]}")
-    settings = {"asr": args.recognizer}
-    result = {"study": "answers", **provenance(MODULE, args.argv, settings)}
-    write_json(args.expdir / "answers.json", result | {"models": models})
+    path, settings = args.expdir / "answers.json", {"asr": args.recognizer}
+    save_study(args, path, "answers", settings, models=models)
 
 
 main = Program(

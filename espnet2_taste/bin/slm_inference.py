@@ -44,7 +44,6 @@ from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
-from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared
 from espnet2_taste.data.parts import only_listed, set_of
@@ -60,6 +59,7 @@ from espnet2_taste.inference.sampling_options import (
     UnitSampling,
     add_unit_sampling_arguments,
 )
+from espnet2_taste.option_fields import add_field_options
 from espnet2_taste.tasks.fitting import check_speakable
 from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
@@ -87,10 +87,6 @@ def add_options(parser: ArgumentParser) -> None:
     add("--output_dir", type=Path, required=True, help="Parent of the results")
     add("--batch_size", type=int, default=16, help="Prompts at once")
     add("--seed", type=int, default=0, help="Of text, codes and units")
-    add(
-        "--dtype",
-        help="Weights of the LM: float32, bfloat16, int8; default: as trained",
-    )
     add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu")
     add_shared(parser, "audio_format")
     add_prompt_arguments(parser)
@@ -125,28 +121,14 @@ def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how text, codes and units are drawn and when speech ends."""
+    from espnet2_taste.slm.limits import Limits
+    from espnet2_taste.slm.sampling import GenerationOptions
+
     add = parser.add_argument
-    add("--max_words", type=int, default=16, help="Most words of a continuation")
-    add("--min_words", type=int, default=1, help="Fewest words")
-    add("--max_seconds", type=float, default=6.0, help="Most speech of written units")
-    add("--min_seconds", type=float, default=0.0, help="Least speech of written units")
+    add_field_options(parser, Limits)
     add("--sentence_end_after", type=int, help="Words after which '.' ends speech too")
     add("--stop_token", help="Text token that ends speech; default: as trained")
-    add("--text_top_p", type=float, default=0.0, help="0 takes the likeliest token")
-    add("--text_temperature", type=float, default=1.0, help="Of the text")
-    add("--repetition_penalty", type=float, default=1.0, help="1 for none")
-    add("--speech_top_p", type=float, default=0.0, help="0: likeliest codes or units")
-    add("--speech_temperature", type=float, default=1.0, help="Of codes and units")
-    add("--speech_top_k", type=int, default=0, help="Candidates of one, 0 for all")
-    add("--guidance", type=float, default=0.0, help="Share of the base LM in the text")
-    add("--speech_only", type=str2bool, default=True, help="Ban changing to text")
-    add(
-        "--reference_compat",
-        type=str2bool,
-        default=False,
-        help="Published rules of sampling, vocabulary, latent head and end of speech "
-        "(test/README.md); the end follows from --sentence_end_after alone",
-    )
+    add_field_options(parser, GenerationOptions)
     add_unit_sampling_arguments(parser)
 
 

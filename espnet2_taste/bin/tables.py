@@ -5,7 +5,7 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, save_study
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.data.grid_sets import read_fields
@@ -13,10 +13,8 @@ from espnet2_taste.evaluation.audio_report import noise_tables
 from espnet2_taste.evaluation.mistakes import collect_mistakes
 from espnet2_taste.evaluation.noise_table import collect_noise, flat_table
 from espnet2_taste.metrics.plots import plot_curves
-from espnet2_taste.metrics.tables import aligned_lines, provenance, write_json
+from espnet2_taste.metrics.tables import aligned_lines
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
-
-MODULE = "espnet2_taste.bin.tables"
 
 
 def show_table(header: tuple, rows: list[tuple], output: Path | None) -> None:
@@ -320,16 +318,12 @@ def run_noise(args: argparse.Namespace) -> None:
         "reference": "clean recordings",
         "text": "the sets' transcripts, not recognised in noise",
     }
-    result = {
-        "study": "noise",
-        **provenance(MODULE, args.argv, settings),
-        "groups": groups,
-    }
     output = Path(args.output_dir)
-    write_json(output / "scores.json", result)
+    path = output / "scores.json"
+    result = save_study(args, path, "noise", settings, groups=groups)
     write_rows(output / "noise.tsv", *flat_table(groups))
     print("\n\n".join(noise_tables(result)))
-    print(f"{output / 'scores.json'} written")
+    print(f"{path} written")
 
 
 def mistakes_options(parser: ArgumentParser) -> None:

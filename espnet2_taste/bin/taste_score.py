@@ -17,11 +17,8 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
-from espnet2_taste.metrics.tables import provenance, write_json
+from espnet2_taste.bin.command import Command, add_shared, save_study
 from espnet2_taste.recognizers.options import add_recognizer_arguments
-
-MODULE = "espnet2_taste.bin.taste_score"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -52,10 +49,9 @@ def run(args: argparse.Namespace) -> None:
         "asr": args.recognizer,
         "inference_model": args.inference_model,
     }
-    scores = score_tokenizer(args)
-    result = {"study": args.study, **provenance(MODULE, args.argv, settings), **scores}
-    write_json(Path(args.output_dir) / "scores.json", result)
-    print(f"{Path(args.output_dir) / 'scores.json'} written")
+    path = Path(args.output_dir) / "scores.json"
+    save_study(args, path, args.study, settings, **score_tokenizer(args))
+    print(f"{path} written")
 
 
 main = Command(run, add_options, __doc__)

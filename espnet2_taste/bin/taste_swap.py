@@ -21,7 +21,7 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, save_study
 from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.ctm import read_rows
 from espnet2_taste.data.kaldi_dir import read_table
@@ -32,11 +32,8 @@ from espnet2_taste.inference.sampling_options import (
     unit_sampling_settings,
 )
 from espnet2_taste.metrics.swap import measure_leakage, score_pitch_swaps, score_swaps
-from espnet2_taste.metrics.tables import provenance, write_json
 from espnet2_taste.recognizers.options import LazyAligner, add_recognizer_arguments
 from espnet2_taste.tasks.fitting import check_speakable
-
-MODULE = "espnet2_taste.bin.taste_swap"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -142,13 +139,12 @@ def run(args: argparse.Namespace) -> None:
     settings = {"share": args.share, "seed": args.seed, "aligner": args.recognizer}
     settings["sets"] = args.sets
     settings |= unit_sampling_settings(args)
-    result = {"study": args.study, **provenance(MODULE, args.argv, settings)}
-    result |= {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
+    result = {"scores": score_swaps(readings), "pitch": score_pitch_swaps(readings)}
     if said["own"].timings:
         predicted, _ = swap.read_swaps(plans, said["own"], said["swapped"])
         result["predicted"] = score_swaps(predicted)
     result |= {"by_distance": [asdict(point) for point in curve], "left_out": left_out}
-    write_json(output / "scores.json", result)
+    save_study(args, output / "scores.json", args.study, settings, **result)
     print(f"{output / 'scores.json'} written")
 
 

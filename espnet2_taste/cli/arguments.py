@@ -13,6 +13,8 @@ from typing import Any
 
 from espnet2_taste.bin.command import LEVELS
 from espnet2_taste.data.finished import digest
+from espnet2_taste.inference.sampling_options import UnitSampling
+from espnet2_taste.option_fields import field_help
 
 RECORDINGS = ("wav", "wav_scp", "text", "text_file", "codes")
 WORK = ("output", "cache_dir", "batch_size", "nj", "ngpu", "part_size", "log_level")
@@ -47,33 +49,17 @@ def number(kind: type, low: float, high: float = inf) -> Callable[[str], Any]:
 
 COUNT = number(int, 1)
 SAMPLING = {
-    "seed": (number(int, 0), "Random seed"),
-    "top_k": (COUNT, "Each speech unit is drawn from so many likeliest ones"),
-    "temperature": (
-        number(float, 0),
-        "Of drawing speech units: 0 takes the likeliest, below 1 favours likely ones",
-    ),
-    "min_unit_ratio": (number(float, 0), "Minimum speech units per text token"),
-    "max_unit_ratio": (number(float, 0.1), "Maximum speech units per text token"),
-    "read_ahead": (
-        number(int, 0),
-        "Words after the one being spoken that the unit decoder may look at; 0 is all "
-        "of them",
-    ),
-    "tempo": (
-        number(float, 0.1, 10),
-        "Factor of the speed, for models that predict durations",
-    ),
-    "duration_temperature": (
-        number(float, 0),
-        "Of drawing durations of words, for such models: 0 takes their centre",
-    ),
-    "unit_dtype": (
-        str,
-        "Weights of the unit decoder: float32, or int8, which takes less time on CPUs",
-    ),
+    "seed": number(int, 0),
+    "top_k": COUNT,
+    "temperature": number(float, 0),
+    "min_unit_ratio": number(float, 0),
+    "max_unit_ratio": number(float, 0.1),
+    "read_ahead": number(int, 0),
+    "tempo": number(float, 0.1, 10),
+    "duration_temperature": number(float, 0),
+    "unit_dtype": str,
 }
-"""Options that are fields of ``UnitSampling`` of the same names: type and help."""
+"""Type of options that are fields of ``UnitSampling`` of the same names."""
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,8 +138,9 @@ def add_voice_arguments(
         metavar="FILE",
         help=f"Recording of the voice (default: {otherwise})",
     )
-    for name, (kind, text) in SAMPLING.items():
-        add(f"--{name}", type=kind, help=f"{text} ({_MODEL})")
+    described = field_help(UnitSampling)
+    for name, kind in SAMPLING.items():
+        add(f"--{name}", type=kind, help=f"{described[name]} ({_MODEL})")
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,43 +8,14 @@ suit 50 units a second and much data.
 import argparse
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from espnet2.utils.types import str2bool
+from espnet2_taste.option_fields import add_field_options
 
 UNIT_DTYPES = ("float32", "int8")
-OPTIONS = {
-    "unit_top_k": ("top_k", "Candidates of a unit"),
-    "unit_temperature": ("temperature", "0 takes the best unit"),
-    "min_unit_ratio": ("min_unit_ratio", "Least units a position"),
-    "max_unit_ratio": ("max_unit_ratio", "Most units a position"),
-    "read_ahead": (
-        "read_ahead",
-        "Words after the one being said that the guided head may look at, for models "
-        "trained with alignment_weight; 0 leaves it free",
-    ),
-    "duration_temperature": (
-        "duration_temperature",
-        "Of predicted durations of words, 0 takes their centre",
-    ),
-    "tempo": ("tempo", "Of predicted durations, 2 is twice"),
-    "use_prosody": (
-        "use_prosody",
-        "Give the vocoder the pitch and loudness that the model predicts, if it does; "
-        "false for vocoders that take none",
-    ),
-    "exact_times": (
-        "exact_times",
-        "Give words the durations that the model predicts, not whole units: for "
-        "decoders that predict durations and unit-to-mel vocoders",
-    ),
-    "unit_dtype": (
-        "unit_dtype",
-        "Weights of the unit decoder: float32, or int8, for CPUs",
-    ),
-}
-"""Option of the commands -> field of ``UnitSampling``, which has its default; help."""
+NAMES = {"top_k": "unit_top_k", "temperature": "unit_temperature"}
+"""Options of commands that are not called as the field of ``UnitSampling``."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +23,23 @@ class UnitSampling:
     """How units are drawn from the unit decoder.
 
     Attributes:
-        top_k: Candidates of a unit.
-        temperature: 0 takes the likeliest unit.
-        min_unit_ratio: Fewest units a text position.
-        max_unit_ratio: Most units a text position.
+        top_k: Each unit is drawn from so many likeliest ones.
+        temperature: Of drawing units: 0 takes the likeliest, below 1 favours likely
+            ones.
+        min_unit_ratio: Fewest units a text token.
+        max_unit_ratio: Most units a text token.
         seed: With the utterance's name, all the randomness.
-        read_ahead: Words after the one being said that a guided head may look at, for
-            models trained with ``alignment_weight``; 0 leaves it free.
-        duration_temperature: Of predicted durations of words; 0 takes their centre.
-        tempo: Factor of the speed, for models that predict durations.
-        use_prosody: Whether a vocoder gets the pitch and loudness that a model
-            predicts.
-        exact_times: Whether a vocoder gives words the durations that a model predicts,
-            or rounds them to whole units.
-        unit_dtype: Weights of the unit decoder: float32, or int8 on CPUs.
+        read_ahead: Words after the one being said that the guided head may look at,
+            for models trained with alignment_weight; 0 is all of them.
+        duration_temperature: Of drawing durations of words, for models that predict
+            them: 0 takes their centre.
+        tempo: Factor of the speed, 2 is twice, for models that predict durations.
+        use_prosody: Give the vocoder the pitch and loudness that the model predicts, if
+            it does; false for vocoders that take none.
+        exact_times: Give words the durations that the model predicts, not whole units:
+            for decoders that predict durations and unit-to-mel vocoders.
+        unit_dtype: Weights of the unit decoder: float32, or int8, which takes less time
+            on CPUs.
 
     Raises:
         ValueError: Another type of weights.
@@ -96,8 +70,8 @@ class UnitSampling:
         Args:
             options: By name; those that mean something else are left out.
         """
-        names = {"seed": "seed"} | {key: name for key, (name, _) in OPTIONS.items()}
-        found = {names[key]: options[key] for key in names if key in options}
+        names = {field.name: NAMES.get(field.name, field.name) for field in fields(cls)}
+        found = {name: options[key] for name, key in names.items() if key in options}
         return cls(**found)
 
     def generator(self, encoder):
@@ -135,13 +109,11 @@ class UnitSampling:
 
 
 def add_unit_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how units are drawn and how many there may be."""
-    for option, (name, text) in OPTIONS.items():
-        default = getattr(UnitSampling, name)
-        kind = str2bool if isinstance(default, bool) else type(default)
-        parser.add_argument(f"--{option}", type=kind, default=default, help=text)
+    """Add how units are drawn and how many there may be; not the seed."""
+    add_field_options(parser, UnitSampling, NAMES, ["seed"])
 
 
 def unit_sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options by name, to be printed beside results."""
-    return {name: getattr(args, name) for name in OPTIONS}
+    names = (NAMES.get(field.name, field.name) for field in fields(UnitSampling))
+    return {name: getattr(args, name) for name in names if name != "seed"}

@@ -54,7 +54,7 @@ class AbsBackbone(nn.Module, ABC):
         self.lm = lm
 
     def _apply(self, fn, recurse=True):
-        """See ``torch.nn.Module._apply``, which all moves and casts go through."""
+        """See ``nn.Module._apply``, which all moves and casts go through."""
 
         def moved(tensor: torch.Tensor) -> torch.Tensor:
             half = tensor.dtype in (torch.bfloat16, torch.float16)

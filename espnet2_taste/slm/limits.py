@@ -43,9 +43,10 @@ class Limits:
 
     Attributes:
         min_words: Fewest words before the end may be chosen.
-        max_words: Most words.
-        min_seconds: Least speech before its end may be chosen.
-        max_seconds: Most speech.
+        max_words: Most words of a continuation.
+        min_seconds: Least speech of written units, seconds, before its end may be
+            chosen.
+        max_seconds: Most speech of written units, seconds.
 
     Raises:
         ValueError: A least value above its most.

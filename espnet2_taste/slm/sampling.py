@@ -292,17 +292,20 @@ class GenerationOptions:
     """How text and speech are drawn, the same for every design.
 
     Attributes:
-        text_top_p: 0 takes the likeliest token (no temperature, no penalty).
-        text_temperature: Below 1 sharpens.
-        repetition_penalty: Over prompt and continuation; 1 for none.
-        speech_top_p: 0 takes the likeliest codes or units.
-        speech_temperature: Below 1 sharpens.
+        text_top_p: Probability of the likeliest text tokens that one is drawn from; 0
+            takes the likeliest token (no temperature, no penalty).
+        text_temperature: Of the text; below 1 favours likely tokens.
+        repetition_penalty: Makes text tokens of prompt and continuation less likely; 1
+            for none.
+        speech_top_p: The same as for text, of codes or units; 0 takes the likeliest.
+        speech_temperature: Of codes and units; below 1 favours likely ones.
         speech_top_k: Candidates of a code or unit, 0 for all.
         speech_only: Never leave speech for text where a layout could.
-        guidance: Share of the frozen base LM in the choice of text, 0 to 1 (see
-            ``slm/guidance.py``); 0 needs no second pass.
-        dtype: Of the text LM's weights, see ``weight_types``; None: as trained.
-        reference_compat: Published order of the rules; see ``sampling``.
+        guidance: Share of the frozen base LM in the choice of text, 0 to 1; 0 needs no
+            second pass.
+        dtype: Weights of the LM: float32, bfloat16 or int8; default: as trained.
+        reference_compat: Published rules of sampling, vocabulary, latent head and end
+            of speech (test/README.md); the end follows from sentence_end_after alone.
     """
 
     text_top_p: float = 0.0

@@ -9,6 +9,8 @@ import pytest
 from helper_modules import load_tests
 from tiny_models import write_lm
 
+import espnet2_taste
+
 TRAINING = {"espnet2.tasks", "espnet2.train.trainer", "espnet2.gan_tts", "s3prl"}
 SIZES = {"num_mel_bins": 80, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
 SIZES |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
@@ -123,3 +125,18 @@ def test_a_recognizer_of_espnet_needs_no_training_either(root, asr_exp):
     assert (root / "taste_asr" / "codes" / "test" / "codes.scp").is_file()
     assert "espnet2.asr.encoder.conformer_encoder" in modules
     assert not modules & (TRAINING | {"espnet2.asr.espnet_model", "transformers"})
+
+
+def test_commands_show_their_options_without_torch():
+    folders = [Path(espnet2_taste.__file__).parent / name for name in ("bin", "cli")]
+    modules = [
+        f"espnet2_taste.{path.parent.name}.{path.stem}"
+        for folder in folders
+        for path in folder.glob("*.py")
+        if path.stem != "__init__" and not path.stem.endswith("_train")
+    ]
+    code = "import importlib, json, sys\n"
+    code += "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
+    loaded = imported_by(code, modules)
+    assert set(modules) <= loaded and len(modules) > 35
+    assert not loaded & {"torch", "transformers", "scipy", "matplotlib", "sklearn"}
