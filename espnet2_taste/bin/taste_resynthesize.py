@@ -93,12 +93,10 @@ def build_source(args: argparse.Namespace, device: str):
         )
     generator = UnitSampling.from_options(vars(args)).generator(encoder)
     generator = replace(generator, exchange=args.exchange_words)
+    options = (generator, args.batch_size, args.given_times)
     if args.codes_dir:
-        codes_dir = Path(args.codes_dir)
-        return resynthesis.UnitsFromCodes(
-            generator, codes_dir, args.batch_size, args.given_times
-        )
-    return resynthesis.UnitsFromSpeech(generator, args.batch_size, args.given_times)
+        return resynthesis.UnitsFromCodes(*options, Path(args.codes_dir))
+    return resynthesis.UnitsFromSpeech(*options)
 
 
 def resynthesize_set(

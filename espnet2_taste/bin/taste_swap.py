@@ -86,10 +86,7 @@ def build_tools(args: argparse.Namespace, spembs: dict, device: str):
     The sampling noise of a reading depends on its name and the seed alone, so it is
     the same before and after the swap.
     """
-    import numpy as np
-    import torch
-
-    from espnet2_taste.inference.resynthesis import UnitBatch, look_up
+    from espnet2_taste.inference.resynthesis import UnitBatch, look_up_speakers
     from espnet2_taste.inference.taste_encoder import TasteEncoder
 
     encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
@@ -102,7 +99,7 @@ def build_tools(args: argparse.Namespace, spembs: dict, device: str):
         names = [plan.name for plan in plans]
         ids = generator.encoder.texts(names, [" ".join(plan.words) for plan in plans])
         taste = generator.taste_from_codes(names, ids, codes)
-        vectors = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
+        vectors = look_up_speakers(spembs, names)
         units = generator(names, ids, taste, vectors)
         return UnitBatch.of(names, units, vectors)
 

@@ -10,13 +10,13 @@ Legend: B utterances, N tokens, U units, K classes.
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.resynthesis import (
     look_up,
+    look_up_speakers,
     padded_times,
     read_spembs,
     read_times,
@@ -59,13 +59,13 @@ def count_taste_hits(
         rows = look_up(units, names, folder / "units")
         target, lengths = padded_units([unit_ids(row) for row in rows])
         target, lengths = target.to(device), lengths.to(device)
-        vectors = np.stack(look_up(spembs, names, folder / "spembs.scp"))
+        vectors = look_up_speakers(spembs, names, folder / "spembs.scp")
         inputs = UnitInputs(
             text=ids.text,
             text_lengths=ids.lengths,
             word_ids=ids.word_ids,
             taste=taste,
-            spembs=torch.from_numpy(vectors).to(device),
+            spembs=vectors.to(device),
             word_times=padded_times(times, names, device),
         )
         logits = encoder.model.unit_decoder.score(inputs, target, lengths).logits

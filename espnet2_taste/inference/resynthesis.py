@@ -136,6 +136,15 @@ def look_up(table: Mapping, names: Sequence[str], source: str | Path) -> list:
     return [table[name] for name in names]
 
 
+def look_up_speakers(
+    spembs: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    source: str | Path = "spembs.scp",
+) -> torch.Tensor:
+    """Speaker embeddings of these utterances, (B, E); see :func:`look_up`."""
+    return torch.from_numpy(np.stack(look_up(spembs, names, source)))
+
+
 class AbsUnitSource(ABC):
     """Gives the units of a set, batch by batch."""
 
@@ -174,9 +183,9 @@ class RecordedUnits(AbsUnitSource):
         order = sorted(rows, key=lambda name: (-len(rows[name]), name))
         for start in range(0, len(order), self.batch_size):
             names = order[start : start + self.batch_size]
-            vectors = look_up(spembs, names, folder / "spembs.scp")
             units = [rows[name] for name in names]
-            yield UnitBatch(names, units, torch.from_numpy(np.stack(vectors)))
+            speakers = look_up_speakers(spembs, names, folder / "spembs.scp")
+            yield UnitBatch(names, units, speakers)
 
 
 @dataclass(frozen=True)
@@ -282,10 +291,8 @@ class UnitGenerator:
 
 
 @dataclass(frozen=True)
-class UnitsFromSpeech(AbsUnitSource):
-    """Units generated from TASTE vectors that the model takes from the speech.
-
-    Works for each training step: text only, TASTE without codes, TASTE with codes.
+class AbsGeneratedUnits(AbsUnitSource):
+    """Units that a unit decoder makes of texts and TASTE vectors.
 
     Attributes:
         generator: The unit decoder.
@@ -297,57 +304,66 @@ class UnitsFromSpeech(AbsUnitSource):
     batch_size: int = 16
     given_times: str | None = None
 
-    def batches(self, folder: Path) -> Iterator[UnitBatch]:
-        """See ``AbsUnitSource.batches``."""
-        encoder = self.generator.encoder
-        wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
+    @abstractmethod
+    def read(
+        self, folder: Path, texts: Mapping[str, str]
+    ) -> Iterator[tuple[list[str], TextBatch, torch.Tensor | None]]:
+        """What units are made of.
+
+        Args:
+            folder: The set.
+            texts: Its transcripts.
+
+        Yields:
+            B utterance ids, their texts, TASTE vectors (B, N, D) or None.
+        """
+
+    def batches(self, folder):
+        """See :meth:`AbsUnitSource.batches`."""
         table, given = read_spembs(folder), read_times(folder, self.given_times)
-        for batch in speech_batches(
-            wavs, encoder.sample_rate, self.batch_size, folder.name
-        ):
-            names = batch.names
-            ids, taste = encoder.vectors(batch, look_up(texts, names, folder / "text"))
+        for names, ids, taste in self.read(folder, read_table(folder / "text")):
             times = padded_times(given, names, ids.text.device)
-            vectors = look_up(table, names, folder / "spembs.scp")
-            spembs = torch.from_numpy(np.stack(vectors))
+            spembs = look_up_speakers(table, names, folder / "spembs.scp")
             units = self.generator(names, ids, taste, spembs, times)
             yield UnitBatch.of(names, units, spembs)
 
 
 @dataclass(frozen=True)
-class UnitsFromCodes(AbsUnitSource):
-    """Units generated from stored word-level codes; no speech is read.
+class UnitsFromSpeech(AbsGeneratedUnits):
+    """Units generated from TASTE vectors that the model takes from the speech.
 
-    Attributes:
-        generator: The unit decoder of the model that made the codes.
-        codes_dir: Holds ``<set>/codes.scp``.
-        batch_size: Utterances at once.
-        given_times: File of the set with word times that predicted ones give way to.
+    Works for each training step: text only, TASTE without codes, TASTE with codes.
     """
 
-    generator: UnitGenerator
-    codes_dir: Path
-    batch_size: int = 16
-    given_times: str | None = None
+    def read(self, folder, texts):
+        """See :meth:`AbsGeneratedUnits.read`."""
+        encoder, wavs = self.generator.encoder, read_table(folder / "wav.scp")
+        options = (encoder.sample_rate, self.batch_size, folder.name)
+        for batch in speech_batches(wavs, *options):
+            rows = look_up(texts, batch.names, folder / "text")
+            yield batch.names, *encoder.vectors(batch, rows)
 
-    def batches(self, folder: Path) -> Iterator[UnitBatch]:
-        """See ``AbsUnitSource.batches``."""
-        path = Path(self.codes_dir) / folder.name / "codes.scp"
+
+@dataclass(frozen=True)
+class UnitsFromCodes(AbsGeneratedUnits):
+    """Units generated from stored word-level codes of the same model, without speech.
+
+    Attributes:
+        codes_dir: Holds ``<set>/codes.scp``.
+    """
+
+    codes_dir: Path = Path()
+
+    def read(self, folder, texts):
+        """See :meth:`AbsGeneratedUnits.read`."""
+        path = self.codes_dir / folder.name / "codes.scp"
         codes = ArkTable(path, "run taste_tokenize (stage 9) first")
-        texts = read_table(folder / "text")
-        table, given = read_spembs(folder), read_times(folder, self.given_times)
         order = sorted(texts, key=lambda name: (-len(texts[name]), name))
         for start in range(0, len(order), self.batch_size):
             names = order[start : start + self.batch_size]
             ids = self.generator.encoder.texts(names, [texts[n] for n in names])
-            taste = self.generator.taste_from_codes(
-                names, ids, look_up(codes, names, path)
-            )
-            times = padded_times(given, names, ids.text.device)
-            vectors = look_up(table, names, folder / "spembs.scp")
-            spembs = torch.from_numpy(np.stack(vectors))
-            units = self.generator(names, ids, taste, spembs, times)
-            yield UnitBatch.of(names, units, spembs)
+            rows = look_up(codes, names, path)
+            yield names, ids, self.generator.taste_from_codes(names, ids, rows)
 
 
 @torch.no_grad()

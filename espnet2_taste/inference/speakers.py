@@ -23,7 +23,7 @@ from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.inference.resynthesis import (
     UnitBatch,
     UnitGenerator,
-    look_up,
+    look_up_speakers,
     speak,
 )
 from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
@@ -92,7 +92,7 @@ class AbsSpeaker(ABC):
         Returns:
             Item, units and entry of ``wav.scp`` by utterance id.
         """
-        speakers = torch.from_numpy(np.stack(look_up(spembs, names, "spembs.scp")))
+        speakers = look_up_speakers(spembs, names)
         found = self.units(names, items, speakers)
         units = [item.units for item in found]
         rate = self.vocoder.sample_rate

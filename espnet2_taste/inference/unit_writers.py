@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.inference.resynthesis import look_up
+from espnet2_taste.inference.resynthesis import look_up_speakers
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.utterance import Row
 from espnet2_taste.slm.unit_durations import UnitDurationPredictor
@@ -104,8 +104,7 @@ class UnitsFromText(AbsUnitWriter):
             chosen = [names[index] for index in spoken]
             texts = [found[index].text for index in spoken]
             ids = self.generator.encoder.texts(chosen, texts)
-            vectors = look_up(spembs, chosen, "spembs.scp")
-            speakers = torch.from_numpy(np.stack(vectors))
+            speakers = look_up_speakers(spembs, chosen)
             rows = self.generator(chosen, ids, None, speakers)
             for index, row in zip(spoken, rows):
                 units[index] = row.units
