@@ -270,7 +270,6 @@ def run_refine(args: argparse.Namespace) -> None:
     """
     from espnet2_taste.align import refined_sets
     from espnet2_taste.align.letter_models import LetterModels
-    from espnet2_taste.data.set_loop import finish_sets
 
     def fit() -> LetterModels:
         folders = [args.dump_dir / name for name in args.fit_sets.split()]

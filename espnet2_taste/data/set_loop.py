@@ -20,8 +20,8 @@ def finish_sets(
     is_done: Callable[[Path], bool],
     load: Callable[[], Tool],
     work: Callable[[Tool, Path], str],
-    parts_dir: Path | None,
-    join: Callable[[Sequence[Path], Path], str],
+    parts_dir: Path | None = None,
+    join: Callable[[Sequence[Path], Path], str] | None = None,
 ) -> None:
     """Do the work on every folder that is not finished, or join what jobs did.
 
@@ -32,7 +32,8 @@ def finish_sets(
         load: Gives what the work needs; called once, and only if there is work.
         work: Does it and says in a few words what was done.
         parts_dir: Where jobs did the work on parts of the sets; None: do it here.
-        join: Makes a folder of what is in its parts, in order, and says likewise.
+        join: Makes a folder of what is in its parts, in order, and says likewise; for
+            work that is done by jobs.
 
     Raises:
         ValueError: A set has no parts there.
