@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 from espnet2.train.reporter import Reporter
+from espnet2.train.trainer import Trainer
 
 from espnet2_taste.resuming import complete_epoch, forget_former, set_aside
+from espnet2_taste.tasks.trainers import WholeFileTrainer
 
 CRITERIA = [["valid", "loss", "min"], ["valid", "acc", "max"]]
 
@@ -104,3 +107,31 @@ def test_nothing_happens_before_the_first_checkpoint(tmp_path):
     set_aside(tmp_path)
     forget_former(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_only_the_first_of_several_processes_touches_files(
+    experiment, monkeypatch, rank
+):
+    """And the others wait until it has."""
+    names = sorted(path.name for path in experiment.iterdir())
+    seen = []
+
+    def note(**parts):
+        seen.append(sorted(path.name for path in experiment.iterdir()))
+
+    monkeypatch.setattr(torch.distributed, "barrier", note)
+    for method in ("run", "validate_one_epoch"):
+        monkeypatch.setattr(Trainer, method, staticmethod(note))
+    option = SimpleNamespace(distributed=True, dist_rank=rank)
+    options = SimpleNamespace(
+        output_dir=experiment, resume=True, best_model_criterion=CRITERIA
+    )
+    WholeFileTrainer.run(trainer_options=options, distributed_option=option)
+    mended = names if rank else sorted([*names, "2epoch.pth"])
+    assert seen == [mended, mended]  # at the barrier, and when ESPnet begins
+    reporter = SimpleNamespace(epoch=2)
+    WholeFileTrainer.validate_one_epoch(
+        reporter=reporter, options=options, distributed_option=option
+    )
+    assert (experiment / "checkpoint.former.pth").exists() == (rank == 0)
