@@ -303,8 +303,8 @@ class WhisperAligner(AbsAligner):
     def _problem(self, piece: EncodedPiece, count: int) -> str:
         """Why so many tokens cannot be those of a piece; empty if they can."""
         frames, limit = self._frames(piece), self.model.config.max_target_positions
-        room = limit - len(self.tokenizer.decoder_prefix()) - 1
-        if count <= min(room, frames):
+        most = limit - len(self.tokenizer.decoder_prefix()) - 1
+        if count <= min(most, frames):
             return ""
         return (
             f"{count} tokens do not fit: there are {frames} frames and the decoder has "

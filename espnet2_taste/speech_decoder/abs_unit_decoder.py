@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from espnet2_taste.speech_decoder.reading_window import ReadingWindow
 from espnet2_taste.speech_decoder.unit_sampling import (
@@ -208,11 +209,21 @@ class AbsUnitDecoder(nn.Module, ABC):
         num_units: Unit classes K.
         spembs_size: E.
         vocab_size: Text tokens.
+        spembs_dropout: Probability that the speaker is hidden in training.
     """
 
     num_units: int
     spembs_size: int
     vocab_size: int
+    spembs_dropout: float = 0.0
+
+    def voice(self, spembs: torch.Tensor) -> torch.Tensor:
+        """Speaker embeddings (B, E) of length one, in training some of them hidden."""
+        unit_norm = functional.normalize(spembs, dim=1)
+        if self.training and self.spembs_dropout > 0:
+            kept = torch.rand(len(spembs), 1, device=spembs.device)
+            unit_norm = unit_norm * (kept >= self.spembs_dropout)
+        return unit_norm
 
     @property
     def look_ahead(self) -> LookAhead | None:

@@ -268,11 +268,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
     def _conditions(self, inputs: UnitInputs) -> torch.Tensor:
         """Vector and speaker of each word, (B, W, D)."""
         words = int(inputs.word_ids.max()) + 1
-        speaker = functional.normalize(inputs.spembs, dim=1)
-        if self.training and self.spembs_dropout > 0:
-            kept = torch.rand(len(speaker), 1, device=speaker.device)
-            speaker = speaker * (kept >= self.spembs_dropout)
-        speaker = self.speaker_affine(speaker).unsqueeze(1)  # (B, 1, D)
+        speaker = self.speaker_affine(self.voice(inputs.spembs))
+        speaker = speaker.unsqueeze(1)  # (B, 1, D)
         if inputs.taste is None:
             return speaker.expand(-1, words, -1)
         tokens = (inputs.word_ids >= 0).unsqueeze(-1).to(inputs.taste)

@@ -353,11 +353,7 @@ class UnitDecoder(AbsUnitDecoder):
 
     def _embed_speaker(self, spembs: torch.Tensor) -> torch.Tensor:
         """(B, S) -> (B, 1, D)."""
-        unit_norm = functional.normalize(spembs, dim=1)
-        if self.training and self.spembs_dropout > 0:
-            kept = torch.rand(len(spembs), 1, device=spembs.device)
-            unit_norm = unit_norm * (kept >= self.spembs_dropout)
-        return self.spk_embed_affine_layer(unit_norm).unsqueeze(1)
+        return self.spk_embed_affine_layer(self.voice(spembs)).unsqueeze(1)
 
     def _embed_units(self, units: torch.Tensor) -> torch.Tensor:
         """(B, U) -> (B, U, D); padding and the end give an unused vector."""

@@ -4,27 +4,25 @@ Enters: waveforms (B, S). Leaves: units (B, U) at ``unit_rate``, -1 at padding.
 Legend: B utterances, S samples, U units.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
 
 from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.fitted import AbsFitted
 
 
-class AbsUnitExtractor(nn.Module, ABC):
+class AbsUnitExtractor(AbsFitted):
     """Speech to discrete units.
 
     Attributes:
         num_units: Size of the inventory; units are 0 .. num_units - 1.
         unit_rate: Units a second.
-        sample_rate: Rate of the audio that enters, Hz.
     """
 
     num_units: int
     unit_rate: float
-    sample_rate: int
 
     @abstractmethod
     def forward(
@@ -51,19 +49,3 @@ class AbsUnitExtractor(nn.Module, ABC):
             Numbers worth recording.
         """
         return {}
-
-    def fitted_state(self) -> dict[str, torch.Tensor]:
-        """What ``fit`` has learned; frozen parts have files of their own."""
-        return {}
-
-    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what ``fitted_state`` gave.
-
-        Raises:
-            ValueError: The state does not belong to this extractor.
-        """
-        if state:
-            raise ValueError(
-                f"{type(self).__name__} learns nothing, but the state holds "
-                f"{', '.join(state)}; fit the units again"
-            )

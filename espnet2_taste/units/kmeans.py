@@ -182,11 +182,11 @@ class KmeansUnits(AbsUnitExtractor):
         return {"frames": total, "unit_perplexity": round(perplexity, 2)}
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
-        """See ``AbsUnitExtractor.fitted_state``."""
+        """See ``AbsFitted.fitted_state``."""
         return {"centroids": self.centroids.cpu()}
 
     def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """See ``AbsUnitExtractor.load_fitted_state``."""
+        """See ``AbsFitted.load_fitted_state``."""
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if list(found) != ["centroids"] or found["centroids"][0] != self.num_units:
             raise ValueError(

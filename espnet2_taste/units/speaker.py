@@ -4,27 +4,25 @@ Enters: waveforms (B, S). Leaves: one vector of length one for each utterance (B
 Legend: B utterances, S samples, F frames, M mel bands, D embedding size.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.units.batches import SpeechBatch
+from espnet2_taste.units.fitted import AbsFitted
 
 
-class AbsSpeakerEmbedder(nn.Module, ABC):
+class AbsSpeakerEmbedder(AbsFitted):
     """Speech to a speaker embedding.
 
     Attributes:
         size: D.
-        sample_rate: Rate of the audio that enters, Hz.
     """
 
     size: int
-    sample_rate: int
 
     @abstractmethod
     def forward(
@@ -42,22 +40,6 @@ class AbsSpeakerEmbedder(nn.Module, ABC):
 
     def fit(self, batches: Iterable[SpeechBatch]) -> None:
         """Learn from training speech; a trained speaker model learns nothing."""
-
-    def fitted_state(self) -> dict[str, torch.Tensor]:
-        """What ``fit`` has learned."""
-        return {}
-
-    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take back what ``fitted_state`` gave.
-
-        Raises:
-            ValueError: The state does not belong to this embedder.
-        """
-        if state:
-            raise ValueError(
-                f"{type(self).__name__} learns nothing, but the state holds "
-                f"{', '.join(state)}; fit the units again"
-            )
 
 
 class MelStatistics(AbsSpeakerEmbedder):
@@ -115,11 +97,11 @@ class MelStatistics(AbsSpeakerEmbedder):
         self.deviation = shape.std(0, unbiased=False).clamp(min=1e-3)
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
-        """See ``AbsSpeakerEmbedder.fitted_state``."""
+        """See ``AbsFitted.fitted_state``."""
         return {"mean": self.mean.cpu(), "deviation": self.deviation.cpu()}
 
     def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """See ``AbsSpeakerEmbedder.load_fitted_state``."""
+        """See ``AbsFitted.load_fitted_state``."""
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if found != {"mean": (self.size,), "deviation": (self.size,)}:
             raise ValueError(

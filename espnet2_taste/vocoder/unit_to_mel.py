@@ -217,8 +217,8 @@ class UnitToMel(torch.nn.Module):
             The prediction at mel rate.
         """
         valid = length_mask(units_lengths, units.size(1))  # (B, U)
-        usual = torch.full_like(units, self.frames_per_unit)  # at padding too
-        rows = unit_rows(usual if sizes is None else sizes * valid)
+        equal = torch.full_like(units, self.frames_per_unit)  # at padding too
+        rows = unit_rows(equal if sizes is None else sizes * valid)
         spoken = rows.valid & valid.gather(1, rows.segment)  # (B, F)
         unit_mask, frame_mask = (x.unsqueeze(2).to(spembs) for x in (valid, spoken))
         speaker = self.speaker(torch.nn.functional.normalize(spembs, dim=1))

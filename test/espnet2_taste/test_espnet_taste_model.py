@@ -206,10 +206,11 @@ def evaluated(model, data):
 def test_every_word_tells_the_voice():
     model, data = build("vq", speaker_weight=0.5), batch()
     loss, stats, taste = evaluated(model, data)
-    told = model.speaker_head.linear(taste).detach()
+    predicted = model.speaker_head.linear(taste).detach()
     words = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
     cosines = [
-        torch.cosine_similarity(told[b, n], data["spembs"][b], dim=0) for b, n in words
+        torch.cosine_similarity(predicted[b, n], data["spembs"][b], dim=0)
+        for b, n in words
     ]
     expected = 1 - sum(map(float, cosines)) / len(words)
     assert stats["loss_speaker"] == pytest.approx(expected, abs=1e-5)
@@ -226,9 +227,9 @@ def test_every_word_tells_its_duration():
         [[[0.0, 0.1], [0.1, 0.5]], [[0.0, 0.3], [0.0, 0.0]]]  # one is unknown
     )
     loss, stats, taste = evaluated(model, data)
-    told = model.duration_head.predict(taste, data["text"].clamp(min=0)).detach()
+    predicted = model.duration_head.predict(taste, data["text"].clamp(min=0)).detach()
     seconds = {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.4, (0, 3): 0.4, (1, 0): 0.3}
-    errors = [(float(told[at]) - math.log(s)) ** 2 for at, s in seconds.items()]
+    errors = [(float(predicted[at]) - math.log(s)) ** 2 for at, s in seconds.items()]
     expected = sum(errors) / len(errors)
     assert stats["loss_duration"] == pytest.approx(expected, abs=1e-5)
     rest = stats["loss_ce"] + stats["loss_commit"]
