@@ -23,16 +23,30 @@ from espnet2_taste.vocoder.abs_renderer import FURTHEST, lost_frames
 from espnet2_taste.vocoder.excitation import AbsSource
 
 
-def normed_weight(direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """Kernels (C, C', taps) of given directions and lengths (C, 1, 1).
+class WeightNorm(nn.Module):
+    """Kernels as directions and lengths, and a bias, under the published names.
 
-    Torch's own ``weight_norm`` writes other names into checkpoints.
+    Args:
+        shape: Of the kernels; a length for each index of the first dimension.
+        biases: Their number.
     """
-    return direction * (length / direction.norm(dim=(1, 2), keepdim=True))
+
+    def __init__(self, shape: tuple[int, int, int], biases: int):
+        super().__init__()
+        self.weight_v = nn.Parameter(0.01 * torch.randn(shape))
+        norm = self.weight_v.detach().norm(dim=(1, 2), keepdim=True)
+        self.weight_g = nn.Parameter(norm)
+        self.bias = nn.Parameter(torch.zeros(biases))
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The kernels."""
+        norm = self.weight_v.norm(dim=(1, 2), keepdim=True)
+        return self.weight_v * (self.weight_g / norm)
 
 
-class WeightNormConv1d(nn.Module):
-    """Convolution whose kernels are a direction ``weight_v`` times a length.
+class WeightNormConv1d(WeightNorm):
+    """Convolution with weight norm that keeps the number of frames.
 
     Args:
         in_channels: Channels that enter.
@@ -44,20 +58,9 @@ class WeightNormConv1d(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
     ):
-        super().__init__()
+        super().__init__((out_channels, in_channels, kernel_size), out_channels)
         self.dilation = dilation
         self.padding = (kernel_size * dilation - dilation) // 2
-        self.weight_v = nn.Parameter(
-            0.01 * torch.randn(out_channels, in_channels, kernel_size)
-        )
-        norm = self.weight_v.detach().norm(dim=(1, 2), keepdim=True)
-        self.weight_g = nn.Parameter(norm)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """The kernels, (C_out, C_in, taps)."""
-        return normed_weight(self.weight_v, self.weight_g)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C_in, T) to (B, C_out, T)."""
@@ -66,27 +69,20 @@ class WeightNormConv1d(nn.Module):
         )
 
 
-class WeightNormUpsample1d(nn.Module):
+class WeightNormUpsample1d(WeightNorm):
     """Transposed convolution with weight norm, ``stride`` times as many frames."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int
     ):
-        super().__init__()
+        super().__init__((in_channels, out_channels, kernel_size), out_channels)
         self.stride = stride
         self.padding = (kernel_size - stride) // 2
-        self.weight_v = nn.Parameter(
-            0.01 * torch.randn(in_channels, out_channels, kernel_size)
-        )
-        norm = self.weight_v.detach().norm(dim=(1, 2), keepdim=True)
-        self.weight_g = nn.Parameter(norm)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C_in, T) to (B, C_out, T * stride)."""
-        weight = normed_weight(self.weight_v, self.weight_g)
         return functional.conv_transpose1d(
-            x, weight, self.bias, stride=self.stride, padding=self.padding
+            x, self.weight, self.bias, stride=self.stride, padding=self.padding
         )
 
 
