@@ -38,6 +38,7 @@ class OriginalSet:
             those of a recognizer.
         speakers: Speaker of each utterance.
         timings: Word times by the aligner.
+        refined: The same made finer, where the recipe does that; else those.
         truth: True word times; empty if unknown.
         recognized: Text by the recipe's ASR; empty if unknown.
         word_f0: Mean F0 of the words of each utterance, Hz, nan where unvoiced.
@@ -49,6 +50,7 @@ class OriginalSet:
     spoken: Mapping[str, str]
     speakers: dict[str, str]
     timings: dict[str, list[WordTiming]]
+    refined: dict[str, list[WordTiming]]
     truth: dict[str, list[WordTiming]]
     recognized: dict[str, str]
     word_f0: dict[str, np.ndarray]
@@ -113,6 +115,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
     clean = clean_recordings(folder) or tables.wav
     clean_times = folder / CLEAN_TIMES
     timings = read_ctm(clean_times if clean_times.is_file() else folder / ctm_name)
+    finer = folder / "ctm_refined"
     truth = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
     recognized_file = folder / "text_asr"
     return OriginalSet(
@@ -122,6 +125,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
         spoken=corpus_text(folder, tables.text),
         speakers=tables.utt2spk,
         timings=timings,
+        refined=read_ctm(finer) if finer.is_file() else timings,
         truth=truth,
         recognized=read_table(recognized_file) if recognized_file.is_file() else {},
         word_f0=measure_word_f0(clean, timings),
@@ -152,7 +156,8 @@ def score_rendition(
         aligned: Word times and transcripts of the resynthesis.
         wavs: Its audio.
         tolerance: Seconds within which two durations count as equal.
-        predicted: Word times that the unit decoder chose, if it says them.
+        predicted: Word times that the unit decoder chose, if it says them; compared
+            with the refined ones of the recordings.
 
     Returns:
         Numbers (``wer``, ``durations``, ``durations_predicted``,
@@ -170,7 +175,7 @@ def score_rendition(
         "left_out": dict(pairs.left_out) | aligned.problems,
     }
     if predicted:
-        chosen = pair_words(original.timings, predicted)
+        chosen = pair_words(original.refined, predicted)
         scores["durations_predicted"] = asdict(score_durations(chosen, tolerance))
     if original.truth:
         against = pair_words(original.truth, aligned.timings)

@@ -289,7 +289,8 @@ def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
         "it. F0 r is mostly the difference between voices, which the speaker "
         "embedding brings; see the column within speaker for what the codes add. "
         "Predicted durations are those the unit decoder chose, without an aligner's "
-        "errors in the rendition; beyond letters: given the words' numbers of letters."
+        "errors in the rendition, against the recordings' times, refined where stage 4 "
+        "does that; beyond letters: given the words' numbers of letters."
     )
     return markdown_table(header, rows) + "\n\n" + note
 

@@ -304,12 +304,12 @@ def test_guided_attention_times_the_training_sets(recipe):
             assert f"dump/raw/{name}/word_times.scp,word_times,kaldi_ark" in training
 
 
-def test_refined_times_train_taste_and_measure_nothing(recipe):
-    for name in ("train", "dev"):
+def test_refined_times_are_made_of_all_sets_and_train_taste(recipe):
+    for name in ("train", "dev", "test", "slow", "fast", "prompts"):
         (recipe / f"dump/raw/{name}/word_times_refined.scp").write_text("a\n")
     calls = run(recipe, "--guided_attention", "true", "--refine_times", "true")
     (refine,) = named(calls, "recognize refine")
-    assert "--dump_dir dump/raw --fit_sets train --sets train dev" in refine
+    assert "--dump_dir dump/raw --fit_sets train --sets test slow fast" in refine
     trainings = named(calls, "espnet2_taste.bin.taste_train")
     assert len(trainings) == len(TASTE)
     for training in trainings:

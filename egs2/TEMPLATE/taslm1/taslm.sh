@@ -72,8 +72,8 @@ hf_repo=""              # user/name: receives the tokenizer; user/name_taslm the
 # Configurations
 guided_attention=false  # true: time the words of the training sets too, and train TASTE with
                         # them (model_conf.alignment_weight in taste_configs)
-refine_times=false      # true: with finer times by models of the letters (stage 4; the aligner's
-                        # stay the measure of results)
+refine_times=false      # true: with finer times by models of the letters (stage 4), which are
+                        # also what predicted durations are compared with
 asr_config=conf/train_asr.yaml
 units_config=conf/units.yaml
 taste_configs="conf/train_taste_text_only.yaml conf/train_taste_no_vq.yaml conf/train_taste_vq.yaml"

@@ -9,6 +9,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --test_sets "dev test" \
     --recognizer openai/whisper-tiny.en \
     --lm HuggingFaceTB/SmolLM2-135M-Instruct \
-    --guided_attention true --systems_ctm ctm_aligned \
+    --guided_attention true --refine_times true --systems_ctm ctm_aligned \
     --resynthesis_config conf/decode_taste.yaml \
     "$@"

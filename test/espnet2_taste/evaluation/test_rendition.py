@@ -76,3 +76,17 @@ def test_what_the_unit_decoder_chose_is_compared_without_the_aligner(folder):
     )
     assert scores["durations_predicted"]["words"] == 5
     assert scores["durations_predicted"]["share_within"] == 1
+
+
+def test_refined_times_are_what_predicted_ones_are_compared_with(folder):
+    known = read_original(folder).timings
+    longer = {
+        name: [WordTiming(t.word, t.start, 1.5 * t.duration) for t in words]
+        for name, words in known.items()
+    }
+    write_ctm(folder / "ctm_refined", longer)
+    original = read_original(folder)
+    aligned = AlignedSet(original.timings, original.texts, {})
+    scores, _ = score_rendition(original, aligned, original.wavs, predicted=longer)
+    assert scores["durations_predicted"]["share_within"] == 1
+    assert scores["durations"]["share_within"] == 1

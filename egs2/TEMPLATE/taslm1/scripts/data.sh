@@ -131,12 +131,12 @@ time_words() {
     finish
 }
 
-refine_guided_times() {  # of the sets that TASTE is trained on
-    in_sets "${raw}" word_times_refined.scp "${guided_sets[@]}"
-    begin refine --after align --scope "${guided_sets[@]}" --outputs "${in_sets[@]}" ||
+refine_word_times() {  # with models of letters, trained on the training set
+    in_sets "${raw}" word_times_refined.scp "${timed_sets[@]}"
+    begin refine --after align --scope "${timed_sets[@]}" --outputs "${in_sets[@]}" ||
         return 0
     in_one_job refine "recognize refine" --dump_dir "${raw}" --fit_sets "${train_set}" \
-        --sets "${guided_sets[*]}"
+        --sets "${timed_sets[*]}"
     finish
 }
 
@@ -145,7 +145,7 @@ stage_4_encoder() {
     [ -n "${given_recognizer}" ] || train_encoder
     encoder_made_from
     time_words
-    [ "${refine_times}" = false ] || refine_guided_times
+    [ "${refine_times}" = false ] || refine_word_times
 }
 
 extract_units() {  # <names of sets, one string>
