@@ -12,6 +12,7 @@ Examples:
     python -m espnet2_taste.bin.benchmark --ngpu 1 --lm_size 1b --dtype bfloat16
     python -m espnet2_taste.bin.benchmark --tasks training --repeat 5 --num_threads 1
     python -m espnet2_taste.bin.benchmark --tasks start --model exp/packed/taste.zip
+    python -m espnet2_taste.bin.benchmark --tasks profile --exp exp/taste_vq --steps 20
     python -m espnet2_taste.bin.benchmark --tasks streaming --ngpu 1 --lm_size 1b \\
         --dtype bfloat16 --model exp/packed/taslm.zip --wav exp/packed/sample.wav
 """
@@ -27,7 +28,7 @@ from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
-OTHER_TASKS = ("streaming", "start")
+OTHER_TASKS = ("streaming", "start", "profile")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -72,6 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
         "--model",
         help="streaming: packed TASLM, whose other parts speak; start: it is loaded",
     )
+    add("--exp", help="profile: experiment whose training is looked at")
+    add("--exp_task", default="taste", help="profile: taste, spoken_lm or text_lm")
+    add("--steps", type=int, default=20, help="profile: of the training")
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
     add("--wav", help="streaming: recording of who speaks")
     add("--output", help="JSON file for the results")
@@ -259,6 +263,13 @@ class Bench:
         args = self.args
         return start_rows(start_commands(args.model, args.cache_dir), args.repeat)
 
+    def profile(self) -> list[dict]:
+        """What the steps of a training spend their time on."""
+        from espnet2_taste.evaluation.training_profile import profile_rows
+
+        args = self.args
+        return profile_rows(args.exp_task, args.exp, args.steps)
+
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""
         from espnet2_taste.evaluation.benchmark import make_tokens
@@ -313,6 +324,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--lm_size {args.lm_size}: expected one of {list(LM_SIZES)}")
     if "streaming" in args.tasks and not (args.model and args.wav):
         raise ValueError("--tasks streaming needs --model and --wav")
+    if "profile" in args.tasks and not args.exp:
+        raise ValueError("--tasks profile needs --exp")
     if args.units <= 2 or min(args.words) < 2:
         raise ValueError(
             "a further unit or word needs --units above 2, --words above 1"
@@ -322,7 +335,12 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
     bench, results, tables = Bench(args), [], None
-    other: dict[str, list[dict]] = {"training": [], "streaming": [], "start": []}
+    other: dict[str, list[dict]] = {
+        "training": [],
+        "streaming": [],
+        "start": [],
+        "profile": [],
+    }
     for task in args.tasks:
         found = getattr(bench, task)()
         if task in other:

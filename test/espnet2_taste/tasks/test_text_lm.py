@@ -9,6 +9,7 @@ import yaml
 from two_processes import train_in_two
 
 from espnet2_taste.bin import exports, text_lm_train
+from espnet2_taste.evaluation import training_profile
 
 TINY = {
     "model_type": "llama",
@@ -178,3 +179,14 @@ def test_export_names_the_missing_file(tmp_path):
             ]
             + ["--output_dir", str(tmp_path / "out")]
         )
+
+
+def test_steps_of_a_training_are_profiled(trained):
+    rows = training_profile.profile_rows("text_lm", str(trained), 1)
+    shares = [row["share %"] for row in rows]
+    assert len(rows) == 10 and shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) <= 100
+    operations = {row["operation"]: row["calls a step"] for row in rows}
+    assert operations.get("aten::mm", 0) >= 7  # the linear layers of a block
+    with pytest.raises(ValueError, match="--exp_task asr: expected one of"):
+        training_profile.profile_rows("asr", str(trained), 1)
