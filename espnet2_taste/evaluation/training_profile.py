@@ -17,12 +17,12 @@ from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tasks.text_lm import TextLmTask
 
 TASKS = {"taste": TasteTask, "spoken_lm": SpokenLMTask, "text_lm": TextLmTask}
-FIRST = 2
-"""Steps that are left out, as they fill caches."""
 
 
 def profile_rows(task: str, exp: str, steps: int, lines: int = 10) -> list[dict]:
     """Profile steps (loss, gradients, their norm, AdamW) on the CPU.
+
+    The batches have passed once, so that what an epoch keeps for the next is known.
 
     Args:
         task: One of ``TASKS``.
@@ -44,7 +44,7 @@ def profile_rows(task: str, exp: str, steps: int, lines: int = 10) -> list[dict]
     args.num_workers = 0  # loading is no part of a step
     factory = TASKS[task].build_iter_factory(args, DistributedOption(), mode="train")
     epochs = chain.from_iterable(map(factory.build_iter, count(1)))
-    batches = [batch for _, batch in islice(epochs, FIRST + steps)]
+    batches = [{**batch, "utt_id": ids} for ids, batch in islice(epochs, steps)]
     found = _profile(model.train(), batches)
     whole = sum(event.self_cpu_time_total for event in found)
     most = sorted(found, key=lambda event: -event.self_cpu_time_total)[:lines]
@@ -59,7 +59,7 @@ def profile_rows(task: str, exp: str, steps: int, lines: int = 10) -> list[dict]
 
 
 def _profile(model: torch.nn.Module, batches: list[dict]) -> list:
-    """Times by operation of all batches but the first."""
+    """Times by operation of the second pass of the batches."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
 
@@ -69,9 +69,9 @@ def _profile(model: torch.nn.Module, batches: list[dict]) -> list:
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
 
-    for batch in batches[:FIRST]:
+    for batch in batches:
         step(batch)
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as events:
-        for batch in batches[FIRST:]:
+        for batch in batches:
             step(batch)
     return list(events.key_averages())
