@@ -2,10 +2,10 @@
 
 Enters: sizes and a device; models are random. Leaves: a table on the screen and, with
 --output, JSON. Every ratio is of two measurements in this run. Each row names its
-opponent, which is what a user would run instead (``evaluation/opponents.py``), and,
-where rows are made one after the other, the time against the limit: reading the
-weights once a row. The plain loops compute everything again, as
-``espnet2_taste.evaluation.benchmark`` says.
+opponent, which is what a user would run instead (``evaluation/opponents.py``), and the
+time against the limit: where rows are made one after the other, reading the weights
+once a row; for tokenization, the products of the speech encoder. The plain loops
+compute everything again, as ``espnet2_taste.evaluation.benchmark`` says.
 
 Examples:
     python -m espnet2_taste.bin.benchmark --output exp/benchmark.json
@@ -28,7 +28,7 @@ from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
-OTHER_TASKS = ("streaming", "start", "profile")
+OTHER_TASKS = ("streaming", "start", "profile", "alignment")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -76,6 +76,13 @@ def add_options(parser: ArgumentParser) -> None:
     add("--exp", help="profile: experiment whose training is looked at")
     add("--exp_task", default="taste", help="profile: taste, spoken_lm or text_lm")
     add("--steps", type=int, default=20, help="profile: of the training")
+    add(
+        "--minutes",
+        type=float,
+        nargs="+",
+        default=[0.5, 5, 60],
+        help="alignment: of the recordings",
+    )
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
     add("--wav", help="streaming: recording of who speaks")
     add("--output", help="JSON file for the results")
@@ -215,6 +222,7 @@ class Bench:
     def tokenization(self) -> list[dict]:
         """Utterances of the tokenizer: over the padded 30 s, then ours."""
         from espnet2_taste.evaluation import benchmark as parts
+        from espnet2_taste.evaluation import opponents
 
         args, results = self.args, []
         padded = parts.make_tokenizer(self.device, full_window=True)
@@ -224,15 +232,19 @@ class Bench:
         for words in args.words:
             single = parts.speech_inputs(1, words, self.device)
             several = parts.speech_inputs(args.batch_size, words, self.device)
+            seconds = single["speech"].size(1) / 16000
+            frames = int(seconds * ours.encoder.frame_rate)
+            weights = opponents.matrices(list(ours.encoder.modules()))
             ways = self.measure(
                 plain=(lambda: padded.encode(**single), padded),
                 one=(lambda: ours.encode(**single), ours),
                 batch=(lambda: ours.encode(**several), ours),
+                limit=(opponents.products(weights, frames), ours),
             )
-            ways = {"opponent": ways["plain"], **ways}
-            seconds = single["speech"].size(1) / 16000
+            ways["opponent"], limit = ways["plain"], ways["limit"].seconds
             name = f"tokenization, {words} words ({seconds:g} s)"
-            results.append(self.summary(name, 1, "30 s window, as published", ways))
+            kind = "30 s window, as published"
+            results.append(self.summary(name, 1, kind, ways, limit))
         return results
 
     def training(self) -> list[dict]:
@@ -269,6 +281,12 @@ class Bench:
 
         args = self.args
         return profile_rows(args.exp_task, args.exp, args.steps)
+
+    def alignment(self) -> list[dict]:
+        """Time and memory of the alignment of long recordings."""
+        from espnet2_taste.evaluation.alignment_benchmark import alignment_rows
+
+        return alignment_rows(self.args.minutes)
 
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""
@@ -335,12 +353,7 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
     bench, results, tables = Bench(args), [], None
-    other: dict[str, list[dict]] = {
-        "training": [],
-        "streaming": [],
-        "start": [],
-        "profile": [],
-    }
+    other: dict[str, list[dict]] = {name: [] for name in ("training", *OTHER_TASKS)}
     for task in args.tasks:
         found = getattr(bench, task)()
         if task in other:

@@ -136,6 +136,20 @@ def reading(weights: Sequence[torch.Tensor]) -> Callable[[], object]:
     return torch.inference_mode()(lambda: [torch.mv(w, v) for w, v in pairs])
 
 
+def products(weights: Sequence[torch.Tensor], rows: int) -> Callable[[], object]:
+    """What many rows cost if nothing but the products with the weights costs anything.
+
+    Args:
+        weights: Matrices.
+        rows: Vectors that each is multiplied with.
+
+    Returns:
+        A function that does so.
+    """
+    pairs = [(w.detach(), w.new_ones(rows, w.size(1))) for w in weights]
+    return torch.inference_mode()(lambda: [functional.linear(x, w) for w, x in pairs])
+
+
 def seconds_to_read(weights: Sequence[torch.Tensor]) -> float:
     """Seconds of the fastest of some readings of the weights."""
     read, found = reading(weights), []

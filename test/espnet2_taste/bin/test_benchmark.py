@@ -5,8 +5,12 @@ import json
 import pytest
 import torch
 
+from espnet2_taste.align.ctc import align_tokens
 from espnet2_taste.bin import benchmark
 from espnet2_taste.data.audio import write_audio
+from espnet2_taste.evaluation import (
+    alignment_benchmark,
+)
 from espnet2_taste.evaluation import benchmark as parts
 from espnet2_taste.evaluation import opponents, start_benchmark, unit_benchmark
 
@@ -52,7 +56,7 @@ def test_all_tasks_are_measured(tiny, tmp_path, capsys):
     assert len(results) - len(times) == 4
     assert all(row["speedup"] > 0 and row["opponent"] for row in times.values())
     limits = [row["per_second"]["limit"] for row in results.values()]
-    assert sum(limit is None for limit in limits) == 2 + 2 * 2  # without one known
+    assert sum(limit is None for limit in limits) == 2 * 2  # guided, int8
     assert all(row["megabytes"]["one"] > 0 for row in results.values())
     assert study["sampler_tables_seconds"] > 0
     printed = capsys.readouterr().out
@@ -91,6 +95,17 @@ def test_starts_are_those_of_new_processes(monkeypatch, tmp_path, capsys):
     assert all(row["CPU s"] > 0 for row in rows) and rows[0]["beyond import json"] == 0
     assert "| espnet2_taste --help |" in capsys.readouterr().out
     assert start_benchmark.start_commands("a.zip", None)["load a.zip"][-2] == "a.zip"
+
+
+def test_long_recordings_are_aligned(capsys):
+    command = ["--tasks", "alignment", "--minutes", "0.1", "1.2", "--num_threads", "1"]
+    benchmark.main(command)
+    assert "| 1.200 | 300 |" in capsys.readouterr().out
+    scores, tokens = alignment_benchmark.random_speech(1.2)  # is cut once
+    sizes = torch.tensor([len(scores)]), tokens[None], torch.tensor([len(tokens)])
+    middles = align_tokens(scores[None], *sizes)[0].mean(1)
+    places = 6 * torch.arange(300) + 3
+    assert (middles - places).abs().max() < 6
 
 
 def test_all_ways_write_the_same_words():
