@@ -16,6 +16,6 @@ done
     --train_set train \
     --valid_set dev \
     "${made[@]}" \
-    --guided_attention true \
+    --guided_attention true --refine_times true \
     --resynthesis_config conf/decode_taste.yaml \
     "$@"
