@@ -10,10 +10,13 @@ Legend: B utterances, N tokens, U units, K classes.
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from espnet2_taste.align.refined_sets import FIRST
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.experiment_files import CONFIG, read_config
 from espnet2_taste.inference.resynthesis import (
     look_up,
     look_up_speakers,
@@ -44,14 +47,13 @@ def count_taste_hits(
         The counts over the set.
 
     Raises:
-        ValueError: A table lacks an utterance of wav.scp.
+        ValueError: A table lacks an utterance of wav.scp, or the set has no times of
+            the kind that the experiment was trained with.
     """
     encoder = TasteEncoder.from_exp(taste_exp, taste_exp / model_file, device)
     wavs, spembs = read_table(folder / "wav.scp"), read_spembs(folder)
     texts, units = read_table(folder / "text"), read_table(folder / "units")
-    times = None
-    if (folder / "word_times").is_file():
-        times = read_times(folder, "word_times")
+    times = read_training_times(taste_exp, folder)
     counts = UnitCounts()
     for batch in speech_batches(wavs, encoder.sample_rate, batch_size, device=device):
         names = batch.names
@@ -71,6 +73,34 @@ def count_taste_hits(
         logits = encoder.model.unit_decoder.score(inputs, target, lengths).logits
         counts += count_unit_hits(logits, target, lengths)
     return counts
+
+
+def read_training_times(taste_exp: Path, folder: Path) -> dict[str, np.ndarray] | None:
+    """Word times of a set, of the kind that an experiment was trained with.
+
+    Args:
+        taste_exp: Experiment directory.
+        folder: The set.
+
+    Returns:
+        By utterance id, (W, 2); without a record of the training those of the aligner,
+        None if there are none.
+
+    Raises:
+        ValueError: The set has no such times.
+    """
+    data = read_config(taste_exp / CONFIG).get("train_data_path_and_name_and_type")
+    for path, name, _ in data or []:
+        file = Path(path).stem
+        if name != "word_times":
+            continue
+        if not (folder / file).is_file():
+            raise ValueError(
+                f"{folder / file} not found, and {taste_exp} was trained with such "
+                "times: run stage 4 for this set"
+            )
+        return read_times(folder, file)
+    return read_times(folder, FIRST) if (folder / FIRST).is_file() else None
 
 
 def unit_ids(row: str) -> torch.Tensor:
