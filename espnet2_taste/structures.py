@@ -6,6 +6,7 @@ D features. Each class is frozen: a part receives one and returns another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,15 @@ class WordTiming:
     def end(self) -> float:
         """End in seconds."""
         return self.start + self.duration
+
+    @classmethod
+    def of_words(
+        cls, words: Sequence[str], times: Sequence[Sequence[float]]
+    ) -> list["WordTiming"]:
+        """W words with the begin and the end of each."""
+        return [
+            cls(word, begin, end - begin) for word, (begin, end) in zip(words, times)
+        ]
 
 
 @dataclass(frozen=True)

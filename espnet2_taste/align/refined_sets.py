@@ -3,8 +3,8 @@
 Enters: sets with ``wav.scp``, ``text`` and ``word_times`` of an aligner. Leaves in each
 ``word_times_refined`` (as a table, and as ark and scp for trainings), ``ctm_refined``
 (the same words in Kaldi's form), ``not_refined.tsv`` (utterances that keep their first
-times, and why) and last ``refined.json``. The models are trained on some of the sets,
-whatever is refined.
+times, and why) and last ``refined.json``, which also says what they were made from. The
+models are trained on some of the sets, whatever is refined.
 
 Legend: F frames, D features, W words.
 """
@@ -20,7 +20,15 @@ import torchaudio
 from espnet2_taste.align.letter_models import LetterModels, TimedFrames
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import load_speech
-from espnet2_taste.data.ctm import read_ctm, write_ctm, write_rows
+from espnet2_taste.data.ctm import (
+    read_ctm,
+    read_times,
+    word_time_rows,
+    write_ctm,
+    write_rows,
+)
+from espnet2_taste.data.files import read_json
+from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.metrics.durations import pair_words, score_durations
 from espnet2_taste.metrics.tables import write_json
@@ -29,6 +37,7 @@ from espnet2_taste.structures import WordTiming
 SAMPLE_RATE = 16000
 FIRST, REFINED = "word_times", "word_times_refined"
 CTM = "ctm_refined"
+SOURCE_TABLES = ("wav.scp", "text", FIRST)
 SUMMARY, PROBLEMS = "refined.json", "not_refined.tsv"
 UNTIMED = "its words have no times yet"
 SHORT = "more letters than its frames can hold"
@@ -59,11 +68,7 @@ def read_first_times(folder: Path) -> dict[str, np.ndarray]:
     """
     if not (folder / FIRST).is_file():
         raise ValueError(f"{folder / FIRST} not found: run recognize align first")
-    rows = read_table(folder / FIRST)
-    return {
-        name: np.array(row.split(), dtype=float).reshape(-1, 2)
-        for name, row in rows.items()
-    }
+    return read_times(folder / FIRST)
 
 
 def _timed(times: np.ndarray) -> bool:
@@ -85,34 +90,49 @@ def utterances(folders: Sequence[Path], most: int) -> Iterator[TimedFrames]:
         yield TimedFrames(read(wav), words, times)
 
 
-def refine_set(models: LetterModels, folder: Path) -> dict:
+def made_from(
+    folder: Path, fit_folders: Sequence[Path], most: int, rounds: int
+) -> dict:
+    """What the refined times of a set follow from.
+
+    Args:
+        folder: The set.
+        fit_folders: Sets that the models are trained on.
+        most: See :func:`utterances`.
+        rounds: Of the training.
+    """
+    files = [f / name for f in (folder, *fit_folders) for name in SOURCE_TABLES]
+    return {"tables": digest(files, contents=True), "most": most, "rounds": rounds}
+
+
+def refine_set(models: LetterModels, folder: Path, record: dict) -> dict:
     """Refine one set.
 
     Args:
         models: Trained models.
         folder: The set.
+        record: Of :func:`made_from`.
 
     Returns:
         What ``refined.json`` says: utterances, those not refined and, where the truth
         is known, how durations agree with it.
     """
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
-    read, rows, problems, timings = FrameReader(), {}, {}, {}
+    read, problems, timings = FrameReader(), {}, {}
     for name, times in read_first_times(folder).items():
         words = texts[name].split()
-        refined = models.place(read(wavs[name]), words) if _timed(times) else None
+        if not _timed(times):
+            problems[name] = UNTIMED
+            continue
+        refined = models.place(read(wavs[name]), words)
         if refined is None:
-            problems[name] = SHORT if _timed(times) else UNTIMED
-            refined = times
-        rows[name] = " ".join(f"{value:.4f}" for value in refined.ravel())
-        timings[name] = [
-            WordTiming(word, begin, end - begin)
-            for word, (begin, end) in zip(words, refined.tolist())
-        ]
-    write_numbers(folder, REFINED, rows, np.float32)
+            problems[name], refined = SHORT, times
+        timings[name] = WordTiming.of_words(words, refined.tolist())
+    write_numbers(folder, REFINED, word_time_rows(timings, texts), np.float32)
     write_ctm(folder / CTM, timings)
     write_rows(folder / PROBLEMS, ("utt", "reason"), sorted(problems.items()))
-    summary = {"utterances": len(rows), "not_refined": len(problems)}
+    summary = {"utterances": len(texts), "not_refined": len(problems)}
+    summary["made_from"] = record
     if (folder / "ctm").is_file():
         pairs = pair_words(read_ctm(folder / "ctm"), timings)
         summary["durations_against_truth"] = asdict(score_durations(pairs))
@@ -120,9 +140,8 @@ def refine_set(models: LetterModels, folder: Path) -> dict:
     return summary
 
 
-def is_refined(folder: Path) -> bool:
-    """Whether a set was refined after its first times were made."""
-    if not (folder / SUMMARY).is_file() or not (folder / FIRST).is_file():
+def is_refined(folder: Path, record: dict) -> bool:
+    """Whether a set has refined times that were made from these things."""
+    if not all((folder / n).is_file() for n in (SUMMARY, f"{REFINED}.scp")):
         return False
-    made = (folder / FIRST).stat().st_mtime
-    return (folder / SUMMARY).stat().st_mtime >= made
+    return read_json(folder / SUMMARY)["made_from"] == record

@@ -64,24 +64,6 @@ class AlignedSet:
         write_ctm(folder / ctm_name, self.timings)
 
 
-def word_time_rows(
-    timings: Mapping[str, Sequence[WordTiming]], texts: Mapping[str, str]
-) -> dict[str, str]:
-    """Word times as rows of numbers.
-
-    Args:
-        timings: Words of the utterances that could be aligned.
-        texts: Transcripts of all utterances.
-
-    Returns:
-        Begin and end of each word in seconds, "0 0" for words of unknown time.
-    """
-    rows = {name: " ".join(["0 0"] * len(text.split())) for name, text in texts.items()}
-    for name, words in timings.items():
-        rows[name] = " ".join(f"{word.start:.4f} {word.end:.4f}" for word in words)
-    return rows
-
-
 def read_aligned_set(
     folder: Path, ctm_name: str, text_name: str | None
 ) -> AlignedSet | None:

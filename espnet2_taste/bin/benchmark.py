@@ -344,10 +344,10 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--tasks streaming needs --model and --wav")
     if "profile" in args.tasks and not args.exp:
         raise ValueError("--tasks profile needs --exp")
-    if args.units <= 2 or min(args.words) < 2:
-        raise ValueError(
-            "a further unit or word needs --units above 2, --words above 1"
-        )
+    if "unit_decoding" in args.tasks and args.units <= 2:
+        raise ValueError("a further unit needs --units above 2")
+    if "continuation" in args.tasks and min(args.words) < 2:
+        raise ValueError("a further word needs --words above 1")
     import torch
 
     torch.manual_seed(0)

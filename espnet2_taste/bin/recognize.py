@@ -10,7 +10,7 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.arks import write_numbers
-from espnet2_taste.data.ctm import read_ctm
+from espnet2_taste.data.ctm import read_ctm, word_time_rows
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.parts import is_part, join_parts, set_names
 from espnet2_taste.data.set_loop import finish_sets
@@ -92,7 +92,7 @@ def align_folder(
     """
     import numpy as np
 
-    from espnet2_taste.align.sets import align_set, word_time_rows
+    from espnet2_taste.align.sets import align_set
 
     wavs, texts = read_table(folder / "wav.scp"), read_texts(folder)
     result = align_set(aligner, wavs, texts, batch_size, folder.name, transcribe)
@@ -271,19 +271,23 @@ def run_refine(args: argparse.Namespace) -> None:
     from espnet2_taste.align import refined_sets
     from espnet2_taste.align.letter_models import LetterModels
 
+    fit_folders = [args.dump_dir / name for name in args.fit_sets.split()]
+
+    def record(folder: Path) -> dict:
+        return refined_sets.made_from(folder, fit_folders, args.most, args.rounds)
+
     def fit() -> LetterModels:
-        folders = [args.dump_dir / name for name in args.fit_sets.split()]
-        data = list(refined_sets.utterances(folders, args.most))
+        data = list(refined_sets.utterances(fit_folders, args.most))
         return LetterModels.fit(data, args.rounds)
 
     def work(models: LetterModels, folder: Path) -> str:
-        summary = refined_sets.refine_set(models, folder)
+        summary = refined_sets.refine_set(models, folder, record(folder))
         return f"{summary['utterances']} utterances, {summary['not_refined']} as before"
 
     finish_sets(
         "recognize refine",
         [args.dump_dir / name for name in args.sets.split()],
-        refined_sets.is_refined,
+        lambda folder: refined_sets.is_refined(folder, record(folder)),
         fit,
         work,
     )

@@ -95,7 +95,7 @@ def build_source(args: argparse.Namespace, device: str):
     generator = replace(generator, exchange=args.exchange_words)
     options = (generator, args.batch_size, args.given_times)
     if args.codes_dir:
-        return resynthesis.UnitsFromCodes(*options, Path(args.codes_dir))
+        return resynthesis.UnitsFromCodes(*options, codes_dir=Path(args.codes_dir))
     return resynthesis.UnitsFromSpeech(*options)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from espnet2_taste.data.arks import write_ark
+from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.checks import audio_file
 from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, write_table
@@ -56,8 +57,6 @@ def write_speech(folder: Path, spoken: Mapping) -> None:
         folder: Where the files go.
         spoken: ``DecodedSpeech`` by utterance id.
     """
-    from espnet2_taste.data.audio import write_audio
-
     (folder / "audio").mkdir(exist_ok=True)
     for name, item in spoken.items():
         write_audio(audio_file(folder, name), item.wave, item.sample_rate)

@@ -1,18 +1,23 @@
-"""Word times on disk: the five-column ``ctm`` of Kaldi and NIST.
+"""Word times on disk: the five-column ``ctm`` of Kaldi and NIST, and rows of numbers.
 
 Enters and leaves: per utterance a list of ``WordTiming`` in the order of the text; on
-disk one line ``utterance channel start duration word`` per word, times in seconds.
+disk one line ``utterance channel start duration word`` per word, times in seconds. In
+tables such as ``word_times`` a row has the begin and the end of every word of the text.
+
+Legend: W words.
 """
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from espnet2_taste.data.files import read_text, split_lines
-from espnet2_taste.data.kaldi_dir import sort_keys, write_lines
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines
 from espnet2_taste.structures import WordTiming
 
 PROSODY_COLUMNS = ("utt", "word_index", "word", "start", "dur", "f0", "rate", "pitch")
@@ -72,6 +77,30 @@ def write_ctm(
             for word in timings[utterance]
         ),
     )
+
+
+def word_time_rows(
+    timings: Mapping[str, Sequence[WordTiming]], texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Word times as rows of numbers.
+
+    Args:
+        timings: Words of the utterances that could be aligned.
+        texts: Transcripts of all utterances.
+
+    Returns:
+        Begin and end of each word in seconds, "0 0" for words of unknown time.
+    """
+    rows = {name: " ".join(["0 0"] * len(text.split())) for name, text in texts.items()}
+    for name, words in timings.items():
+        rows[name] = " ".join(f"{word.start:.4f} {word.end:.4f}" for word in words)
+    return rows
+
+
+def read_times(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Begin and end of the words (W, 2) of each utterance of such a table."""
+    rows = {name: row.split() for name, row in read_table(path).items()}
+    return {n: np.array(row, dtype=float).reshape(-1, 2) for n, row in rows.items()}
 
 
 def read_rows(

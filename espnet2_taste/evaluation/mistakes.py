@@ -28,7 +28,7 @@ from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.evaluation.noise_table import TOKENIZER_COLUMNS, set_scores
 
 RECORD = "mistakes.json"
-TIMES = ("ctm", "ctm_aligned")
+TIMES = ("ctm", "ctm_aligned", "ctm_refined")
 SWAP_COLUMNS = {"swapped words right": "share_right", "way": "way"}
 
 

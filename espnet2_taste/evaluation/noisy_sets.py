@@ -38,6 +38,7 @@ from espnet2_taste.evaluation.noise import (
 )
 
 RECORD, CLEAN_WAVS, CLEAN_TIMES = "noise.json", "clean.scp", "ctm_clean"
+FINER_TIMES = ("ctm_refined", "word_times_refined")
 SOURCE_TABLES = ("wav.scp", "text", "utt2spk", "ctm", "ctm_aligned", *HEADED_TABLES)
 
 
@@ -87,7 +88,9 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     tables = read_kaldi_dir(source)
     noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
     record = {"source": source.name, **asdict(form)} | {
-        "tables": digest([source / name for name in SOURCE_TABLES], contents=True),
+        "tables": digest(
+            [source / name for name in (*SOURCE_TABLES, *FINER_TIMES)], contents=True
+        ),
         "audio": digest([*tables.wav.values(), *noise_wavs.values()], contents=False),
     }
     if is_finished(target, RECORD, record):
@@ -102,7 +105,8 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     write_table(folder / CLEAN_WAVS, tables.wav)
     write_rows(folder / "noise.tsv", ("utt", "gain_db"), rows)
     copy_study_tables(source, folder, set())
-    for name, copy in (("text_raw", "text_raw"), ("ctm_aligned", CLEAN_TIMES)):
+    copies = {name: name for name in ("text_raw", *FINER_TIMES)}
+    for name, copy in (copies | {"ctm_aligned": CLEAN_TIMES}).items():
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / copy)
     finish_folder(folder, target)

@@ -167,7 +167,6 @@ def _score_units(
 
 def score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict:
     """Bit rate of the codes of one set."""
-
     summary = codes_scp.with_name("codes.json")
     if not summary.is_file():
         raise ValueError(f"{summary} not found: run stage 9 first")

@@ -15,6 +15,7 @@ import torch
 
 from espnet2_taste.align.refined_sets import FIRST
 from espnet2_taste.data.audio import load_speech
+from espnet2_taste.data.ctm import read_times
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import CONFIG, read_config
 from espnet2_taste.inference.resynthesis import (
@@ -22,7 +23,6 @@ from espnet2_taste.inference.resynthesis import (
     look_up_speakers,
     padded_times,
     read_spembs,
-    read_times,
 )
 from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
@@ -99,8 +99,8 @@ def read_training_times(taste_exp: Path, folder: Path) -> dict[str, np.ndarray] 
                 f"{folder / file} not found, and {taste_exp} was trained with such "
                 "times: run stage 4 for this set"
             )
-        return read_times(folder, file)
-    return read_times(folder, FIRST) if (folder / FIRST).is_file() else None
+        return read_times(folder / file)
+    return read_times(folder / FIRST) if (folder / FIRST).is_file() else None
 
 
 def unit_ids(row: str) -> torch.Tensor:

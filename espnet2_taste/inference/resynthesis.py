@@ -18,6 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.data.arks import ArkTable
+from espnet2_taste.data.ctm import read_times
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.inference.taste_encoder import TasteEncoder, TextBatch
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
@@ -85,10 +86,7 @@ class UnitBatch:
         """
         known = {n: t for n, t in zip(self.names, self.word_times) if t is not None}
         return {
-            name: tuple(
-                WordTiming(word, begin, end - begin)
-                for word, (begin, end) in zip(texts[name].split(), times.tolist())
-            )
+            name: tuple(WordTiming.of_words(texts[name].split(), times.tolist()))
             for name, times in known.items()
         }
 
@@ -102,23 +100,16 @@ def read_spembs(folder: Path) -> Mapping[str, np.ndarray]:
     return ArkTable(folder / "spembs.scp", "run units extract (stage 5) first")
 
 
-def read_times(folder: Path, name: str | None) -> dict[str, np.ndarray] | None:
-    """Begin and end of the words (W, 2) of each utterance, None without a file name."""
-    if name is None:
-        return None
-    rows = read_table(folder / name)
-    times = {utt: np.array(row.split(), dtype=np.float32) for utt, row in rows.items()}
-    return {utt: row.reshape(-1, 2) for utt, row in times.items()}
-
-
 def padded_times(
     table: Mapping[str, np.ndarray] | None, names: Sequence[str], device: torch.device
 ) -> torch.Tensor | None:
-    """Begin and end of the words of a batch, (B, W, 2), from ``read_times``."""
+    """Begin and end of the words of a batch, (B, W, 2), from ``ctm.read_times``."""
     if table is None:
         return None
     rows = look_up(table, names, "the file of word times")
-    return pad_sequence([torch.from_numpy(row) for row in rows], True).to(device)
+    return pad_sequence([torch.from_numpy(row).float() for row in rows], True).to(
+        device
+    )
 
 
 def look_up(table: Mapping, names: Sequence[str], source: str | Path) -> list:
@@ -320,7 +311,9 @@ class AbsGeneratedUnits(AbsUnitSource):
 
     def batches(self, folder):
         """See :meth:`AbsUnitSource.batches`."""
-        table, given = read_spembs(folder), read_times(folder, self.given_times)
+        table, given = read_spembs(folder), None
+        if self.given_times:
+            given = read_times(folder / self.given_times)
         for names, ids, taste in self.read(folder, read_table(folder / "text")):
             times = padded_times(given, names, ids.text.device)
             spembs = look_up_speakers(table, names, folder / "spembs.scp")
@@ -352,7 +345,7 @@ class UnitsFromCodes(AbsGeneratedUnits):
         codes_dir: Holds ``<set>/codes.scp``.
     """
 
-    codes_dir: Path = Path()
+    codes_dir: Path = field(kw_only=True)
 
     def read(self, folder, texts):
         """See :meth:`AbsGeneratedUnits.read`."""

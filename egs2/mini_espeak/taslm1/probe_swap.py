@@ -20,23 +20,25 @@ Examples:
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.align.letter_models import LetterModels
-from espnet2_taste.align.refined_sets import FrameReader, utterances
-from espnet2_taste.align.sets import align_set
+from espnet2_taste.align.refined_sets import SHORT, FrameReader, utterances
+from espnet2_taste.align.sets import AlignedSet
 from espnet2_taste.data.audio import load_speech, write_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.metrics.swap import (
-    SwapReading,
-    choose_words,
-    measure_leakage,
-    score_swaps,
+from espnet2_taste.evaluation.swap import (
+    PlannedReading,
+    align_conditions,
+    plan_swaps,
+    read_swaps,
 )
+from espnet2_taste.metrics.swap import measure_leakage, score_swaps
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.structures import WordTiming
 
@@ -79,53 +81,42 @@ def join(pieces: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(faded)
 
 
-def plan(pairs: Path, times: dict, seed: int, share: float) -> list[tuple]:
-    """Reading, kind, kind of the other one, chosen words, other reading."""
-    readings = []
-    for row in read_rows(pairs):
-        (kind, first), (other_kind, second) = row.items()
-        chosen = choose_words(f"{first} {second}", len(times[first]), seed, share)
-        readings.append((first, kind, other_kind, chosen, second))
-        readings.append((second, other_kind, kind, chosen, first))
-    return readings
-
-
-def cut(readings: list[tuple], wavs: dict, times: dict, output: Path) -> dict:
-    """Write both states of all readings; gives the files of each."""
+def cut(
+    plans: Sequence[PlannedReading], wavs: dict, times: dict, output: Path
+) -> dict[str, dict[str, str]]:
+    """Write both conditions of all readings; gives the files of each."""
     pieces = {n: segments(load_speech(wavs[n], RATE), times[n]) for n in times}
     files: dict[str, dict[str, str]] = {"own": {}, "swapped": {}}
-    for name, *_, chosen, other in readings:
-        mixed = list(pieces[name])
-        for word in chosen:
-            mixed[2 * word + 1] = pieces[other][2 * word + 1]
-        for state, parts in (("own", pieces[name]), ("swapped", mixed)):
-            path = output / state / f"{name}.wav"
+    for plan in plans:
+        mixed = list(pieces[plan.name])
+        for word in plan.chosen:
+            mixed[2 * word + 1] = pieces[plan.partner][2 * word + 1]
+        for condition, parts in (("own", pieces[plan.name]), ("swapped", mixed)):
+            path = output / condition / f"{plan.name}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_audio(str(path), join(parts), RATE)
-            files[state][name] = str(path)
+            files[condition][plan.name] = str(path)
     return files
 
 
-def refined(models: LetterModels, files: dict, timings: dict) -> dict:
-    """Word times of one state by models of letters."""
-    read, result = FrameReader(), {}
-    for name, words in timings.items():
+def refined(models: LetterModels, files: dict, aligned: AlignedSet) -> AlignedSet:
+    """The same words with times by models of letters."""
+    read, timings, problems = FrameReader(), {}, dict(aligned.problems)
+    for name, words in aligned.timings.items():
         spoken = [word.word for word in words]
         edges = models.place(read(files[name]), spoken)
-        result[name] = [WordTiming(w, b, e - b) for w, (b, e) in zip(spoken, edges)]
-    return result
+        if edges is None:
+            problems[name] = SHORT
+        else:
+            timings[name] = WordTiming.of_words(spoken, edges.tolist())
+    return AlignedSet(timings, {}, problems)
 
 
-def scores(readings: list[tuple], found: dict) -> dict:
-    """What stage 10 says of word times by state."""
-    rows = [
-        SwapReading(
-            *reading, *(found[s][reading[0]] for s in found), found["own"][other]
-        )
-        for *reading, other in readings
-    ]
-    curve = [asdict(point) for point in measure_leakage(rows)]
-    return {**asdict(score_swaps(rows)), "by_distance": curve}
+def scores(plans: Sequence[PlannedReading], found: dict[str, AlignedSet]) -> dict:
+    """What stage 10 says of word times by condition."""
+    readings, left_out = read_swaps(plans, found["own"], found["swapped"])
+    curve = [asdict(point) for point in measure_leakage(readings)]
+    return {**asdict(score_swaps(readings)), "by_distance": curve, "left_out": left_out}
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -135,19 +126,18 @@ def main(cmd: list[str] | None = None) -> None:
     for folder in args.folders:
         wavs |= read_table(folder / "wav.scp")
         times |= read_ctm(folder / "ctm")
-    readings = plan(args.pairs, times, args.seed, args.share)
+    texts = {n: " ".join(word.word for word in words) for n, words in times.items()}
+    edges = {n: np.array([(w.start, w.end) for w in row]) for n, row in times.items()}
+    plans = plan_swaps(read_rows(args.pairs), texts, edges, args.seed, args.share)
     if args.study:
-        files = {s: read_table(args.study / s / "wav.scp") for s in ("own", "swapped")}
+        files = {c: read_table(args.study / c / "wav.scp") for c in ("own", "swapped")}
     else:
-        files = cut(readings, wavs, times, args.output_dir)
-    texts = {
-        name: " ".join(word.word for word in words) for name, words in times.items()
-    }
+        files = cut(plans, wavs, times, args.output_dir)
     aligner = load_recognizer(args.recognizer).aligner("cpu")
-    first = {s: align_set(aligner, files[s], texts, label=s).timings for s in files}
+    first = align_conditions(plans, files, aligner)
     models = LetterModels.fit(list(utterances([args.fit_set], most=600)))
-    finer = {s: refined(models, files[s], first[s]) for s in files}
-    result = {"aligned": scores(readings, first), "refined": scores(readings, finer)}
+    finer = {c: refined(models, files[c], aligned) for c, aligned in first.items()}
+    result = {"aligned": scores(plans, first), "refined": scores(plans, finer)}
     print(json.dumps(result, indent=1))
 
 

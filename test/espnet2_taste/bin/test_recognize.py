@@ -75,6 +75,11 @@ def test_word_times_are_refined_and_what_is_not_is_listed(tmp_path, capsys):
     assert dropped.splitlines()[1:] == ["u5\tits words have no times yet"]
     recognize.main(["refine", *options])
     assert "all sets are done" in capsys.readouterr().out
+    recognize.main(["refine", *options, "--rounds", "2"])  # other models
+    assert "12 utterances" in capsys.readouterr().out
+    (tmp_path / "train" / "word_times_refined.scp").unlink()
+    recognize.main(["refine", *options, "--rounds", "2"])
+    assert "12 utterances" in capsys.readouterr().out
 
 
 def test_sets_without_times_cannot_be_refined(tmp_path):

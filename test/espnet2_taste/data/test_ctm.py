@@ -1,10 +1,19 @@
 """Word times and tables with headers on disk."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
+from espnet2_taste.data.ctm import (
+    read_ctm,
+    read_rows,
+    read_times,
+    word_time_rows,
+    write_ctm,
+    write_rows,
+)
+from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.structures import WordTiming
 
 TIMES = st.integers(0, 300000).map(lambda tick: tick / 10000)
@@ -65,3 +74,15 @@ def test_a_row_of_another_width_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path, read):
     with pytest.raises(ValueError, match="nothing"):
         read(tmp_path / "nothing")
+
+
+def test_rows_of_numbers_come_back(tmp_path):
+    timings = {"u1": [WordTiming("a", 0.1, 0.25), WordTiming("b", 0.35, 0.5)]}
+    rows = word_time_rows(timings, {"u1": "a b", "u2": "c"})
+    write_table(tmp_path / "word_times", rows)
+    times = read_times(tmp_path / "word_times")
+    np.testing.assert_allclose(times["u1"], [[0.1, 0.35], [0.35, 0.85]], rtol=1e-6)
+    assert times["u2"].tolist() == [[0, 0]]  # of unknown time
+    found = WordTiming.of_words(["a", "b"], times["u1"].tolist())
+    assert [word.word for word in found] == ["a", "b"]
+    assert [word.end for word in found] == pytest.approx([0.35, 0.85])

@@ -51,7 +51,8 @@ def dump(tmp_path):
         name: [WordTiming(w, n / 2, 0.4) for n, w in enumerate(text.split())]
         for name, text in texts.items()
     }
-    write_ctm(folder / "ctm", times)
+    for name in ("ctm", "ctm_refined"):
+        write_ctm(folder / name, times)
     return tmp_path
 
 
@@ -64,6 +65,7 @@ def test_a_set_with_mistakes_keeps_its_times(dump, capsys):
     right, wrong = dump / "test_wrong0", dump / "test_wrong50"
     assert read_table(right / "text") == read_table(dump / "test" / "text")
     texts, times = read_table(wrong / "text"), read_ctm(wrong / "ctm")
+    assert read_ctm(wrong / "ctm_refined") == times
     assert texts != read_table(dump / "test" / "text")
     assert read_table(wrong / "wav.scp") == read_table(dump / "test" / "wav.scp")
     for name, row in read_ctm(dump / "test" / "ctm").items():

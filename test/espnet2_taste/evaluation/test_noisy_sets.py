@@ -13,6 +13,7 @@ from espnet2_taste.data.kaldi_dir import (
     read_kaldi_dir,
     read_table,
     write_kaldi_dir,
+    write_table,
 )
 from espnet2_taste.evaluation.noise import active_level
 from espnet2_taste.evaluation.noisy_sets import noisy_name
@@ -100,3 +101,18 @@ def test_errors_are_one_line(dump):
     write_audio(dump / "test" / "u2.wav", np.zeros(RATE), RATE)
     with pytest.raises(SystemExit, match="utterance u2: the audio is silent"):
         run(dump)
+
+
+def test_finer_times_of_the_clean_set_hold_in_noise(dump):
+    """For what is compared with them, and for models that were trained with such."""
+    times = {"u1": "0 0.4 0.4 1", "u2": "0 0.4 0.4 1"}
+    write_table(dump / "test" / "word_times_refined", times)
+    words = [WordTiming("a", 0.0, 0.4), WordTiming("b", 0.4, 0.6)]
+    write_ctm(dump / "test" / "ctm_refined", dict.fromkeys(times, words))
+    run(dump, "--snr", "20")
+    assert read_table(dump / "test_snr20" / "word_times_refined") == times
+    assert read_original(dump / "test_snr20").refined["u1"] == words
+    write_table(dump / "test" / "word_times_refined", times | {"u1": "0 0.3 0.3 1"})
+    run(dump, "--snr", "20")
+    changed = read_table(dump / "test_snr20" / "word_times_refined")
+    assert changed["u1"] == "0 0.3 0.3 1"
