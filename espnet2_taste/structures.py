@@ -23,11 +23,14 @@ class EncoderStates:
         keys: Last layer, (B, F, D_key).
         values: A shallow layer or a mix of layers, (B, F, D_value).
         lengths: Valid frames of each utterance, (B,) int64.
+        word_frames: Begin and end of each word in frames, (B, W, 2), equal for words
+            of unknown time; None where words are not timed.
     """
 
     keys: torch.Tensor
     values: torch.Tensor
     lengths: torch.Tensor
+    word_frames: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ Legend: F frames, D features, W words, J states of an utterance, K states of the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -132,6 +133,29 @@ class LetterModels:
         self.mean, self.variance = mean, variance
 
     @classmethod
+    def load(cls, path: str | Path) -> "LetterModels":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: There is no such file.
+        """
+        if not Path(path).is_file():
+            raise ValueError(
+                f"models of letters {path} not found: run stage 4 with --refine_times "
+                "true, which makes them"
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return cls(str(file["letters"]), file["mean"], file["variance"])
+
+    def save(self, path: str | Path) -> None:
+        """Write letters, means and variances, whole or not at all."""
+        values = {"mean": self.mean, "variance": self.variance}
+        part = Path(f"{path}.part")
+        with open(part, "wb") as file:
+            np.savez(file, letters=np.array(self.letters), **values)
+        part.replace(path)
+
+    @classmethod
     def fit(cls, data: Sequence[TimedFrames], rounds: int = 3) -> "LetterModels":
         """Learn from utterances with first word times.
 
@@ -162,6 +186,11 @@ class LetterModels:
             models = cls._of_paths(letters, data, spelled, paths)
         return models
 
+    @staticmethod
+    def count(letters: str) -> int:
+        """States K of the models of some letters, with silence and unknown ones."""
+        return 1 + STATES * (len(letters) + 1)
+
     @classmethod
     def _of_paths(
         cls,
@@ -174,7 +203,7 @@ class LetterModels:
         frames = np.concatenate([item.frames for item in data])
         pairs = zip(spelled, paths)
         labels = np.concatenate([spelling.models[path] for spelling, path in pairs])
-        size = 1 + STATES * (len(letters) + 1)
+        size = cls.count(letters)
         mean, variance = frames.mean(0), frames.var(0)
         means, variances = np.tile(mean, (size, 1)), np.tile(variance, (size, 1))
         for state in np.flatnonzero(np.bincount(labels) >= LEAST_FRAMES):

@@ -14,9 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
-import torchaudio
 
+from espnet2_taste.align.cepstra import SAMPLE_RATE, Cepstra
 from espnet2_taste.align.letter_models import LetterModels, TimedFrames
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import load_speech
@@ -34,7 +33,6 @@ from espnet2_taste.metrics.durations import pair_words, score_durations
 from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.structures import WordTiming
 
-SAMPLE_RATE = 16000
 FIRST, REFINED = "word_times", "word_times_refined"
 CTM = "ctm_refined"
 SOURCE_TABLES = ("wav.scp", "text", FIRST)
@@ -44,20 +42,13 @@ SHORT = "more letters than its frames can hold"
 
 
 class FrameReader:
-    """Cepstra with their first and second differences, 100 a second."""
+    """Frames (F, D) of a recording by its path."""
 
     def __init__(self):
-        spectrum = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 40}
-        self.cepstra = torchaudio.transforms.MFCC(SAMPLE_RATE, 13, melkwargs=spectrum)
+        self.cepstra = Cepstra()
 
     def __call__(self, wav: str) -> np.ndarray:
-        """Frames (F, D) of a recording, without its mean."""
-        wave = torch.from_numpy(load_speech(wav, SAMPLE_RATE, keep_silence=True))
-        cepstra = self.cepstra(wave)  # (D / 3, F)
-        cepstra = cepstra - cepstra.mean(1, keepdim=True)
-        first = torchaudio.functional.compute_deltas(cepstra)
-        second = torchaudio.functional.compute_deltas(first)
-        return torch.cat([cepstra, first, second]).T.numpy()
+        return self.cepstra(load_speech(wav, SAMPLE_RATE, keep_silence=True))
 
 
 def read_first_times(folder: Path) -> dict[str, np.ndarray]:

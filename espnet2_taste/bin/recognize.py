@@ -252,6 +252,7 @@ def refine_options(parser: ArgumentParser) -> None:
     add("--fit_sets", required=True, help="Sets that the models are trained on")
     add("--most", type=int, default=600, help="Utterances of them that are used")
     add("--rounds", type=int, default=3, help="Rounds of their training")
+    add("--models", help="File for the trained models, which a tokenizer can keep")
     add_shared(parser, "dump_dir", "sets")
 
 
@@ -266,19 +267,23 @@ def run_refine(args: argparse.Namespace) -> None:
 
     Example:
         python -m espnet2_taste.bin.recognize refine --dump_dir dump/raw \\
-            --fit_sets train --sets "train dev"
+            --fit_sets train --sets "train dev" --models exp/letter_models.npz
     """
     from espnet2_taste.align import refined_sets
     from espnet2_taste.align.letter_models import LetterModels
 
     fit_folders = [args.dump_dir / name for name in args.fit_sets.split()]
+    have_models = args.models is None or Path(args.models).is_file()
 
     def record(folder: Path) -> dict:
         return refined_sets.made_from(folder, fit_folders, args.most, args.rounds)
 
     def fit() -> LetterModels:
         data = list(refined_sets.utterances(fit_folders, args.most))
-        return LetterModels.fit(data, args.rounds)
+        models = LetterModels.fit(data, args.rounds)
+        if args.models:
+            models.save(args.models)
+        return models
 
     def work(models: LetterModels, folder: Path) -> str:
         summary = refined_sets.refine_set(models, folder, record(folder))
@@ -287,7 +292,7 @@ def run_refine(args: argparse.Namespace) -> None:
     finish_sets(
         "recognize refine",
         [args.dump_dir / name for name in args.sets.split()],
-        lambda folder: refined_sets.is_refined(folder, record(folder)),
+        lambda folder: have_models and refined_sets.is_refined(folder, record(folder)),
         fit,
         work,
     )

@@ -58,8 +58,10 @@ def draw_attention(
     ids = encoder.texts([name], [" ".join(timing.word for timing in words)])
     tokenizer, device = encoder.model.tokenizer, encoder.device
     wave = torch.from_numpy(speech)[None].to(device)
-    states = tokenizer.encoder(wave, torch.tensor([len(speech)], device=device))
-    weights = tokenizer.aggregator.attention(ids.text, states)  # (1, blocks, H, N, F)
+    lengths = torch.tensor([len(speech)], device=device)
+    states = tokenizer.states(wave, lengths, ids.text, ids.word_ids)
+    maps = (ids.text, states, ids.word_ids)
+    weights = tokenizer.aggregator.attention(*maps)  # (1, blocks, H, N, F)
     text_side = encoder.preprocessor.tokenizer
     labels = [text_side.decode([token]) or SPACE for token in ids.text[0].tolist()]
     rows = (

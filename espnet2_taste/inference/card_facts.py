@@ -13,6 +13,7 @@ from espnet2_taste.inference.model_card import CardFacts, count_part, training_s
 TASTE_SETTINGS = (
     "speech_encoder",
     "states_source",
+    "word_timer",
     "aggregator",
     "quantizer",
     "quantizer_conf",

@@ -16,6 +16,7 @@ TASTE_PARTS = {
     "token_type": ("whisper",),
     "speech_encoder": ("whisper",),
     "states_source": ("separate",),
+    "word_timer": (None,),
     "aggregator": ("whisper",),
     "quantizer": ("rvq",),
     "unit_decoder": ("taste",),
@@ -61,7 +62,7 @@ def check_parts(taste: Mapping[str, Any], taslm: Mapping[str, Any]) -> None:
 
 def _other_parts(options: Mapping[str, Any], table: Mapping, what: str) -> list[str]:
     return [
-        f"{what} {part} '{options[part]}' (it has {' or '.join(known)})"
+        f"{what} {part} '{options[part]}' (it has {' or '.join(map(str, known))})"
         for part, known in table.items()
         if part in options and options[part] not in known
     ]

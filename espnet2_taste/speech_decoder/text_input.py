@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_taste.speech_decoder.spelling import Symbols, lay_out, spelling_table
 from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 from espnet2_taste.text.espeak import phones_of
+from espnet2_taste.text.words import words_of_tokens
 
 BYTES = 256
 IPA = "".join(
@@ -126,22 +127,14 @@ class PhoneInput(AbsTextInput):
         """See ``AbsTextInput.symbols``."""
         count = int(word_ids.max()) + 1
         phones = [
-            torch.tensor(_phone_ids(word, self.language), dtype=torch.long)
+            torch.tensor(_phone_ids(word.lower(), self.language), dtype=torch.long)
             for row in zip(text.tolist(), word_ids.tolist())
-            for word in self._words(*row, count)
+            for word in words_of_tokens(self.spelled, *row, count)
         ]
         letters = pad_sequence(phones, batch_first=True).unflatten(0, (-1, count))
         words = torch.arange(count, device=text.device).expand(len(text), -1)
         known = words <= word_ids.amax(1, keepdim=True)
         return lay_out(letters.to(text.device), torch.where(known, words, -1))
-
-    def _words(self, text: list[int], word_ids: list[int], count: int) -> list[str]:
-        """Words of a text, and empty ones behind them."""
-        words = [b""] * count
-        for token, word in zip(text, word_ids):
-            if word >= 0:
-                words[word] += self.spelled[token]
-        return [word.decode(errors="replace").lower() for word in words]
 
 
 @lru_cache(100_000)

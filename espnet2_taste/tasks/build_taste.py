@@ -10,6 +10,7 @@ import logging
 
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 
+from espnet2_taste.align.letter_models import LetterModels
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
 from espnet2_taste.speech_decoder.abs_unit_decoder import AbsUnitDecoder
 from espnet2_taste.tasks import fitting
@@ -23,6 +24,7 @@ from espnet2_taste.tasks.choices import (
     text_input_choices,
     unit_decoder_choices,
     unit_history_choices,
+    word_timer_choices,
 )
 from espnet2_taste.tasks.given_recognizer import fill_decoder_sizes, fill_recognizer
 from espnet2_taste.tasks.parts import build_part, keyword_names
@@ -33,6 +35,7 @@ from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
+from espnet2_taste.tokenizer.word_timer import AbsWordTimer
 
 
 def build_taste(args: argparse.Namespace) -> ESPnetTasteModel:
@@ -56,10 +59,11 @@ def build_taste(args: argparse.Namespace) -> ESPnetTasteModel:
     fill_decoder_sizes(args, text, encoder)
     fitting.check_rate("speech encoder", encoder.sample_rate, args.fs)
     fitting.check_cache(args.model_conf, encoder)
-    aggregator = _aggregator(args, text, encoder)
+    timer = _word_timer(args, text)
+    aggregator = _aggregator(args, text, encoder, timer is not None)
     quantizer = build_part(quantizer_choices, args, dim=aggregator.output_size)
     tokenizer = TasteTokenizer(
-        encoder, aggregator, quantizer, args.project_without_codes
+        encoder, aggregator, quantizer, args.project_without_codes, timer
     )
     unit_decoder = _unit_decoder(args, text, quantizer.dim)
     model = ESPnetTasteModel(tokenizer, unit_decoder, **args.model_conf)
@@ -81,8 +85,33 @@ def build_taste_preprocessor(args: argparse.Namespace) -> TastePreprocessor:
     return TastePreprocessor(**text_tokenizer_options(args), num_units=num_units)
 
 
+def _word_timer(
+    args: argparse.Namespace, text: AbsTextTokenizer
+) -> AbsWordTimer | None:
+    """What times the words; config.yaml keeps the letters, checkpoints the models."""
+    if getattr(args, "word_timer", None) is None:
+        return None
+    models = None
+    if args.letter_models is not None:
+        models = LetterModels.load(args.letter_models)
+        args.word_timer_conf = {**args.word_timer_conf, "letters": models.letters}
+        args.letter_models = None
+    elif "letters" not in args.word_timer_conf:
+        raise ValueError(
+            f"word_timer {args.word_timer} needs --letter_models: run the recipe with "
+            "--refine_times true, or take word_timer out of the configuration"
+        )
+    timer = build_part(word_timer_choices, args, text, args.fs)
+    if models is not None:
+        timer.load_models(models)
+    return timer
+
+
 def _aggregator(
-    args: argparse.Namespace, text: AbsTextTokenizer, encoder: AbsSpeechEncoder
+    args: argparse.Namespace,
+    text: AbsTextTokenizer,
+    encoder: AbsSpeechEncoder,
+    timed_words: bool,
 ) -> AbsAggregator:
     source = build_part(
         states_source_choices,
@@ -94,7 +123,8 @@ def _aggregator(
     encoder.adds_prosody = source.needs_prosody
     sizes = {"key_size": source.key_size, "value_size": source.value_size}
     default = aggregator_choices.get_class(args.aggregator).default_prefix
-    given = {"vocab_size": text.vocab_size}  # a trained table may have more rows
+    given = {"timed_words": timed_words}
+    given["vocab_size"] = text.vocab_size  # a trained table may have more rows
     if "prefix" not in args.aggregator_conf:
         given["prefix"] = text.decoder_prefix() or default(text.vocab_size)
     fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)

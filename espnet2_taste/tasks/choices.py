@@ -51,6 +51,7 @@ from espnet2_taste.tokenizer.states_sources import (
     SeparateStates,
     SummedStates,
 )
+from espnet2_taste.tokenizer.word_timer import AbsWordTimer, LetterTimer
 
 speech_encoder_choices = ClassChoices(
     "speech_encoder",
@@ -75,6 +76,13 @@ states_source_choices = ClassChoices(
     },
     type_check=AbsStatesSource,
     default="separate",
+)
+word_timer_choices = ClassChoices(
+    "word_timer",
+    classes={"letters": LetterTimer},
+    type_check=AbsWordTimer,
+    default=None,
+    optional=True,
 )
 aggregator_choices = ClassChoices(
     "aggregator",

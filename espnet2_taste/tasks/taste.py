@@ -16,6 +16,7 @@ from espnet2_taste.espnet_taste_model import ESPnetTasteModel
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.tasks.abs_task import TableTask
 from espnet2_taste.tasks.arguments import (
+    add_letter_models_argument,
     add_text_tokenizer_arguments,
     add_units_dir_argument,
 )
@@ -29,6 +30,7 @@ from espnet2_taste.tasks.choices import (
     text_input_choices,
     unit_decoder_choices,
     unit_history_choices,
+    word_timer_choices,
 )
 from espnet2_taste.tasks.parts import build_model
 
@@ -39,6 +41,7 @@ class TasteTask(TableTask):
     class_choices_list = [
         speech_encoder_choices,
         states_source_choices,
+        word_timer_choices,
         aggregator_choices,
         quantizer_choices,
         fusion_choices,
@@ -60,6 +63,7 @@ class TasteTask(TableTask):
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
         add_units_dir_argument(group)
+        add_letter_models_argument(group)
         group.add_argument("--fs", type=int, default=16000, help="Rate of the data, Hz")
         group.add_argument(
             "--init_aggregator",

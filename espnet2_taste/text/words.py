@@ -55,6 +55,24 @@ class TokenizedWords:
     word_ids: np.ndarray
 
 
+def words_of_tokens(
+    spelled: Sequence[bytes], ids: Iterable[int], word_ids: Iterable[int], count: int
+) -> list[str]:
+    """Words as their tokens spell them, and empty ones behind them.
+
+    Args:
+        spelled: What each token of the vocabulary writes, in UTF-8.
+        ids: Tokens of a text, (N,).
+        word_ids: Word of each, -1 at padding, (N,).
+        count: Words that are wanted.
+    """
+    words = [b""] * count
+    for token, word in zip(ids, word_ids):
+        if word >= 0:
+            words[word] += spelled[token]
+    return [word.decode(errors="replace") for word in words]
+
+
 def cut_tags(text: str, symbols: Iterable[str] = ()) -> tuple[str, list[str]]:
     """Take what is not spoken out of a transcript.
 

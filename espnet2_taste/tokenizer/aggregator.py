@@ -18,13 +18,11 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.dropout import Dropout
+from espnet2_taste.masks import length_mask
 from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
-from espnet2_taste.tokenizer.transformer import (
-    DecoderBlock,
-    MultiHeadAttention,
-    SpreadAttention,
-)
+from espnet2_taste.tokenizer.transformer import DecoderBlock
+from espnet2_taste.tokenizer.word_frames import WordLengths, frames_of_words
 from espnet2_taste.tokenizer.word_pooling import word_means
 
 
@@ -93,8 +91,8 @@ class DecoderAggregator(AbsAggregator):
         trainable_layers: Blocks that train; all when not given. The published system
             trains all but the first.
         train_embeddings: Whether token and position embeddings train.
-        attention_spread: Whether vectors also hold over how much time attention was
-            spread (``SpreadAttention``); not part of the published system.
+        timed_words: Whether tokens attend to the frames of their word alone, and
+            vectors also hold its length (``word_frames``); states must have them.
         states_source: Module that maps ``EncoderStates`` to ``EncoderStates`` before
             the cross-attention; keys and values are used as they come by default.
     """
@@ -117,7 +115,7 @@ class DecoderAggregator(AbsAggregator):
         identity_values: bool = False,
         trainable_layers: Sequence[int] | None = None,
         train_embeddings: bool = False,
-        attention_spread: bool = False,
+        timed_words: bool = False,
         states_source: nn.Module | None = None,
     ):
         super().__init__()
@@ -140,11 +138,11 @@ class DecoderAggregator(AbsAggregator):
                 self.key_bias,
                 dropout,
                 self.norm_eps,
-                SpreadAttention if attention_spread else MultiHeadAttention,
             )
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(size, eps=self.norm_eps)
+        self.word_lengths = WordLengths(size) if timed_words else None
         if identity_values:
             self._make_values_identity()
         self._choose_trainable(trainable_layers, train_embeddings)
@@ -196,8 +194,7 @@ class DecoderAggregator(AbsAggregator):
         skipped = {
             name
             for name in own
-            if name.startswith("states_source.")
-            or name.endswith(".spread_proj.weight")
+            if name.startswith(("states_source.", "word_lengths."))
             or (self.identity_values and ".encoder_attn.v_proj." in name)
         }
         _check_decoder_state(own, state, skipped)
@@ -215,25 +212,34 @@ class DecoderAggregator(AbsAggregator):
         return {n: tensor for n, tensor in state.items() if block(n) < len(self.blocks)}
 
     def _inputs(
-        self, text: torch.Tensor, states: EncoderStates
+        self, text: torch.Tensor, states: EncoderStates, word_ids: torch.Tensor | None
     ) -> tuple[torch.Tensor, EncoderStates, torch.Tensor]:
         states = self.states_source(states)
         prefix = self.prefix.expand(text.size(0), -1)  # (B, P)
         x = self.embed_text(torch.cat([prefix, text], dim=1))  # (B, P + N, D)
-        frames = torch.arange(states.keys.size(1), device=text.device)
-        mask = (frames < states.lengths[:, None])[:, None, None]  # (B, 1, 1, F)
-        return self.dropout(x), states, mask
+        if self.word_lengths is not None:
+            mask = frames_of_words(states, word_ids, self.prefix.numel())[:, None]
+        else:
+            mask = length_mask(states.lengths, states.keys.size(1))[:, None, None]
+        return self.dropout(x), states, mask  # mask (B, 1, 1 or P + N, F)
 
-    def decode(self, text: torch.Tensor, states: EncoderStates) -> torch.Tensor:
+    def decode(
+        self,
+        text: torch.Tensor,
+        states: EncoderStates,
+        word_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Features of prefix and text before pooling, (B, P + N, D)."""
-        x, states, mask = self._inputs(text, states)
+        x, states, mask = self._inputs(text, states, word_ids)
         for block in self.blocks:
             x = block(x, states.keys, states.values, mask)
         return self.norm(x)
 
     def forward(self, text, text_lengths, word_ids, states):
         """See ``AbsAggregator.forward``."""
-        hidden = self.decode(text, states)[:, self.prefix.numel() :]  # (B, N, D)
+        hidden = self.decode(text, states, word_ids)[:, self.prefix.numel() :]
+        if self.word_lengths is not None:
+            hidden = hidden + self.word_lengths(states, word_ids)  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
 
     @contextmanager
@@ -260,18 +266,24 @@ class DecoderAggregator(AbsAggregator):
             for hook in hooks:
                 hook.remove()
 
-    def attention(self, text: torch.Tensor, states: EncoderStates) -> torch.Tensor:
+    def attention(
+        self,
+        text: torch.Tensor,
+        states: EncoderStates,
+        word_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Cross-attention of every block, for plots.
 
         Args:
             text: Token ids, (B, N).
             states: Keys and values of the speech encoder.
+            word_ids: Word of each token, (B, N), where words are timed.
 
         Returns:
             (B, blocks, H, N, F), each row summing to one over valid frames.
         """
         with self.watched() as maps:
-            self.decode(text, states)
+            self.decode(text, states, word_ids)
         return torch.stack(maps, dim=1)
 
 

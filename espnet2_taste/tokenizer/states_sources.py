@@ -10,6 +10,7 @@ frozen encoder's weights are not. The encoder states that a training keeps in me
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -127,7 +128,7 @@ class MixedStates(AbsStatesSource):
         if self.normalize:
             layers = functional.layer_norm(layers, (self.value_size,))
         values = torch.einsum("l,bfld->bfd", self.weights, layers)
-        return EncoderStates(states.keys, values, states.lengths)
+        return replace(states, values=values)
 
 
 class LastLayerStates(AbsStatesSource):
@@ -139,7 +140,7 @@ class LastLayerStates(AbsStatesSource):
 
     def forward(self, states: EncoderStates) -> EncoderStates:
         """(B, F, D) keys serve as values."""
-        return EncoderStates(states.keys, states.keys, states.lengths)
+        return replace(states, values=states.keys)
 
 
 class SummedStates(AbsStatesSource):
@@ -156,7 +157,7 @@ class SummedStates(AbsStatesSource):
     def forward(self, states: EncoderStates) -> EncoderStates:
         """(B, F, D) keys plus values serve as both."""
         both = states.keys + states.values
-        return EncoderStates(both, both, states.lengths)
+        return replace(states, keys=both, values=both)
 
 
 class NormedSumStates(SummedStates):
@@ -169,4 +170,4 @@ class NormedSumStates(SummedStates):
     def forward(self, states: EncoderStates) -> EncoderStates:
         """(B, F, D) normed keys plus values serve as both."""
         both = self.norm(states.keys + states.values)
-        return EncoderStates(both, both, states.lengths)
+        return replace(states, keys=both, values=both)

@@ -5,6 +5,8 @@ Enters: waveforms (B, S), text ids (B, N), word ids (B, N). Leaves: vectors
 words, Q codebooks, D features.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -14,6 +16,7 @@ from espnet2_taste.tokenizer.aggregator import AbsAggregator
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 from espnet2_taste.tokenizer.word_pooling import word_codes
+from espnet2_taste.tokenizer.word_timer import AbsWordTimer
 
 
 class TasteTokenizer(nn.Module):
@@ -26,6 +29,8 @@ class TasteTokenizer(nn.Module):
         project_without_codes: When codes are off, still pass the quantizer's
             projections, so that codebooks later start in a trained space. The
             published system passes vectors on untouched.
+        word_timer: Times the words for an aggregator that attends to the frames of its
+            word alone.
 
     Raises:
         ValueError: Aggregator and quantizer differ in size.
@@ -37,6 +42,7 @@ class TasteTokenizer(nn.Module):
         aggregator: AbsAggregator,
         quantizer: AbsQuantizer,
         project_without_codes: bool = False,
+        word_timer: AbsWordTimer | None = None,
     ):
         super().__init__()
         if aggregator.output_size != quantizer.dim:
@@ -49,6 +55,7 @@ class TasteTokenizer(nn.Module):
         self.aggregator = aggregator
         self.quantizer = quantizer
         self.project_without_codes = project_without_codes
+        self.word_timer = word_timer
 
     def forward(
         self,
@@ -72,8 +79,43 @@ class TasteTokenizer(nn.Module):
         Returns:
             Vectors (B, N, D), codes (B, N, Q), commitment loss.
         """
-        states = self.encoder(speech, speech_lengths)
+        states = self.states(speech, speech_lengths, text, word_ids)
         return self.from_states(states, text, text_lengths, word_ids, quantize)
+
+    def states(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        word_ids: torch.Tensor,
+    ) -> EncoderStates:
+        """What the aggregator attends to.
+
+        Args:
+            speech: (B, S).
+            speech_lengths: (B,).
+            text: (B, N), 0 at padding.
+            word_ids: (B, N), -1 at padding.
+
+        Returns:
+            Keys and values (B, F, D), with the frames of the words where the tokenizer
+            has a ``word_timer``.
+        """
+        states = self.encoder(speech, speech_lengths)
+        if self.word_timer is None:
+            return states
+        times = self.word_timer(speech, speech_lengths, text, word_ids)
+        return self.timed(states, times, speech_lengths)
+
+    def timed(
+        self,
+        states: EncoderStates,
+        word_times: torch.Tensor,
+        speech_lengths: torch.Tensor,
+    ) -> EncoderStates:
+        """States with the frames of words whose times (B, W, 2) are in seconds."""
+        rate = states.lengths * (self.encoder.sample_rate / speech_lengths)
+        return replace(states, word_frames=word_times * rate[:, None, None])
 
     def from_states(
         self,
@@ -123,7 +165,7 @@ class TasteTokenizer(nn.Module):
         Raises:
             RuntimeError: The tokenizer is in training mode or has no codes.
         """
-        states = self.encoder(speech, speech_lengths)
+        states = self.states(speech, speech_lengths, text, word_ids)
         features = self.aggregator(text, text_lengths, word_ids, states)
         codes = self.quantizer.encode(features, length_mask(text_lengths, text.size(1)))
         return word_codes(codes, word_ids)

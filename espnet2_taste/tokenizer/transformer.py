@@ -5,15 +5,11 @@ Enters and leaves: features (B, L, D). Attention masks are boolean, broadcastabl
 queries, Lk keys) positions, D features. Parameter names follow Whisper's.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.dropout import Dropout
-
-SMALLEST_VARIANCE = 1e-5
 
 
 class MultiHeadAttention(nn.Module):
@@ -72,27 +68,15 @@ class MultiHeadAttention(nn.Module):
         Returns:
             (B, Lq, D).
         """
-        given = self._heads(self.v_proj(values))
-        mixed = self._mix(queries, keys, given, mask, causal)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, Lq, D)
-
-    def _mix(
-        self,
-        queries: torch.Tensor,
-        keys: torch.Tensor,
-        given: torch.Tensor,
-        mask: torch.Tensor | None,
-        causal: bool,
-    ) -> torch.Tensor:
-        """Weighted means of given features, (B, H, Lk, X) -> (B, H, Lq, X)."""
-        return F.scaled_dot_product_attention(
+        mixed = F.scaled_dot_product_attention(
             self._heads(self.q_proj(queries)),
             self._heads(self.k_proj(keys)),
-            given,
+            self._heads(self.v_proj(values)),
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
         )
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, Lq, D)
 
     def weights(
         self,
@@ -115,43 +99,6 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         return scores.softmax(dim=-1)
-
-
-class SpreadAttention(MultiHeadAttention):
-    """Attention that also says over how much time it is spread.
-
-    A mean of values does not show of how many frames it is. The deviation in time of
-    each head's weights does, so a word's vector can know how long the word is. It is
-    the circular one of angles that turn once in ``PERIOD`` frames, and starts with no
-    influence.
-
-    Args:
-        size: D.
-        num_heads: H.
-        **options: See ``MultiHeadAttention``.
-    """
-
-    PERIOD = 128
-
-    def __init__(self, size: int, num_heads: int, *args, **options):
-        super().__init__(size, num_heads, *args, **options)
-        self.spread_proj = nn.Linear(num_heads, size, bias=False)
-        nn.init.zeros_(self.spread_proj.weight)
-
-    def forward(self, queries, keys, values, mask=None, causal=False):
-        """See ``MultiHeadAttention.forward``."""
-        frames = torch.arange(values.size(1), device=values.device)
-        angles = frames * (2 * math.pi / self.PERIOD)
-        circle = torch.stack([angles.cos(), angles.sin()], dim=-1)  # (Lk, 2)
-        shape = (len(values), self.num_heads, -1, -1)
-        given = self._heads(self.v_proj(values))
-        both = torch.cat([given, circle.to(given).expand(*shape)], dim=-1)
-        mixed = self._mix(queries, keys, both, mask, causal)
-        mean, place = mixed.split([given.size(-1), 2], dim=-1)
-        variance = (1 - place.square().sum(-1)).clamp(min=0)  # (B, H, Lq)
-        spread = (variance + SMALLEST_VARIANCE).log() / 2
-        out = self.out_proj(mean.transpose(1, 2).flatten(2))
-        return out + self.spread_proj(spread.transpose(1, 2))
 
 
 class FeedForward(nn.Module):
@@ -191,7 +138,6 @@ class DecoderBlock(nn.Module):
         key_bias: Whether key projections have a bias.
         dropout: Dropout rate of every sub-layer.
         norm_eps: Epsilon of the layer norms.
-        attention: Class of the cross-attention.
     """
 
     def __init__(
@@ -205,14 +151,13 @@ class DecoderBlock(nn.Module):
         key_bias: bool,
         dropout: float,
         norm_eps: float,
-        attention: type[MultiHeadAttention] = MultiHeadAttention,
     ):
         super().__init__()
         self.self_attn = MultiHeadAttention(
             size, num_heads, key_bias=key_bias, dropout=dropout
         )
         self.self_attn_layer_norm = nn.LayerNorm(size, eps=norm_eps)
-        self.encoder_attn = attention(
+        self.encoder_attn = MultiHeadAttention(
             size, num_heads, key_size, value_size, key_bias, dropout
         )
         self.encoder_attn_layer_norm = nn.LayerNorm(size, eps=norm_eps)
@@ -237,7 +182,7 @@ class DecoderBlock(nn.Module):
             x: Text side, (B, L, D).
             keys: (B, F, D_key).
             values: (B, F, D_value).
-            frame_mask: Valid frames, (B, 1, 1, F).
+            frame_mask: Frames to attend to, (B, 1, 1 or L, F).
 
         Returns:
             (B, L, D).

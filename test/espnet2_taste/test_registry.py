@@ -94,6 +94,9 @@ ROWS = {
         "sum": Taste(states_source="sum"),
         "normed_sum": Taste(states_source="normed_sum"),
     },
+    "AbsWordTimer": {
+        "letters": Taste(word_timer="letters", word_timer_conf=dict(letters="abc")),
+    },
     "AbsAggregator": {
         "espnet": Taste(),
         "whisper": Taste(

@@ -73,7 +73,8 @@ hf_repo=""              # user/name: receives the tokenizer; user/name_taslm the
 guided_attention=false  # true: time the words of the training sets too, and train TASTE with
                         # them (model_conf.alignment_weight in taste_configs)
 refine_times=false      # true: with finer times by models of the letters (stage 4), which are
-                        # also what predicted durations are compared with
+                        # also what predicted durations are compared with; the models
+                        # serve tokenizers that time words (word_timer in taste_configs)
 asr_config=conf/train_asr.yaml
 units_config=conf/units.yaml
 taste_configs="conf/train_taste_text_only.yaml conf/train_taste_no_vq.yaml conf/train_taste_vq.yaml"
@@ -171,10 +172,12 @@ times_only=${train_set} # not scored, so not transcribed
 [ "${guided_attention}" = false ] || guided_sets=("${train_set}" "${valid_set}")
 training_times=word_times
 refined=()              # the step that TASTE's trainings then come after
+letter_models=()        # for tokenizers that time words themselves
 if [ "${refine_times}" = true ]; then
     [ "${guided_attention}" = true ] || die "--refine_times true needs --guided_attention true"
     training_times=word_times_refined
     refined=(refine)
+    letter_models=(--letter_models "${expdir}/letter_models.npz")
 fi
 for name in "${eval_sets[@]}" "${prompts[@]}" "${guided_sets[@]}"; do
     [[ " ${timed_sets[*]} " == *" ${name} "* ]] || timed_sets+=("${name}")

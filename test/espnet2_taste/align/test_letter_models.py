@@ -97,6 +97,17 @@ def test_too_few_frames_have_no_times(corpus):
         LetterModels.fit([])
 
 
+def test_models_come_back_from_their_file(corpus, tmp_path):
+    words, frames, times = corpus[0]
+    models = LetterModels.fit([TimedFrames(frames, words, times)])
+    models.save(tmp_path / "models.npz")
+    again = LetterModels.load(tmp_path / "models.npz")
+    assert again.letters == models.letters
+    assert np.array_equal(again.place(frames, words), models.place(frames, words))
+    with pytest.raises(ValueError, match="none.npz not found: run stage 4"):
+        LetterModels.load(tmp_path / "none.npz")
+
+
 def test_letters_without_a_model_share_one():
     spelling = Spelling.of(["ax", "y"], "ab")
     assert spelling.models.tolist() == [0, 1, 2, 3, 7, 8, 9, 0, 7, 8, 9, 0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from espnet2_taste.align.letter_models import LetterModels
 from espnet2_taste.bin import recognize
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm
@@ -77,6 +78,12 @@ def test_word_times_are_refined_and_what_is_not_is_listed(tmp_path, capsys):
     assert "all sets are done" in capsys.readouterr().out
     recognize.main(["refine", *options, "--rounds", "2"])  # other models
     assert "12 utterances" in capsys.readouterr().out
+    models = str(tmp_path / "models.npz")
+    recognize.main(["refine", *options, "--rounds", "2", "--models", models])
+    assert LetterModels.load(models).letters == "abc"
+    capsys.readouterr()
+    recognize.main(["refine", *options, "--rounds", "2", "--models", models])
+    assert "all sets are done" in capsys.readouterr().out
     (tmp_path / "train" / "word_times_refined.scp").unlink()
     recognize.main(["refine", *options, "--rounds", "2"])
     assert "12 utterances" in capsys.readouterr().out

@@ -85,6 +85,14 @@ WRONG = {
         {"states_source": "last", "speech_encoder_conf": {"value_layer": [0, 1]}},
         "names 2 layers, LastLayerStates takes one: .* set states_source to mix",
     ),
+    "no models of letters": (
+        {"word_timer": "letters"},
+        "word_timer letters needs --letter_models: run the recipe with --refine_times",
+    ),
+    "models of letters that are not there": (
+        {"word_timer": "letters", "letter_models": "/none.npz"},
+        "/none.npz not found: run stage 4 with --refine_times true",
+    ),
     "one layer to mix": (
         {"states_source": "mix"},
         "mix needs several layers.* 1: give",

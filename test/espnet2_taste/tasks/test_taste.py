@@ -11,6 +11,8 @@ import yaml
 from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
+from espnet2_taste.align.cepstra import Cepstra
+from espnet2_taste.align.letter_models import LetterModels
 from espnet2_taste.bin import taste_tokenize, taste_train
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.inference.loading import load_taste_exp
@@ -291,10 +293,14 @@ def test_two_processes_learn_what_one_learns(recipe, tmp_path, step):
         torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
 
 
-def test_pitch_is_learned_and_stands_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
-    """A decoder that predicts prosody, and values with measured pitch behind them."""
+def test_pitch_and_times_stand_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
+    """A decoder that predicts prosody, values with measured pitch, words with times."""
+    shape = (LetterModels.count("abc"), Cepstra.SIZE)
+    mean = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    LetterModels("abc", mean, np.ones_like(mean)).save(recipe / "letters.npz")
     parts = config(tiny_asr_exp, bpe_dir, "no_vq") | {
         "states_source": "prosody",
+        "word_timer": "letters",
         "unit_decoder": "aligned",
         "unit_decoder_conf": {
             **dict(num_units=7, spembs_size=3, unit_rate=25.0, hidden_size=8),
@@ -318,7 +324,9 @@ def test_pitch_is_learned_and_stands_in_the_vectors(recipe, tiny_asr_exp, bpe_di
     for part in ("train", "valid"):
         for entry in ("word_times,word_times,text_float", f"{scp},pitch,kaldi_ark"):
             more += [f"--{part}_data_path_and_name_and_type", f"{folder}/{entry}"]
+    more += ["--letter_models", str(recipe / "letters.npz")]
     run(recipe, "prosody", recipe / "prosody", *more)
+    (recipe / "letters.npz").unlink()  # the experiment has them from now on
     encoder = TasteEncoder.from_exp(recipe / "prosody", None, "cpu")
     assert encoder.model.unit_decoder.prosody is not None
     speech, lengths = torch.randn(1, 8000), torch.tensor([8000])
@@ -326,3 +334,9 @@ def test_pitch_is_learned_and_stands_in_the_vectors(recipe, tiny_asr_exp, bpe_di
     assert values.size(-1) == 16 + 3
     weights = encoder.model.tokenizer.aggregator.blocks[1].encoder_attn.v_proj.weight
     assert (weights[:, 16:] != 0).any()
+    timer = encoder.model.tokenizer.word_timer
+    assert timer.letters == "abc" and np.array_equal(timer.mean.numpy(), mean)
+    assert (encoder.model.tokenizer.aggregator.word_lengths.proj.weight != 0).any()
+    batch = SpeechBatch.from_arrays({"u": speech[0].numpy()})
+    ids, vectors = encoder.vectors(batch, ["a cab"])
+    assert vectors.shape[:2] == ids.text.shape and torch.isfinite(vectors).all()

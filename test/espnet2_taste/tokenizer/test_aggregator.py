@@ -1,7 +1,6 @@
 """Aggregator: padding, gradients, initialisation, attention maps."""
 
-import cmath
-import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from espnet2_taste.tokenizer.aggregator import (
     WhisperAggregator,
     sinusoidal_positions,
 )
-from espnet2_taste.tokenizer.transformer import MultiHeadAttention, SpreadAttention
+from espnet2_taste.tokenizer.transformer import MultiHeadAttention
 
 SIZES = {"vocab_size": 20, "key_size": 8, "value_size": 8, "size": 8, "num_heads": 2}
 SIZES |= {"linear_units": 12, "num_layers": 2}
@@ -29,7 +28,7 @@ def states(frames=FRAMES):
 
 def build(kind, **options):
     torch.manual_seed(0)
-    return kind(**SIZES, prefix=(19, 3), **options).eval()
+    return kind(**SIZES | options, prefix=(19, 3)).eval()
 
 
 @pytest.mark.parametrize("kind", [EspnetAggregator, WhisperAggregator])
@@ -162,44 +161,46 @@ def test_a_shallower_aggregator_takes_the_first_blocks_of_a_decoder():
         deep.load_decoder_state(shallow.state_dict())
 
 
-def test_spread_of_attention_equals_a_slow_loop():
-    torch.manual_seed(0)
-    attention = SpreadAttention(8, 2).eval()
-    torch.nn.init.normal_(attention.spread_proj.weight)
-    queries, keys, values = (torch.randn(2, n, 8) for n in (3, 6, 6))
-    mask = torch.arange(6) < torch.tensor([6, 4])[:, None, None, None]
-    found = attention(queries, keys, values, mask)
-    plain = MultiHeadAttention.forward(attention, queries, keys, values, mask)
-    weights = attention.weights(queries, keys, mask)
-    for row in range(2):
-        for query in range(3):
-            spreads = []
-            for head in range(2):
-                share = weights[row, head, query].tolist()
-                turn = sum(
-                    part * cmath.exp(2j * cmath.pi * frame / 128)
-                    for frame, part in enumerate(share)
-                )
-                spreads.append(math.log(1 - abs(turn) ** 2 + 1e-5) / 2)
-            want = attention.spread_proj(torch.tensor(spreads))
-            added = found[row, query] - plain[row, query]
-            assert torch.allclose(added, want, atol=1e-4)
-
-
-def test_spread_has_no_influence_at_the_start():
-    one = build(EspnetAggregator)
-    two = build(EspnetAggregator, attention_spread=True)
-    two.load_decoder_state(one.state_dict())
-    given = torch.randint(0, 20, (2, 6)), LENGTHS, WORD_IDS, states()
-    assert torch.allclose(one(*given), two(*given), atol=1e-6)
-    torch.nn.init.normal_(two.blocks[0].encoder_attn.spread_proj.weight)
-    assert not torch.allclose(one(*given), two(*given), atol=1e-2)
-
-
-@pytest.mark.parametrize("kind", [MultiHeadAttention, SpreadAttention])
-def test_weights_drop_out_in_training_alone(kind):
-    attention = kind(8, 2, dropout=0.5)
+def test_weights_drop_out_in_training_alone():
+    attention = MultiHeadAttention(8, 2, dropout=0.5)
     x = torch.randn(2, 6, 8)
     assert not torch.equal(attention(x, x, x), attention(x, x, x))
     attention.eval()
     assert torch.equal(attention(x, x, x), attention(x, x, x))
+
+
+def timed_states(spans):
+    return replace(states(), word_frames=torch.tensor([spans, spans]))
+
+
+@pytest.mark.parametrize("kind", [EspnetAggregator, WhisperAggregator])
+def test_timed_words_are_what_their_own_frames_make_of_them(kind):
+    """Other frames change no vector of a word but those of words of unknown time."""
+    model = build(kind, timed_words=True, num_layers=1)
+    torch.nn.init.normal_(model.word_lengths.proj.weight)
+    text = torch.randint(0, 20, (2, 6))
+    given = timed_states([[0.0, 3.0], [5.0, 6.0], [0.0, 0.0]])
+    values = given.values.clone()
+    values[:, 5] += 1.0
+    changed = replace(given, values=values)
+    moved = model(text, LENGTHS, WORD_IDS, given) - model(
+        text, LENGTHS, WORD_IDS, changed
+    )
+    moved = moved.abs().amax(-1) > 1e-6  # (B, N)
+    assert moved[0].tolist() == [False, False, True, True, True, True]
+    longer = timed_states([[0.0, 3.4], [5.0, 6.0], [0.0, 0.0]])  # of the same frames
+    moved = model(text, LENGTHS, WORD_IDS, given) - model(
+        text, LENGTHS, WORD_IDS, longer
+    )
+    assert (moved[0].abs().amax(-1) > 1e-6).tolist() == [True] * 2 + [False] * 4
+
+
+def test_words_that_are_timed_start_from_a_decoder_that_times_none():
+    model = build(EspnetAggregator, timed_words=True)
+    model.load_decoder_state(build(EspnetAggregator).state_dict())
+    maps = model.attention(
+        torch.randint(0, 20, (2, 6)),
+        timed_states([[0.0, 2.0], [5.0, 6.0], [6.0, 7.0]]),
+        WORD_IDS,
+    )
+    assert maps[0, ..., 0, 4:].max() == 0

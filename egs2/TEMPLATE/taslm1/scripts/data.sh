@@ -134,9 +134,9 @@ time_words() {
 refine_word_times() {  # with models of letters, trained on the training set
     in_sets "${raw}" word_times_refined.scp "${timed_sets[@]}"
     begin refine --after align --values "${train_set}" --scope "${timed_sets[@]}" \
-        --outputs "${in_sets[@]}" || return 0
+        --outputs "${in_sets[@]}" "${expdir}/letter_models.npz" || return 0
     in_one_job refine "recognize refine" --dump_dir "${raw}" --fit_sets "${train_set}" \
-        --sets "${timed_sets[*]}"
+        --sets "${timed_sets[*]}" --models "${expdir}/letter_models.npz"
     finish
 }
 

@@ -38,7 +38,7 @@ stage_7_taste_train() {  # the steps, each after the one before it
         name=${step_names[step]}
         options=(--config "${steps[step]}" --seed "${seed}" --units_dir "${expdir}/units"
             --recognizer "${recognizer}"
-            "${data[@]}" "${word_options[@]}" "${init[@]}")
+            "${data[@]}" "${word_options[@]}" "${letter_models[@]}" "${init[@]}")
         token_options
         if begin "${name}" --after "${before}" --files "${steps[step]}" --values "${seed}" \
             --check espnet2_taste.bin.taste_train "${options[@]}" \
