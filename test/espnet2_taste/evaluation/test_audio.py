@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from ark_sets import pack_audio
 
 from espnet2_taste.bin import audio_score, tables, write_results
 from espnet2_taste.data.audio import write_audio
@@ -115,6 +116,15 @@ def test_scores_intervals_reasons_and_tables(recipe, capsys):
     write_results.main(["--expdir", str(recipe / "exp"), "--output", str(page)])
     assert "## Audio measures of the tokenizer" in page.read_text()
     assert "| TASTE | 1.250 [1.00, 1.50] | 0.217 [0.15, 0.25] |" in page.read_text()
+
+
+def test_audio_in_arks_is_measured_alike(recipe):
+    files, _ = run(recipe)
+    for folder in ("dump/test", "exp/taste_vq/resynthesis/test"):
+        pack_audio(recipe / folder)
+    arks, _ = run(recipe)
+    assert arks["sets"] == files["sets"]
+    assert arks["not_scored"] == files["not_scored"]
 
 
 def test_recordings_without_a_measure_of_their_own_have_no_row(recipe):

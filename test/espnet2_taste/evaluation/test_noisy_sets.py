@@ -1,9 +1,11 @@
 """Noisy sets: complete, repeatable, compared with their clean recordings."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from ark_sets import pack_audio
 
 from espnet2_taste.bin import data
 from espnet2_taste.data.audio import read_audio, write_audio
@@ -69,6 +71,18 @@ def test_a_noisy_set_is_a_set(dump, capsys):
     )
     run(dump, "--snr", "20")
     assert "test_snr20: done before" in capsys.readouterr().out
+
+
+def test_a_set_in_an_ark_gets_the_same_noise(dump):
+    def mixed():
+        run(dump, "--snr", "20")
+        table = read_table(dump / "test_snr20" / "wav.scp")
+        return {name: read_audio(path)[0].tolist() for name, path in table.items()}
+
+    from_files = mixed()
+    pack_audio(dump / "test")
+    shutil.rmtree(dump / "test_snr20")
+    assert mixed() == from_files
 
 
 def test_the_same_noise_at_every_ratio(dump):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ark_sets import pack_audio
 
 from espnet2_taste.align.sets import AlignedSet
 from espnet2_taste.data.audio import write_audio
@@ -26,8 +27,8 @@ def voice(seconds, f0):
     return 0.2 * sum(np.sin(2 * np.pi * f0 * k * times) / k for k in (1, 2, 3, 4))
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(params=["files", "ark"])
+def folder(tmp_path, request):
     wavs, timings = {}, {}
     for name, words in UTTERANCES.items():
         wavs[name] = str(tmp_path / f"{name}.wav")
@@ -40,6 +41,8 @@ def folder(tmp_path):
     texts = {name: " ".join(t.word for t in words) for name, words in timings.items()}
     speakers = {"u1": "low", "u2": "high"}
     write_kaldi_dir(tmp_path, KaldiDir(wavs, texts, speakers))
+    if request.param == "ark":
+        pack_audio(tmp_path)
     write_ctm(tmp_path / "ctm", timings)
     write_ctm(tmp_path / "ctm_aligned", timings)
     write_table(tmp_path / "text_asr", texts | {"u2": "w0"})

@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from ark_sets import pack_audio
 
+from espnet2_taste.data.audio import read_audio, write_audio
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.sounds import SoundTable, find_tables, write_page
@@ -66,6 +69,22 @@ def test_the_links_of_the_page_hold_and_words_are_escaped(recipe):
     assert len(links) == 5 * 3 + 2 * 2 + 1 * 2
     assert all((page.parent / link).is_file() for link in links)
     assert "the &lt;red&gt; dog" in content and "<red>" not in content
+
+
+def test_recordings_in_arks_are_copied_beside_the_page(tmp_path):
+    folder, waves = tmp_path / "dump/test", {}
+    for number, name in enumerate(("u1", "u2"), start=1):
+        waves[name] = np.full(160, number / 4)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_audio(folder / f"{name}.wav", waves[name], 16000)
+    write_table(folder / "wav.scp", {n: str(folder / f"{n}.wav") for n in waves})
+    pack_audio(folder)
+    table = SoundTable("read aloud", {"original": folder}, {})
+    write_page(tmp_path / "page.html", [table])
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    links = [unquote(link) for link in re.findall(r'src="([^"]+)"', content)]
+    for link, (_, wave) in zip(links, sorted(waves.items()), strict=True):
+        assert read_audio(tmp_path / link)[0] == pytest.approx(wave, abs=1e-4)
 
 
 def test_rows_are_drawn_from_all_of_a_set(tmp_path):

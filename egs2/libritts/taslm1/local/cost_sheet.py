@@ -4,8 +4,8 @@ Enters: hours and utterances of a corpus, what a GPU computes and reads a second
 Leaves: a table on the screen. Operations follow from the sizes of the published models
 (two for each parameter and position, three times that where gradients are made; those
 of the vocoder were counted by torch's FlopCounterMode), bytes from the formats, CPU
-time from rates measured with one thread (the README's other tables). Where a model writes one token or unit after the other, each
-batch reads its weights once a step. Nothing of this size was run.
+time from rates measured with one thread. Where a model writes one token or unit after
+the other, each batch reads its weights once a step. Nothing of this size was run.
 
 Example:
     python local/cost_sheet.py --teraflops 200 --terabytes 2

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from ark_sets import pack_audio
 
 from espnet2_taste.data.audio import read_audio, write_audio
 from espnet2_taste.data.ctm import read_rows
@@ -40,6 +41,17 @@ def test_mushra_has_every_system_and_the_reference_twice(systems, tmp_path):
         hidden = sources[owners.index("reference")]
         page = tmp_path / "study" / "page"
         assert (page / hidden).read_bytes() == (page / trial["reference"]).read_bytes()
+
+
+def test_recordings_in_arks_make_the_same_pages(systems, tmp_path):
+    found = []
+    for study in ("files", "arks"):
+        write_study(tmp_path / study, TESTS["mushra"], systems, ALL)
+        files = sorted((tmp_path / study / "page/audio").iterdir())
+        found.append(sorted(file.read_bytes() for file in files))
+        for folder in systems.values() if study == "files" else ():
+            pack_audio(folder)
+    assert found[0] == found[1] and len(found[0]) > 9
 
 
 def test_mos_rates_one_recording_after_its_context(systems, tmp_path):
