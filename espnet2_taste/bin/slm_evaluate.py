@@ -101,6 +101,10 @@ def designs_options(parser: ArgumentParser) -> None:
     add("--pair_sets", default="", help="Sets with pairs.tsv, one string")
     add("--question_set", default="", help="Set with answers.tsv that was continued")
     add("--lm", required=True, help="Text LM that reads what is recognized")
+    other_lms = "LMs that took no part, one string: each gives a further perplexity. "
+    other_lms += "Hugging Face directory or hub name, or pocketsphinx: the US English "
+    other_lms += "3-gram LM of that package (extra ngram)"
+    add("--other_lms", default="", help=other_lms)
     add_recognizer_arguments(parser, required=True)
     add("--budgets", help="Table of tables budget, shown beside the scores")
     add("--output_dir", required=True, help="Receives scores.json")
@@ -121,10 +125,13 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
         ValueError: None of the designs was found.
     """
     from espnet2_taste.evaluation import systems
+    from espnet2_taste.evaluation.continuation_reader import load_reader
 
     dump = Path(args.dump_dir)
     aligner = LazyAligner.from_args(args)
-    reader = systems.ContinuationReader.from_dir(args.lm, **word_options(args))
+    options = word_options(args)
+    other_lms = {lm: load_reader(lm, **options) for lm in args.other_lms.split()}
+    reader = load_reader(args.lm, **options)
     found: dict[str, list[dict]] = {}
     for name in args.names.split():
         for parent in args.expdirs.split():
@@ -134,7 +141,7 @@ def score_runs(args: argparse.Namespace) -> dict[str, dict]:
                 continue
             prompts = dump / args.prompt_set
             scores = systems.score_continuations(
-                continued, prompts, aligner, args.recognizer, reader
+                continued, prompts, aligner, args.recognizer, reader, other_lms
             )
             scores["pairs"] = systems.score_pair_sets(
                 exp / "likelihood", dump, args.pair_sets.split()
@@ -175,6 +182,7 @@ def run_designs(args: argparse.Namespace) -> None:
     settings = {
         "asr": args.recognizer,
         "text_lm": args.lm,
+        "other_lms": args.other_lms,
         "pair_score": "both_mean",
         "seeds": len(args.expdirs.split()),
     }

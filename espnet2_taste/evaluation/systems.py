@@ -6,9 +6,8 @@ dictionary a design. Designs that write no text are treated as those that do: wh
 continuation says is what one recognizer finds in it, how well it goes on is the
 perplexity of these words and of their end for one text LM given the prompt's text, and
 its tempo is recognized words a second of audio. A continuation in which nothing is
-recognized is an end right after the prompt: it counts in the perplexity.
-
-Legend: B utterances, N text tokens.
+recognized is an end right after the prompt: it counts in the perplexity. Other LMs give
+the same perplexity, since the designs that start from the first one are favoured by it.
 """
 
 import math
@@ -16,12 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
-
 from espnet2_taste.data.audio import read_header
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.evaluation.continuation_reader import AbsContinuationReader
 from espnet2_taste.evaluation.questions import read_answers, score_answers
 from espnet2_taste.evaluation.slm import prompt_rates, score_pair_set
 from espnet2_taste.evaluation.transcripts import (
@@ -30,58 +26,6 @@ from espnet2_taste.evaluation.transcripts import (
     recognize_folder,
 )
 from espnet2_taste.metrics.rates import follow_rates
-from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
-from espnet2_taste.text.words import tokenize_words
-
-
-class ContinuationReader:
-    """How likely a text LM finds words after other words.
-
-    Args:
-        model: Has ``token_losses``, as ``ESPnetTextLmModel``.
-        tokenizer: Of the language model.
-        words: How words become tokens, keyword arguments of ``tokenize_words``.
-    """
-
-    def __init__(self, model: torch.nn.Module, tokenizer, **words: bool):
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.words = words
-
-    @classmethod
-    def from_dir(cls, lm: str | Path, **words: bool) -> "ContinuationReader":
-        """Load a directory or hub name; ``words`` as in training."""
-        from transformers import AutoModelForCausalLM
-
-        from espnet2_taste.espnet_text_lm_model import ESPnetTextLmModel
-
-        tokenizer = HuggingFaceTokenizer(lm)
-        ends = (tokenizer.special_id("bos"), tokenizer.special_id("eos"))
-        backbone = AutoModelForCausalLM.from_pretrained(lm)
-        return cls(ESPnetTextLmModel(backbone, *ends), tokenizer, **words)
-
-    @torch.no_grad()
-    def __call__(self, prompts: Sequence[str], added: Sequence[str]) -> np.ndarray:
-        """Negative log-likelihood of what was added, the end included.
-
-        Args:
-            prompts: B texts.
-            added: What follows each.
-
-        Returns:
-            In nats, (B,).
-        """
-        whole = [f"{first} {second}".split() for first, second in zip(prompts, added)]
-        tokens = [tokenize_words(row, self.tokenizer, **self.words) for row in whole]
-        ids = [torch.from_numpy(item.ids) for item in tokens]
-        lengths = torch.tensor([len(row) for row in ids])
-        padded = pad_sequence(ids, batch_first=True, padding_value=-1)  # (B, N)
-        losses = self.model.token_losses(padded, lengths)[0]  # (B, N + 1)
-        result = []
-        for row, first, item in zip(losses, prompts, tokens):
-            begin = int((item.word_ids < len(first.split())).sum())
-            result.append(float(row[begin:].sum()))
-        return np.array(result)
 
 
 def score_pair_sets(
@@ -107,7 +51,8 @@ def score_continuations(
     prompts: Path,
     aligner: Callable,
     recognizer: str,
-    reader: ContinuationReader,
+    reader: AbsContinuationReader,
+    other_lms: Mapping[str, AbsContinuationReader] | None = None,
 ) -> dict:
     """What is recognized in a design's continuations.
 
@@ -117,18 +62,18 @@ def score_continuations(
         aligner: Function that gives the recognizer.
         recognizer: Its name.
         reader: Text LM.
+        other_lms: Further ones by name, that took no part in any design.
 
     Returns:
-        ``perplexity`` of recognized words and ends, one end a continuation, ``words``
-        recognized, ``silent`` continuations in which nothing is recognized, and
-        ``rate``, ``RateFollowing`` fields.
+        ``perplexity`` by the text LM, ``other_lms``, for each what
+        :func:`measure_perplexity` gives, ``words`` recognized, ``silent`` continuations
+        in which nothing is recognized, and ``rate``, ``RateFollowing`` fields.
     """
     recognized = recognize_continuations(continued, aligner, recognizer)
     wavs = read_table(continued / "wav.scp")
     before = read_table(continued / "prompt" / "text")
     words = {name: len(recognized.get(name, "").split()) for name in sorted(wavs)}
-    losses = [reader([before[name]], [recognized.get(name, "")])[0] for name in words]
-    total = sum(words.values())
+    texts = [(before[name], recognized.get(name, "")) for name in words]
     names = [name for name, count in words.items() if count]
     tempo = {n: words[n] / read_header(wavs[n]).duration for n in names}
     first = prompt_rates(prompts)
@@ -137,10 +82,37 @@ def score_continuations(
         [tempo.get(name, math.nan) for name in sorted(first)],
     )
     return {
-        "perplexity": math.exp(sum(losses) / (total + len(words))) if words else None,
-        "words": total,
+        "perplexity": measure_perplexity(texts, reader)["perplexity"],
+        "other_lms": {
+            lm: measure_perplexity(texts, other)
+            for lm, other in (other_lms or {}).items()
+        },
+        "words": sum(words.values()),
         "silent": len(wavs) - len(names),
         "rate": asdict(rates),
+    }
+
+
+def measure_perplexity(
+    texts: Sequence[tuple[str, str]], reader: AbsContinuationReader
+) -> dict[str, float | None]:
+    """Perplexity of words and ends of continuations, one end a continuation.
+
+    Args:
+        texts: Prompt and continuation, which may be empty.
+        reader: Text LM.
+
+    Returns:
+        ``perplexity``, and ``unknown``, the share of the words outside the LM's
+        vocabulary; None where there is nothing to take it of.
+    """
+    counts = [reader.count_words(added) for _, added in texts]
+    words = sum(count.words for count in counts)
+    scored = sum(count.scored for count in counts) + len(texts)
+    nats = sum(float(reader([prompt], [added])[0]) for prompt, added in texts)
+    return {
+        "perplexity": math.exp(nats / scored) if texts else None,
+        "unknown": sum(c.unknown for c in counts) / words if words else None,
     }
 
 

@@ -52,8 +52,9 @@ def systems_tables(study: Mapping) -> list[str]:
     Returns:
         Parts of a page.
     """
+    columns = COLUMNS | _other_lm_columns(study["designs"])
     rows = [
-        (name, *(_cell(scores, path) for path in COLUMNS.values()))
+        (name, *(_cell(scores, path) for path in columns.values()))
         for name, scores in study["designs"].items()
     ]
     note = (
@@ -62,10 +63,11 @@ def systems_tables(study: Mapping) -> list[str]:
         "that of their units. Localised: words behind the common beginning of a pair; "
         "normalised: the same minus their likelihood with nothing before them "
         "(arXiv 2601.06329). Perplexity: of the words recognized in the continuations "
-        "and of their ends, silent continuations included. A dash: the design gives no "
-        "such number."
+        "and of their ends, silent continuations included. Columns with the name of an "
+        "LM: by that one, which took no part; unknown: share of the words outside its "
+        "vocabulary, left out by n-gram LMs. A dash: the design gives no such number."
     )
-    parts = [markdown_table(("design", *COLUMNS), rows), note]
+    parts = [markdown_table(("design", *columns), rows), note]
     budgets = study.get("budgets", {})
     costs = [
         (name, *(budgets[name].get(key, "-") for key in BUDGET_COLUMNS.values()))
@@ -97,6 +99,16 @@ def systems_points(designs: Mapping) -> dict[str, dict[str, tuple[float, ...]]]:
                 row = (value["mean"], value["low"], value["high"])
                 points.setdefault(title, {})[name] = row
     return points
+
+
+def _other_lm_columns(designs: Mapping) -> dict[str, tuple[str, ...]]:
+    """Two columns for each LM that took no part."""
+    names = dict.fromkeys(n for s in designs.values() for n in s.get("other_lms", ()))
+    columns: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        columns[f"perplexity, {name}"] = ("other_lms", name, "perplexity")
+        columns[f"... unknown to {name}"] = ("other_lms", name, "unknown")
+    return columns
 
 
 def _value(scores: Mapping, path: tuple[str, ...]) -> Mapping | None:

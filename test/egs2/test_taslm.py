@@ -442,6 +442,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     run(recipe)
     options = ("--stage", "16", "--stop_stage", "16", "--more_seeds", "1")
     options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
+    options += ("--other_lms", "pocketsphinx gpt2")
     calls = run(recipe, *options)
     trained = design_trainings(calls)
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
@@ -450,6 +451,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm moshi cascade " in table
     assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
+    assert "--other_lms pocketsphinx gpt2 --recognizer " in table
     (made,) = named(calls, "imports questions")
     assert "--cloze --source dump/raw/pairs" in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]

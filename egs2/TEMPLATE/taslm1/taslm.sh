@@ -91,6 +91,8 @@ systems="recordings cascade gslm twist s3_parallel spiritlm spiritlm_expr mini_o
 more_seeds=""           # stage 16 trains designs and TASLM with these as well as --seed
 equal_flops=false       # true: stage 16 trains designs a second time, with TASLM's FLOPs
 noise_snrs="20 15 10 5" # dB, of the test sets' noisy copies (stage 17)
+other_lms=""            # LMs that took no part, for a further perplexity each in stage 16:
+                        # HF directories or hub names, or pocketsphinx (US English 3-grams)
 judge_url=""            # OpenAI-compatible server; its key is in OPENAI_API_KEY
 judge_model=""
 systems_dir=conf/systems  # their configurations (stage 16)

@@ -6,18 +6,17 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from espnet2_taste.bin import slm_evaluate
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import write_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import write_table
+from espnet2_taste.evaluation.continuation_reader import ContinuationReader, load_reader
 from espnet2_taste.evaluation.report import write_report
-from espnet2_taste.evaluation.systems import ContinuationReader, merge_seeds
+from espnet2_taste.evaluation.systems import merge_seeds
 from espnet2_taste.evaluation.systems_report import systems_points
 from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.structures import WordTiming
-from espnet2_taste.text.words import tokenize_words
 
 ASR = "exp/asr"
 PROMPTS = {"u1": "the dog", "u2": "a cat", "u3": "the fox"}
@@ -61,11 +60,11 @@ def make_design(exp, scores):
     write_json(continued / "text_recognized.json", {"recognizer": ASR})
 
 
-def run(root, llm, names="both speech_only absent"):
+def run(root, llm, names="both speech_only absent", *options):
     command = ["--expdirs", f"{root / 'exp'} {root / 'exp' / 'seed_1'}"]
     command += ["--names", names, "--dump_dir", str(root / "dump"), "--recognizer", ASR]
     command += ["--pair_sets", "pairs", "--lm", str(llm)]
-    command += ["--question_set", "questions"]
+    command += ["--question_set", "questions", *options]
     slm_evaluate.main(["designs", *command, "--output_dir", str(root / "scores")])
     return json.loads((root / "scores" / "scores.json").read_text())
 
@@ -108,20 +107,6 @@ def test_nothing_found_is_one_line(recipe, tiny_llm):
         run(recipe, tiny_llm, names="absent")
 
 
-def test_only_what_was_added_is_read(tiny_llm):
-    reader = ContinuationReader.from_dir(tiny_llm)
-    prompts, added = ["the dog", "a"], ["sees a cat", "dog runs"]
-    together = reader(prompts, added)
-    for index in range(2):
-        alone = reader(prompts[index : index + 1], added[index : index + 1])
-        assert together[index] == pytest.approx(alone[0], rel=1e-4)
-    whole = reader([""], ["the dog sees a cat"])[0]
-    begin = whole - together[0]
-    ids = torch.from_numpy(tokenize_words(["the", "dog"], reader.tokenizer).ids)[None]
-    losses = reader.model.token_losses(ids, torch.tensor([ids.shape[1]]))[0][0]
-    assert begin == pytest.approx(float(losses[:-1].sum()), rel=1e-4)
-
-
 def test_an_end_and_a_silence_count_above_the_line_and_below(recipe, tiny_llm):
     study = run(recipe, tiny_llm)
     reader = ContinuationReader.from_dir(tiny_llm)
@@ -132,17 +117,31 @@ def test_an_end_and_a_silence_count_above_the_line_and_below(recipe, tiny_llm):
     assert found["perplexity"]["mean"] == pytest.approx(wanted, rel=1e-4)
 
 
-def test_words_are_read_as_the_language_model_was_trained(tiny_llm):
-    marked = ContinuationReader.from_dir(tiny_llm)
-    bare = ContinuationReader.from_dir(tiny_llm, word_space=False)
-    ids = tokenize_words(["the", "dog", "runs"], bare.tokenizer, word_space=False).ids
-    losses = bare.model.token_losses(
-        torch.from_numpy(ids)[None], torch.tensor([len(ids)])
-    )[0]
-    begin = len(tokenize_words(["the"], bare.tokenizer, word_space=False).ids)
-    found = bare(["the"], ["dog runs"])[0]
-    assert found == pytest.approx(float(losses[0, begin:].sum()), rel=1e-4)
-    assert found != pytest.approx(marked(["the"], ["dog runs"])[0], rel=1e-4)
+def test_lms_that_took_no_part_have_columns(recipe, tiny_llm):
+    pytest.importorskip("pocketsphinx", reason="the extra 'ngram' is not installed")
+    told = recipe / "exp" / "speech_only" / "continuation" / "prompts"
+    write_table(told / "text_recognized", {"u1": "Sees a 1st cat.", "u2": "", "u3": ""})
+    lms = ("--other_lms", f"pocketsphinx {tiny_llm}")
+    study = run(recipe, tiny_llm, "both speech_only", *lms)
+    assert study["settings"]["other_lms"] == lms[1]
+    both, other = (design["other_lms"] for design in study["designs"].values())
+    first = study["designs"]["both"]["perplexity"]
+    assert both[str(tiny_llm)]["perplexity"] == pytest.approx(first)
+    reader = load_reader("pocketsphinx")
+    nats = sum(reader([PROMPTS[n]], [ADDED[n]])[0] for n in PROMPTS)
+    wanted = math.exp(nats / (4 + 3))  # words and ends, that of the silence as well
+    assert both["pocketsphinx"]["perplexity"]["mean"] == pytest.approx(wanted)
+    assert both["pocketsphinx"]["unknown"]["mean"] == 0
+    nats = sum(reader(["the dog", "a cat", "the fox"], ["sees a 1st cat", "", ""]))
+    wanted = math.exp(nats / (3 + 3))  # without 1st
+    assert other["pocketsphinx"]["perplexity"]["mean"] == pytest.approx(wanted)
+    assert other["pocketsphinx"]["unknown"]["mean"] == 1 / 4
+    lines = write_report({"systems": study}, ["test"]).splitlines()
+    (titles,) = [line for line in lines if line.startswith("| design | coherent")]
+    (row,) = [line for line in lines if line.startswith("| speech_only |")]
+    cells = dict(zip(titles.split(" | "), row.split(" | ")))
+    assert float(cells["... unknown to pocketsphinx"]) == 0.25
+    assert float(cells["perplexity, pocketsphinx"]) == pytest.approx(wanted, rel=0.01)
 
 
 def test_seeds_are_merged():
