@@ -57,6 +57,7 @@ SAMPLING = {
     "read_ahead": number(int, 0),
     "tempo": number(float, 0.1, 10),
     "duration_temperature": number(float, 0),
+    "unit_mixing": number(float, 0),
     "unit_dtype": str,
 }
 """Type of options that are fields of ``UnitSampling`` of the same names."""

@@ -29,6 +29,7 @@ from espnet2_taste.inference.speakers import (
 )
 from espnet2_taste.inference.unit_continuer import UnitContinuer
 from espnet2_taste.slm.layouts.utterance import Utterance
+from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
 
 
 class AbsDesign(ABC):
@@ -165,8 +166,8 @@ class GridDesign(AbsDesign):
         before, whole, after = [], [], []
         for prompt, item, units in zip(prompts, found, own):
             first = torch.tensor([frame[0] for frame in prompt.utterance.units])
-            before.append(SpokenUnits(prompt.text, first))
+            before.append(SpokenUnits(prompt.text, GeneratedUnits(first)))
             text = f"{prompt.text} {item.text}".strip()
-            whole.append(SpokenUnits(text, torch.cat([first, units])))
+            whole.append(SpokenUnits(text, units.behind(first)))
             after.append(SpokenUnits(item.text, units))
         return before, whole, after

@@ -49,6 +49,8 @@ class UnitBatch:
             where the vocoder is to find it.
         times: Begin and end of the units of each utterance in seconds, (U, 2); empty
             where all units are equally long.
+        mixtures: What is spoken in the place of the units of each utterance, (U, K);
+            empty where nothing is mixed.
     """
 
     names: list[str]
@@ -57,6 +59,7 @@ class UnitBatch:
     word_times: tuple[torch.Tensor | None, ...] = ()
     prosody: tuple[torch.Tensor, ...] = ()
     times: tuple[torch.Tensor, ...] = ()
+    mixtures: tuple[torch.Tensor, ...] = ()
 
     @classmethod
     def of(
@@ -73,6 +76,7 @@ class UnitBatch:
             word_times=tuple(item.word_times for item in generated),
             prosody=tuple(x.prosody for x in generated if x.prosody is not None),
             times=tuple(x.times for x in generated if x.times is not None),
+            mixtures=tuple(x.mixture for x in generated if x.mixture is not None),
         )
 
     def timings(self, texts: Mapping[str, str]) -> dict[str, tuple[WordTiming, ...]]:
@@ -378,7 +382,7 @@ def speak(vocoder: AbsUnitVocoder, batch: UnitBatch) -> list[np.ndarray]:
         raise ValueError(f"utterance '{empty[0]}' has no units; raise --min_unit_ratio")
     device = next(vocoder.parameters()).device
     lengths = torch.tensor([len(units) for units in batch.units])
-    units = pad_sequence(batch.units, batch_first=True)
+    units = pad_sequence(batch.mixtures or batch.units, batch_first=True)
     prosody, times = (
         pad_sequence(rows, batch_first=True).to(device) if rows else None
         for rows in (batch.prosody, batch.times)

@@ -38,6 +38,9 @@ class UnitSampling:
             it does; false for vocoders that take none.
         exact_times: Give words the durations that the model predicts, not whole units:
             for decoders that predict durations and unit-to-mel vocoders.
+        unit_mixing: Let the vocoder mix its vectors of the units by their probabilities
+            at this temperature, in place of the vector of the drawn unit, for aligned
+            unit decoders; 0 mixes nothing.
         unit_dtype: Weights of the unit decoder: float32, or int8, which takes less time
             on CPUs.
 
@@ -55,6 +58,7 @@ class UnitSampling:
     tempo: float = 1.0
     use_prosody: bool = True
     exact_times: bool = False
+    unit_mixing: float = 0.0
     unit_dtype: str = "float32"
 
     def __post_init__(self):
@@ -84,7 +88,7 @@ class UnitSampling:
             A ``UnitGenerator``.
 
         Raises:
-            ValueError: A value is out of range.
+            ValueError: A value is out of range, or the unit decoder mixes no units.
         """
         from espnet2_taste.inference.resynthesis import UnitGenerator
         from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
@@ -100,10 +104,17 @@ class UnitSampling:
             tempo=self.tempo,
             use_prosody=self.use_prosody,
             exact_times=self.exact_times,
+            mixing=self.unit_mixing,
         )
-        decoder = None
+        own, decoder = encoder.model.unit_decoder, None
+        if self.unit_mixing > 0 and not own.mixes_units:
+            raise ValueError(
+                f"unit_mixing is {self.unit_mixing:g}, but unit decoder "
+                f"{type(own).__name__} mixes no units: set it to 0, or train one of "
+                "unit_decoder: aligned"
+            )
         if self.unit_dtype != "float32":
-            decoder = deepcopy(encoder.model.unit_decoder)
+            decoder = deepcopy(own)
             convert_weights(decoder, self.unit_dtype)
         return UnitGenerator(encoder, settings, self.seed, decoder=decoder)
 

@@ -39,11 +39,11 @@ class SpokenUnits:
 
     Attributes:
         text: Words joined by spaces.
-        units: (U,) int64.
+        units: Its units.
     """
 
     text: str
-    units: torch.Tensor
+    units: GeneratedUnits
 
 
 class AbsSpeaker(ABC):
@@ -128,7 +128,7 @@ class UnitSpeaker(AbsSpeaker):
 
     def units(self, names, items, spembs):
         """See :meth:`AbsSpeaker.units`: their own."""
-        return [GeneratedUnits(item.units) for item in items]
+        return [item.units for item in items]
 
 
 class CodeSpeaker(AbsSpeaker):

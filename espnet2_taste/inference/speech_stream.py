@@ -152,7 +152,8 @@ class SpeechStream:
     @torch.no_grad()
     def _next(self, made: GeneratedUnits, last: bool) -> Iterator[SpeechPiece]:
         """A piece with further units, unless it would be empty."""
-        wave = self.waves.extend(made.units, last, made.prosody, made.times)
+        units = made.units if made.mixture is None else made.mixture
+        wave = self.waves.extend(units, last, made.prosody, made.times)
         wave = wave.cpu().numpy()
         batch = UnitBatch.of([self.name], [made], self.speaker)
         timings = batch.timings({self.name: " ".join(self.untimed)})

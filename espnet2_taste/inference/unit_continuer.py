@@ -65,7 +65,7 @@ class UnitContinuer(AbsContinuer):
         found = self.continuations(names, prompts)
         units = self.writer(names, found, {})
         return [
-            UnitTokens(tuple(item.text.split()), row.numpy())
+            UnitTokens(tuple(item.text.split()), row.units.numpy())
             for item, row in zip(found, units)
         ]
 

@@ -2,7 +2,7 @@
 
 Enters: text and units of a design. Leaves: units, each as long as it is spoken.
 
-Legend: B utterances, U units, E speaker features.
+Legend: B utterances, U units, K unit classes, E speaker features.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +17,7 @@ from espnet2_taste.inference.resynthesis import look_up_speakers
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.utterance import Row
 from espnet2_taste.slm.unit_durations import UnitDurationPredictor
+from espnet2_taste.speech_decoder.abs_unit_decoder import GeneratedUnits
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class AbsUnitWriter(ABC):
         names: Sequence[str],
         found: Sequence[SpokenText],
         spembs: Mapping[str, np.ndarray],
-    ) -> list[torch.Tensor]:
+    ) -> list[GeneratedUnits]:
         """Write units.
 
         Args:
@@ -57,7 +58,7 @@ class AbsUnitWriter(ABC):
             spembs: Speaker embeddings (E,) by utterance id.
 
         Returns:
-            Units of each, (U,) int64; empty where nothing was written.
+            Units of each, without prosody and times; none where nothing was written.
         """
 
 
@@ -66,7 +67,8 @@ class OwnUnits(AbsUnitWriter):
 
     def __call__(self, names, found, spembs):
         """See :meth:`AbsUnitWriter.__call__`."""
-        return [torch.tensor(item.units, dtype=torch.int64) for item in found]
+        rows = [torch.tensor(item.units, dtype=torch.int64) for item in found]
+        return [GeneratedUnits(row) for row in rows]
 
 
 class LengthenedUnits(AbsUnitWriter):
@@ -83,7 +85,8 @@ class LengthenedUnits(AbsUnitWriter):
 
     def __call__(self, names, found, spembs):
         """See :meth:`AbsUnitWriter.__call__`."""
-        return self.durations.expand([item.units for item in found])
+        rows = self.durations.expand([item.units for item in found])
+        return [GeneratedUnits(row) for row in rows]
 
 
 class UnitsFromText(AbsUnitWriter):
@@ -98,7 +101,7 @@ class UnitsFromText(AbsUnitWriter):
 
     def __call__(self, names, found, spembs):
         """See :meth:`AbsUnitWriter.__call__`."""
-        units = [torch.zeros(0, dtype=torch.int64) for _ in found]
+        units = [self._nothing() for _ in found]
         spoken = [index for index, item in enumerate(found) if item.text]
         if spoken:
             chosen = [names[index] for index in spoken]
@@ -107,8 +110,14 @@ class UnitsFromText(AbsUnitWriter):
             speakers = look_up_speakers(spembs, chosen)
             rows = self.generator(chosen, ids, None, speakers)
             for index, row in zip(spoken, rows):
-                units[index] = row.units
+                units[index] = GeneratedUnits(row.units, mixture=row.mixture)
         return units
+
+    def _nothing(self) -> GeneratedUnits:
+        """No units, mixed like others."""
+        decoder, mixing = self.generator.unit_decoder, self.generator.settings.mixing
+        mixture = torch.zeros(0, decoder.num_units) if mixing > 0 else None
+        return GeneratedUnits(torch.zeros(0, dtype=torch.int64), mixture=mixture)
 
 
 def unit_writer(

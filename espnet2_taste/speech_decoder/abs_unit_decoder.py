@@ -113,12 +113,23 @@ class GeneratedUnits:
             decoder predicts none or was asked for none.
         times: Begin and end of each unit in seconds, (U, 2), on the CPU; None where
             all units are equally long.
+        mixture: What a vocoder is to speak in the place of each unit: shares of all
+            units, (U, K), on the CPU; None where nothing is mixed.
     """
 
     units: torch.Tensor
     word_times: torch.Tensor | None = None
     prosody: torch.Tensor | None = None
     times: torch.Tensor | None = None
+    mixture: torch.Tensor | None = None
+
+    def behind(self, first: torch.Tensor) -> "GeneratedUnits":
+        """The units alone, mixed as they are, behind given ones (U',)."""
+        mixture = self.mixture
+        if mixture is not None:
+            known = functional.one_hot(first, mixture.size(1)).to(mixture)
+            mixture = torch.cat([known, mixture])
+        return GeneratedUnits(torch.cat([first, self.units]), mixture=mixture)
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,8 @@ class UnitSettings:
         exact_times: Whether words are as long as predicted or given, so that units
             have times of their own, from a decoder that knows them; otherwise
             durations are rounded to whole units.
+        mixing: Temperature of the probabilities by which units are mixed for the
+            vocoder, from a decoder with ``mixes_units``; 0 leaves them as chosen.
 
     Raises:
         ValueError: A temperature below 0 or a tempo that is not above 0.
@@ -148,12 +161,13 @@ class UnitSettings:
     tempo: float = 1.0
     use_prosody: bool = True
     exact_times: bool = False
+    mixing: float = 0.0
 
     def __post_init__(self):
-        if self.duration_temperature < 0 or self.tempo <= 0:
+        if min(self.duration_temperature, self.mixing) < 0 or self.tempo <= 0:
             raise ValueError(
-                "expected duration_temperature >= 0 and tempo > 0, got "
-                f"{self.duration_temperature} and {self.tempo}"
+                "expected duration_temperature >= 0, unit_mixing >= 0 and tempo > 0, "
+                f"got {self.duration_temperature}, {self.mixing} and {self.tempo}"
             )
 
 
@@ -210,12 +224,14 @@ class AbsUnitDecoder(nn.Module, ABC):
         spembs_size: E.
         vocab_size: Text tokens.
         spembs_dropout: Probability that the speaker is hidden in training.
+        mixes_units: Whether it can give mixtures of units.
     """
 
     num_units: int
     spembs_size: int
     vocab_size: int
     spembs_dropout: float = 0.0
+    mixes_units: bool = False
 
     def voice(self, spembs: torch.Tensor) -> torch.Tensor:
         """Speaker embeddings (B, E) of length one, in training some of them hidden."""

@@ -75,6 +75,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             none of them.
     """
 
+    mixes_units = True
+
     def __init__(
         self,
         vocab_size: int,
@@ -184,18 +186,18 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         laid = self.lay_out(inputs, drawn, settings)
         hidden = self.row_stack(laid.rows, laid.valid)
         noise = UtteranceNoise.from_ids(names, seed)
-        units = self.history.generate(hidden, laid.valid, settings.sampler, noise)
+        units, mixture = self.history.generate(hidden, laid.valid, settings, noise)
         units, times = units.cpu(), laid.word_times()
         prosody, unit_times = self.prosody_of(hidden, settings), laid.unit_times(
             settings
         )
+        known = (prosody, unit_times, None if mixture is None else mixture.cpu())
         lengths, words = laid.counts.sum(1).tolist(), laid.symbols.words.tolist()
         return [
             GeneratedUnits(
                 units[row, :length],
                 times[row, :count],
-                None if prosody is None else prosody[row, :length],
-                None if unit_times is None else unit_times[row, :length],
+                *(None if x is None else x[row, :length] for x in known),
             )
             for row, (length, count) in enumerate(zip(lengths, words))
         ]

@@ -175,7 +175,7 @@ class AlignedUnitStream(AbsUnitStream):
         count, new, begin = words - self.done, laid.from_word(self.done), self.begin
         final = new.counts.size(1) if last else 2 * count  # segments
         stop = int(new.counts[0, :final].sum())
-        units, prosody = self._write(new.rows[0, :stop], last)
+        units, prosody, mixture = self._write(new.rows[0, :stop], last)
         self.begin = segments.borders(new.seconds, begin)[:, final : final + 1]
         self._keep(laid.symbols, words)
         return GeneratedUnits(
@@ -183,6 +183,7 @@ class AlignedUnitStream(AbsUnitStream):
             new.word_times(begin)[0, :count],
             prosody,
             self._unit_times(new.unit_times(self.settings, begin), stop, len(units)),
+            None if mixture is None else mixture.cpu(),
         )
 
     def _unit_times(
@@ -219,10 +220,10 @@ class AlignedUnitStream(AbsUnitStream):
 
     def _write(
         self, rows: torch.Tensor, last: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """New units (U',) when further rows (U'', D) have final durations.
 
-        Their prosody (U', 3) with them, if it is wanted.
+        With them their prosody (U', 3) and mixtures (U', K), if these are wanted.
         """
         stack, history = self.decoder.row_stack, self.decoder.history
         self.written = self.written or history.start(rows[None, :0])
@@ -233,10 +234,10 @@ class AlignedUnitStream(AbsUnitStream):
             hidden = stack(known[None], valid)[0, place]
         (hidden,), place = self.hidden.extend(hidden, last=last)
         if place.start == place.stop:
-            return torch.empty(0, dtype=torch.int64), None
-        hidden = hidden[None]
+            return torch.empty(0, dtype=torch.int64), None, None
+        hidden, settings = hidden[None], self.settings
         valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=rows.device)
-        sampler, noise = self.settings.sampler, self.noise
-        units = history.write(hidden, valid, place, self.written, sampler, noise)
-        prosody = self.decoder.prosody_of(hidden[:, place], self.settings)
-        return units[0], None if prosody is None else prosody[0]
+        before = (self.written, settings, self.noise)
+        units, mixture = history.write(hidden, valid, place, *before)
+        prosody = self.decoder.prosody_of(hidden[:, place], settings)
+        return units[0], *(None if x is None else x[0] for x in (prosody, mixture))

@@ -1,20 +1,23 @@
 """From rows at the rate of the units to units: with the units before, or in one pass.
 
 Enters: rows (B, U, D) that say what is being spoken, and in training the true units
-(B, U). Leaves: logits (B, U, K), or generated units (B, U).
+(B, U). Leaves: logits (B, U, K), or generated units (B, U), with their mixtures
+(B, U, K) where those are wanted.
 
 Legend: B utterances, U units, K classes, D features.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
-from espnet2_taste.speech_decoder.unit_sampling import AbsUnitSampler, UtteranceNoise
+from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise, unit_mixture
 
 
 @dataclass
@@ -79,22 +82,23 @@ class AbsUnitHistory(nn.Module, ABC):
         self,
         rows: torch.Tensor,
         valid: torch.Tensor,
-        sampler: AbsUnitSampler,
+        settings: UnitSettings,
         noise: UtteranceNoise,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Generate whole utterances.
 
         Args:
             rows: (B, U, D).
             valid: (B, U).
-            sampler: Chooses a unit.
+            settings: How to choose and mix.
             noise: Random streams of the B utterances.
 
         Returns:
-            Units, arbitrary at padding, (B, U).
+            Units (B, U) and, if they are to be mixed, mixtures (B, U, K), arbitrary at
+            padding.
         """
         place = slice(0, rows.size(1))
-        return self.write(rows, valid, place, self.start(rows), sampler, noise)
+        return self.write(rows, valid, place, self.start(rows), settings, noise)
 
     @abstractmethod
     def write(
@@ -103,9 +107,9 @@ class AbsUnitHistory(nn.Module, ABC):
         valid: torch.Tensor,
         place: slice,
         written: WrittenUnits,
-        sampler: AbsUnitSampler,
+        settings: UnitSettings,
         noise: UtteranceNoise,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Generate the next units; pieces give what the whole gives.
 
         Args:
@@ -114,21 +118,31 @@ class AbsUnitHistory(nn.Module, ABC):
             valid: (B, U').
             place: Which of the rows are to be written.
             written: From :meth:`start`, changed by each call.
-            sampler: Chooses a unit.
+            settings: How to choose and mix.
             noise: Random streams of the B utterances.
 
         Returns:
-            Units, arbitrary at padding, (B, units of the place).
+            Of the place, see :meth:`generate`.
         """
 
 
 def choose_units(
-    logits: torch.Tensor, sampler: AbsUnitSampler, noise: UtteranceNoise
-) -> torch.Tensor:
-    """Choose units where there is no end: (B, K) -> (B,)."""
+    logits: torch.Tensor, settings: UnitSettings, noise: UtteranceNoise
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Choose units where there is no end: (B, K) -> (B,) and mixtures (B, K)."""
     with_end = functional.pad(logits, (0, 1), value=float("-inf"))
     never = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-    return sampler(with_end.log_softmax(-1), never, noise)
+    chosen = settings.sampler(with_end.log_softmax(-1), never, noise)
+    return chosen, unit_mixture(logits, settings.mixing)
+
+
+def join_units(
+    chosen: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What :func:`choose_units` gave one after the other, (B, U) and (B, U, K)."""
+    units, mixtures = zip(*chosen)
+    mixed = None if mixtures[0] is None else torch.stack(mixtures, dim=1)
+    return torch.stack(units, dim=1), mixed
 
 
 class CausalHistory(AbsUnitHistory):
@@ -171,15 +185,15 @@ class CausalHistory(AbsUnitHistory):
         unit = super().start(rows).unit
         return WrittenUnits(unit, self.stack.start_windows(rows))
 
-    def write(self, rows, valid, place, written, sampler, noise):
+    def write(self, rows, valid, place, written, settings, noise):
         """See ``AbsUnitHistory.write``; time is linear in the number of units."""
-        units = []
+        chosen = []
         for row in rows[:, place].unbind(1):
             seen = row + self.embed(written.unit)
             hidden = self.stack.step(seen, written.windows)
-            written.unit = choose_units(self.logits(hidden), sampler, noise)
-            units.append(written.unit)
-        return torch.stack(units, dim=1)
+            chosen.append(choose_units(self.logits(hidden), settings, noise))
+            written.unit = chosen[-1][0]
+        return join_units(chosen)
 
 
 class OnePass(AbsUnitHistory):
@@ -209,8 +223,7 @@ class OnePass(AbsUnitHistory):
         """See ``AbsUnitHistory.forward``; the units are not read."""
         return self.logits(self.stack(rows, valid))
 
-    def write(self, rows, valid, place, written, sampler, noise):
+    def write(self, rows, valid, place, written, settings, noise):
         """See ``AbsUnitHistory.write``; the units before are not read."""
         steps = self.logits(self.stack(rows, valid)[:, place]).unbind(1)
-        chosen = [choose_units(step, sampler, noise) for step in steps]
-        return torch.stack(chosen, dim=1)
+        return join_units([choose_units(step, settings, noise) for step in steps])

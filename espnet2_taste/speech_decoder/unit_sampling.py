@@ -158,6 +158,20 @@ def draw(
     return classes.gather(1, torch.minimum(index, last).unsqueeze(1)).squeeze(1)
 
 
+def unit_mixture(logits: torch.Tensor, temperature: float) -> torch.Tensor | None:
+    """How much of each unit stands in the place of the one that was chosen.
+
+    Args:
+        logits: (..., K).
+        temperature: 0 mixes nothing; 1 mixes by probability, below 1 favours likely
+            units.
+
+    Returns:
+        Shares that sum to one, (..., K), or None.
+    """
+    return (logits / temperature).softmax(-1) if temperature > 0 else None
+
+
 @dataclass(frozen=True)
 class LengthRule:
     """Fewest and most units of an utterance, in proportion to its condition.

@@ -1,7 +1,8 @@
 """What every unit vocoder offers: speech units and a speaker embedding in, wave out.
 
-Legend: B utterances, U units, D speaker embedding size, S samples, F mel frames.
-Prosody is what ``prosody.py`` measures of units.
+Legend: B utterances, U units, K unit classes, D speaker embedding size, S samples, F
+mel frames. Prosody is what ``prosody.py`` measures of units. Where units are spoken,
+each can be a mixture: shares of all K units.
 A vocoder is trained by ``ESPnetUnitVocoderModel``, which calls ``forward``, and used
 through ``synthesize``; nothing outside this folder needs to know which one it is.
 """
@@ -24,6 +25,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         spembs_size: Size of the speaker embedding.
         takes_prosody: Whether the prosody of the units may be given.
         takes_times: Whether units may have times of their own.
+        takes_mixtures: Whether units may be mixtures (``UnitEmbedding``).
     """
 
     sample_rate: int
@@ -31,6 +33,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
     spembs_size: int
     takes_prosody: bool = False
     takes_times: bool = False
+    takes_mixtures: bool = False
 
     @property
     def context(self) -> int | None:
@@ -90,7 +93,8 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         """Speak the units. Deterministic, and a batch gives what its items give alone.
 
         Args:
-            units: Speech units, (B, U) int64, any value at padding.
+            units: Speech units, (B, U) int64, or mixtures (B, U, K), any value at
+                padding.
             units_lengths: Valid units, (B,).
             spembs: Speaker embeddings, (B, D).
             prosody: Pitch, voicing and loudness of the units, (B, U, 3); None leaves
@@ -103,7 +107,7 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
 
         Raises:
             ValueError: A unit, a length or an embedding does not fit the vocoder, or
-                there are prosody or times that it does not take.
+                there are prosody, times or mixtures that it does not take.
         """
 
     def check_inputs(
@@ -117,14 +121,14 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
         """Refuse inputs of another unit inventory or speaker model.
 
         Args:
-            units: Speech units, (B, U).
+            units: Speech units, (B, U), or mixtures (B, U, K).
             units_lengths: Valid units, (B,).
             spembs: Speaker embeddings, (B, D).
             prosody: (B, U, 3) or None.
             times: (B, U, 2) or None.
 
         Returns:
-            The units with zeros at padding, (B, U) int64.
+            The units with zeros at padding.
 
         Raises:
             ValueError: With the expected and the found value and the option to change.
@@ -152,7 +156,11 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
                 f"found {tuple(spembs.shape)}; set spembs_size in the vocoder's "
                 "conf to the size of spembs.scp, or extract them with the same model"
             )
-        units = units.masked_fill(~length_mask(units_lengths, units.size(1)), 0)
+        padding = ~length_mask(units_lengths, units.size(1))
+        if units.dim() == 3:
+            self._check_mixtures(units)
+            return units.masked_fill(padding.unsqueeze(2), 0)
+        units = units.masked_fill(padding, 0)
         if int(units.min()) < 0 or int(units.max()) >= self.num_units:
             raise ValueError(
                 f"units must lie in 0 .. {self.num_units - 1}, found "
@@ -160,6 +168,20 @@ class AbsUnitVocoder(torch.nn.Module, ABC):
                 "vocoder's conf to the number of units that stage 5 makes"
             )
         return units
+
+    def _check_mixtures(self, mixtures: torch.Tensor) -> None:
+        """Refuse mixtures (B, U, K) of another inventory, or any."""
+        if not self.takes_mixtures:
+            raise ValueError(
+                f"vocoder {type(self).__name__} speaks no mixtures of units: speak the "
+                "chosen ones (--unit_mixing 0), or train a unit-to-mel vocoder"
+            )
+        if mixtures.size(2) != self.num_units:
+            raise ValueError(
+                f"the vocoder knows {self.num_units} units, found mixtures of "
+                f"{mixtures.size(2)}; set num_units in the vocoder's conf to the "
+                "number of units that stage 5 makes"
+            )
 
 
 def by_length(

@@ -4,8 +4,8 @@ Enters: speech units (B, U) and speaker embeddings (B, D). Leaves: log-mel (B, M
 Parameter names are those of the published voice generator below ``flow.``. Sources:
 Lipman et al. 2023; Matcha-TTS; CosyVoice; specification, section 5.
 
-Legend: B utterances, U units, D speaker embedding size, T mel frames, M mel bands,
-H encoder size.
+Legend: B utterances, U units, K unit classes, D speaker embedding size, T mel frames, M
+mel bands, H encoder size.
 """
 
 import math
@@ -18,6 +18,7 @@ from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
 from espnet2_taste.vocoder.excitation import white_noise
 from espnet2_taste.vocoder.flow_estimator import FlowEstimator, MaskedGroupNorm
+from espnet2_taste.vocoder.unit_embedding import UnitEmbedding
 
 
 def cosine_times(num_steps: int) -> torch.Tensor:
@@ -205,7 +206,7 @@ class UnitFlow(nn.Module):
         super().__init__()
         self.n_mels = n_mels
         self.seed = seed
-        self.input_embedding = nn.Embedding(num_units, encoder_size)
+        self.input_embedding = UnitEmbedding(num_units, encoder_size)
         self.spk_embed_affine_layer = nn.Linear(spembs_size, n_mels)
         self.encoder = RelTransformer(
             encoder_size,
@@ -232,7 +233,7 @@ class UnitFlow(nn.Module):
         """What conditions the flow.
 
         Args:
-            units: (B, U), valid indices at padding too.
+            units: (B, U), valid indices at padding too, or mixtures (B, U, K).
             units_lengths: (B,).
             spembs: (B, D), normalised to unit length here.
             mel_lengths: Wanted mel frames, (B,).
@@ -273,7 +274,7 @@ class UnitFlow(nn.Module):
         """Log-mel of a batch.
 
         Args:
-            units: (B, U), valid indices at padding too.
+            units: (B, U), valid indices at padding too, or mixtures (B, U, K).
             units_lengths: (B,).
             spembs: (B, D).
             mel_lengths: Wanted mel frames, (B,).

@@ -7,7 +7,7 @@ frames, so it makes no difference in which pieces the units come. Where a chunk 
 its frames fade in over those that the chunk before it made of the same units, as in the
 streaming of CosyVoice (Du et al. 2024).
 
-Legend: U units, T mel frames, M mel bands, D speaker embedding size.
+Legend: U units, K unit classes, T mel frames, M mel bands, D speaker embedding size.
 """
 
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class FlowChunks:
         self.vocoder, self.spembs = vocoder, spembs
         n_mels, seed = vocoder.flow.n_mels, vocoder.flow.seed
         self.source = NoiseSource(n_mels, seed)  # a frame has as many numbers as bands
-        self.units = torch.empty(0, dtype=torch.int64, device=spembs.device)
+        self.units: torch.Tensor | None = None
         self.noise = spembs.new_empty(0, n_mels)  # of the frames of the kept units
         self.tail = spembs.new_empty(0, n_mels)  # what fades out, (T', M)
         self.first = self.done = 0  # unit that the kept ones begin with; units made
@@ -42,13 +42,14 @@ class FlowChunks:
         """Take more units.
 
         Args:
-            units: (U,), perhaps none.
+            units: (U,), perhaps none, or mixtures (U, K).
             last: Whether the utterance ends with them.
 
         Returns:
             The next frames, (T, M), perhaps none.
         """
-        self.units = torch.cat([self.units, units.to(self.units)])
+        known = units[:0] if self.units is None else self.units
+        self.units = torch.cat([known, units])
         parts, vocoder = [self.noise[:0]], self.vocoder
         total = self.first + len(self.units)
         needed = 1 if last else vocoder.chunk + vocoder.chunk_context

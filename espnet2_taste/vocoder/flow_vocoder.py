@@ -57,6 +57,8 @@ class FlowVocoder(MelVocoder):
         renderer_conf: Options of the renderer.
     """
 
+    takes_mixtures = True
+
     def __init__(
         self,
         num_units: int = 4096,

@@ -17,6 +17,7 @@ from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
+from espnet2_taste.vocoder.unit_embedding import UnitEmbedding
 from espnet2_taste.vocoder.wave_stream import AbsWaveStream, WindowedWaveStream
 
 DEFAULT_HIFIGAN = dict(
@@ -43,7 +44,7 @@ class SpokenUnits(torch.nn.Module):
         from espnet2.gan_tts.hifigan import HiFiGANGenerator
 
         super().__init__()
-        self.embedding = torch.nn.Embedding(num_units, embed_size)
+        self.embedding = UnitEmbedding(num_units, embed_size)
         self.context = torch.nn.Conv1d(embed_size, embed_size, 5, padding=2)
         self.network = HiFiGANGenerator(
             in_channels=embed_size, global_channels=spembs_size, **hifigan_conf
@@ -63,7 +64,7 @@ class SpokenUnits(torch.nn.Module):
         return math.ceil(reach + _padding(network.output_conv) / rate)
 
     def features(self, units: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Input of the generator, units (B, U) of lengths (B,) to (B, E, U)."""
+        """Input of the generator, units of lengths (B,) to (B, E, U)."""
         mask = length_mask(lengths, units.size(1)).unsqueeze(1)
         x = self.embedding(units).transpose(1, 2) * mask
         return (x + torch.nn.functional.gelu(self.context(x))) * mask
@@ -101,6 +102,8 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
     Raises:
         ValueError: The generator's scales do not multiply to the samples of a unit.
     """
+
+    takes_mixtures = True
 
     def __init__(
         self,

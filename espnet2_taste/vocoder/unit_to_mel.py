@@ -1,10 +1,11 @@
 """Speech units and a speaker embedding to F0 and log-mel, the trained part of the
 recipe's small vocoder (after FastPitch, Lancucki 2021, with units in place of phones).
 
-Legend: B utterances, U units, R mel frames a unit, F = U * R frames, M mel bands,
-D speaker embedding size, H hidden size. Convolutions see zeros at padding, so padding
-never changes a result. F0 is predicted first and then given back as features (the true
-one while training): the mel decoder knows where harmonics lie and keeps them sharp.
+Legend: B utterances, U units, K unit classes, R mel frames a unit, F = U * R frames, M
+mel bands, D speaker embedding size, H hidden size. Convolutions see zeros at padding,
+so padding never changes a result. F0 is predicted first and then given back as features
+(the true one while training): the mel decoder knows where harmonics lie and keeps them
+sharp.
 """
 
 import math
@@ -16,6 +17,7 @@ from espnet2_taste.dropout import Dropout
 from espnet2_taste.masks import length_mask
 from espnet2_taste.prosody import FEATURES, REFERENCE_F0
 from espnet2_taste.speech_decoder.segments import UnitRows, unit_rows
+from espnet2_taste.vocoder.unit_embedding import UnitEmbedding
 
 RESOLVED_HZ = 1500.0
 
@@ -159,7 +161,7 @@ class UnitToMel(torch.nn.Module):
         super().__init__()
         n_mels = frequencies.numel()
         self.frames_per_unit = frames_per_unit
-        self.embedding = torch.nn.Embedding(num_units, unit_size)
+        self.embedding = UnitEmbedding(num_units, unit_size)
         self.speaker = torch.nn.Linear(spembs_size, unit_size)
         if prosody:
             self.prosody = torch.nn.Linear(FEATURES, unit_size, bias=False)
@@ -205,7 +207,7 @@ class UnitToMel(torch.nn.Module):
         """Predict F0, and the mel of the given or, without one, the predicted F0.
 
         Args:
-            units: (B, U), valid indices at padding too.
+            units: (B, U), valid indices at padding too, or mixtures (B, U, K).
             units_lengths: (B,).
             spembs: (B, D), normalised to unit length here.
             f0: Hz, 0 where unvoiced, (B, F).
@@ -217,7 +219,7 @@ class UnitToMel(torch.nn.Module):
             The prediction at mel rate.
         """
         valid = length_mask(units_lengths, units.size(1))  # (B, U)
-        equal = torch.full_like(units, self.frames_per_unit)  # at padding too
+        equal = valid.long().fill_(self.frames_per_unit)  # at padding too
         rows = unit_rows(equal if sizes is None else sizes * valid)
         spoken = rows.valid & valid.gather(1, rows.segment)  # (B, F)
         unit_mask, frame_mask = (x.unsqueeze(2).to(spembs) for x in (valid, spoken))

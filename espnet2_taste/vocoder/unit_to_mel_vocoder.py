@@ -80,7 +80,7 @@ class UnitToMelVocoder(MelVocoder):
         renderer_conf: Options of the renderer.
     """
 
-    takes_times = True
+    takes_times = takes_mixtures = True
 
     def __init__(
         self,
@@ -169,7 +169,8 @@ class UnitToMelVocoder(MelVocoder):
     ) -> torch.Tensor:
         """Frames of each unit (B, U) by its times (B, U, 2), if there are any."""
         if times is None:
-            return torch.full_like(units, self.frames_per_unit)
+            shape = units.shape[:2]
+            return units.new_full(shape, self.frames_per_unit, dtype=torch.int64)
         edges = (times * (self.sample_rate / self.hop_length)).round().long()
         return edges.diff(dim=-1).squeeze(-1)
 

@@ -6,7 +6,8 @@ on, its context; where a network is convolutional, the pieces together are the w
 the whole. A vocoder of two parts has two contexts: units around those whose mel frames
 are made, and frames around those that are rendered.
 
-Legend: U units, F mel frames, M mel bands, S samples, D speaker embedding size.
+Legend: U units, K unit classes, F mel frames, M mel bands, S samples, D speaker
+embedding size.
 """
 
 import math
@@ -50,7 +51,7 @@ class AbsWaveStream(ABC):
         """Take more units.
 
         Args:
-            units: (U,), perhaps none.
+            units: (U,), perhaps none, or mixtures (U, K).
             last: Whether the utterance ends with them.
             prosody: Of the units, (U, 3), for all of an utterance or for none.
             times: Of the units, (U, 2), likewise.

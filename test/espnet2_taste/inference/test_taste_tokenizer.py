@@ -168,11 +168,11 @@ def test_a_stream_says_what_the_continuation_says(lm):
     np.testing.assert_array_equal(speech.wave, again.wave)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_speech_that_grows_is_the_speech_of_the_whole(lm, exact):
+@pytest.mark.parametrize("exact, mixing", [(False, 0.0), (True, 0.0), (True, 0.5)])
+def test_speech_that_grows_is_the_speech_of_the_whole(lm, exact, mixing):
     style = lm.tokenizer(noise(16000), TEXTS[0])
     voice = lm.tokenizer.embed_speaker(noise(16000))
-    tokenizer = lm.tokenizer.with_sampling(exact_times=exact)
+    tokenizer = lm.tokenizer.with_sampling(exact_times=exact, unit_mixing=mixing)
     items = [lm.continue_(style, "utt1"), tokenizer(noise(32000, 1), TEXTS[1] * 2)]
     for item in items:
         whole = tokenizer.decode(item, voice, "utt1")
@@ -183,6 +183,30 @@ def test_speech_that_grows_is_the_speech_of_the_whole(lm, exact):
     assert len(pieces) > 2
     places = [timing.end * 25 for timing in whole.timings]  # in units
     assert np.allclose(places, np.round(places), atol=1e-3) != exact
+
+
+def test_mixed_units_are_spoken_and_the_chosen_ones_reported(tokenizer):
+    items = tokenizer.encode_batch([noise(16000), noise(24000, 1)], TEXTS)
+    voices = np.stack([tokenizer.embed_speaker(noise(16000))] * 2)
+    tokenizer = tokenizer.with_sampling(temperature=0.0, tempo=8.0)  # likeliest units
+    usual = tokenizer.decode_batch(items, voices)
+    cold, mixed = (
+        tokenizer.with_sampling(unit_mixing=mixing).decode_batch(items, voices)
+        for mixing in (1e-6, 1.0)
+    )
+    for row, name in enumerate("01"):
+        for other in (cold, mixed):
+            np.testing.assert_array_equal(other[row].units, usual[row].units)
+            assert other[row].wave.shape == usual[row].wave.shape
+        np.testing.assert_allclose(cold[row].wave, usual[row].wave, atol=1e-4)
+        change = np.square(mixed[row].wave - usual[row].wave).sum()
+        assert change > 1e-2 * np.square(usual[row].wave).sum()
+        alone = tokenizer.with_sampling(unit_mixing=1.0)
+        alone = alone.decode(items[row], voices[row], name)
+        error = np.square(alone.wave - mixed[row].wave).sum()
+        assert error < 1e-3 * np.square(alone.wave).sum()
+    with pytest.raises(ValueError, match="unit_mixing >= 0"):
+        tokenizer.with_sampling(unit_mixing=-1.0)
 
 
 def test_speech_of_a_continuation_that_grows_is_that_of_the_whole(lm):

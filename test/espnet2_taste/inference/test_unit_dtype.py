@@ -1,4 +1,4 @@
-"""The unit decoder with weights of another type."""
+"""The unit decoder with weights of another type, and what it cannot do."""
 
 from types import SimpleNamespace
 
@@ -50,3 +50,10 @@ def test_int8_writes_units_and_leaves_the_own_weights_alone():
 def test_other_types_are_refused():
     with pytest.raises(ValueError, match="unit_dtype is 'int4', expected one of"):
         UnitSampling(unit_dtype="int4")
+
+
+def test_a_decoder_that_mixes_no_units_refuses_by_name():
+    with pytest.raises(
+        ValueError, match="unit_mixing is 0.5, but .* UnitDecoder mixes"
+    ):
+        generated(UnitSampling(unit_mixing=0.5), decoder())

@@ -17,6 +17,7 @@ TOKENIZER = SimpleNamespace(vocab_size=len(BYTES), token_bytes=lambda: BYTES)
 RATE, UNITS, SIZE = 25.0, 9, 8
 ARGMAX = UnitSettings(sampler=ArgmaxSampler())
 EXACT = UnitSettings(sampler=ArgmaxSampler(), exact_times=True)
+MIXED = UnitSettings(sampler=ArgmaxSampler(), exact_times=True, mixing=0.5)
 
 
 def build(text_input=LetterInput, history=CausalHistory, **options):
@@ -110,8 +111,8 @@ def test_a_batch_scores_what_its_utterances_do(parts):
 @pytest.mark.parametrize("parts", VARIANTS)
 @pytest.mark.parametrize(
     "settings",
-    [ARGMAX, UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7), EXACT],
-    ids=["argmax", "sampled", "exact"],
+    [ARGMAX, UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7), MIXED],
+    ids=["argmax", "sampled", "exact, mixed"],
 )
 def test_a_batch_generates_what_its_utterances_do(parts, settings):
     decoder, inputs = build(*parts, prosody_weight=1.0), free(batch())
@@ -125,6 +126,10 @@ def test_a_batch_generates_what_its_utterances_do(parts, settings):
         assert torch.allclose(found[row].prosody, alone.prosody, atol=1e-5)
         if settings.exact_times:
             assert torch.allclose(found[row].times, alone.times, atol=1e-5)
+        assert (alone.mixture is None) == (settings.mixing == 0)
+        if settings.mixing:
+            assert found[row].mixture.shape == (len(alone.units), UNITS)
+            assert torch.allclose(found[row].mixture, alone.mixture, atol=1e-5)
 
 
 def with_known_durations(decoder, monkeypatch):

@@ -18,7 +18,7 @@ from espnet2_taste.speech_decoder.aligned_unit_stream import final_words
 from espnet2_taste.speech_decoder.unit_sampling import TopKSampler
 
 decoders = load_tests("speech_decoder", "test_aligned_unit_decoder.py")
-EXACT = decoders.EXACT
+EXACT, MIXED = decoders.EXACT, decoders.MIXED
 SAMPLED = UnitSettings(sampler=TopKSampler(5), duration_temperature=0.7)
 
 
@@ -51,6 +51,10 @@ def check(pieces, whole):
     if whole.times is not None:
         times = torch.cat([piece.times for piece in pieces])
         assert torch.allclose(times, whole.times, atol=1e-5)
+    mixtures = [piece.mixture for piece in pieces if piece.mixture is not None]
+    assert (len(mixtures) > 0) == (whole.mixture is not None)
+    if mixtures:
+        assert torch.allclose(torch.cat(mixtures), whole.mixture, atol=1e-5)
 
 
 @st.composite
@@ -67,7 +71,7 @@ def utterances(draw):
 @given(
     utterances(),
     st.sampled_from(decoders.VARIANTS),
-    st.sampled_from([decoders.ARGMAX, SAMPLED, EXACT]),
+    st.sampled_from([decoders.ARGMAX, SAMPLED, EXACT, MIXED]),
     st.tuples(st.integers(1, 3), st.sampled_from([1, 3, 5])),
 )
 def test_any_groups_of_words_give_the_units_of_the_whole(spoken, parts, how, text):
@@ -94,7 +98,7 @@ def test_a_word_costs_the_same_wherever_it_stands(parts):
 
 
 @pytest.mark.parametrize("parts", decoders.VARIANTS)
-@pytest.mark.parametrize("settings", [decoders.ARGMAX, SAMPLED, EXACT])
+@pytest.mark.parametrize("settings", [decoders.ARGMAX, SAMPLED, EXACT, MIXED])
 @pytest.mark.parametrize("words", [1, 2, 24])
 def test_pieces_are_those_of_the_whole(parts, settings, words):
     decoder = decoders.build(*parts, prosody_weight=1.0)

@@ -1,8 +1,11 @@
 """Writing units: cached steps, the window of a unit, hidden units in training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from espnet2_taste.speech_decoder.abs_unit_decoder import UnitSettings
 from espnet2_taste.speech_decoder.unit_history import CausalHistory, OnePass
 from espnet2_taste.speech_decoder.unit_sampling import (
     ArgmaxSampler,
@@ -11,6 +14,11 @@ from espnet2_taste.speech_decoder.unit_sampling import (
 )
 
 UNITS, SIZE = 7, 6
+ARGMAX, SAMPLED = UnitSettings(ArgmaxSampler()), UnitSettings(TopKSampler(5))
+MIXED = [
+    UnitSettings(ArgmaxSampler(), mixing=0.5),
+    UnitSettings(TopKSampler(5), mixing=2.0),
+]
 
 
 def build(history):
@@ -29,39 +37,56 @@ def noise(names=("a", "b")):
     return UtteranceNoise.from_ids(names, 0)
 
 
-@pytest.mark.parametrize("sampler", [ArgmaxSampler(), TopKSampler(5)])
+@pytest.mark.parametrize("settings", [ARGMAX, SAMPLED, *MIXED])
 @pytest.mark.parametrize("history", [CausalHistory, OnePass])
-def test_a_batch_generates_what_its_utterances_do(history, sampler):
+def test_a_batch_generates_what_its_utterances_do(history, settings):
     model, (rows, valid, _) = build(history), inputs()
-    units = model.generate(rows, valid, sampler, noise())
+    units, mixture = model.generate(rows, valid, settings, noise())
+    assert units.max() < UNITS and (mixture is None) == (settings.mixing == 0)
     for row, (name, length) in enumerate(zip("ab", [6, 9])):
         part = slice(row, row + 1), slice(0, length)
-        alone = model.generate(rows[part], valid[part], sampler, noise([name]))
-        assert units[row, :length].tolist() == alone[0].tolist()
-        assert units.max() < UNITS
+        one, shares = model.generate(rows[part], valid[part], settings, noise([name]))
+        assert units[row, :length].tolist() == one[0].tolist()
+        if mixture is not None:
+            assert torch.allclose(mixture[row, :length], shares[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [ArgmaxSampler(), TopKSampler(5)])
+@pytest.mark.parametrize("settings", [ARGMAX, SAMPLED, *MIXED])
 @pytest.mark.parametrize("history", [CausalHistory, OnePass])
 @pytest.mark.parametrize("size", [1, 4, 12])
-def test_units_written_in_pieces_are_those_of_the_whole(history, sampler, size):
+def test_units_written_in_pieces_are_those_of_the_whole(history, settings, size):
     model, (rows, valid, _) = build(history), inputs((12, 12))
-    whole = model.generate(rows, valid, sampler, noise())
+    whole, mixture = model.generate(rows, valid, settings, noise())
     written, numbers, pieces = model.start(rows), noise(), []
     for begin in range(0, 12, size):
         first = max(0, begin - model.before)
         part = slice(first, begin + size + model.after)
         place = slice(begin - first, begin - first + size)
-        found = (rows[:, part], valid[:, part], place, written, sampler, numbers)
+        found = (rows[:, part], valid[:, part], place, written, settings, numbers)
         pieces.append(model.write(*found))
-    assert torch.equal(torch.cat(pieces, dim=1), whole)
+    units, shares = zip(*pieces)
+    assert torch.equal(torch.cat(units, dim=1), whole)
+    if mixture is not None:
+        assert torch.allclose(torch.cat(shares, dim=1), mixture, atol=1e-6)
 
 
-def test_generation_equals_argmax_of_uncached_scores():
-    model, (rows, valid, _) = build(CausalHistory), inputs()
-    units = model.generate(rows, valid, ArgmaxSampler(), noise())
-    best = model(rows, valid, units).argmax(-1)
-    assert torch.equal(best[valid], units[valid])
+@pytest.mark.parametrize("history", [CausalHistory, OnePass])
+def test_generation_is_the_argmax_and_mixture_of_uncached_scores(history):
+    model, (rows, valid, _) = build(history), inputs()
+    units, mixture = model.generate(rows, valid, MIXED[0], noise())
+    logits = model(rows, valid, units)
+    assert torch.equal(logits.argmax(-1)[valid], units[valid])
+    shares = (logits / 0.5).softmax(-1)
+    assert torch.allclose(mixture[valid], shares[valid], atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [ARGMAX, SAMPLED])
+@pytest.mark.parametrize("history", [CausalHistory, OnePass])
+def test_mixing_changes_no_chosen_unit(history, settings):
+    model, (rows, valid, _) = build(history), inputs()
+    units, _ = model.generate(rows, valid, settings, noise())
+    mixed = replace(settings, mixing=0.7)
+    assert torch.equal(model.generate(rows, valid, mixed, noise())[0], units)
 
 
 def test_a_unit_changes_those_of_its_window_only():

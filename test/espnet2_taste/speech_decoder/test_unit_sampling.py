@@ -1,4 +1,6 @@
-"""Sampling rules: distribution, ends, seeds, lengths."""
+"""Sampling rules: distribution, ends, seeds, lengths, mixtures."""
+
+import math
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from espnet2_taste.speech_decoder.unit_sampling import (
     TopKSampler,
     UtteranceNoise,
     draw,
+    unit_mixture,
 )
 
 
@@ -106,6 +109,41 @@ def test_noise_goes_on_for_the_rows_that_stay():
         assert noise.next()[-1] == alone.next()[0]
         if step == 100:
             noise.select(torch.tensor([1]))
+
+
+def slow_mixture(logits, temperature):
+    powers = [math.exp(logit / temperature) for logit in logits]
+    return [power / sum(powers) for power in powers]
+
+
+LOGITS = st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=6)
+
+
+@given(LOGITS, st.floats(0.2, 4.0))
+def test_a_mixture_is_that_of_a_slow_loop(logits, temperature):
+    shares = unit_mixture(torch.tensor([logits] * 2), temperature)
+    wanted = torch.tensor([slow_mixture(logits, temperature)] * 2)
+    torch.testing.assert_close(shares, wanted, atol=1e-5, rtol=1e-4)
+
+
+@given(LOGITS, st.floats(-9, 9), st.randoms())
+def test_a_mixture_keeps_the_order_and_follows_permutations(logits, shift, random):
+    order = random.sample(range(len(logits)), len(logits))
+    logits = torch.tensor(logits)
+    shares = unit_mixture(logits, 0.5)
+    assert shares.sum() == pytest.approx(1.0, abs=1e-5)
+    assert (shares[logits.argsort()].diff() >= -1e-6).all()
+    moved = unit_mixture(logits[order] + shift, 0.5)
+    torch.testing.assert_close(moved, shares[order], atol=1e-4, rtol=1e-3)
+
+
+def test_limits_of_mixtures():
+    logits = torch.tensor([[0.1, 2.0, 1.5], [3.0, 0.0, -1.0]])
+    assert unit_mixture(logits, 0.0) is None
+    best = torch.nn.functional.one_hot(logits.argmax(-1), 3).float()
+    torch.testing.assert_close(unit_mixture(logits, 1e-3), best)
+    even = torch.full((2, 3), 1 / 3)
+    torch.testing.assert_close(unit_mixture(logits, 1e5), even, atol=1e-4, rtol=0)
 
 
 def test_length_rule():
