@@ -6,18 +6,21 @@ Enters: the experiment directory of an ESPnet training. Leaves: the same, such t
 ESPnet writes ``checkpoint.pth`` in place, then ``<N>epoch.pth``, then the links to the
 best epochs. A kill in one of the first two leaves half a file; a kill between them
 leaves an epoch without its model. ``set_aside`` keeps the former checkpoint until the
-next one is written, ``complete_epoch`` mends what a kill has left.
+next one is written, ``complete_epoch`` mends what a kill has left. Where no checkpoint
+can be read, as on a disk with errors, the last epoch's model goes on with an optimizer
+and a schedule that begin anew.
 """
 
 import logging
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from espnet2_taste.experiment_files import load_weights
 
-CHECKPOINT, FORMER = "checkpoint.pth", "checkpoint.former.pth"
+CHECKPOINT, FORMER, MODEL = "checkpoint.pth", "checkpoint.former.pth", "epoch.pth"
 
 
 def set_aside(experiment: Path) -> None:
@@ -40,30 +43,31 @@ def forget_former(experiment: Path) -> None:
 
 
 def complete_epoch(
-    experiment: Path, criteria: Sequence[tuple[str, str, str]]
+    experiment: Path,
+    criteria: Sequence[tuple[str, str, str]],
+    begin: Mapping[str, Any],
 ) -> list[str]:
     """Write what a kill kept ESPnet from writing, after its last whole checkpoint.
 
     Args:
         experiment: Directory of the training; nothing happens without a checkpoint.
         criteria: ESPnet's ``best_model_criterion``: phase, key and "min" or "max".
+        begin: What a checkpoint holds beside model and reporter, as before the first
+            step.
 
     Returns:
         Names of the files and links that were written.
-
-    Raises:
-        RuntimeError: There are finished epochs and no checkpoint that can be read.
     """
     import torch
     from espnet2.train.reporter import Reporter
 
-    states = _last_states(experiment)
+    states = _last_states(experiment, begin)
     if states is None:
         return []
     reporter = Reporter()
     reporter.load_state_dict(states["reporter"])
     written = []
-    last = f"{reporter.get_epoch()}epoch.pth"
+    last = f"{reporter.get_epoch()}{MODEL}"
     if not zipfile.is_zipfile(experiment / last):
         part = experiment / f".{last}.{os.getpid()}.part"
         torch.save(states["model"], part)
@@ -73,7 +77,7 @@ def complete_epoch(
     for phase, key, mode in criteria:
         if reporter.has(phase, key):
             best = reporter.get_best_epoch(phase, key, mode)
-            wanted[f"{phase}.{key}.best.pth"] = f"{best}epoch.pth"
+            wanted[f"{phase}.{key}.best.pth"] = f"{best}{MODEL}"
     for link, target in wanted.items():
         if (experiment / target).is_file() and _points_to(experiment / link) != target:
             (experiment / link).unlink(missing_ok=True)
@@ -84,23 +88,38 @@ def complete_epoch(
     return written
 
 
-def _last_states(experiment: Path) -> dict | None:
-    """The checkpoint, or the one before it if a kill has cut the last one off."""
+def _last_states(experiment: Path, begin: Mapping[str, Any]) -> dict | None:
+    """The checkpoint; if it was cut off, the one before or the last epoch's model."""
     checkpoint, former = experiment / CHECKPOINT, experiment / FORMER
     states = _read(checkpoint)
     if states is None and (states := _read(former)) is not None:
         logging.warning("%s was cut off: going on from the epoch before", checkpoint)
         os.replace(former, checkpoint)
     if states is None and checkpoint.is_file():
-        if any(experiment.glob("*epoch.pth")):
-            raise RuntimeError(
-                f"{checkpoint} cannot be read: it was not written to its end. Remove "
-                "it and train again, from the last epoch's weights with "
-                f"--init_param {experiment}/latest.pth"
-            )
-        logging.warning("%s was cut off in its first epoch: starting anew", checkpoint)
-        checkpoint.unlink()
+        states = _from_last_model(experiment, begin)
     return states
+
+
+def _from_last_model(experiment: Path, begin: Mapping[str, Any]) -> dict | None:
+    """Put a checkpoint of the last whole model in place of one that cannot be read."""
+    import torch
+
+    checkpoint, part = experiment / CHECKPOINT, experiment / f".{CHECKPOINT}.part"
+    epochs = {int(p.name[: -len(MODEL)]): p for p in experiment.glob(f"[0-9]*{MODEL}")}
+    for epoch in sorted(epochs, reverse=True):
+        if (model := _read(epochs[epoch])) is None:
+            continue
+        logging.warning(
+            "%s cannot be read: going on from %s; optimizer and schedule begin anew",
+            *(checkpoint, epochs[epoch]),
+        )
+        states = {**begin, "model": model, "reporter": {"epoch": epoch, "stats": {}}}
+        torch.save(states, part)
+        os.replace(part, checkpoint)
+        return states
+    logging.warning("%s was cut off in its first epoch: starting anew", checkpoint)
+    checkpoint.unlink()
+    return None
 
 
 def _read(checkpoint: Path) -> dict | None:

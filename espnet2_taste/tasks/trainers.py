@@ -36,14 +36,16 @@ class _WholeFiles:
             trainer_options: As ESPnet's.
             distributed_option: As ESPnet's.
             **parts: Model, optimizers, schedulers and iterators.
-
-        Raises:
-            RuntimeError: No checkpoint of the finished epochs can be read.
         """
         experiment = Path(trainer_options.output_dir)
         writes = _writes_files(distributed_option)
         if writes and trainer_options.resume:
-            complete_epoch(experiment, trainer_options.best_model_criterion)
+            begin = {
+                "optimizers": [part.state_dict() for part in parts["optimizers"]],
+                "schedulers": [p and p.state_dict() for p in parts["schedulers"]],
+                "scaler": None,
+            }
+            complete_epoch(experiment, trainer_options.best_model_criterion, begin)
         if writes:
             forget_former(experiment)
         if distributed_option.distributed:

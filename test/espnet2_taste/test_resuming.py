@@ -39,7 +39,7 @@ def experiment(tmp_path):
 
 
 def test_the_model_of_the_last_epoch_and_the_links_are_completed(experiment):
-    assert complete_epoch(experiment, CRITERIA) == [
+    assert complete_epoch(experiment, CRITERIA, {}) == [
         "2epoch.pth",
         "latest.pth",
         "valid.loss.best.pth",
@@ -47,14 +47,14 @@ def test_the_model_of_the_last_epoch_and_the_links_are_completed(experiment):
     for name in ("2epoch.pth", "latest.pth", "valid.loss.best.pth"):
         state = torch.load(experiment / name, weights_only=True)
         assert torch.equal(state["w"], torch.arange(3.0))
-    assert complete_epoch(experiment, CRITERIA) == []
+    assert complete_epoch(experiment, CRITERIA, {}) == []
 
 
 def test_a_better_earlier_epoch_stays_the_best(experiment):
     state = torch.load(experiment / "checkpoint.pth", weights_only=True)
     state["reporter"] = report([1.0, 2.0])
     torch.save(state, experiment / "checkpoint.pth")
-    complete_epoch(experiment, CRITERIA)
+    complete_epoch(experiment, CRITERIA, {})
     assert os.readlink(experiment / "valid.loss.best.pth") == "1epoch.pth"
     assert os.readlink(experiment / "latest.pth") == "2epoch.pth"
 
@@ -66,11 +66,11 @@ def cut(path, length):
 
 @pytest.mark.parametrize("length", [0, 100])
 def test_half_a_checkpoint_falls_back_to_the_epoch_before(experiment, length):
-    complete_epoch(experiment, CRITERIA)
+    complete_epoch(experiment, CRITERIA, {})
     set_aside(experiment)
     shutil.copy(experiment / "checkpoint.former.pth", experiment / "checkpoint.pth")
     cut(experiment / "checkpoint.pth", length)
-    assert complete_epoch(experiment, CRITERIA) == []
+    assert complete_epoch(experiment, CRITERIA, {}) == []
     states = torch.load(experiment / "checkpoint.pth", weights_only=True)
     assert states["reporter"]["epoch"] == 2
     assert not (experiment / "checkpoint.former.pth").exists()
@@ -78,32 +78,61 @@ def test_half_a_checkpoint_falls_back_to_the_epoch_before(experiment, length):
 
 def test_a_kill_before_the_next_checkpoint_is_begun(experiment):
     set_aside(experiment)
-    assert complete_epoch(experiment, CRITERIA)
+    assert complete_epoch(experiment, CRITERIA, {})
     assert (experiment / "checkpoint.pth").is_file()
 
 
 def test_half_a_model_is_written_again(experiment):
-    complete_epoch(experiment, CRITERIA)
+    complete_epoch(experiment, CRITERIA, {})
     cut(experiment / "2epoch.pth", 100)
-    assert complete_epoch(experiment, CRITERIA) == ["2epoch.pth"]
+    assert complete_epoch(experiment, CRITERIA, {}) == ["2epoch.pth"]
     torch.load(experiment / "2epoch.pth", weights_only=True)
 
 
-def test_what_cannot_be_read_is_named_with_the_remedy(experiment):
-    cut(experiment / "checkpoint.pth", 100)
-    with pytest.raises(RuntimeError, match="checkpoint.pth cannot be read.*init_param"):
-        complete_epoch(experiment, CRITERIA)
+def make_parts():
+    """A model, its optimizer and a schedule, before the first step."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    parts = {"optimizers": [optimizer], "schedulers": [schedule, None]}
+    return model, parts
+
+
+@pytest.mark.parametrize("epoch", [10, 9])
+def test_without_a_checkpoint_the_last_whole_model_goes_on(tmp_path, epoch):
+    """As ESPnet resumes it; the last model may be cut off as well."""
+    trained, _ = make_parts()
+    for name in ("9epoch.pth", "10epoch.pth"):
+        trained.weight.data += 1
+        torch.save(trained.state_dict(), tmp_path / name)
+    if epoch == 9:
+        cut(tmp_path / "10epoch.pth", 100)
+    for name in ("checkpoint.pth", "checkpoint.former.pth"):
+        (tmp_path / name).write_bytes(b"PK, and no more")
+    model, parts = make_parts()
+    begin = {name: [p and p.state_dict() for p in parts[name]] for name in parts}
+    links = complete_epoch(tmp_path, CRITERIA, begin | {"scaler": None})
+    assert links == ["latest.pth"]
+    assert os.readlink(tmp_path / "latest.pth") == f"{epoch}epoch.pth"
+    reporter = Reporter()
+    Trainer.resume(tmp_path / "checkpoint.pth", model, reporter, scaler=None, **parts)
+    assert reporter.get_epoch() == epoch
+    wanted = torch.load(tmp_path / f"{epoch}epoch.pth", weights_only=True)
+    assert torch.equal(model.weight, wanted["weight"])
+    assert parts["optimizers"][0].param_groups[0]["lr"] == 0.5
+    assert complete_epoch(tmp_path, CRITERIA, {}) == []
 
 
 def test_a_kill_in_the_first_epoch_starts_anew(experiment):
     (experiment / "1epoch.pth").unlink()
     cut(experiment / "checkpoint.pth", 100)
-    assert complete_epoch(experiment, CRITERIA) == []
+    assert complete_epoch(experiment, CRITERIA, {}) == []
     assert not (experiment / "checkpoint.pth").exists()
 
 
 def test_nothing_happens_before_the_first_checkpoint(tmp_path):
-    assert complete_epoch(tmp_path, CRITERIA) == []
+    assert complete_epoch(tmp_path, CRITERIA, {}) == []
     set_aside(tmp_path)
     forget_former(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -127,7 +156,8 @@ def test_only_the_first_of_several_processes_touches_files(
     options = SimpleNamespace(
         output_dir=experiment, resume=True, best_model_criterion=CRITERIA
     )
-    WholeFileTrainer.run(trainer_options=options, distributed_option=option)
+    parts = {"optimizers": [], "schedulers": []}
+    WholeFileTrainer.run(trainer_options=options, distributed_option=option, **parts)
     mended = names if rank else sorted([*names, "2epoch.pth"])
     assert seen == [mended, mended]  # at the barrier, and when ESPnet begins
     reporter = SimpleNamespace(epoch=2)
