@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from espnet2_taste.data.audio_arks import MARK
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines, write_table
 
 _KINDS = {
@@ -136,7 +137,7 @@ class ArkTable(Mapping[str, np.ndarray]):
 
         Raises:
             ValueError: An entry is not just a file, as seen from the current folder,
-                with an offset at which a plain array begins.
+                with an offset at which a plain array or a recording begins.
         """
         for name in self:
             with self._named_errors(name) as entry:
@@ -145,7 +146,7 @@ class ArkTable(Mapping[str, np.ndarray]):
                     raise ValueError("has a sign that Kaldi's readers give a meaning")
                 with open(path, "rb") as stream:
                     stream.seek(offset)
-                    if stream.read(3) != _INTEGERS:
+                    if not stream.read(len(MARK)).startswith((_INTEGERS, MARK)):
                         _read_kind(stream, offset)
 
     @contextmanager

@@ -11,7 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 PLACE = re.compile(r"(?P<file>.+):(?P<offset>\d{1,18})", re.DOTALL)
-_MARK = b"AUDIO"
+MARK = b"AUDIO"
+"""Begin of a recording in an ark."""
 
 
 def file_of(entry: str | os.PathLike) -> str:
@@ -38,8 +39,8 @@ def open_recording(entry: str | os.PathLike) -> str | BytesIO:
     with open(place["file"], "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         stream.seek(min(int(place["offset"]), size))
-        width = stream.read(len(_MARK) + 1)
-        if width[:-1] != _MARK or width[-1] > 8:
+        width = stream.read(len(MARK) + 1)
+        if width[:-1] != MARK or width[-1] > 8:
             raise ValueError(f"{entry} is no audio of an ark; run stage 2 again")
         length = int.from_bytes(stream.read(width[-1]), "little")
         if length > size - stream.tell():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from espnet2_taste.data.arks import ArkTable, write_ark, write_numbers
-from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.data.recording_writer import RecordingWriter
 
 
 @pytest.fixture
@@ -79,6 +80,17 @@ def test_a_table_for_other_readers_is_checked_whole(folder, monkeypatch):
     (folder / "codes.scp").write_text(table)
     with pytest.raises(ValueError, match="missing"):  # as ESPnet would look for it
         ArkTable(folder / "codes.scp").check()
+
+
+@pytest.mark.parametrize("form", ["wav.ark", "flac.ark"])
+def test_recordings_pass_the_check_as_espnet_reads_them(tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    wave = np.linspace(-0.5, 0.5, 400)
+    with RecordingWriter(Path("set"), 16000, form) as write:
+        write_table(Path("set/wav.scp"), {"a": write("a", wave)})
+    ArkTable("set/wav.scp").check()
+    rate, samples = kaldiio.load_scp("set/wav.scp")["a"]
+    assert rate == 16000 and len(samples) == 400
 
 
 @pytest.mark.parametrize(
