@@ -270,3 +270,16 @@ def test_vectors_of_other_words_speak_otherwise(recipe):
     options[1] = str(recipe / "taste_text_only")
     with pytest.raises(SystemExit, match="text alone and has no vectors"):
         run(recipe, "no_vectors", *options)
+
+
+def test_mixed_units_are_spoken_otherwise_and_written_as_chosen(recipe):
+    options = ["--taste_exp", str(recipe / "taste_aligned"), "--unit_top_k", "1"]
+    mixed = ["--unit_mixing", "0.5"]
+    chosen, spoken = run(recipe, "chosen", *options), run(recipe, "m", *options, *mixed)
+    assert read_units(spoken) == read_units(chosen)
+    paths = [folder / "audio" / "utt2.wav" for folder in (chosen, spoken)]
+    waves = [soundfile.read(path)[0] for path in paths]
+    assert len(waves[0]) == len(waves[1]) and (waves[0] != waves[1]).any()
+    options[1] = str(recipe / "taste_vq")
+    with pytest.raises(SystemExit, match="unit_mixing is 0.5.*mixes no units"):
+        run(recipe, "refused", *options, *mixed)
