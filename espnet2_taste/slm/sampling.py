@@ -304,6 +304,8 @@ class GenerationOptions:
         guidance: Share of the frozen base LM in the choice of text, 0 to 1; 0 needs no
             second pass.
         dtype: Weights of the LM: float32, bfloat16 or int8; default: as trained.
+        compile: Backend of torch.compile for the LM, such as inductor, which compiles
+            for a minute and more before the first word; default: it runs as it is.
         reference_compat: Published rules of sampling, vocabulary, latent head and end
             of speech (test/README.md); the end follows from sentence_end_after alone.
     """
@@ -317,17 +319,30 @@ class GenerationOptions:
     speech_only: bool = True
     guidance: float = 0.0
     dtype: str | None = None
+    compile: str | None = None
     reference_compat: bool = False
 
     def prepare(self, core) -> None:
         """Make an ``AbsCore`` generate faster, in place: adapters become weights, and
-        these get the type asked for.
+        these get the type asked for, then it is compiled if asked for.
 
-        With guidance they stay apart, since the base LM is asked as well.
+        With guidance they stay apart, since the base LM is asked as well. Rows, prompts
+        and cached keys may be as many as they like without compiling again.
+
+        Raises:
+            ValueError: A type or a backend that there is not.
         """
         if not self.guidance:
             core.backbone = core.backbone.merged()
         convert_weights(core.backbone.lm, self.dtype)
+        if self.compile:
+            self._compile(core.backbone.causal_lm.base_model)
+
+    def _compile(self, lm: torch.nn.Module) -> None:
+        known = torch.compiler.list_backends(exclude_tags=("experimental",))
+        if self.compile not in known:
+            raise ValueError(f"compile is '{self.compile}', expected one of {known}")
+        lm.compile(backend=self.compile, dynamic=True)
 
     def text_sampler(self) -> AbsTextSampler:
         """The sampler of text tokens."""

@@ -1,5 +1,7 @@
 """Cached batches against a plain loop over one prompt, and against training's rows."""
 
+from copy import deepcopy
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -283,6 +285,25 @@ def test_merged_adapters_generate_the_same(make_taslm):
     for first, second in zip(before, after):
         assert torch.equal(first.text, second.text)
         assert torch.equal(first.codes, second.codes)
+
+
+def test_a_compiled_lm_generates_the_same(make_taslm):
+    """Traced by the compiler and run without what it would generate, which is slow."""
+    found, made = [], make_taslm(WordDelayLayout(1), lora=True)
+    for backend in (None, "eager"):
+        taslm, chosen = deepcopy(made), replace(SAMPLED, compile=backend)
+        chosen.prepare(taslm)
+        generator = TaslmGenerator(taslm, make_masks(), RULES, chosen)
+        found.append(generator(prompts(taslm), streams(range(6))))
+    for first, second in zip(*found, strict=True):
+        assert torch.equal(first.text, second.text)
+        assert torch.equal(first.codes, second.codes)
+
+
+def test_a_backend_that_there_is_not_is_refused(make_taslm):
+    options = GenerationOptions(compile="nothing")
+    with pytest.raises(ValueError, match="compile is 'nothing'.*inductor"):
+        options.prepare(make_taslm(WordDelayLayout(1)))
 
 
 @torch.no_grad()

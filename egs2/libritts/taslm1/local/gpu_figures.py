@@ -5,14 +5,15 @@ and a recording.
 Leaves: a table on the screen with the goals beside, and JSON.
 
 - TASLM on an LM of 1B in bfloat16: words a second for 1, 8 and 64 prompts at once; a
-  row of all of them against the time that reading the weights once takes.
+  row of all of them against the time that reading the weights once takes; the same with
+  the LM compiled (--compile inductor or cudagraphs).
 - A step of TASLM's training: share of the operations a second that products of large
   matrices reach on the same device (measured here as well).
 - A step of TASTE with 160 s of speech.
 - The first audio of a streamed continuation (``benchmark --tasks streaming``).
 
 Examples:
-    python local/gpu_figures.py --output exp/gpu_figures.json
+    python local/gpu_figures.py --compile inductor --output exp/gpu_figures.json
     python local/gpu_figures.py --taslm exp/packed/taslm.zip --wav exp/packed/sample.wav
     on a CPU, to see that it runs:
     python local/gpu_figures.py --device cpu --lm_size medium --prompts 1 2 \\
@@ -34,6 +35,8 @@ import yaml
 from espnet2_taste.evaluation import benchmark, opponents
 from espnet2_taste.evaluation.training_benchmark import KL_WEIGHT, training_batch
 from espnet2_taste.evaluation.training_cost import count_flops
+from espnet2_taste.slm.sampling import GenerationOptions
+from espnet2_taste.slm.taslm import Taslm
 
 COLUMNS = ("what", "value", "unit", "goal", "peak GB")
 SAMPLE_RATE, TOKENS_A_SECOND = 16000, 4
@@ -48,6 +51,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--device", default="cuda")
     add("--lm_size", default="1b", choices=list(benchmark.LM_SIZES))
     add("--prompts", type=int, nargs="+", default=[1, 8, 64], help="At once")
+    add("--compile", help="Backend of torch.compile, with which words are timed again")
     add("--words", type=int, nargs=2, default=[8, 40], help="Shorter and longer ones")
     add("--training_batch", type=int, nargs=2, default=[64, 60], help="B and tokens")
     add("--speech_batch", type=int, nargs=2, default=[16, 10], help="B and seconds")
@@ -103,6 +107,14 @@ class Figures:
         taslm = benchmark.make_taslm(size, args.device, torch.bfloat16)
         taslm.backbone = taslm.backbone.merged()
         limit = opponents.seconds_to_read(opponents.word_weights(taslm))
+        self.words(taslm, f"TASLM {args.lm_size}", limit)
+        if args.compile:
+            GenerationOptions(compile=args.compile).prepare(taslm)
+            self.words(taslm, f"TASLM {args.lm_size}, {args.compile}", limit)
+
+    def words(self, taslm: Taslm, name: str, limit: float) -> None:
+        """Words a second, and a row of them against the time that it takes at least."""
+        args = self.args
         first, last = (benchmark.make_generator(taslm, n) for n in args.words)
         for count in args.prompts:
             prompts = benchmark.make_prompts(taslm, count)
@@ -111,9 +123,9 @@ class Figures:
                 for generator in (last, first)
             )
             row = (whole - part) / (args.words[1] - args.words[0])
-            name = f"TASLM {args.lm_size}, {count} prompts"
-            self.note(name, count / row, "words/s")
-            self.note(f"{name}, a row against the limit", row / limit, "x", "2")
+            what = f"{name}, {count} prompts"
+            self.note(what, count / row, "words/s")
+            self.note(f"{what}, a row against the limit", row / limit, "x", "2")
 
     def training(self) -> None:
         """A step of TASLM's training, forward and backward in bfloat16."""
