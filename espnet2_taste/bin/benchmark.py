@@ -13,6 +13,7 @@ Examples:
     python -m espnet2_taste.bin.benchmark --tasks training --repeat 5 --num_threads 1
     python -m espnet2_taste.bin.benchmark --tasks start --model exp/packed/taste.zip
     python -m espnet2_taste.bin.benchmark --tasks profile --exp exp/taste_vq --steps 20
+    python -m espnet2_taste.bin.benchmark --tasks memory --lm_size 135m
     python -m espnet2_taste.bin.benchmark --tasks streaming --ngpu 1 --lm_size 1b \\
         --dtype bfloat16 --model exp/packed/taslm.zip --wav exp/packed/sample.wav
 """
@@ -28,7 +29,7 @@ from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
-OTHER_TASKS = ("streaming", "start", "profile", "alignment")
+OTHER_TASKS = ("streaming", "start", "profile", "alignment", "memory")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--units", type=int, default=24, help="Units to decode for any of the words")
     add("--vocabulary", type=int, default=128000, help="For the tables of the sampler")
     add("--batch_size", type=int, default=8, help="Of the batched measurements")
-    add("--lm_size", default="medium", help="medium or 1b")
+    add("--lm_size", default="medium", help="medium, 135m, 1b or 7b")
     add("--dtype", default="float32", help="Of the language model")
     add("--num_threads", type=int, default=2, help="CPU threads")
     add(
@@ -287,6 +288,15 @@ class Bench:
         from espnet2_taste.evaluation.alignment_benchmark import alignment_rows
 
         return alignment_rows(self.args.minutes)
+
+    def memory(self) -> list[dict]:
+        """What trainings and generation need, computed and measured."""
+        from espnet2_taste.evaluation.benchmark import LM_SIZES
+        from espnet2_taste.evaluation.lm_memory import memory_rows
+
+        args = self.args
+        sizes = tuple(args.training_batch)
+        return memory_rows(args.lm_size, LM_SIZES[args.lm_size], sizes, self.device)
 
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""

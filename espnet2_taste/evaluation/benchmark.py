@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.slm.backbone import BackboneOutput, LoraBackbone
+from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, LoraBackbone
 from espnet2_taste.slm.generation import TaslmGenerator
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
@@ -63,12 +63,16 @@ class LmSize:
     num_hidden_layers: int = 8
     num_attention_heads: int = 8
     num_key_value_heads: int = 8
+    tie_word_embeddings: bool = True
 
 
 LM_SIZES = {
     "medium": LmSize(),
+    "135m": LmSize(49152, 576, 1536, 30, 9, 3),
     "1b": LmSize(128256, 2048, 8192, 16, 32, 8),
+    "7b": LmSize(32000, 4096, 11008, 32, 32, 32, tie_word_embeddings=False),
 }
+"""Of SmolLM2-135M, Llama-3.2-1B and Llama-2-7B, beside the benchmark's own."""
 
 
 @dataclass
@@ -184,13 +188,18 @@ def make_tokens(size: int):
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
-def make_taslm(size: LmSize, device: str, dtype: torch.dtype) -> Taslm:
-    """A random embedding-variant TASLM with unmerged adapters of rank 64."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def make_taslm(
+    size: LmSize,
+    device: str,
+    dtype: torch.dtype,
+    adapt: Callable[[torch.nn.Module], AbsBackbone] = LoraBackbone,
+) -> Taslm:
+    """A random embedding-variant TASLM, with unmerged adapters of rank 64."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
-    config = LlamaConfig(**asdict(size), tie_word_embeddings=True)
-    lm = LlamaForCausalLM(config).to(device=device, dtype=dtype)
-    backbone = LoraBackbone(lm)
+    config = LlamaConfig(**asdict(size))
+    lm = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    backbone = adapt(lm.to(device))
     quantizer = ResidualQuantizer(1280)
     width = backbone.hidden_size
     taslm = Taslm(

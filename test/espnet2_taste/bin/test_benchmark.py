@@ -12,7 +12,12 @@ from espnet2_taste.evaluation import (
     alignment_benchmark,
 )
 from espnet2_taste.evaluation import benchmark as parts
-from espnet2_taste.evaluation import opponents, start_benchmark, unit_benchmark
+from espnet2_taste.evaluation import (
+    lm_memory,
+    opponents,
+    start_benchmark,
+    unit_benchmark,
+)
 
 TINY = parts.LmSize(50, 16, 24, 2, 2, 2)
 
@@ -74,6 +79,24 @@ def test_aligned_decoders_write_so_many_units():
         decoder, unit_benchmark.unit_inputs(2, 3, "cpu"), 17
     )
     assert [len(units) for units in found] == [17, 17]
+
+
+def test_memory_is_computed_beside_what_is_measured(tiny, tmp_path):
+    output = tmp_path / "memory.json"
+    command = ["--tasks", "memory", "--training_batch", "2", "4", "--num_threads", "1"]
+    benchmark.main([*command, "--output", str(output)])
+    rows = json.loads(output.read_text())["memory"]
+    assert [row["use"] for row in rows] == [use.name for use in lm_memory.USES]
+    needed = {(row["use"], row["weights"]): row["computed GiB"] for row in rows}
+    taslm = parts.make_taslm(TINY, "cpu", torch.float32)
+    trained = sum(p.numel() for p in taslm.parameters() if p.requires_grad)
+    kept = parts.model_megabytes(taslm) / 1024
+    assert needed["generation", "float32"] == pytest.approx(kept)
+    assert needed["LoRA 64", "float32"] == pytest.approx(kept + 12 * trained / 2**30)
+    assert needed["LoRA 64", "bfloat16"] < needed["LoRA 64", "float32"]
+    for row in rows:
+        beyond = row["measured GiB"] - row["computed GiB"]
+        assert row["beyond GiB"] == pytest.approx(beyond)
 
 
 def test_one_task_is_measured_alone(tiny, capsys):

@@ -7,40 +7,15 @@ Example:
     python local/lm_memory.py
 """
 
+from dataclasses import asdict
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from espnet2_taste.evaluation.benchmark import LM_SIZES, LmSize
 from espnet2_taste.tasks.slm_choices import adaptation_choices
 
-MODELS = {
-    "SmolLM2-135M": dict(
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        vocab_size=49152,
-        tie_word_embeddings=True,
-    ),
-    "Llama-3.2-1B": dict(
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        vocab_size=128256,
-        tie_word_embeddings=True,
-    ),
-    "Llama-2-7B": dict(
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        vocab_size=32000,
-        tie_word_embeddings=False,
-    ),
-}
+MODELS = {"SmolLM2-135M": "135m", "Llama-3.2-1B": "1b", "Llama-2-7B": "7b"}
 LORA = dict(r=64, alpha=128, dropout=0.05)
 FLOAT32, BFLOAT16 = 4, 2
 NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
@@ -49,10 +24,10 @@ TRAINED = 4 * FLOAT32
 """Bytes of a trained number: itself, its gradient and two averages of Adam."""
 
 
-def count(sizes: dict) -> tuple[int, int, int]:
+def count(sizes: LmSize) -> tuple[int, int, int]:
     """Parameters of a model, those that LoRA trains, those kept in 4 bits if asked."""
     with torch.device("meta"):
-        lm = LlamaForCausalLM(LlamaConfig(**sizes))
+        lm = LlamaForCausalLM(LlamaConfig(**asdict(sizes)))
         total = sum(p.numel() for p in lm.parameters())
         layers = (m for m in lm.model.modules() if isinstance(m, torch.nn.Linear))
         in_4bit = sum(layer.weight.numel() for layer in layers)
@@ -68,8 +43,8 @@ def main() -> None:
         "LoRA 64, 4 bit |"
     )
     print("|---|---|---|---|---|---|---|")
-    for name, sizes in MODELS.items():
-        total, trained, in_4bit = count(sizes)
+    for name, size in MODELS.items():
+        total, trained, in_4bit = count(LM_SIZES[size])
         needs = (
             *(total * FLOAT32, total * BFLOAT16, total * TRAINED),
             total * BFLOAT16 + trained * TRAINED,
