@@ -62,7 +62,7 @@ def _read_positions(
     past, new = caches[0].keys.size(2) if caches else 0, x.size(1)
     size, heads = stack.output_size, stack.heads
     empty = x.new_zeros(len(x), heads, 0, size // heads)
-    before = caches or [LayerCache(empty, empty, empty[:0])] * len(stack.encoders)
+    before = caches or [LayerCache(empty, empty, empty[:0].mT)] * len(stack.encoders)
     encoding = distance_encoding(past + new - 1, 0, size, x)
     known = torch.ones(len(x), past + new, dtype=torch.bool, device=x.device)
     visible, x = visible_keys(known, new, causal=True), stack.embed(x)
@@ -70,7 +70,7 @@ def _read_positions(
         LayerCache(
             functional.pad(cache.keys, (0, 0, 0, new)),
             functional.pad(cache.values, (0, 0, 0, new)),
-            block.self_attn.project_distances(encoding),
+            block.self_attn.project_distances(encoding).mT,
         )
         for block, cache in zip(stack.encoders, before)
     ]

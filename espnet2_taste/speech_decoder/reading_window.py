@@ -44,26 +44,37 @@ class ReadingWindow:
 class ReadingPlace:
     """The word each utterance of a batch is at.
 
+    What there is to know of each word is laid out before the first unit, so that a
+    step looks up two rows.
+
     Args:
         window: How far one may look.
         words: Word of each position of the condition, -1 where it is none, (B, P).
     """
 
     def __init__(self, window: ReadingWindow, words: torch.Tensor):
-        self.window = window
-        self.words = words
-        self.last = words.amax(1).clamp(min=0)  # (B,)
-        self.word = torch.zeros_like(self.last)  # (B,)
+        last = words.amax(1).clamp(min=0)  # (B,)
+        count = int(last.max()) + 1
+        numbers = torch.arange(count, device=words.device)[:, None]  # (W, 1)
+        away = words.unsqueeze(1) - numbers  # (B, W, P)
+        hidden = (away < -window.back) | (away > window.ahead)
+        hidden &= (words >= 0).unsqueeze(1)
+        self.bias = torch.zeros(hidden.shape, device=words.device)
+        self.bias = self.bias.masked_fill_(hidden, float("-inf")).flatten(0, 1)
+        self.onwards = ((away == 1).float() - (away == 0).float()).flatten(0, 1)
+        self.row = count * torch.arange(len(words), device=words.device)  # (B,)
+        self.last = self.row + last
 
     def visible(self) -> torch.Tensor:
-        """Positions the head may look at, all that are no word included, (B, P)."""
-        distance = self.words - self.word.unsqueeze(1)
-        near = (distance >= -self.window.back) & (distance <= self.window.ahead)
-        return near | (self.words < 0)
+        """Of the positions the head may look at 0, else minus infinity, (B, P).
+
+        It may look at all that are no word.
+        """
+        return self.bias.index_select(0, self.row)
 
     def finished(self) -> torch.Tensor:
         """Whether the last word is being said, (B,)."""
-        return self.word >= self.last
+        return self.row >= self.last
 
     def advance(self, attention: torch.Tensor) -> None:
         """Go to the next word where it gets more attention than the present one.
@@ -71,14 +82,9 @@ class ReadingPlace:
         Args:
             attention: Of the head, over the condition, (B, P).
         """
-        shares = attention.new_zeros(len(self.words), int(self.last.max()) + 2)
-        weights = attention * (self.words >= 0)
-        shares.scatter_add_(1, self.words.clamp(min=0), weights)  # (B, W + 1)
-        here = shares.gather(1, self.word.unsqueeze(1)).squeeze(1)
-        after = shares.gather(1, self.word.unsqueeze(1) + 1).squeeze(1)
-        self.word = self.word + ((after > here) & ~self.finished())
+        gain = (attention * self.onwards.index_select(0, self.row)).sum(1)
+        self.row = self.row + ((gain > 0) & ~self.finished())
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep only these utterances, given as indices (B',)."""
-        self.words, self.last = self.words[rows], self.last[rows]
-        self.word = self.word[rows]
+        self.row, self.last = self.row[rows], self.last[rows]

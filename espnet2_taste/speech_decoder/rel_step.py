@@ -28,7 +28,8 @@ class LayerCache:
     Attributes:
         keys: (B, H, C, E), C is the capacity.
         values: (B, H, C, E).
-        distances: Projected encodings of the distances C - 1 .. 0, (H, C, E).
+        distances: Projected encodings of the distances C - 1 .. 0, (H, E, C), which for
+            one position is read faster than (H, C, E).
     """
 
     keys: torch.Tensor
@@ -44,6 +45,8 @@ class StackCache:
         valid: True at real positions, (B, C).
         length: Positions in use, padding included.
         padded: Whether any position was padding.
+        bias: Of ``scores_bias``, for C keys: what padding gets, and then each head's
+            (1 or 1 + H, B, C); None whenever it has to be made anew.
         layers: One entry a layer.
         readers: What reads one position, one a layer.
     """
@@ -51,6 +54,7 @@ class StackCache:
     valid: torch.Tensor
     length: int = 0
     padded: bool = False
+    bias: torch.Tensor | None = None
     layers: list[LayerCache] = field(default_factory=list)
     readers: list["BlockReader"] = field(default_factory=list)
 
@@ -61,7 +65,7 @@ class StackCache:
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep only these utterances, given as indices (B',)."""
-        self.valid = self.valid[rows]
+        self.valid, self.bias = self.valid[rows], None
         for layer in self.layers:
             layer.keys = layer.keys[rows]
             layer.values = layer.values[rows]
@@ -72,11 +76,13 @@ def affine(layer: nn.Module) -> Rows:
     if not isinstance(layer, nn.Linear):  # a quantized one
         return layer
     weight, bias = layer.weight, layer.bias
-    column = bias.unsqueeze(1)
+    column, on_gpu = bias.unsqueeze(1), weight.is_cuda
 
     def apply(x: torch.Tensor) -> torch.Tensor:
-        if x.size(0) < MANY_ROWS or x.is_cuda:
+        if on_gpu or 1 < x.size(0) < MANY_ROWS:
             return functional.linear(x, weight, bias)
+        if x.size(0) == 1:
+            return torch.addmv(bias, weight, x.squeeze(0)).unsqueeze(0)
         return torch.addmm(column, weight, x.T).T
 
     return apply
@@ -88,31 +94,37 @@ def normalizer(norm: nn.LayerNorm) -> Rows:
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
 
 
-def hidden_bias(
-    valid: torch.Tensor,
-    hidden: tuple[int, torch.Tensor] | None,
-    like: torch.Tensor,
-    heads: int,
-) -> torch.Tensor:
-    """What is added to the scores of one position's keys.
+def scores_bias(
+    cache: StackCache, hidden: tuple[int, torch.Tensor] | None, heads: int
+) -> torch.Tensor | None:
+    """What is added to the scores of one position's keys, which the cache counts.
+
+    What padding gets is made once, what the hidden keys get each time.
 
     Args:
-        valid: True at real positions, the last of which reads the others, (B, K).
-        hidden: A head, and what it may not see of the first P positions, (B, P).
-        like: Tensor whose dtype the result takes.
+        cache: Of the stack; the newest position is no padding.
+        hidden: A head, and what is added there for the first P positions, (B, P).
         heads: H.
 
     Returns:
-        0 where a key is visible, else minus infinity, (B, 1 or H, K).
+        0 where a key is visible, else minus infinity, (1 or H, B, K); None if all keys
+        are visible.
     """
-    bias = torch.zeros_like(valid, dtype=like.dtype)
-    bias = bias.masked_fill_(~valid, float("-inf"))[:, None]
-    bias[..., -1] = 0.0  # padding sees itself, so that no row of the softmax is empty
-    if hidden is not None:
-        head, unseen = hidden
-        bias = bias.repeat(1, heads, 1)
-        bias[:, head, : unseen.size(1)].masked_fill_(unseen, float("-inf"))
-    return bias
+    if hidden is None and not cache.padded:
+        return None
+    rows = 1 if hidden is None else 1 + heads
+    if cache.bias is None or len(cache.bias) < rows:
+        unseen = ~cache.valid
+        unseen[:, cache.length :] = False  # will be valid when they are read
+        bias = cache.layers[0].keys.new_zeros(unseen.shape)
+        bias.masked_fill_(unseen, float("-inf"))
+        cache.bias = bias.expand(rows, -1, -1).clone()
+    if hidden is None:
+        return cache.bias[:1].narrow(2, 0, cache.length)
+    head, added = hidden
+    padding, guided = cache.bias[0, :, : added.size(1)], cache.bias[1 + head]
+    torch.add(padding, added, out=guided.narrow(1, 0, added.size(1)))
+    return cache.bias[1:].narrow(2, 0, cache.length)
 
 
 class BlockReader:
@@ -141,7 +153,7 @@ class BlockReader:
     def __call__(
         self,
         x: torch.Tensor,
-        cache: "LayerCache",
+        cache: LayerCache,
         length: int,
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
@@ -151,7 +163,7 @@ class BlockReader:
             x: (B, D).
             cache: Of the block, with a free position, which is written.
             length: Cached positions.
-            bias: Of ``hidden_bias``, K = length + 1; None where all keys are visible.
+            bias: Of ``scores_bias``, K = length + 1.
 
         Returns:
             (B, D), what ``RelTransformerBlock.extend`` gives for the position.
@@ -161,7 +173,7 @@ class BlockReader:
         return x + self.narrow(hidden)
 
     def _attend(
-        self, x: torch.Tensor, cache: "LayerCache", length: int, bias
+        self, x: torch.Tensor, cache: LayerCache, length: int, bias
     ) -> torch.Tensor:
         """Attention of one position (B, D) over the cached ones and itself, (B, D)."""
         total, (batch, width) = length + 1, x.shape
@@ -169,14 +181,16 @@ class BlockReader:
         cache.keys.select(2, length).copy_(self.key(x).view(split))
         cache.values.select(2, length).copy_(self.value(x).view(split))
         content, placed = (self.query(x).view(split) + self.biases).unbind()
-        distances = cache.distances.narrow(1, cache.distances.size(1) - total, total)
-        scores = placed.transpose(0, 1).bmm(distances.mT)  # (H, B, K)
+        distances = cache.distances.narrow(2, cache.distances.size(2) - total, total)
+        placed = placed.transpose(0, 1)  # (H, B, E)
+        if bias is None:
+            scores = placed.bmm(distances)  # (H, B, K)
+        else:
+            scores = bias.baddbmm(placed, distances)
         scores = scores.transpose(0, 1).reshape(-1, 1, total)  # (B * H, 1, K)
         keys = cache.keys.flatten(0, 1).narrow(1, 0, total)  # (B * H, K, E)
         rows, scale = content.reshape(len(keys), 1, -1), split[2] ** -0.5
         scores = scores.baddbmm(rows, keys.mT, beta=scale, alpha=scale)
-        if bias is not None:
-            scores = (scores.view(batch, -1, total) + bias).view_as(scores)
         weights = scores.softmax(dim=-1)
         for watch in self.watchers:
             watch(weights.view(batch, -1, 1, total))

@@ -30,7 +30,8 @@ from espnet2_taste.speech_decoder.rel_step import (
     BlockReader,
     LayerCache,
     StackCache,
-    hidden_bias,
+    normalizer,
+    scores_bias,
 )
 
 
@@ -135,7 +136,7 @@ class RelTransformerBlock(nn.Module):
             normed,
             cache.keys[:, :, :total],
             cache.values[:, :, :total],
-            cache.distances[:, -total:],
+            cache.distances.mT[:, -total:],
             visible,
         )
 
@@ -304,7 +305,7 @@ class RelTransformer(nn.Module):
         for block in self.encoders:
             heads = block.self_attn.heads
             empty = weight.new_zeros(batch, heads, 0, self.output_size // heads)
-            cache.layers.append(LayerCache(empty, empty, empty[:0]))
+            cache.layers.append(LayerCache(empty, empty, empty[:0].mT))
             cache.readers.append(BlockReader(block))
         self._reserve(cache, capacity)
         return cache
@@ -322,7 +323,8 @@ class RelTransformer(nn.Module):
             x: New positions, (B, T, D_in).
             cache: From ``start_cache``; written in place.
             mask: True at real positions among the new ones, (B, T); None for all.
-            hidden: A head, and what it may not see of the first P positions, (B, P).
+            hidden: A head, and what is added to its scores of the first P positions: 0,
+                or minus infinity at what it may not see, (B, P).
 
         Returns:
             (B, T, D).
@@ -331,13 +333,14 @@ class RelTransformer(nn.Module):
         if total > cache.capacity:
             self._reserve(cache, max(total, 2 * cache.capacity))
         cache.valid[:, start:total] = True if mask is None else mask
-        cache.padded = cache.padded or not (mask is None or bool(mask.all()))
         cache.length = total
-        if x.size(1) == 1 and not self.training:
+        if x.size(1) == 1 and mask is None and not self.training:
             return self._read_position(x[:, 0], cache, hidden)[:, None]
+        if mask is not None:
+            cache.padded, cache.bias = cache.padded or not bool(mask.all()), None
         visible = visible_keys(cache.valid[:, :total], x.size(1), causal=True)
         if hidden is not None:
-            visible = hide_from_head(visible, hidden[1], hidden[0], self.heads)
+            visible = hide_from_head(visible, hidden[1] < 0, hidden[0], self.heads)
         x = self.dropout(self.embed(x))
         for block, layer in zip(self.encoders, cache.layers):
             x = block.extend(x, layer, start, visible)
@@ -350,21 +353,20 @@ class RelTransformer(nn.Module):
         hidden: tuple[int, torch.Tensor] | None,
     ) -> torch.Tensor:
         """What ``extend`` gives for one position (B, D_in), which the cache counts."""
-        bias, last = None, cache.length - 1
-        if cache.padded or hidden is not None:
-            bias = hidden_bias(cache.valid[:, : cache.length], hidden, x, self.heads)
+        bias, last = scores_bias(cache, hidden, self.heads), cache.length - 1
         x = self.embed(x)
         for read, layer in zip(cache.readers, cache.layers):
             x = read(x, layer, last, bias)
-        return self.after_norm(x)
+        return normalizer(self.after_norm)(x)
 
     def _reserve(self, cache: StackCache, capacity: int) -> None:
         """Grow the buffers of a cache to ``capacity`` positions."""
         extra = capacity - cache.capacity
-        cache.valid = functional.pad(cache.valid, (0, extra))
+        cache.valid, cache.bias = functional.pad(cache.valid, (0, extra)), None
         weight = self.after_norm.weight
         encoding = distance_encoding(capacity - 1, 0, self.output_size, weight)
         for block, layer in zip(self.encoders, cache.layers):
             layer.keys = functional.pad(layer.keys, (0, 0, 0, extra))
             layer.values = functional.pad(layer.values, (0, 0, 0, extra))
-            layer.distances = block.self_attn.project_distances(encoding)
+            distances = block.self_attn.project_distances(encoding)
+            layer.distances = distances.mT.contiguous()

@@ -279,11 +279,11 @@ class UnitDecoder(AbsUnitDecoder):
         rows = torch.arange(text.size(0), device=text.device)
         writer, logits = UnitWriter(text.size(0)), affine(self.llm_decoder)
         for step in range(int(most.max())):
-            log_probs = logits(hidden).log_softmax(-1)
+            scores = logits(hidden)
             may_end = fewest <= step
             if place is not None:
                 may_end = may_end & place.finished()
-            units = sampler(log_probs, may_end, noise)
+            units = sampler(scores, may_end, noise)
             going = (units != self.end) & (most > step)
             writer.write(rows, units, going)
             if not going.all():
@@ -330,11 +330,11 @@ class UnitDecoder(AbsUnitDecoder):
         """State (B, D) after one more unit (B, 1, D), read near the place, if any."""
         if place is None:
             return self.llm.extend(embeds, cache)[:, 0]
-        hidden = (GUIDED_HEAD, ~place.visible())
+        bias = place.visible()  # (B, P)
         with self.llm.watched(GUIDED_HEAD) as maps:
-            state = self.llm.extend(embeds, cache, hidden=hidden)[:, 0]
-        attention = torch.stack(list(maps)).mean(0)[:, 0]  # (B, K)
-        place.advance(attention[:, : place.words.size(1)])
+            state = self.llm.extend(embeds, cache, hidden=(GUIDED_HEAD, bias))[:, 0]
+        attention = torch.stack(maps).sum(0)  # (B, 1, K)
+        place.advance(attention[:, 0, : bias.size(1)])
         return state
 
     def _fuse(

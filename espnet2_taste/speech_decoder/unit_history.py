@@ -132,7 +132,7 @@ def choose_units(
     """Choose units where there is no end: (B, K) -> (B,) and mixtures (B, K)."""
     with_end = functional.pad(logits, (0, 1), value=float("-inf"))
     never = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-    chosen = settings.sampler(with_end.log_softmax(-1), never, noise)
+    chosen = settings.sampler(with_end, never, noise)
     return chosen, unit_mixture(logits, settings.mixing)
 
 

@@ -1,6 +1,6 @@
 """How the next unit is drawn, and when an utterance may or must end.
 
-Enters: log-probabilities of the next unit (B, K + 1), class K being the end. Leaves:
+Enters: logits of the next unit (B, K + 1), class K being the end. Leaves:
 the chosen classes (B,). Every utterance draws from a random stream of its own, so a
 batch gives the same units as its utterances alone.
 
@@ -64,12 +64,12 @@ class AbsUnitSampler(ABC):
 
     @abstractmethod
     def __call__(
-        self, log_probs: torch.Tensor, end_allowed: torch.Tensor, noise: UtteranceNoise
+        self, logits: torch.Tensor, end_allowed: torch.Tensor, noise: UtteranceNoise
     ) -> torch.Tensor:
         """Choose.
 
         Args:
-            log_probs: (B, K + 1), the last class ends the utterance.
+            logits: (B, K + 1), the last class ends the utterance.
             end_allowed: False where the utterance is still too short, (B,).
             noise: Random streams of the B utterances.
 
@@ -81,11 +81,12 @@ class AbsUnitSampler(ABC):
 class ArgmaxSampler(AbsUnitSampler):
     """The most probable class, or the best unit while the end is not allowed."""
 
-    def __call__(self, log_probs, end_allowed, noise):
+    def __call__(self, logits, end_allowed, noise):
         """See ``AbsUnitSampler.__call__``."""
-        best = log_probs.argmax(-1)
-        best_unit = log_probs[:, :-1].argmax(-1)
-        return torch.where(end_allowed, best, best_unit)
+        end = logits.size(-1) - 1
+        highest, best_unit = logits.narrow(-1, 0, end).max(-1)
+        ends = end_allowed & (logits.select(-1, end) > highest)
+        return best_unit.masked_fill(ends, end)
 
 
 class TopKSampler(AbsUnitSampler):
@@ -115,10 +116,10 @@ class TopKSampler(AbsUnitSampler):
         self.top_k = top_k
         self.temperature = temperature
 
-    def __call__(self, log_probs, end_allowed, noise):
+    def __call__(self, logits, end_allowed, noise):
         """See ``AbsUnitSampler.__call__``."""
-        end = log_probs.size(-1) - 1
-        scores, classes = log_probs.topk(min(self.top_k, end + 1), dim=-1)  # (B, C)
+        end = logits.size(-1) - 1
+        scores, classes = logits.topk(min(self.top_k, end + 1), dim=-1)  # (B, C)
         too_early = (classes == end) & ~end_allowed.unsqueeze(1)
         scores = scores.masked_fill(too_early, float("-inf"))
         probabilities = (scores / self.temperature).softmax(-1)

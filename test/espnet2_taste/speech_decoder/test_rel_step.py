@@ -27,7 +27,9 @@ def test_one_by_one_equals_together(batch, guided):
     stack = RelTransformer(6, 8, 2, HEADS, 12).eval()
     x = torch.randn(batch, PREFIX + NEW, 6)
     mask = torch.arange(PREFIX) >= torch.arange(batch)[:, None] % 3  # left padding
-    hide = (1, torch.rand(batch, PREFIX) < 0.5) if guided else None
+    unseen = torch.rand(batch, PREFIX) < 0.5
+    bias = torch.zeros(batch, PREFIX).masked_fill(unseen, float("-inf"))
+    hide = (1, bias) if guided else None
     alone, single = read(stack, x, mask, [1] * NEW, hide)
     together, both = read(stack, x, mask, [NEW], hide)
     torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
