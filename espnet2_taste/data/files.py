@@ -72,8 +72,9 @@ def parse_yaml(content: str | bytes, name: str | os.PathLike) -> dict[str, Any]:
     """
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
     try:
-        options = yaml.safe_load(content)
+        options = yaml.load(content, Loader=loader)
     except (yaml.YAMLError, ValueError, *DAMAGED) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""

@@ -49,9 +49,13 @@ def load_taste_exp(
     """
     from espnet2_taste.tasks.build_taste import build_taste, build_taste_preprocessor
 
+    def build(args):
+        args.init_aggregator = False  # it is trained
+        return build_taste(args)
+
     remedy = REMEDY.format("TASTE tokenizer", "7")
     config, path = trained_files(taste_exp, model_file, MODEL_FILE, remedy)
-    model, args = load_model(build_taste, config, path, device)
+    model, args = load_model(build, config, path, device)
     return model, build_taste_preprocessor(args)
 
 

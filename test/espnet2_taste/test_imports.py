@@ -79,6 +79,8 @@ def root(tmp_path_factory, bpe_dir, lm_tokenizer_dir, asr_exp):
 
 
 RECOGNIZE = """
+assert "espnet2.asr.decoder.transformer_decoder" not in sys.modules
+
 import numpy
 from espnet2_taste.recognizers.choices import load_recognizer
 

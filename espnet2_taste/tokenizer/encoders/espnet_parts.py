@@ -60,9 +60,10 @@ class RecognizerParts(nn.Module):
 
     Args:
         options: Contents of ``config.yaml``; see :meth:`fits`.
+        with_decoder: Whether the attention decoder is one of them, if there is any.
     """
 
-    def __init__(self, options: Mapping):
+    def __init__(self, options: Mapping, with_decoder: bool = True):
         super().__init__()
         self.token_list = list(options["token_list"])
         self.frontend = _build("frontend", options)
@@ -75,7 +76,7 @@ class RecognizerParts(nn.Module):
         sizes = {"encoder_output_size": self.encoder.output_size()}
         vocabulary, share = len(self.token_list), _ctc_share(options)
         self.decoder = self.ctc = None
-        if share < 1.0:
+        if with_decoder and share < 1.0:
             sizes_of_both = sizes | {"vocab_size": vocabulary}
             self.decoder = _build("decoder", options, **sizes_of_both)
         if share > 0.0:

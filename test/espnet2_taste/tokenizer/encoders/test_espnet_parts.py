@@ -47,6 +47,11 @@ def test_parts_compute_what_the_whole_model_does(asr_exp_builder, changes):
             torch.testing.assert_close(own.state_dict(), espnets.state_dict())
 
 
+def test_the_decoder_can_be_left_out(asr_exp_builder):
+    parts, _ = load_asr_model(asr_exp_builder(), with_decoder=False)
+    assert parts.decoder is None and parts.ctc is not None
+
+
 @pytest.mark.parametrize(
     "changes", [{"decoder": "rnn", "decoder_conf": {}}, {"input_size": 80}]
 )
