@@ -147,13 +147,27 @@ class LetterModels:
         with np.load(path, allow_pickle=False) as file:
             return cls(str(file["letters"]), file["mean"], file["variance"])
 
-    def save(self, path: str | Path) -> None:
-        """Write letters, means and variances, whole or not at all."""
+    def save(self, path: str | Path, made_from: str = "") -> None:
+        """Write them, whole or not at all.
+
+        Args:
+            path: The file.
+            made_from: What they follow from, see :meth:`were_made_from`.
+        """
         values = {"mean": self.mean, "variance": self.variance}
+        words = {"letters": self.letters, "made_from": made_from}
         part = Path(f"{path}.part")
         with open(part, "wb") as file:
-            np.savez(file, letters=np.array(self.letters), **values)
+            np.savez(file, **values, **{n: np.array(w) for n, w in words.items()})
         part.replace(path)
+
+    @staticmethod
+    def were_made_from(path: str | Path, made_from: str) -> bool:
+        """Whether a file holds models that follow from just these things."""
+        if not Path(path).is_file():
+            return False
+        with np.load(path, allow_pickle=False) as file:
+            return "made_from" in file and str(file["made_from"]) == made_from
 
     @classmethod
     def fit(cls, data: Sequence[TimedFrames], rounds: int = 3) -> "LetterModels":

@@ -4,7 +4,7 @@ Enters: sets with ``wav.scp``, ``text`` and ``word_times`` of an aligner. Leaves
 ``word_times_refined`` (as a table, and as ark and scp for trainings), ``ctm_refined``
 (the same words in Kaldi's form), ``not_refined.tsv`` (utterances that keep their first
 times, and why) and last ``refined.json``, which also says what they were made from. The
-models are trained on some of the sets, whatever is refined.
+models are trained before, on some of the sets.
 
 Legend: F frames, D features, W words.
 """
@@ -21,6 +21,7 @@ from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import (
     read_ctm,
+    read_rows,
     read_times,
     word_time_rows,
     write_ctm,
@@ -29,6 +30,7 @@ from espnet2_taste.data.ctm import (
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.parts import join_parts
 from espnet2_taste.metrics.durations import pair_words, score_durations
 from espnet2_taste.metrics.tables import write_json
 from espnet2_taste.structures import WordTiming
@@ -81,19 +83,14 @@ def utterances(folders: Sequence[Path], most: int) -> Iterator[TimedFrames]:
         yield TimedFrames(read(wav), words, times)
 
 
-def made_from(
-    folder: Path, fit_folders: Sequence[Path], most: int, rounds: int
-) -> dict:
-    """What the refined times of a set follow from.
+def tables_digest(folders: Sequence[Path]) -> str:
+    """What the recordings, words and first times of sets are known by."""
+    return digest([f / name for f in folders for name in SOURCE_TABLES], contents=True)
 
-    Args:
-        folder: The set.
-        fit_folders: Sets that the models are trained on.
-        most: See :func:`utterances`.
-        rounds: Of the training.
-    """
-    files = [f / name for f in (folder, *fit_folders) for name in SOURCE_TABLES]
-    return {"tables": digest(files, contents=True), "most": most, "rounds": rounds}
+
+def made_from(folder: Path, models: str | Path) -> dict:
+    """What the refined times of a set follow from: its tables, a file of models."""
+    return {"tables": tables_digest([folder]), "models": digest([models], True)}
 
 
 def refine_set(models: LetterModels, folder: Path, record: dict) -> dict:
@@ -101,12 +98,11 @@ def refine_set(models: LetterModels, folder: Path, record: dict) -> dict:
 
     Args:
         models: Trained models.
-        folder: The set.
+        folder: The set, or a part of it.
         record: Of :func:`made_from`.
 
     Returns:
-        What ``refined.json`` says: utterances, those not refined and, where the truth
-        is known, how durations agree with it.
+        See :func:`write_summary`.
     """
     wavs, texts = read_table(folder / "wav.scp"), read_table(folder / "text")
     read, problems, timings = FrameReader(), {}, {}
@@ -122,10 +118,43 @@ def refine_set(models: LetterModels, folder: Path, record: dict) -> dict:
     write_numbers(folder, REFINED, word_time_rows(timings, texts), np.float32)
     write_ctm(folder / CTM, timings)
     write_rows(folder / PROBLEMS, ("utt", "reason"), sorted(problems.items()))
-    summary = {"utterances": len(texts), "not_refined": len(problems)}
-    summary["made_from"] = record
+    return write_summary(folder, record)
+
+
+def join_refined(parts: Sequence[Path], folder: Path, record: dict) -> dict:
+    """Make the refined times of a set of those of its parts, whose arks stay there.
+
+    Args:
+        parts: Folders of the parts, in order.
+        folder: The set.
+        record: Of :func:`made_from`.
+
+    Returns:
+        See :func:`write_summary`.
+
+    Raises:
+        ValueError: A part is not complete.
+    """
+    join_parts(parts, folder, [REFINED, f"{REFINED}.scp", PROBLEMS, CTM])
+    return write_summary(folder, record)
+
+
+def write_summary(folder: Path, record: dict) -> dict:
+    """Write ``refined.json``, which marks a set or a part as done.
+
+    Args:
+        folder: The set, with its refined times.
+        record: Of :func:`made_from`.
+
+    Returns:
+        What the file says: utterances, those not refined and, where the truth is
+        known, how durations agree with it.
+    """
+    problems = read_rows(folder / PROBLEMS, {"utt": str, "reason": str})
+    summary = {"utterances": len(read_table(folder / "text"))}
+    summary |= {"not_refined": len(problems), "made_from": record}
     if (folder / "ctm").is_file():
-        pairs = pair_words(read_ctm(folder / "ctm"), timings)
+        pairs = pair_words(read_ctm(folder / "ctm"), read_ctm(folder / CTM))
         summary["durations_against_truth"] = asdict(score_durations(pairs))
     write_json(folder / SUMMARY, summary)
     return summary

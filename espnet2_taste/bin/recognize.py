@@ -246,14 +246,45 @@ def run_transcribe(args: argparse.Namespace) -> None:
     )
 
 
-def refine_options(parser: ArgumentParser) -> None:
-    """Add the options of :func:`run_refine`."""
+def letters_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_letters`."""
     add = parser.add_argument
-    add("--fit_sets", required=True, help="Sets that the models are trained on")
+    add("--sets", required=True, help="Sets that the models are trained on")
     add("--most", type=int, default=600, help="Utterances of them that are used")
     add("--rounds", type=int, default=3, help="Rounds of their training")
-    add("--models", help="File for the trained models, which a tokenizer can keep")
-    add_shared(parser, "dump_dir", "sets")
+    add("--models", required=True, help="File for the models")
+    add_shared(parser, "dump_dir")
+
+
+def run_letters(args: argparse.Namespace) -> None:
+    """Train models of the letters, which say where words begin and end.
+
+    Enters: sets that :func:`run_align` has timed. Leaves a file for :func:`run_refine`
+    and for tokenizers that time words themselves (``word_timer: letters``).
+
+    Example:
+        python -m espnet2_taste.bin.recognize letters --dump_dir dump/raw \\
+            --sets train --models exp/letter_models.npz
+    """
+    from espnet2_taste.align import refined_sets
+    from espnet2_taste.align.letter_models import LetterModels
+
+    folders = [args.dump_dir / name for name in args.sets.split()]
+    tables = refined_sets.tables_digest(folders)
+    record = f"{tables} most {args.most} rounds {args.rounds}"
+    if LetterModels.were_made_from(args.models, record):
+        print(f"{args.models}: done before")
+        return
+    data = list(refined_sets.utterances(folders, args.most))
+    models = LetterModels.fit(data, args.rounds)
+    models.save(args.models, record)
+    print(f"{args.models}: {len(models.letters)} letters of {len(data)} utterances")
+
+
+def refine_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_refine`."""
+    parser.add_argument("--models", required=True, help="From recognize letters")
+    add_shared(parser, "dump_dir", "sets", "parts_dir")
 
 
 def run_refine(args: argparse.Namespace) -> None:
@@ -267,40 +298,36 @@ def run_refine(args: argparse.Namespace) -> None:
 
     Example:
         python -m espnet2_taste.bin.recognize refine --dump_dir dump/raw \\
-            --fit_sets train --sets "train dev" --models exp/letter_models.npz
+            --models exp/letter_models.npz --sets "train dev"
     """
     from espnet2_taste.align import refined_sets
     from espnet2_taste.align.letter_models import LetterModels
 
-    fit_folders = [args.dump_dir / name for name in args.fit_sets.split()]
-    have_models = args.models is None or Path(args.models).is_file()
-
     def record(folder: Path) -> dict:
-        return refined_sets.made_from(folder, fit_folders, args.most, args.rounds)
+        return refined_sets.made_from(folder, args.models)
 
-    def fit() -> LetterModels:
-        data = list(refined_sets.utterances(fit_folders, args.most))
-        models = LetterModels.fit(data, args.rounds)
-        if args.models:
-            models.save(args.models)
-        return models
-
-    def work(models: LetterModels, folder: Path) -> str:
-        summary = refined_sets.refine_set(models, folder, record(folder))
+    def describe_refined(summary: dict) -> str:
         return f"{summary['utterances']} utterances, {summary['not_refined']} as before"
 
     finish_sets(
         "recognize refine",
         [args.dump_dir / name for name in args.sets.split()],
-        lambda folder: have_models and refined_sets.is_refined(folder, record(folder)),
-        fit,
-        work,
+        lambda folder: refined_sets.is_refined(folder, record(folder)),
+        lambda: LetterModels.load(args.models),
+        lambda models, folder: describe_refined(
+            refined_sets.refine_set(models, folder, record(folder))
+        ),
+        args.parts_dir,
+        lambda parts, folder: describe_refined(
+            refined_sets.join_refined(parts, folder, record(folder))
+        ),
     )
 
 
 main = Program(
     __doc__,
     align=Command(run_align, align_options),
+    letters=Command(run_letters, letters_options),
     refine=Command(run_refine, refine_options),
     transcribe=Command(run_transcribe, transcribe_options),
 )

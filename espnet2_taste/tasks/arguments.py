@@ -115,8 +115,8 @@ def add_letter_models_argument(group) -> None:
         "--letter_models",
         type=str_or_none,
         default=None,
-        help="From recognize refine; read where word_timer is letters, and kept in the "
-        "checkpoints from then on",
+        help="From recognize letters; read where word_timer is letters, and kept in "
+        "the checkpoints from then on",
     )
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from espnet2_taste.align.letter_models import LetterModels
 from espnet2_taste.bin import recognize
+from espnet2_taste.data.arks import ArkTable
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.data.parts import split_sets
 
 
 def test_a_folder_without_texts_is_recognized(
@@ -62,8 +63,10 @@ def test_word_times_are_refined_and_what_is_not_is_listed(tmp_path, capsys):
     times = read_table(tmp_path / "train" / "word_times")
     times["u3"] = "0 0 0 " + times["u3"].split()[-1]  # one word without a length
     write_table(tmp_path / "train" / "word_times", times | {"u5": "0 0 0 0"})
-    options = ["--dump_dir", str(tmp_path), "--fit_sets", "train", "--sets", "train"]
-    recognize.main(["refine", *options])
+    letters, refine = commands(tmp_path)
+    letters()
+    assert "3 letters of 11 utterances" in capsys.readouterr().out
+    refine()
     assert "12 utterances, 1 as before" in capsys.readouterr().out
     refined = read_table(tmp_path / "train" / "word_times_refined")
     assert set(map(float, refined.pop("u5").split())) == {0.0}
@@ -74,26 +77,62 @@ def test_word_times_are_refined_and_what_is_not_is_listed(tmp_path, capsys):
     assert words[0].end == pytest.approx(float(refined["u0"].split()[1]), abs=1e-3)
     dropped = (tmp_path / "train" / "not_refined.tsv").read_text()
     assert dropped.splitlines()[1:] == ["u5\tits words have no times yet"]
-    recognize.main(["refine", *options])
-    assert "all sets are done" in capsys.readouterr().out
-    recognize.main(["refine", *options, "--rounds", "2"])  # other models
-    assert "12 utterances" in capsys.readouterr().out
-    models = str(tmp_path / "models.npz")
-    recognize.main(["refine", *options, "--rounds", "2", "--models", models])
-    assert LetterModels.load(models).letters == "abc"
+
+
+def commands(tmp_path):
+    """Training of the models of letters, and refining with them."""
+    options = ["--dump_dir", str(tmp_path), "--sets", "train"]
+    options += ["--models", str(tmp_path / "models.npz")]
+    return (
+        lambda *more: recognize.main(["letters", *options, *more]),
+        lambda *more: recognize.main(["refine", *options, *more]),
+    )
+
+
+def test_refined_times_follow_the_models_and_these_their_sets(tmp_path, capsys):
+    write_tones(tmp_path / "train", 4)
+    letters, refine = commands(tmp_path)
+    letters()
+    refine()
     capsys.readouterr()
-    recognize.main(["refine", *options, "--rounds", "2", "--models", models])
+    letters()
+    assert "models.npz: done before" in capsys.readouterr().out
+    refine()
     assert "all sets are done" in capsys.readouterr().out
+    letters("--rounds", "1")  # other models
+    refine()
+    assert "4 utterances" in capsys.readouterr().out
     (tmp_path / "train" / "word_times_refined.scp").unlink()
-    recognize.main(["refine", *options, "--rounds", "2"])
-    assert "12 utterances" in capsys.readouterr().out
+    refine()
+    assert "4 utterances" in capsys.readouterr().out
+    (tmp_path / "models.npz").unlink()
+    with pytest.raises(SystemExit, match="models of letters .* not found: run stage 4"):
+        refine()
+
+
+def test_times_are_refined_in_parts_as_at_once(tmp_path):
+    write_tones(tmp_path / "train", 30)
+    letters, refine = commands(tmp_path)
+    letters()
+    refine()
+    whole = read_table(tmp_path / "train" / "word_times_refined")
+    tables, parts = ["wav.scp", "text", "word_times"], tmp_path / "parts"
+    split_sets(tmp_path, ["train"], tables, parts, 2)
+    models = ["--models", str(tmp_path / "models.npz")]
+    for job in sorted(parts.glob("*.sets")):
+        recognize.main(
+            ["refine", "--dump_dir", str(parts), "--sets", f"@{job}", *models]
+        )
+    (tmp_path / "train" / "refined.json").unlink()
+    refine("--parts_dir", str(parts))
+    assert read_table(tmp_path / "train" / "word_times_refined") == whole
+    arrays = ArkTable(tmp_path / "train" / "word_times_refined.scp")
+    assert arrays["u7"].shape == (4,) and len(arrays) == 30
 
 
 def test_sets_without_times_cannot_be_refined(tmp_path):
     write_tones(tmp_path / "train", 1)
     (tmp_path / "train" / "word_times").unlink()
+    letters, _ = commands(tmp_path)
     with pytest.raises(SystemExit, match="run recognize align first"):
-        recognize.main(
-            ["refine", "--dump_dir", str(tmp_path), "--fit_sets", "train"]
-            + ["--sets", "train"]
-        )
+        letters()

@@ -134,9 +134,12 @@ time_words() {
 refine_word_times() {  # with models of letters, trained on the training set
     in_sets "${raw}" word_times_refined.scp "${timed_sets[@]}"
     begin refine --after align --values "${train_set}" --scope "${timed_sets[@]}" \
-        --outputs "${in_sets[@]}" "${expdir}/letter_models.npz" || return 0
-    in_one_job refine "recognize refine" --dump_dir "${raw}" --fit_sets "${train_set}" \
-        --sets "${timed_sets[*]}" --models "${expdir}/letter_models.npz"
+        --outputs "${in_sets[@]}" "${expdir}/letter_models.npz" \
+        --parts "${raw}/parts/refine" || return 0
+    in_one_job letters "recognize letters" --dump_dir "${raw}" --sets "${train_set}" \
+        --models "${expdir}/letter_models.npz"
+    in_jobs "${raw}" "${raw}" refine "wav.scp text word_times" "${timed_sets[*]}" \
+        "recognize refine" --dump_dir "{in}" --models "${expdir}/letter_models.npz"
     finish
 }
 
