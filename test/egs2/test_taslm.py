@@ -307,13 +307,19 @@ def test_guided_attention_times_the_training_sets(recipe):
 def test_refined_times_are_made_of_all_sets_and_train_taste(recipe):
     for name in ("train", "dev", "test", "slow", "fast", "prompts"):
         (recipe / f"dump/raw/{name}/word_times_refined.scp").write_text("a\n")
+    (recipe / "exp").mkdir(exist_ok=True)
+    (recipe / "exp/letter_models.npz").write_text("a\n")
     calls = run(recipe, "--guided_attention", "true", "--refine_times", "true")
-    (refine,) = named(calls, "recognize refine")
-    assert "--dump_dir dump/raw --fit_sets train --sets test slow fast" in refine
+    (letters,) = named(calls, "recognize letters")
+    assert "--dump_dir dump/raw --sets train --models exp/letter_models" in letters
+    (refine,) = joined(calls, "recognize refine")
+    assert "--sets test slow fast prompts train dev --parts_dir " in refine
+    assert "--models exp/letter_models.npz" in refine
     trainings = named(calls, "espnet2_taste.bin.taste_train")
     assert len(trainings) == len(TASTE)
     for training in trainings:
         assert "dump/raw/dev/word_times_refined.scp,word_times,kaldi_ark" in training
+        assert "--letter_models exp/letter_models.npz" in training
     others = [call for call in calls if "taste_train" not in call]
     users = {command_of(call) for call in others if "word_times_refined" in call}
     assert users == {"data shapes"}  # of what the trainings read

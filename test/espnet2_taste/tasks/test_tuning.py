@@ -47,6 +47,8 @@ def test_every_file_builds_and_changes_something(changes, asr_exp, bpe_dir, tmp_
         args = TasteTask.get_parser().parse_args(options)
     if args.speech_encoder == "espnet_asr":
         args.speech_encoder_conf["asr_exp"] = asr_exp
+    if args.word_timer is not None:
+        args.word_timer_conf = {"letters": "abc"}  # those of stage 4
     if args.text_input == "phones":
         pytest.importorskip("espeakng_loader", reason="the extra espeak is absent")
     model = TasteTask.build_model(argparse.Namespace(**vars(args)))
