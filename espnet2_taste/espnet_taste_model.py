@@ -187,8 +187,9 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             units_lengths: (B,).
             spembs: (B, E).
             word_times: Begin and end of each word in seconds, (B, W, 2), read when
-                ``alignment_weight`` or ``duration_weight`` is above zero, and by unit
-                decoders that are aligned with the words.
+                ``alignment_weight`` or ``duration_weight`` is above zero, by unit
+                decoders that are aligned with the words, and in the place of those that
+                the tokenizer's ``word_timer`` would measure.
             pitch: F0 every 10 ms in Hz, 0 where unvoiced, (B, P), read by unit decoders
                 that predict prosody.
             utt_id: Utterance ids, which ESPnet's trainer adds.
@@ -217,7 +218,11 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
             self._needed(word_times, "alignment_weight")
         loss_commit = loss_frames = spembs.new_zeros(())
         if self.use_taste:
-            states = self._encoder_states(speech, speech_lengths, inputs, utt_id)
+            known = (inputs.text, word_ids, word_times)
+            states = self.tokenizer.timed(
+                self._encoder_states(speech, speech_lengths, utt_id),
+                *(speech, speech_lengths, *known),
+            )
             output, loss_frames = self._tokenize(states, inputs, guided)
             inputs, loss_commit = replace(inputs, taste=output.quantized), output.loss
         scores = self.unit_decoder.score(inputs, units, units_lengths, guided)
@@ -298,22 +303,6 @@ class ESPnetTasteModel(TrainableState, AbsESPnetModel):
         return guided_attention_loss(torch.stack(list(maps), dim=1), targets)
 
     def _encoder_states(
-        self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        inputs: UnitInputs,
-        utt_id: Sequence[str] | None,
-    ) -> EncoderStates:
-        """Keys and values (B, F, D), and the frames of words where those are timed."""
-        states = self._cached_states(speech, speech_lengths, utt_id)
-        timer, times = self.tokenizer.word_timer, inputs.word_times
-        if timer is None:
-            return states
-        if times is None:
-            times = timer(speech, speech_lengths, inputs.text, inputs.word_ids)
-        return self.tokenizer.timed(states, times, speech_lengths)
-
-    def _cached_states(
         self,
         speech: torch.Tensor,
         speech_lengths: torch.Tensor,

@@ -249,11 +249,10 @@ def run_transcribe(args: argparse.Namespace) -> None:
 def letters_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_letters`."""
     add = parser.add_argument
-    add("--sets", required=True, help="Sets that the models are trained on")
     add("--most", type=int, default=600, help="Utterances of them that are used")
     add("--rounds", type=int, default=3, help="Rounds of their training")
     add("--models", required=True, help="File for the models")
-    add_shared(parser, "dump_dir")
+    add_shared(parser, "dump_dir", "sets")
 
 
 def run_letters(args: argparse.Namespace) -> None:

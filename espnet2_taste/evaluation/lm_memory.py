@@ -80,9 +80,8 @@ class Use:
         taslm = self.build(size, device).train()
         model = ESPnetSpokenLMModel(taslm, kl_weight=self.kl_weight)
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer, batch = torch.optim.AdamW(trained), training_batch(
-            taslm, *batch_size
-        )
+        optimizer = torch.optim.AdamW(trained)
+        batch = training_batch(taslm, *batch_size)
         for _ in range(2):
             optimizer.zero_grad()
             model(**batch)[0].backward()

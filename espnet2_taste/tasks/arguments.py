@@ -105,21 +105,6 @@ def add_units_dir_argument(group) -> None:
     )
 
 
-def add_letter_models_argument(group) -> None:
-    """Add where stage 4 has written its models of letters.
-
-    Args:
-        group: Group (or parser) that receives the option.
-    """
-    group.add_argument(
-        "--letter_models",
-        type=str_or_none,
-        default=None,
-        help="From recognize letters; read where word_timer is letters, and kept in "
-        "the checkpoints from then on",
-    )
-
-
 def add_causal_lm_arguments(group) -> None:
     """Add a Hugging Face causal LM and its tokenizer.
 

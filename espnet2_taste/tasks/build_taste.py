@@ -122,9 +122,9 @@ def _aggregator(
     )
     encoder.adds_prosody = source.needs_prosody
     sizes = {"key_size": source.key_size, "value_size": source.value_size}
+    sizes["timed_words"] = timed_words
     default = aggregator_choices.get_class(args.aggregator).default_prefix
-    given = {"timed_words": timed_words}
-    given["vocab_size"] = text.vocab_size  # a trained table may have more rows
+    given = {"vocab_size": text.vocab_size}  # a trained table may have more rows
     if "prefix" not in args.aggregator_conf:
         given["prefix"] = text.decoder_prefix() or default(text.vocab_size)
     fitting.check_given("aggregator_conf", args.aggregator_conf, sizes)

@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import str2bool
+from espnet2.utils.types import str2bool, str_or_none
 
 from espnet2_taste.espnet_taste_model import ESPnetTasteModel
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 from espnet2_taste.tasks.abs_task import TableTask
 from espnet2_taste.tasks.arguments import (
-    add_letter_models_argument,
     add_text_tokenizer_arguments,
     add_units_dir_argument,
 )
@@ -63,7 +62,13 @@ class TasteTask(TableTask):
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
         add_units_dir_argument(group)
-        add_letter_models_argument(group)
+        group.add_argument(
+            "--letter_models",
+            type=str_or_none,
+            default=None,
+            help="From recognize letters; read where word_timer is letters, and kept "
+            "in the checkpoints from then on",
+        )
         group.add_argument("--fs", type=int, default=16000, help="Rate of the data, Hz")
         group.add_argument(
             "--init_aggregator",

@@ -91,8 +91,7 @@ class DecoderAggregator(AbsAggregator):
         trainable_layers: Blocks that train; all when not given. The published system
             trains all but the first.
         train_embeddings: Whether token and position embeddings train.
-        timed_words: Whether tokens attend to the frames of their word alone, and
-            vectors also hold its length (``word_frames``); states must have them.
+        timed_words: Whether states have ``word_frames``, which then limit attention.
         states_source: Module that maps ``EncoderStates`` to ``EncoderStates`` before
             the cross-attention; keys and values are used as they come by default.
     """

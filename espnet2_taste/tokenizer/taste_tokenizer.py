@@ -102,18 +102,35 @@ class TasteTokenizer(nn.Module):
             has a ``word_timer``.
         """
         states = self.encoder(speech, speech_lengths)
-        if self.word_timer is None:
-            return states
-        times = self.word_timer(speech, speech_lengths, text, word_ids)
-        return self.timed(states, times, speech_lengths)
+        return self.timed(states, speech, speech_lengths, text, word_ids)
 
     def timed(
         self,
         states: EncoderStates,
-        word_times: torch.Tensor,
+        speech: torch.Tensor,
         speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        word_ids: torch.Tensor,
+        word_times: torch.Tensor | None = None,
     ) -> EncoderStates:
-        """States with the frames of words whose times (B, W, 2) are in seconds."""
+        """Encoder states with the frames of the words, if there is a ``word_timer``.
+
+        Args:
+            states: Of the encoder.
+            speech: See :meth:`states`, and so the next three.
+            speech_lengths: (B,).
+            text: (B, N).
+            word_ids: (B, N).
+            word_times: What the timer would give, where that is known: begin and end in
+                seconds, (B, W, 2).
+
+        Returns:
+            The states, otherwise as they were.
+        """
+        if self.word_timer is None:
+            return states
+        if word_times is None:
+            word_times = self.word_timer(speech, speech_lengths, text, word_ids)
         rate = states.lengths * (self.encoder.sample_rate / speech_lengths)
         return replace(states, word_frames=word_times * rate[:, None, None])
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.align.guided_attention import token_steps
+from espnet2_taste.masks import length_mask
 from espnet2_taste.structures import EncoderStates
 
 TYPICAL = 12.0  # frames of a word
@@ -30,8 +31,7 @@ def frames_of_words(
         (B, P + N, F), with at least one frame in each row.
     """
     num_frames = states.keys.size(1)
-    frames = torch.arange(num_frames, device=word_ids.device)
-    valid = (frames < states.lengths[:, None])[:, None]  # (B, 1, F)
+    valid = length_mask(states.lengths, num_frames)[:, None]  # (B, 1, F)
     rate = torch.ones_like(states.lengths)
     own = token_steps(states.word_frames, word_ids, rate, num_frames) & valid
     own = torch.where(own.any(-1, keepdim=True), own, valid)  # (B, N, F)

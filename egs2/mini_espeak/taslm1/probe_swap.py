@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.align.letter_models import LetterModels
-from espnet2_taste.align.refined_sets import SHORT, FrameReader, utterances
+from espnet2_taste.align.refined_sets import SHORT, FrameReader
 from espnet2_taste.align.sets import AlignedSet
 from espnet2_taste.data.audio import load_speech, write_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows
@@ -57,7 +57,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--recognizer", default="exp/asr")
     parser.add_argument("--share", type=float, default=0.25, help="of words swapped")
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
-    parser.add_argument("--fit_set", type=Path, default=Path("dump/raw/train"))
+    parser.add_argument("--models", default="exp/letter_models.npz", help="of letters")
     parser.add_argument("--study", type=Path, help="has own/wav.scp, swapped/wav.scp")
     parser.add_argument("--output_dir", type=Path, help="for audio that is cut")
     return parser
@@ -135,7 +135,7 @@ def main(cmd: list[str] | None = None) -> None:
         files = cut(plans, wavs, times, args.output_dir)
     aligner = load_recognizer(args.recognizer).aligner("cpu")
     first = align_conditions(plans, files, aligner)
-    models = LetterModels.fit(list(utterances([args.fit_set], most=600)))
+    models = LetterModels.load(args.models)
     finer = {c: refined(models, files[c], aligned) for c, aligned in first.items()}
     result = {"aligned": scores(plans, first), "refined": scores(plans, finer)}
     print(json.dumps(result, indent=1))

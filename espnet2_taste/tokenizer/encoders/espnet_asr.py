@@ -13,6 +13,7 @@ understanding models have the parts that are needed.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -240,36 +241,32 @@ class EspnetAsrEncoder(EspnetStack):
             conditions_of(model, language),
         )
         self._files = asr_exp, model_file
-        self._decoder: list[nn.Module] = []  # which is no part of this module
         self._token_list = list(model.token_list)
         self.freeze()
 
     def decoder_state(self) -> Mapping[str, torch.Tensor]:
         """See ``AbsSpeechEncoder.decoder_state``."""
-        self._load_decoder()
-        states = [decoder.state_dict() for decoder in self._decoder]
-        return decoder_state_from_espnet(states[0]) if states else {}
+        return self._decoder[0]
 
     def decoder_sizes(self) -> Mapping[str, int]:
         """See ``AbsSpeechEncoder.decoder_sizes``."""
-        state = self.decoder_state()
-        heads = [decoder.decoders[0].src_attn.h for decoder in self._decoder]
-        return decoder_sizes(state, heads[0]) if heads else {}
+        state, heads = self._decoder
+        return decoder_sizes(state, heads) if state else {}
 
-    def _load_decoder(self) -> None:
-        """Keep the recognizer's decoder, if it can initialise an aggregator.
+    @cached_property
+    def _decoder(self) -> tuple[dict[str, torch.Tensor], int]:
+        """Weights and heads of a decoder that can initialise an aggregator, or nothing.
 
         Training alone needs it, so that nothing else takes the time to import it.
         """
         from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 
-        if self._decoder:
-            return
         decoder = getattr(load_asr_model(*self._files)[0], "decoder", None)
         if isinstance(decoder, TransformerDecoder):
-            self._decoder.append(decoder)
-        else:
-            logging.info("%s cannot initialise an aggregator", type(decoder).__name__)
+            heads = decoder.decoders[0].src_attn.h
+            return decoder_state_from_espnet(decoder.state_dict()), heads
+        logging.info("%s cannot initialise an aggregator", type(decoder).__name__)
+        return {}, 0
 
     def token_list(self) -> list[str]:
         """See ``AbsSpeechEncoder.token_list``."""

@@ -89,6 +89,10 @@ WRONG = {
         {"word_timer": "letters"},
         "word_timer letters needs --letter_models: run the recipe with --refine_times",
     ),
+    "timed words without a timer": (
+        {"aggregator_conf": SIZES | {"timed_words": True}},
+        "aggregator_conf.timed_words is True, but the part before gives False: leave",
+    ),
     "models of letters that are not there": (
         {"word_timer": "letters", "letter_models": "/none.npz"},
         "/none.npz not found: run stage 4 with --refine_times true",

@@ -235,7 +235,8 @@ score_systems() {  # <output> <names> <parents> <option>...
         --names "$2" --expdirs "$3" "${@:4}" \
         --dump_dir "${raw}" --prompt_set "${prompts[0]}" --pair_sets "${pair_sets}" \
         --question_set "${question_pairs:+questions}" --lm "${llm}" \
-        --other_lms "${other_lms}" --recognizer "${recognizer}" "${budgets[@]}" "${word_options[@]}" \
+        --other_lms "${other_lms}" --recognizer "${recognizer}" \
+        "${budgets[@]}" "${word_options[@]}" \
         --output_dir "${parent}/systems_scores" --ngpu "${infer_gpu}"
 }
 
