@@ -217,7 +217,7 @@ def make_taslm(
 
 def make_generator(taslm: Taslm, words: int) -> TaslmGenerator:
     """Greedy generation of so many words; every token is a word."""
-    rows = taslm.backbone.causal_lm.get_output_embeddings().weight.size(0)
+    rows = taslm.backbone.vocab_size
     no, yes = torch.zeros(rows, dtype=torch.bool), torch.ones(rows, dtype=torch.bool)
     masks = VocabularyMasks(word_start=yes, sentence_end=no, banned=no)
     rules = StopRules(None, max_words=words)

@@ -305,7 +305,8 @@ class GenerationOptions:
             second pass.
         dtype: Weights of the LM: float32, bfloat16 or int8; default: as trained.
         compile: Backend of torch.compile for the LM, such as inductor, which compiles
-            for a minute and more before the first word; default: it runs as it is.
+            for a minute and more before the first word, not with int8; default: it runs
+            as it is.
         reference_compat: Published rules of sampling, vocabulary, latent head and end
             of speech (test/README.md); the end follows from sentence_end_after alone.
     """
@@ -330,8 +331,13 @@ class GenerationOptions:
         and cached keys may be as many as they like without compiling again.
 
         Raises:
-            ValueError: A type or a backend that there is not.
+            ValueError: A type or a backend that there is not, or int8 to be compiled.
         """
+        if self.compile and self.dtype == "int8":
+            raise ValueError(
+                f"compile: {self.compile} does nothing for dtype: int8, whose layers "
+                "stop the compiler one by one: leave one of both out"
+            )
         if not self.guidance:
             core.backbone = core.backbone.merged()
         convert_weights(core.backbone.lm, self.dtype)

@@ -143,6 +143,47 @@ def test_every_stage_runs_its_command_in_order(recipe):
     assert run(recipe) == []
 
 
+KINDS = """
+for kind in train cuda decode; do export "${kind}_cmd=./start ${kind}"; done
+"""
+START = """#!/bin/bash
+echo "$3 $1" >>started
+exec run.pl "${@:2}"
+"""
+
+
+@pytest.mark.parametrize("ngpu, networks", [("0", "decode"), ("1", "cuda")])
+def test_work_is_started_as_its_kind_is(recipe, ngpu, networks):
+    """As in ESPnet: data by train_cmd, networks by decode_cmd, GPUs by cuda_cmd."""
+    (recipe / "cmd.sh").unlink()
+    (recipe / "cmd.sh").write_text(KINDS)
+    (recipe / "start").write_text(START)
+    (recipe / "start").chmod(0o755)
+    run(recipe, "--ngpu", ngpu)
+    started = dict(map(str.split, (recipe / "started").read_text().splitlines()))
+    data = ("format", "text", "pitch")
+    assert {name: started.pop(name) for name in data} == dict.fromkeys(data, "train")
+    assert {"align", "units_fit", "units", "codes", "said"} <= started.keys()
+    assert set(started.values()) == {networks}
+
+
+def test_work_in_one_job_shows_why_it_failed(recipe):
+    (recipe / "record").write_text("#!/bin/bash\necho 'text: no such file'\nexit 1\n")
+    script = """
+        set -e
+        log() { :; }
+        OMP_NUM_THREADS=1 expdir=exp python=./record train_cmd=utils/run.pl
+        . scripts/jobs.sh
+        in_one_job text prepare_text --dump_dir dump
+        echo on
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=recipe, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "on" not in done.stdout.split()
+    assert "text: no such file" in done.stderr and "exp/log/text.log" in done.stderr
+
+
 def test_the_format_of_the_audio_reaches_all_that_makes_audio(recipe):
     calls = run(recipe, "--stop_stage", "2")
     assert all("--audio_format wav" in c for c in named(calls, "data format"))

@@ -306,6 +306,12 @@ def test_a_backend_that_there_is_not_is_refused(make_taslm):
         options.prepare(make_taslm(WordDelayLayout(1)))
 
 
+def test_int8_is_not_compiled(make_taslm):
+    options = GenerationOptions(compile="inductor", dtype="int8")
+    with pytest.raises(ValueError, match="compile: inductor does nothing for dtype: in"):
+        options.prepare(make_taslm(WordDelayLayout(1)))
+
+
 @torch.no_grad()
 def test_banned_tokens_never_come_and_limits_hold(make_taslm):
     taslm = make_taslm(WordDelayLayout(1))

@@ -90,7 +90,7 @@ stage_3_text() {
         --scope "${sets[@]}" \
         --outputs "${token_dir}" data/lm_tokenizer "${raw}/lm_train" || return 0
     need "${raw}/${train_set}/text"
-    "${python}" -m espnet2_taste.bin.prepare_text --dump_dir "${raw}" \
+    in_one_job text prepare_text --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "${sets[*]}" --nbpe "${nbpe}" \
         --token_dir "${token_dir}" --lm_tokenizer_dir data/lm_tokenizer \
         --lm_vocab_size "${lm_vocab_size}" --lm_text_dir "${raw}/lm_train" \
