@@ -1,6 +1,7 @@
 # Sourced by taslm.sh: how jobs are run, as in ESPnet's recipes. `local` is this machine;
 # the other backends take their partitions, memory and hosts from conf/slurm.conf,
-# conf/queue.conf, conf/pbs.conf or .queue/machines.
+# conf/queue.conf, conf/pbs.conf or .queue/machines. train_cmd starts work on data, decode_cmd
+# networks on CPUs, cuda_cmd trainings and what needs a GPU; each may be given options.
 # shellcheck shell=bash
 cmd_backend=${cmd_backend:-local}
 
