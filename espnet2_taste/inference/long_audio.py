@@ -95,6 +95,31 @@ def _widest_gap(timings: Sequence[WordTiming], first: int, last: int) -> int:
     return max(last - int(np.argmax(gaps[::-1])), first + 1)
 
 
+def timed_anew(
+    timings: Sequence[WordTiming],
+    pieces: Sequence[WordPiece],
+    times: Sequence[np.ndarray],
+) -> tuple[WordTiming, ...]:
+    """Times of words in an utterance by those in its pieces, where these are known.
+
+    Args:
+        timings: Of all words, as they were before; none stay none.
+        pieces: Of the utterance.
+        times: Begin and end of the words of each piece, in seconds from its begin,
+            (W', 2), equal where they are unknown.
+
+    Returns:
+        One timing a word.
+    """
+    new = list(timings)
+    for piece, spans in zip(pieces if new else (), times):
+        for index, (begin, end) in enumerate(spans.tolist(), piece.first):
+            if end > begin:
+                start = piece.begin + begin
+                new[index] = WordTiming(timings[index].word, start, end - begin)
+    return tuple(new)
+
+
 def join_pieces(parts: Sequence[WordCodes]) -> tuple[tuple[str, ...], np.ndarray]:
     """Put the tokenized pieces of an utterance together again.
 

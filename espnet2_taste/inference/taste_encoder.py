@@ -85,16 +85,23 @@ class TasteEncoder:
             word_ids=_padded([item["word_ids"] for item in items], -1).to(self.device),
         )
 
-    @torch.no_grad()
     def __call__(self, batch: SpeechBatch, texts: Sequence[str]) -> list[WordCodes]:
-        """Tokenize a batch.
+        """Tokenize a batch; see :meth:`timed`."""
+        return [codes for codes, _ in self.timed(batch, texts)]
+
+    @torch.no_grad()
+    def timed(
+        self, batch: SpeechBatch, texts: Sequence[str]
+    ) -> list[tuple[WordCodes, np.ndarray]]:
+        """Tokenize a batch, with the times that the tokenizer itself gives the words.
 
         Args:
             batch: B utterances at ``sample_rate``.
             texts: Their transcripts.
 
         Returns:
-            Codes of each utterance.
+            Codes of each utterance, and begin and end of its words in seconds, (W, 2),
+            equal where they are unknown, as all are to a model without ``word_timer``.
 
         Raises:
             RuntimeError: The model was trained without codes.
@@ -105,12 +112,21 @@ class TasteEncoder:
                 "step with 'use_taste: true' and 'quantize: true'"
             )
         batch, ids = batch.to(self.device), self.texts(batch.names, texts)
-        codes, words = self.model.tokenizer.encode(
-            batch.speech, batch.lengths, ids.text, ids.lengths, ids.word_ids
+        tokenizer, speech = self.model.tokenizer, (batch.speech, batch.lengths)
+        times = None
+        if tokenizer.word_timer is not None:
+            times = tokenizer.word_timer(*speech, ids.text, ids.word_ids)
+        codes, words = tokenizer.encode(
+            *speech, ids.text, ids.lengths, ids.word_ids, times
         )
+        if times is None:
+            times = codes.new_zeros(*codes.shape[:2], 2)
         return [
-            WordCodes(tuple(text.split()), row[:count].cpu().numpy())
-            for text, row, count in zip(texts, codes, words.tolist())
+            (
+                WordCodes(tuple(text.split()), row[:count].cpu().numpy()),
+                placed[:count].cpu().numpy(),
+            )
+            for text, row, placed, count in zip(texts, codes, times, words.tolist())
         ]
 
     @torch.no_grad()

@@ -60,7 +60,8 @@ class TasteTokenizer(AbsSpeechTokenizer):
         units_config: ``config.yaml`` of the unit directory; without it speakers must
             be given as embeddings.
         recognizer: Times words and recognises what comes without text, see
-            ``recognizers.choices``; that of the TASTE encoder by default.
+            ``recognizers.choices``; that of the TASTE encoder by default. Where the
+            tokenizer times words itself (``word_timer``), its times are given.
         inference_config: Settings of a package; the published ones without.
         device: Where the networks run.
         sampling: How units are drawn, or single values that differ from the settings,
@@ -176,26 +177,28 @@ class TasteTokenizer(AbsSpeechTokenizer):
         aligned = [AlignedUtterance(())] * len(waves)
         if timings or max(seconds) > self.window:
             aligned = self._align(waves, texts, names, doubtful)
-        timed = [tuple(item.words) for item in aligned]
         pieces = [
             (
-                long_audio.cut_at_words(times, length, self.window)
+                long_audio.cut_at_words(item.words, length, self.window)
                 if length > self.window
                 else [long_audio.WordPiece(0, len(text.split()), 0.0, length)]
             )
-            for times, length, text in zip(timed, seconds, texts)
+            for item, length, text in zip(aligned, seconds, texts)
         ]
-        parts = self._encode_pieces(names, waves, texts, pieces)
-        return [
-            SpeechTokens(
-                *long_audio.join_pieces(part),
-                times,
-                self.digest,
-                item.score,
-                item.word_scores,
+        found = []
+        encoded = self._encode_pieces(names, waves, texts, pieces)
+        for item, cuts, rows in zip(aligned, pieces, encoded):
+            parts, times = zip(*rows)
+            found.append(
+                SpeechTokens(
+                    *long_audio.join_pieces(parts),
+                    long_audio.timed_anew(item.words, cuts, times),
+                    self.digest,
+                    item.score,
+                    item.word_scores,
+                )
             )
-            for part, times, item in zip(parts, timed, aligned)
-        ]
+        return found
 
     def _encode_pieces(
         self,
@@ -203,8 +206,11 @@ class TasteTokenizer(AbsSpeechTokenizer):
         waves: Sequence[np.ndarray],
         texts: Sequence[str],
         pieces: Sequence[Sequence[long_audio.WordPiece]],
-    ) -> list[list[WordCodes]]:
-        """Codes of the pieces of each utterance, as many at once as utterances."""
+    ) -> list[list[tuple[WordCodes, np.ndarray]]]:
+        """Codes of the pieces of each utterance, as many at once as utterances.
+
+        Beside them the times of the words in their piece, see ``TasteEncoder.timed``.
+        """
         rate, flat = self.sample_rate, []
         for name, wave, text, cuts in zip(names, waves, texts, pieces):
             words = text.split()
@@ -216,7 +222,7 @@ class TasteTokenizer(AbsSpeechTokenizer):
         for start in range(0, len(flat), len(waves)):
             labels, parts, lines = zip(*flat[start : start + len(waves)])
             batch = SpeechBatch.from_arrays(dict(zip(labels, parts)))
-            found += self.encoder(batch, list(lines))
+            found += self.encoder.timed(batch, list(lines))
         rows = iter(found)
         return [[next(rows) for _ in cuts] for cuts in pieces]
 

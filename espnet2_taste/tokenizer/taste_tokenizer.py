@@ -88,6 +88,7 @@ class TasteTokenizer(nn.Module):
         speech_lengths: torch.Tensor,
         text: torch.Tensor,
         word_ids: torch.Tensor,
+        word_times: torch.Tensor | None = None,
     ) -> EncoderStates:
         """What the aggregator attends to.
 
@@ -96,13 +97,14 @@ class TasteTokenizer(nn.Module):
             speech_lengths: (B,).
             text: (B, N), 0 at padding.
             word_ids: (B, N), -1 at padding.
+            word_times: See :meth:`timed`.
 
         Returns:
             Keys and values (B, F, D), with the frames of the words where the tokenizer
             has a ``word_timer``.
         """
         states = self.encoder(speech, speech_lengths)
-        return self.timed(states, speech, speech_lengths, text, word_ids)
+        return self.timed(states, speech, speech_lengths, text, word_ids, word_times)
 
     def timed(
         self,
@@ -170,11 +172,12 @@ class TasteTokenizer(nn.Module):
         text: torch.Tensor,
         text_lengths: torch.Tensor,
         word_ids: torch.Tensor,
+        word_times: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Word-level codes.
 
         Args:
-            As ``forward``.
+            As ``forward``; word_times as :meth:`timed`.
 
         Returns:
             Codes (B, W, Q), -1 at padding, and words per utterance (B,).
@@ -182,7 +185,7 @@ class TasteTokenizer(nn.Module):
         Raises:
             RuntimeError: The tokenizer is in training mode or has no codes.
         """
-        states = self.states(speech, speech_lengths, text, word_ids)
+        states = self.states(speech, speech_lengths, text, word_ids, word_times)
         features = self.aggregator(text, text_lengths, word_ids, states)
         codes = self.quantizer.encode(features, length_mask(text_lengths, text.size(1)))
         return word_codes(codes, word_ids)

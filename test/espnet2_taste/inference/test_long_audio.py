@@ -7,7 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.align.windows import cut_at_silences, fit_frames
-from espnet2_taste.inference.long_audio import cut_at_words, embed_long, join_pieces
+from espnet2_taste.inference.long_audio import (
+    cut_at_words,
+    embed_long,
+    join_pieces,
+    timed_anew,
+)
 from espnet2_taste.recognizers.choices import load_recognizer
 from espnet2_taste.structures import WordCodes, WordTiming
 from espnet2_taste.units.speaker import MelStatistics
@@ -59,6 +64,28 @@ def test_joined_pieces_are_the_utterance(case, window):
     joined, joined_codes = join_pieces(parts)
     assert joined == names
     np.testing.assert_array_equal(joined_codes, codes)
+
+
+@PATIENT
+@given(timed_words(), st.floats(2.6, 12.0), st.data())
+def test_known_times_of_pieces_take_the_place_of_those_before(case, window, data):
+    words, duration = case
+    pieces = cut_at_words(words, duration, window)
+    known = data.draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
+    times = [
+        np.array(
+            [[0.25, 0.5] if known[i] else [0.0, 0.0] for i in range(p.first, p.last)]
+        )
+        for p in pieces
+    ]
+    found = timed_anew(words, pieces, times)
+    for piece in pieces:
+        for index in range(piece.first, piece.last):
+            wanted = words[index]
+            if known[index]:
+                wanted = WordTiming(wanted.word, piece.begin + 0.25, 0.25)
+            assert found[index] == wanted
+    assert timed_anew((), pieces, times) == ()
 
 
 def test_the_widest_gap_of_the_second_half_is_cut():

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from espnet2_taste.inference.results import StreamedWord, joined_pieces
 from espnet2_taste.slm.prompt_specs import SpokenPrompt
@@ -75,6 +76,19 @@ def test_noise_that_was_read_as_words_is_logged(
     monkeypatch.setattr(tokenizer.aligner, "doubtful_recognized", limit)
     tokenizer(noise(24000, 1))
     assert ("it may hold no speech" in caplog.text) == logged
+
+
+def test_a_tokenizer_that_times_words_gives_its_own_times(tokenizer, monkeypatch):
+    speech, text = noise(24000, 1), "a small bird"
+    model = tokenizer.encoder.model.tokenizer
+    spans = torch.tensor([[[0.1, 0.3], [0.0, 0.0], [0.5, 0.6]]])
+    monkeypatch.setattr(model, "word_timer", lambda *batch: spans)
+    before = [t.start for t in tokenizer.time_words([speech], [text])[0]]
+    found = tokenizer(speech, text)
+    starts = [timing.start for timing in found.timings]
+    assert starts == pytest.approx([0.1, before[1], 0.5])
+    assert found.timings[2].duration == pytest.approx(0.1)
+    assert tokenizer.encode_batch([speech], [text], timings=False)[0].timings == ()
 
 
 def test_long_audio_loses_no_word(tokenizer):
