@@ -9,7 +9,6 @@ Legend: Q codebooks, E speaker features.
 """
 
 import logging
-import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -36,10 +35,6 @@ if TYPE_CHECKING:
     from espnet2_taste.inference.taste_tokenizer import TasteTokenizer
 
 
-USUAL_WORD = 0.4
-"""Seconds, with the silence around it."""
-
-
 def words_at_first(ahead: LookAhead | None, context: int | None) -> int:
     """How many words are worked on together at first, since fewer give no samples.
 
@@ -48,13 +43,12 @@ def words_at_first(ahead: LookAhead | None, context: int | None) -> int:
         context: Units that the vocoder needs behind those it speaks.
 
     Returns:
-        As many as last as long as what is waited for, at their usual length; one more
-        if symbols behind them are; 1 where all speech comes at the end.
+        As many as are waited for, at their usual length; 1 where all speech comes at
+        the end.
     """
     if ahead is None or context is None:
         return 1
-    seconds = (ahead.units + context) / ahead.unit_rate
-    return math.ceil(seconds / USUAL_WORD) + (ahead.symbols > 0)
+    return ahead.words(context)
 
 
 def warn_of_waiting(

@@ -10,6 +10,7 @@ Legend: B utterances, N text tokens, W words, U units, K classes, E speaker feat
 D features.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ from espnet2_taste.speech_decoder.unit_sampling import (
     LengthRule,
     TopKSampler,
 )
+
+USUAL_WORD = 0.4
+"""Seconds, with the silence around it."""
+USUAL_SYMBOLS = 5
+"""Four letters and the border before them."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +191,20 @@ class LookAhead:
     symbols: int
     units: int
     unit_rate: float
+
+    def words(self, context: int = 0) -> int:
+        """The same in words of usual length, ``USUAL_WORD`` and ``USUAL_SYMBOLS``.
+
+        Args:
+            context: Further units that are waited for, of a vocoder.
+
+        Returns:
+            How many words must be known behind that of a unit, wherever it is in it:
+            those that the units behind it are in, and those that their durations need.
+        """
+        seconds = (self.units + context) / self.unit_rate
+        symbols = max(0, self.symbols - 1)  # there is a border behind the last word
+        return math.ceil(seconds / USUAL_WORD) + math.ceil(symbols / USUAL_SYMBOLS)
 
 
 class AbsUnitStream(ABC):

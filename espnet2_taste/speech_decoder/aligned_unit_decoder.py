@@ -63,8 +63,11 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         hidden_size: Features D.
         text_blocks: Convolutions over the symbols.
         text_kernel_size: Symbols each of them sees.
+        text_dilation: How many times wider than the block before each looks; 1 for
+            neighbours alone.
         row_blocks: Convolutions over the rows, towards both sides.
         row_kernel_size: Rows each of them sees.
+        row_dilation: See ``text_dilation``.
         dropout_rate: Dropout of all of them.
         spembs_dropout: Probability that the speaker is hidden in training.
         shortest_silence: Shorter silences belong to the words beside them, in seconds.
@@ -89,8 +92,10 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         hidden_size: int = 192,
         text_blocks: int = 2,
         text_kernel_size: int = 5,
+        text_dilation: int = 1,
         row_blocks: int = 4,
         row_kernel_size: int = 9,
+        row_dilation: int = 1,
         dropout_rate: float = 0.1,
         spembs_dropout: float = 0.0,
         shortest_silence: float = 0.06,
@@ -109,7 +114,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         size, rate = hidden_size, dropout_rate
         self.text_input = text_input
         self.text_stack = GatedConvStack(
-            size, text_blocks, text_kernel_size, dropout_rate=rate
+            size, text_blocks, text_kernel_size, False, rate, text_dilation
         )
         self.taste_norm = nn.LayerNorm(taste_size, elementwise_affine=False)
         self.taste_affine = nn.Linear(taste_size, size)
@@ -118,7 +123,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         self.shape_affine = nn.Linear(SHAPE_FEATURES, size)
         self.dropout = Dropout(rate)
         self.row_stack = GatedConvStack(
-            size, row_blocks, row_kernel_size, dropout_rate=rate
+            size, row_blocks, row_kernel_size, False, rate, row_dilation
         )
         self.history = unit_history
         self.prosody = ProsodyHead(size) if prosody_weight > 0 else None

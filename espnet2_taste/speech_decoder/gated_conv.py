@@ -24,23 +24,32 @@ class GatedConv(nn.Module):
         kernel_size: Positions K a filter sees; odd unless causal.
         causal: Whether it sees only its own position and those before.
         dropout_rate: Dropout of what is added.
+        dilation: Distance of the positions that a filter sees.
 
     Raises:
-        ValueError: An even filter that is not causal.
+        ValueError: An even filter that is not causal, or a distance below 1.
     """
 
     def __init__(
-        self, size: int, kernel_size: int, causal: bool, dropout_rate: float = 0.0
+        self,
+        size: int,
+        kernel_size: int,
+        causal: bool,
+        dropout_rate: float = 0.0,
+        dilation: int = 1,
     ):
         super().__init__()
         if kernel_size < 1 or (kernel_size % 2 == 0 and not causal):
             raise ValueError(
                 f"expected an odd kernel size towards both sides, got {kernel_size}"
             )
-        self.before = kernel_size - 1 if causal else kernel_size // 2
-        self.after = 0 if causal else kernel_size // 2
+        if dilation < 1:
+            raise ValueError(f"expected a dilation of 1 or more, got {dilation}")
+        self.dilation = dilation
+        self.before = dilation * (kernel_size - 1 if causal else kernel_size // 2)
+        self.after = 0 if causal else dilation * (kernel_size // 2)
         self.norm = nn.LayerNorm(size)
-        self.conv = nn.Conv1d(size, 2 * size, kernel_size)
+        self.conv = nn.Conv1d(size, 2 * size, kernel_size, dilation=dilation)
         self.linear = nn.Linear(size, size)
         self.dropout = Dropout(dropout_rate)
 
@@ -59,7 +68,7 @@ class GatedConv(nn.Module):
         return x + self._rest(self.conv(wide).mT)
 
     def start_window(self, x: torch.Tensor) -> torch.Tensor:
-        """Window (B, K - 1, D) before the first position, for batch and type of x."""
+        """Window (B, before, D) before the first position, for batch and type of x."""
         return x.new_zeros(len(x), self.before, x.size(-1))
 
     def step(
@@ -69,14 +78,15 @@ class GatedConv(nn.Module):
 
         Args:
             x: (B, D).
-            window: From ``start_window`` or the step before, (B, K - 1, D).
+            window: From ``start_window`` or the step before, (B, before, D).
 
         Returns:
             (B, D) and the window of the next step.
         """
-        seen = torch.cat([window, self.norm(x).unsqueeze(1)], dim=1)  # (B, K, D)
+        seen = torch.cat([window, self.norm(x).unsqueeze(1)], dim=1)
+        filtered = seen[:, :: self.dilation]  # (B, K, D)
         weight = self.conv.weight.flatten(1)  # (2 D, D K)
-        wide = functional.linear(seen.mT.flatten(1), weight, self.conv.bias)
+        wide = functional.linear(filtered.mT.flatten(1), weight, self.conv.bias)
         return x + self._rest(wide), seen[:, 1:]
 
     def _rest(self, wide: torch.Tensor) -> torch.Tensor:
@@ -92,6 +102,8 @@ class GatedConvStack(nn.Module):
         kernel_size: See ``GatedConv``.
         causal: See ``GatedConv``.
         dropout_rate: See ``GatedConv``.
+        dilation: Of each block this many times that of the block before, as in WaveNet
+            (van den Oord et al. 2016); up to ``kernel_size`` no position is left out.
     """
 
     def __init__(
@@ -101,11 +113,12 @@ class GatedConvStack(nn.Module):
         kernel_size: int,
         causal: bool = False,
         dropout_rate: float = 0.0,
+        dilation: int = 1,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
-            GatedConv(size, kernel_size, causal, dropout_rate)
-            for _ in range(num_blocks)
+            GatedConv(size, kernel_size, causal, dropout_rate, dilation**block)
+            for block in range(num_blocks)
         )
 
     @property

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
 from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
@@ -161,22 +163,59 @@ def test_permuted_vectors_permute_durations(monkeypatch):
     assert len(set(both[0].tolist())) > 1
 
 
-def test_a_changed_vector_reaches_no_further_than_stated():
-    decoder, inputs = build(history=OnePass), batch((30,))
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(6)), st.sampled_from([1, 2, 4]), st.booleans())
+def test_vectors_of_equal_words_take_their_durations_with_them(order, token, exact):
+    """As predicted, silences included: every word has the same letters around it."""
+    decoder, words = build(), len(order) + 2
+    inputs = replace(free(batch((words,))), text=torch.full((1, words + 1), token))
+    vectors = torch.randn(words, 5)
+    inner = [0, *(place + 1 for place in order), words - 1]
+    both = [
+        decoder.generate_units(
+            replace(inputs, taste=chosen[inputs.word_ids[0]][None]),
+            ["a"],
+            0,
+            replace(ARGMAX, exact_times=exact),
+        )[0].word_times.diff(dim=1)[:, 0]
+        for chosen in (vectors, vectors[inner])
+    ]
+    assert torch.allclose(both[1], both[0][inner], atol=1e-5)
+    assert not exact or len({round(size, 5) for size in both[0].tolist()}) > 1
+
+
+@pytest.mark.parametrize(
+    "history, before, behind", [(OnePass, 3, 3), (CausalHistory, 2, 4)]
+)
+def test_a_changed_vector_reaches_no_further_than_stated(history, before, behind):
+    """Of the rows 2; written in one pass 1 more to both sides, with a history 2."""
+    decoder, inputs = build(history=history), batch((30,))
     units, lengths = units_of(inputs)
     one = decoder.score(inputs, units, lengths).logits[0]
     taste = inputs.taste.clone()
     taste[0, inputs.word_ids[0] == 10] += 1.0
-    two = decoder.score(
-        UnitInputs(**{**vars(inputs), "taste": taste}), units, lengths
-    ).logits[0]
+    two = decoder.score(replace(inputs, taste=taste), units, lengths).logits[0]
     moved = (one != two).any(-1).nonzero().squeeze(1)
     begin, end = inputs.word_times[0, 10] * RATE
-    reach = decoder.look_ahead.units
-    assert reach == 3  # of the rows 2, of the units written in one pass 1
-    assert moved.min() >= begin - 1 - reach
-    assert moved.max() <= end + reach
+    assert decoder.look_ahead.units == before
+    assert moved.min() >= begin - 1 - before
+    assert moved.max() <= end + behind
     assert len(moved) >= end - begin
+
+
+@pytest.mark.parametrize("history", [OnePass, CausalHistory])
+def test_a_changed_vector_changes_no_generated_unit_before_its_reach(history):
+    decoder, inputs = build(history=history), free(batch((30,)))
+    decoder.taste_affine.weight.data *= 30  # so that units depend on vectors
+    taste = inputs.taste.clone()
+    taste[0, inputs.word_ids[0] == 10] *= -1.0
+    one, two = (
+        decoder.generate_units(replace(inputs, taste=each), ["a"], 0, ARGMAX)[0]
+        for each in (inputs.taste, taste)
+    )
+    first = int((one.word_times[9, 1] * RATE).round()) - decoder.look_ahead.units
+    assert first > 0 and torch.equal(one.units[:first], two.units[:first])
+    assert not torch.equal(one.units, two.units)
 
 
 def test_a_changed_vector_changes_no_prosody_beyond_the_rows_it_reaches():

@@ -1,5 +1,6 @@
 """Streams of units: the same units and times, as early as the look-ahead allows."""
 
+import math
 from itertools import accumulate
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
+    USUAL_WORD,
     LookAhead,
     UnitInputs,
     UnitSettings,
@@ -30,6 +32,18 @@ def part(inputs, first, stop):
         text_lengths=torch.tensor([place.stop - place.start]),
         word_ids=inputs.word_ids[:, place] - first,
         taste=None if inputs.taste is None else inputs.taste[:, place],
+        spembs=inputs.spembs,
+    )
+
+
+def tokens_of(inputs, word):
+    """A word of an utterance whose words all have two tokens."""
+    place = slice(2 * word, 2 * word + 2)
+    return UnitInputs(
+        text=inputs.text[:, place],
+        text_lengths=torch.tensor([2]),
+        word_ids=inputs.word_ids[:, place] - word,
+        taste=inputs.taste[:, place],
         spembs=inputs.spembs,
     )
 
@@ -72,11 +86,12 @@ def utterances(draw):
     utterances(),
     st.sampled_from(decoders.VARIANTS),
     st.sampled_from([decoders.ARGMAX, SAMPLED, EXACT, MIXED]),
-    st.tuples(st.integers(1, 3), st.sampled_from([1, 3, 5])),
+    st.tuples(st.integers(1, 3), st.sampled_from([1, 3, 5]), st.integers(1, 3)),
 )
 def test_any_groups_of_words_give_the_units_of_the_whole(spoken, parts, how, text):
-    (tokens, sizes), (blocks, kernel) = spoken, text
+    (tokens, sizes), (blocks, kernel, dilation) = spoken, text
     options = dict(text_blocks=blocks, text_kernel_size=kernel, prosody_weight=1.0)
+    options |= dict(text_dilation=dilation, row_dilation=dilation)
     decoder, words = decoders.build(*parts, **options), sum(sizes)
     inputs = decoders.free(decoders.batch((words,)), text=torch.tensor([tokens]))
     (whole,) = decoder.generate_units(inputs, ["a"], 3, how)
@@ -129,6 +144,36 @@ def test_units_come_as_soon_as_what_they_look_at_is_known(parts):
         known = final_words(symbols, ahead.symbols)
         assert known >= count - 1  # a border and the word behind it are enough
         assert given == max(0, int(ends[known - 1]) - ahead.units if known else 0)
+
+
+@pytest.mark.parametrize("text", [1, 2, 5], ids=lambda kernel: f"{kernel} letters")
+@pytest.mark.parametrize("rows", [1, 2, 4], ids=lambda dilation: f"{dilation} wider")
+def test_words_that_are_waited_for_at_their_usual_length(monkeypatch, text, rows):
+    options = dict(text_kernel_size=2 * text + 1, row_dilation=rows, row_blocks=3)
+    decoder, words = decoders.build(**options, row_kernel_size=5), 12
+    usual = decoder.durations.forward
+
+    def durations(*args):
+        found = usual(*args)
+        found.word_mean[:] = math.log(USUAL_WORD)
+        found.silence_logit[:] = -9.0
+        return found
+
+    monkeypatch.setattr(decoder.durations, "forward", durations)
+    spelled = torch.tensor([[2] * (2 * words)])  # two tokens of two letters a word
+    inputs = UnitInputs(
+        text=spelled,
+        text_lengths=torch.tensor([2 * words]),
+        word_ids=(torch.arange(2 * words) // 2)[None],
+        taste=torch.randn(1, 2 * words, 5),
+        spembs=torch.randn(1, 3),
+    )
+    stream, given = decoder.stream("a", 0, decoders.ARGMAX), 0
+    for known in range(words):
+        given += len(stream.extend(tokens_of(inputs, known)).units)
+        if given >= USUAL_WORD * decoder.unit_rate:
+            break
+    assert known == decoder.look_ahead.words() > 0
 
 
 def test_a_decoder_without_look_ahead_waits_for_the_last_word():

@@ -6,9 +6,9 @@ import torch
 from espnet2_taste.speech_decoder.gated_conv import GatedConv, GatedConvStack
 
 
-def build(causal, kernel_size=3, blocks=2):
+def build(causal, kernel_size=3, blocks=2, dilation=1):
     torch.manual_seed(0)
-    return GatedConvStack(4, blocks, kernel_size, causal).eval()
+    return GatedConvStack(4, blocks, kernel_size, causal, dilation=dilation).eval()
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -21,10 +21,12 @@ def test_padding_changes_nothing(causal):
 
 
 @pytest.mark.parametrize(
-    "causal, before, after", [(False, 2, 2), (True, 4, 0)], ids=["both", "past"]
+    "causal, dilation, before, after",
+    [(False, 1, 2, 2), (True, 1, 4, 0), (False, 3, 4, 4), (True, 2, 6, 0)],
+    ids=["both", "past", "both, wider", "past, wider"],
 )
-def test_an_output_depends_on_the_stated_neighbours(causal, before, after):
-    stack = build(causal)
+def test_an_output_depends_on_the_stated_neighbours(causal, dilation, before, after):
+    stack = build(causal, dilation=dilation)
     assert (stack.before, stack.after) == (before, after)
     x = torch.randn(1, 15, 4, requires_grad=True)
     stack(x, torch.ones(1, 15, dtype=torch.bool))[0, 7].sum().backward()
@@ -32,9 +34,10 @@ def test_an_output_depends_on_the_stated_neighbours(causal, before, after):
     assert touched.tolist() == list(range(7 - before, 8 + after))
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5])
-def test_step_by_step_equals_the_whole(kernel_size):
-    stack, x = build(True, kernel_size), torch.randn(2, 9, 4)
+def test_step_by_step_equals_the_whole(kernel_size, dilation):
+    stack, x = build(True, kernel_size, dilation=dilation), torch.randn(2, 9, 4)
     whole = stack(x, torch.ones(2, 9, dtype=torch.bool))
     windows = stack.start_windows(x)
     steps = [stack.step(row, windows) for row in x.unbind(1)]
@@ -44,3 +47,8 @@ def test_step_by_step_equals_the_whole(kernel_size):
 def test_an_even_filter_has_no_middle():
     with pytest.raises(ValueError, match="odd kernel size"):
         GatedConv(4, 4, causal=False)
+
+
+def test_positions_are_one_apart_at_least():
+    with pytest.raises(ValueError, match="dilation of 1 or more, got 0"):
+        GatedConv(4, 3, causal=False, dilation=0)
