@@ -37,7 +37,12 @@ from espnet2_taste.speech_decoder.aligned_unit_stream import (
 )
 from espnet2_taste.speech_decoder.gated_conv import GatedConvStack
 from espnet2_taste.speech_decoder.prosody_head import ProsodyHead
-from espnet2_taste.speech_decoder.spelling import Symbols, spread, sum_words
+from espnet2_taste.speech_decoder.spelling import (
+    Symbols,
+    spread,
+    spread_parts,
+    sum_words,
+)
 from espnet2_taste.speech_decoder.text_input import AbsTextInput
 from espnet2_taste.speech_decoder.unit_history import AbsUnitHistory
 from espnet2_taste.speech_decoder.unit_sampling import UtteranceNoise
@@ -61,6 +66,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         text_input: Gives symbols of a text, with ``hidden_size`` features.
         unit_history: Writes the units, from ``hidden_size`` features.
         hidden_size: Features D.
+        vector_parts: Equal parts P of a word that its vector describes one by one.
         text_blocks: Convolutions over the symbols.
         text_kernel_size: Symbols each of them sees.
         text_dilation: How many times wider than the block before each looks; 1 for
@@ -90,6 +96,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         text_input: AbsTextInput,
         unit_history: AbsUnitHistory,
         hidden_size: int = 192,
+        vector_parts: int = 1,
         text_blocks: int = 2,
         text_kernel_size: int = 5,
         text_dilation: int = 1,
@@ -117,7 +124,8 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             size, text_blocks, text_kernel_size, False, rate, text_dilation
         )
         self.taste_norm = nn.LayerNorm(taste_size, elementwise_affine=False)
-        self.taste_affine = nn.Linear(taste_size, size)
+        self.vector_parts = vector_parts
+        self.taste_affine = nn.Linear(taste_size, vector_parts * size)
         self.speaker_affine = nn.Linear(spembs_size, size)
         self.durations = WordDurationPredictor(size, rate)
         self.shape_affine = nn.Linear(SHAPE_FEATURES, size)
@@ -166,7 +174,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         if seconds is None:
             seconds = units_lengths / self.unit_rate
         timed = (inputs.word_times.diff(dim=-1) > 0).any(1)  # (B, 1)
-        predicted = self.durations(encoded, symbols, conditions)
+        predicted = self.durations(encoded, symbols, conditions.mean(2))
         times = segments.tidy_times(blurred, words, seconds, self.shortest_silence)
         loss = predicted.loss(times, words * timed.squeeze(1), seconds)
         counts = self._counts_of_times(blurred, words, units_lengths)
@@ -237,7 +245,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         encoded = self._encode(symbols)
         conditions = self._conditions(inputs)
         if inputs.word_times is None:
-            predicted = self.durations(encoded, symbols, conditions)
+            predicted = self.durations(encoded, symbols, conditions.mean(2))
             durations = self._predicted(predicted, words, drawn, settings)
         else:
             durations = self._given(inputs, words)
@@ -273,16 +281,17 @@ class AlignedUnitDecoder(AbsUnitDecoder):
         return self.text_stack(embedded, symbols.valid)
 
     def _conditions(self, inputs: UnitInputs) -> torch.Tensor:
-        """Vector and speaker of each word, (B, W, D)."""
+        """Vector and speaker of the parts of each word, (B, W, P, D)."""
         words = int(inputs.word_ids.max()) + 1
         speaker = self.speaker_affine(self.voice(inputs.spembs))
-        speaker = speaker.unsqueeze(1)  # (B, 1, D)
+        speaker = speaker[:, None, None]  # (B, 1, 1, D)
         if inputs.taste is None:
-            return speaker.expand(-1, words, -1)
+            return speaker.expand(-1, words, self.vector_parts, -1)
         tokens = (inputs.word_ids >= 0).unsqueeze(-1).to(inputs.taste)
         count = sum_words(tokens, inputs.word_ids, words).clamp(min=1)
         vectors = sum_words(inputs.taste * tokens, inputs.word_ids, words) / count
-        return speaker + self.taste_affine(self.taste_norm(vectors))
+        parts = self.taste_affine(self.taste_norm(vectors))  # (B, W, P * D)
+        return speaker + parts.unflatten(-1, (self.vector_parts, -1))
 
     def _blurred(self, word_times: torch.Tensor) -> torch.Tensor:
         """Move the borders of words in training, (B, W, 2).
@@ -362,8 +371,7 @@ class AlignedUnitDecoder(AbsUnitDecoder):
             ],
             dim=-1,
         )
-        index = word.unsqueeze(-1).expand(-1, -1, conditions.size(-1))
-        spoken = conditions.gather(1, index) * (1 - silent).unsqueeze(-1)
+        spoken = spread_parts(conditions, rows) * (1 - silent).unsqueeze(-1)
         x = spread(encoded, symbols, rows) + self.shape_affine(shape) + spoken
         return self.dropout(x), rows.valid
 

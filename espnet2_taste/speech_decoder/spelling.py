@@ -139,13 +139,38 @@ def spread(encoded: torch.Tensor, symbols: Symbols, rows: UnitRows) -> torch.Ten
     Returns:
         (B, U, D), between two symbols their weighted mean.
     """
-    left, right, weight = places_of_rows(symbols, rows)
+    return between(encoded, *places_of_rows(symbols, rows))
+
+
+def between(
+    encoded: torch.Tensor, left: torch.Tensor, right: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Rows of (B, C, D) at places left and right (B, U), the latter by weight."""
 
     def at(places: torch.Tensor) -> torch.Tensor:
         index = places.unsqueeze(-1).expand(-1, -1, encoded.size(-1))
         return encoded.gather(1, index)
 
     return torch.lerp(at(left), at(right), weight.unsqueeze(-1).to(encoded))
+
+
+def spread_parts(parts: torch.Tensor, rows: UnitRows) -> torch.Tensor:
+    """What is known of equal parts of the words, at the rate of the units.
+
+    Args:
+        parts: P rows for each word, (B, W, P, D).
+        rows: Of the same utterances.
+
+    Returns:
+        (B, U, D), between the middles of two parts their weighted mean; in a silence
+        that of the word before.
+    """
+    last = parts.size(2) - 1
+    offset = (rows.phase * (last + 1) - 0.5).clamp(0, last)
+    first = rows.word.clamp(min=0) * (last + 1)
+    left = offset.floor().long()
+    right = (left + 1).clamp(max=last)
+    return between(parts.flatten(1, 2), first + left, first + right, offset - left)
 
 
 def sum_words(values: torch.Tensor, word_ids: torch.Tensor, words: int) -> torch.Tensor:

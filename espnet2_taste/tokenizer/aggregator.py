@@ -15,12 +15,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from espnet2_taste.dropout import Dropout
 from espnet2_taste.masks import length_mask
 from espnet2_taste.prosody import FEATURES
 from espnet2_taste.structures import EncoderStates
+from espnet2_taste.tokenizer.decoder_init import check_decoder_state, with_prosody
+from espnet2_taste.tokenizer.running_scale import RunningScale
 from espnet2_taste.tokenizer.transformer import DecoderBlock
 from espnet2_taste.tokenizer.word_frames import WordLengths, frames_of_words
 from espnet2_taste.tokenizer.word_pooling import word_means
@@ -92,6 +93,9 @@ class DecoderAggregator(AbsAggregator):
             trains all but the first.
         train_embeddings: Whether token and position embeddings train.
         timed_words: Whether states have ``word_frames``, which then limit attention.
+        standardize: Take the running mean of the vectors away and divide by their
+            deviation, before the shape of timed words is added.
+        word_parts: Equal parts of a timed word whose values enter its vector in order.
         states_source: Module that maps ``EncoderStates`` to ``EncoderStates`` before
             the cross-attention; keys and values are used as they come by default.
     """
@@ -115,6 +119,8 @@ class DecoderAggregator(AbsAggregator):
         trainable_layers: Sequence[int] | None = None,
         train_embeddings: bool = False,
         timed_words: bool = False,
+        word_parts: int = 0,
+        standardize: bool = False,
         states_source: nn.Module | None = None,
     ):
         super().__init__()
@@ -141,7 +147,15 @@ class DecoderAggregator(AbsAggregator):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(size, eps=self.norm_eps)
-        self.word_lengths = WordLengths(size) if timed_words else None
+        self.word_lengths = None
+        if timed_words:
+            self.word_lengths = WordLengths(size, value_size, word_parts)
+        elif word_parts:
+            raise ValueError(
+                f"aggregator_conf.word_parts {word_parts} needs words with times: set "
+                "word_timer, or leave it out"
+            )
+        self.running_scale = RunningScale(size) if standardize else None
         if identity_values:
             self._make_values_identity()
         self._choose_trainable(trainable_layers, train_embeddings)
@@ -189,14 +203,14 @@ class DecoderAggregator(AbsAggregator):
             ValueError: A tensor is unknown, missing or of another shape.
         """
         own = self.state_dict()
-        state = _with_prosody(own, self._first_blocks(state))
+        state = with_prosody(own, self._first_blocks(state))
         skipped = {
             name
             for name in own
-            if name.startswith(("states_source.", "word_lengths."))
+            if name.startswith(("states_source.", "word_lengths.", "running_scale."))
             or (self.identity_values and ".encoder_attn.v_proj." in name)
         }
-        _check_decoder_state(own, state, skipped)
+        check_decoder_state(own, state, skipped)
         kept = {name: x for name, x in state.items() if name not in skipped}
         self.load_state_dict({**own, **kept})
 
@@ -237,6 +251,8 @@ class DecoderAggregator(AbsAggregator):
     def forward(self, text, text_lengths, word_ids, states):
         """See ``AbsAggregator.forward``."""
         hidden = self.decode(text, states, word_ids)[:, self.prefix.numel() :]
+        if self.running_scale is not None:
+            hidden = self.running_scale(hidden, word_ids >= 0)
         if self.word_lengths is not None:
             hidden = hidden + self.word_lengths(states, word_ids)  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
@@ -284,36 +300,6 @@ class DecoderAggregator(AbsAggregator):
         with self.watched() as maps:
             self.decode(text, states, word_ids)
         return torch.stack(maps, dim=1)
-
-
-def _with_prosody(own: Mapping, state: Mapping) -> dict[str, torch.Tensor]:
-    """Value projections of a decoder, with columns of zeros for measured prosody."""
-    wide = {name: x for name, x in own.items() if name.endswith("attn.v_proj.weight")}
-    return {
-        name: (
-            functional.pad(x, (0, FEATURES))
-            if name in wide and wide[name].size(1) - x.size(1) == FEATURES
-            else x
-        )
-        for name, x in state.items()
-    }
-
-
-def _check_decoder_state(own: Mapping, state: Mapping, skipped: set[str]):
-    missing = sorted(set(own) - set(state) - skipped)
-    unknown = sorted(set(state) - set(own))
-    shapes = [
-        f"{name}: {tuple(state[name].shape)} given, {tuple(own[name].shape)} wanted"
-        for name in sorted(set(own) & set(state) - skipped)
-        if own[name].shape != state[name].shape
-    ]
-    if missing or unknown or shapes:
-        raise ValueError(
-            "the decoder cannot initialise this aggregator (missing: "
-            f"{missing or 'none'}; unknown: {unknown or 'none'}; shapes: "
-            f"{shapes or 'equal'}): make aggregator_conf match the decoder, or set "
-            "init_aggregator to false"
-        )
 
 
 class WhisperAggregator(DecoderAggregator):

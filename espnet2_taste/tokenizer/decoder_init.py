@@ -8,6 +8,9 @@ and ``norm``. The output layer and position tables that are computed are left ou
 from collections.abc import Mapping
 
 import torch
+from torch.nn import functional
+
+from espnet2_taste.prosody import FEATURES
 
 _ESPNET_ATTENTION = {
     "linear_q": "q_proj",
@@ -91,3 +94,43 @@ def decoder_state_from_espnet(
             parts = [names.get(part, part) for part in name.split(".")]
             renamed[".".join(parts).replace("embed.0.", "embed.")] = tensor
     return renamed
+
+
+def with_prosody(own: Mapping, state: Mapping) -> dict[str, torch.Tensor]:
+    """Value projections of a decoder, with columns of zeros for measured prosody."""
+    wide = {name: x for name, x in own.items() if name.endswith("attn.v_proj.weight")}
+    return {
+        name: (
+            functional.pad(x, (0, FEATURES))
+            if name in wide and wide[name].size(1) - x.size(1) == FEATURES
+            else x
+        )
+        for name, x in state.items()
+    }
+
+
+def check_decoder_state(own: Mapping, state: Mapping, skipped: set[str]):
+    """Refuse a decoder that is none of this aggregator.
+
+    Args:
+        own: Names and tensors of the aggregator.
+        state: Those of the decoder, in the aggregator's names.
+        skipped: Names that need not be there, or need not fit.
+
+    Raises:
+        ValueError: A tensor is unknown, missing or of another shape.
+    """
+    missing = sorted(set(own) - set(state) - skipped)
+    unknown = sorted(set(state) - set(own))
+    shapes = [
+        f"{name}: {tuple(state[name].shape)} given, {tuple(own[name].shape)} wanted"
+        for name in sorted(set(own) & set(state) - skipped)
+        if own[name].shape != state[name].shape
+    ]
+    if missing or unknown or shapes:
+        raise ValueError(
+            "the decoder cannot initialise this aggregator (missing: "
+            f"{missing or 'none'}; unknown: {unknown or 'none'}; shapes: "
+            f"{shapes or 'equal'}): make aggregator_conf match the decoder, or set "
+            "init_aggregator to false"
+        )

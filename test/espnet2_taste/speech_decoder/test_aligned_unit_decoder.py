@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs, UnitSettings
 from espnet2_taste.speech_decoder.aligned_unit_decoder import AlignedUnitDecoder
+from espnet2_taste.speech_decoder.segments import unit_rows
 from espnet2_taste.speech_decoder.text_input import LetterInput, PhoneInput, TokenInput
 from espnet2_taste.speech_decoder.unit_history import CausalHistory, OnePass
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, TopKSampler
@@ -22,8 +23,9 @@ EXACT = UnitSettings(sampler=ArgmaxSampler(), exact_times=True)
 MIXED = UnitSettings(sampler=ArgmaxSampler(), exact_times=True, mixing=0.5)
 
 
-def build(text_input=LetterInput, history=CausalHistory, **options):
+def build(text_input=LetterInput, history=CausalHistory, vector_parts=1, **options):
     torch.manual_seed(0)
+    options |= {"vector_parts": vector_parts}
     return AlignedUnitDecoder(
         *(len(BYTES), UNITS, 5, 3, RATE),
         text_input(SIZE, TOKENIZER),
@@ -84,6 +86,7 @@ def free(inputs, **changes):
 
 VARIANTS = [
     (LetterInput, CausalHistory),
+    (LetterInput, CausalHistory, 3),
     (TokenInput, CausalHistory),
     (read_phones, CausalHistory),
     (LetterInput, OnePass),
@@ -132,6 +135,18 @@ def test_a_batch_generates_what_its_utterances_do(parts, settings):
         if settings.mixing:
             assert found[row].mixture.shape == (len(alone.units), UNITS)
             assert torch.allclose(found[row].mixture, alone.mixture, atol=1e-5)
+
+
+def test_a_part_of_a_vector_reaches_its_part_of_the_word():
+    decoder, inputs = build(vector_parts=2), batch((4,))
+    decoder.taste_affine.weight.data[SIZE:] = 0.0  # the second part says nothing
+    other = replace(inputs, taste=torch.randn_like(inputs.taste))
+    laid = decoder.lay_out(inputs, None, EXACT)
+    moved = laid.rows - decoder.lay_out(other, None, EXACT).rows
+    rows = unit_rows(laid.counts)
+    within = ~rows.silent & (rows.phase < 0.75)  # before the middle of the second part
+    assert within.any() and (~within & ~rows.silent).any()
+    assert torch.equal(moved.abs().amax(-1) > 1e-6, within)
 
 
 def with_known_durations(decoder, monkeypatch):

@@ -11,6 +11,7 @@ from espnet2_taste.speech_decoder.spelling import (
     places_of_rows,
     spelling_table,
     spread,
+    spread_parts,
     sum_words,
 )
 
@@ -99,6 +100,23 @@ def test_spread_is_the_weighted_mean_of_two_letters():
     rows = unit_rows(torch.tensor([[1, 4, 1]]))
     want = [0.0, 1.0, 1.5, 2.5, 3.0, 9.0]
     assert torch.allclose(spread(encoded, symbols, rows)[0, :, 0], torch.tensor(want))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 4))
+def test_parts_are_spread_from_middle_to_middle(sizes, parts):
+    counts = torch.tensor([[x for size in sizes for x in (1, size)] + [1]])
+    rows = unit_rows(counts)
+    numbers = torch.arange(1.0 * len(sizes) * parts).view(1, len(sizes), parts, 1)
+    found = spread_parts(numbers, rows)[0, :, 0].tolist()
+    unit = 0
+    for word, size in enumerate(sizes):
+        unit += 1  # the silence before it
+        for place in range(size):
+            offset = (place + 0.5) / size * parts - 0.5
+            wanted = word * parts + min(max(offset, 0), parts - 1)
+            assert abs(found[unit] - wanted) < 1e-5
+            unit += 1
 
 
 @settings(max_examples=50, deadline=None)

@@ -204,3 +204,29 @@ def test_words_that_are_timed_start_from_a_decoder_that_times_none():
         WORD_IDS,
     )
     assert maps[0, ..., 0, 4:].max() == 0
+
+
+@pytest.mark.parametrize("kind", [EspnetAggregator, WhisperAggregator])
+def test_vectors_are_brought_to_one_scale_behind_the_decoder(kind):
+    model = build(kind, standardize=True)
+    state = build(kind).state_dict()
+    state["norm.bias"] = torch.full((8,), 40.0)  # as far from zero as Whisper's
+    model.load_decoder_state(state)
+    text = torch.randint(0, 20, (2, 6))
+    far = model(text, LENGTHS, WORD_IDS, states())
+    assert far[WORD_IDS >= 0].mean() > 30
+    for _ in range(3):
+        model.train()(text, LENGTHS, WORD_IDS, states())
+    near = model.eval()(text, LENGTHS, WORD_IDS, states())
+    assert near[WORD_IDS >= 0].mean().abs() < 1
+
+
+def test_parts_of_words_need_words_with_times():
+    with pytest.raises(ValueError, match="word_parts 3 needs words with times"):
+        build(EspnetAggregator, word_parts=3)
+    model = build(EspnetAggregator, word_parts=3, timed_words=True)
+    given = timed_states([[0.0, 3.0], [5.0, 8.0], [8.0, 11.0]])
+    text = torch.randint(0, 20, (2, 6))
+    before = model(text, LENGTHS, WORD_IDS, given)
+    torch.nn.init.normal_(model.word_lengths.proj.weight)
+    assert not torch.allclose(model(text, LENGTHS, WORD_IDS, given), before)

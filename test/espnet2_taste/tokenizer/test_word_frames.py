@@ -1,7 +1,9 @@
-"""Frames and lengths of words against loops over words, and what a vector holds."""
+"""Frames, lengths and parts of words against loops over words; what vectors hold."""
 
 import math
+from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from espnet2_taste.tokenizer.word_frames import (
     WordLengths,
     frames_of_words,
     lengths_of_words,
+    means_of_parts,
 )
 
 FRAMES = 12
@@ -35,6 +38,12 @@ def states_of(spans, length):
     zeros = torch.zeros(1, FRAMES, 1)
     lengths = torch.tensor([length])
     return EncoderStates(zeros, zeros, lengths, torch.tensor([spans]))
+
+
+def valued(states):
+    """The same with values of three features."""
+    values = torch.randn(1, FRAMES, 3, generator=torch.Generator().manual_seed(0))
+    return replace(states, values=values)
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,6 +91,44 @@ def test_a_batch_is_as_each_alone():
     assert torch.equal(whole[1:], alone)
 
 
-def test_lengths_have_no_influence_at_the_start():
-    layer, states = WordLengths(4), states_of([[0.0, 5.0]], FRAMES)
+@settings(max_examples=60, deadline=None)
+@given(utterances(), st.integers(1, FRAMES), st.integers(1, 4))
+def test_parts_of_words_are_means_over_time(utterance, length, parts):
+    spans, word_ids = utterance
+    states = valued(states_of(spans, length))
+    found = means_of_parts(states, torch.tensor([word_ids]), parts)[0]
+    assert found.shape == (len(word_ids), parts * 3)
+    for row, word in zip(found, word_ids):
+        begin, end = spans[word]
+        size, wanted = (end - begin) / parts, []
+        for part in range(parts):
+            left, right = begin + part * size, begin + (part + 1) * size
+            shares = [
+                max(min(frame + 1, right, length) - max(frame, left), 0)
+                for frame in range(FRAMES)
+            ]
+            weight = torch.tensor(shares).unsqueeze(-1)
+            total = weight.sum()
+            if word >= 0 and total > 0:
+                mean = (states.values[0] * weight).sum(0) / total
+                wanted.append(torch.nn.functional.layer_norm(mean, (3,)))
+        if len(wanted) < parts:  # a part lies behind the end of the speech
+            wanted = [torch.zeros(3)] * parts
+        torch.testing.assert_close(row, torch.cat(wanted), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_the_shape_of_a_word_has_no_influence_at_the_start(parts):
+    layer, states = WordLengths(4, 3, parts), valued(states_of([[0.0, 5.0]], FRAMES))
     assert not layer(states, torch.tensor([[0]])).any()
+
+
+def test_a_vector_with_parts_knows_what_came_first():
+    torch.manual_seed(0)
+    layer, states = WordLengths(4, 3, 2), valued(states_of([[2.0, 6.0]], FRAMES))
+    torch.nn.init.normal_(layer.proj.weight)
+    values = states.values.clone()
+    values[:, 2:6] = values[:, 2:6].flip(1)
+    other = replace(states, values=values)
+    word_ids = torch.tensor([[0]])
+    assert not torch.allclose(layer(states, word_ids), layer(other, word_ids))
