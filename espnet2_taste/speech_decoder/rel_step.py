@@ -9,8 +9,8 @@ Legend: B utterances, K positions so far, C capacity of a cache, H heads, D feat
 features of one head, O outputs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 MANY_ROWS = 8
 """Rows from which a CPU multiplies faster with the weights on the left."""
-Rows = Callable[[torch.Tensor], torch.Tensor]
+Rows = Callable[..., torch.Tensor]
 
 
 @dataclass
@@ -41,51 +41,85 @@ class LayerCache:
 class StackCache:
     """State of a causal stack between two calls of ``RelTransformer.extend``.
 
+    The layers stand in one tensor, so that one view of it serves them all, and what a
+    position gets lies together, so that products are written to where they stay.
+
     Attributes:
-        valid: True at real positions, (B, C).
+        valid: False at positions in use that are padding, (B, C).
+        keys: (L, C, B, H, E), C is the capacity.
+        values: (L, C, B, H, E).
+        distances: As in ``LayerCache``, (L, H, E, C).
+        reader: Reads one position.
         length: Positions in use, padding included.
         padded: Whether any position was padding.
         bias: Of ``scores_bias``, for C keys: what padding gets, and then each head's
             (1 or 1 + H, B, C); None whenever it has to be made anew.
-        layers: One entry a layer.
-        readers: What reads one position, one a layer.
     """
 
     valid: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    distances: torch.Tensor
+    reader: "StackReader"
     length: int = 0
     padded: bool = False
     bias: torch.Tensor | None = None
-    layers: list[LayerCache] = field(default_factory=list)
-    readers: list["BlockReader"] = field(default_factory=list)
 
     @property
     def capacity(self) -> int:
         """Positions that fit before the buffers grow."""
         return self.valid.size(1)
 
+    def layer(self, index: int) -> LayerCache:
+        """Views of one layer's part, through which positions are written."""
+        keys, values = (x[index].permute(1, 2, 0, 3) for x in (self.keys, self.values))
+        return LayerCache(keys, values, self.distances[index])
+
+    def newest(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        """What a block writes and reads for the newest position, one entry a layer.
+
+        Yields:
+            Where its key and its value go, (D,) of one utterance, (B, D) of several;
+            all keys (B * H, E, K), all values (B * H, K, E) and the distances of all
+            keys (H, E, K).
+        """
+        layers, _, batch = self.keys.shape[:3]
+        shape = (layers, -1) if batch == 1 else (layers, batch, -1)
+        keys, values = (x.narrow(1, 0, self.length) for x in (self.keys, self.values))
+        written = [x.select(1, self.length - 1).view(shape) for x in (keys, values)]
+        keys, values = (x.flatten(2, 3).transpose(1, 2) for x in (keys, values))
+        distances = self.distances.narrow(3, self.capacity - self.length, self.length)
+        return zip(*(x.unbind() for x in (*written, keys.mT, values, distances)))
+
     def select(self, rows: torch.Tensor) -> None:
         """Keep only these utterances, given as indices (B',)."""
         self.valid, self.bias = self.valid[rows], None
-        for layer in self.layers:
-            layer.keys = layer.keys[rows]
-            layer.values = layer.values[rows]
+        self.keys, self.values = self.keys[:, :, rows], self.values[:, :, rows]
 
 
 def affine(layer: nn.Module) -> Rows:
-    """What a linear layer does to few rows, (B, D) -> (B, O)."""
+    """What a linear layer does to one vector or few rows, (D,) -> (O,).
+
+    The function takes vectors (D,) or (B, D), and where the result goes, if that is
+    known.
+    """
     if not isinstance(layer, nn.Linear):  # a quantized one
-        return layer
+        return lambda x, out=None: _put(layer(x), out)
     weight, bias = layer.weight, layer.bias
     column, on_gpu = bias.unsqueeze(1), weight.is_cuda
 
-    def apply(x: torch.Tensor) -> torch.Tensor:
-        if on_gpu or 1 < x.size(0) < MANY_ROWS:
-            return functional.linear(x, weight, bias)
-        if x.size(0) == 1:
-            return torch.addmv(bias, weight, x.squeeze(0)).unsqueeze(0)
-        return torch.addmm(column, weight, x.T).T
+    def apply(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        if x.dim() == 1:
+            return torch.addmv(bias, weight, x, out=out)
+        if on_gpu or x.size(0) < MANY_ROWS:
+            return _put(functional.linear(x, weight, bias), out)
+        return _put(torch.addmm(column, weight, x.T).T, out)
 
     return apply
+
+
+def _put(x: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+    return x if out is None else out.copy_(x)
 
 
 def normalizer(norm: nn.LayerNorm) -> Rows:
@@ -114,10 +148,8 @@ def scores_bias(
         return None
     rows = 1 if hidden is None else 1 + heads
     if cache.bias is None or len(cache.bias) < rows:
-        unseen = ~cache.valid
-        unseen[:, cache.length :] = False  # will be valid when they are read
-        bias = cache.layers[0].keys.new_zeros(unseen.shape)
-        bias.masked_fill_(unseen, float("-inf"))
+        bias = cache.keys.new_zeros(cache.valid.shape)
+        bias.masked_fill_(~cache.valid, float("-inf"))
         cache.bias = bias.expand(rows, -1, -1).clone()
     if hidden is None:
         return cache.bias[:1].narrow(2, 0, cache.length)
@@ -143,56 +175,88 @@ class BlockReader:
         projections = attention.linear_q, attention.linear_k, attention.linear_v
         self.query, self.key, self.value = map(affine, projections)
         self.out = affine(attention.linear_out)
-        biases = attention.pos_bias_u, attention.pos_bias_v
-        self.biases = torch.stack(biases).unsqueeze(1)  # (2, 1, H, E)
+        self.scale = (attention.linear_q.out_features // self.heads) ** -0.5
+        biases = torch.stack([attention.pos_bias_u, attention.pos_bias_v])
+        self.biases = biases.flatten(1).unsqueeze(1) * self.scale  # (2, 1, D)
         self.widen, self.narrow = affine(inner.w_1), affine(inner.w_2)
-        self.activation = inner.activation
+        self.activation = inner.activation.forward
         norms = (getattr(block, name) for name in block.norm_names)
         self.attention_norm, self.feed_forward_norm = map(normalizer, norms)
 
     def __call__(
         self,
         x: torch.Tensor,
-        cache: LayerCache,
-        length: int,
+        newest: tuple[torch.Tensor, ...],
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Read one position after ``length`` others.
+        """Read one position.
 
         Args:
-            x: (B, D).
-            cache: Of the block, with a free position, which is written.
-            length: Cached positions.
-            bias: Of ``scores_bias``, K = length + 1.
+            x: (D,) of one utterance, (B, D) of several.
+            newest: The block's entry of ``StackCache.newest``.
+            bias: Of ``scores_bias``.
 
         Returns:
-            (B, D), what ``RelTransformerBlock.extend`` gives for the position.
+            Shaped as ``x``, what ``RelTransformerBlock.extend`` gives for the position.
         """
-        x = x + self._attend(self.attention_norm(x), cache, length, bias)
+        x = self._attend(self.attention_norm(x), *newest, bias).add_(x)
         hidden = self.activation(self.widen(self.feed_forward_norm(x)))
-        return x + self.narrow(hidden)
+        return self.narrow(hidden).add_(x)
 
-    def _attend(
-        self, x: torch.Tensor, cache: LayerCache, length: int, bias
-    ) -> torch.Tensor:
-        """Attention of one position (B, D) over the cached ones and itself, (B, D)."""
-        total, (batch, width) = length + 1, x.shape
-        split = (batch, self.heads, width // self.heads)  # (B, H, E)
-        cache.keys.select(2, length).copy_(self.key(x).view(split))
-        cache.values.select(2, length).copy_(self.value(x).view(split))
-        content, placed = (self.query(x).view(split) + self.biases).unbind()
-        distances = cache.distances.narrow(2, cache.distances.size(2) - total, total)
-        placed = placed.transpose(0, 1)  # (H, B, E)
+    def _attend(self, x, key, value, keys, values, distances, bias) -> torch.Tensor:
+        """Attention over the cached positions and this one, shaped as ``x``."""
+        self.key(x, out=key)
+        self.value(x, out=value)
+        queries = torch.add(self.biases, self.query(x), alpha=self.scale)  # (2, B, D)
+        content, placed = queries.reshape(2, len(keys), 1, -1).unbind()  # (B * H, 1, E)
+        total, many = keys.size(2), len(keys) > self.heads
+        if many:
+            placed = placed.view(-1, self.heads, placed.size(2)).transpose(0, 1)
         if bias is None:
             scores = placed.bmm(distances)  # (H, B, K)
         else:
             scores = bias.baddbmm(placed, distances)
-        scores = scores.transpose(0, 1).reshape(-1, 1, total)  # (B * H, 1, K)
-        keys = cache.keys.flatten(0, 1).narrow(1, 0, total)  # (B * H, K, E)
-        rows, scale = content.reshape(len(keys), 1, -1), split[2] ** -0.5
-        scores = scores.baddbmm(rows, keys.mT, beta=scale, alpha=scale)
-        weights = scores.softmax(dim=-1)
+        if many:
+            scores = scores.transpose(0, 1).reshape(-1, 1, total)  # (B * H, 1, K)
+        weights = scores.baddbmm_(content, keys).softmax(dim=-1)
         for watch in self.watchers:
-            watch(weights.view(batch, -1, 1, total))
-        context = weights.bmm(cache.values.flatten(0, 1).narrow(1, 0, total))
-        return self.out(context.view(batch, width))
+            watch(weights.view(-1, self.heads, 1, total))
+        return self.out(weights.bmm(values).view(x.shape))
+
+
+class StackReader:
+    """Reads one position after the other through a stack.
+
+    Args:
+        stack: A ``RelTransformer`` in evaluation mode.
+    """
+
+    def __init__(self, stack: nn.Module):
+        linear, norm, _, activation = stack.embed.out
+        self.linear, self.norm = affine(linear), normalizer(norm)
+        self.activation, self.scale = activation.forward, stack.embed.scale
+        self.blocks = [BlockReader(block) for block in stack.encoders]
+        self.last_norm = normalizer(stack.after_norm)
+
+    def __call__(
+        self,
+        x: torch.Tensor,
+        cache: StackCache,
+        hidden: tuple[int, torch.Tensor] | None,
+    ) -> torch.Tensor:
+        """Read one position.
+
+        Args:
+            x: (B, D_in).
+            cache: Counts the position already, and has room for it.
+            hidden: Of ``RelTransformer.step``.
+
+        Returns:
+            (B, D).
+        """
+        bias = scores_bias(cache, hidden, self.blocks[0].heads)
+        row = x.squeeze(0)  # one utterance is a vector, which is read faster
+        row = self.activation(self.norm(self.linear(row))).mul_(self.scale)
+        for read, newest in zip(self.blocks, cache.newest()):
+            row = read(row, newest, bias)
+        return self.last_norm(row).view(len(x), -1)

@@ -27,11 +27,9 @@ from espnet2_taste.speech_decoder.rel_attention import (
     visible_keys,
 )
 from espnet2_taste.speech_decoder.rel_step import (
-    BlockReader,
     LayerCache,
     StackCache,
-    normalizer,
-    scores_bias,
+    StackReader,
 )
 
 
@@ -299,15 +297,12 @@ class RelTransformer(nn.Module):
             raise ValueError(
                 "only a causal stack can be cached, this one has causal=False"
             )
-        weight = self.after_norm.weight
+        weight, layers = self.after_norm.weight, len(self.encoders)
         valid = torch.zeros(batch, 0, dtype=torch.bool, device=weight.device)
-        cache = StackCache(valid)
-        for block in self.encoders:
-            heads = block.self_attn.heads
-            empty = weight.new_zeros(batch, heads, 0, self.output_size // heads)
-            cache.layers.append(LayerCache(empty, empty, empty[:0].mT))
-            cache.readers.append(BlockReader(block))
-        self._reserve(cache, capacity)
+        shape = (layers, 0, batch, self.heads, self.output_size // self.heads)
+        empty = weight.new_zeros(shape)
+        cache = StackCache(valid, empty, empty, empty, StackReader(self))
+        self._grow(cache, capacity)
         return cache
 
     def extend(
@@ -329,44 +324,54 @@ class RelTransformer(nn.Module):
         Returns:
             (B, T, D).
         """
-        start, total = cache.length, cache.length + x.size(1)
-        if total > cache.capacity:
-            self._reserve(cache, max(total, 2 * cache.capacity))
-        cache.valid[:, start:total] = True if mask is None else mask
-        cache.length = total
-        if x.size(1) == 1 and mask is None and not self.training:
-            return self._read_position(x[:, 0], cache, hidden)[:, None]
+        start, total = cache.length, self._use(cache, x.size(1))
         if mask is not None:
+            cache.valid[:, start:total] = mask
             cache.padded, cache.bias = cache.padded or not bool(mask.all()), None
         visible = visible_keys(cache.valid[:, :total], x.size(1), causal=True)
         if hidden is not None:
             visible = hide_from_head(visible, hidden[1] < 0, hidden[0], self.heads)
         x = self.dropout(self.embed(x))
-        for block, layer in zip(self.encoders, cache.layers):
-            x = block.extend(x, layer, start, visible)
+        for index, block in enumerate(self.encoders):
+            x = block.extend(x, cache.layer(index), start, visible)
         return self.after_norm(x)
 
-    def _read_position(
+    def step(
         self,
         x: torch.Tensor,
         cache: StackCache,
-        hidden: tuple[int, torch.Tensor] | None,
+        hidden: tuple[int, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """What ``extend`` gives for one position (B, D_in), which the cache counts."""
-        bias, last = scores_bias(cache, hidden, self.heads), cache.length - 1
-        x = self.embed(x)
-        for read, layer in zip(cache.readers, cache.layers):
-            x = read(x, layer, last, bias)
-        return normalizer(self.after_norm)(x)
+        """Encode one further position of each utterance, without a gradient.
 
-    def _reserve(self, cache: StackCache, capacity: int) -> None:
+        Args:
+            x: (B, D_in).
+            cache: From ``start_cache``; written in place.
+            hidden: See ``extend``.
+
+        Returns:
+            What ``extend`` gives in evaluation mode, (B, D).
+        """
+        self._use(cache, 1)
+        return cache.reader(x, cache, hidden)
+
+    def _use(self, cache: StackCache, positions: int) -> int:
+        """Count more positions, growing the buffers if need be; how many there are."""
+        cache.length += positions
+        if cache.length > cache.capacity:
+            self._grow(cache, max(cache.length, 2 * cache.capacity))
+        return cache.length
+
+    def _grow(self, cache: StackCache, capacity: int) -> None:
         """Grow the buffers of a cache to ``capacity`` positions."""
-        extra = capacity - cache.capacity
-        cache.valid, cache.bias = functional.pad(cache.valid, (0, extra)), None
-        weight = self.after_norm.weight
+        extra, weight = capacity - cache.capacity, self.after_norm.weight
+        cache.valid = functional.pad(cache.valid, (0, extra), value=True)
+        cache.bias = None
         encoding = distance_encoding(capacity - 1, 0, self.output_size, weight)
-        for block, layer in zip(self.encoders, cache.layers):
-            layer.keys = functional.pad(layer.keys, (0, 0, 0, extra))
-            layer.values = functional.pad(layer.values, (0, 0, 0, extra))
-            distances = block.self_attn.project_distances(encoding)
-            layer.distances = distances.mT.contiguous()
+        room = (*(0, 0) * 3, 0, extra)
+        cache.keys, cache.values = (
+            functional.pad(x, room) for x in (cache.keys, cache.values)
+        )
+        cache.distances = torch.stack(
+            [block.self_attn.project_distances(encoding).mT for block in self.encoders]
+        )

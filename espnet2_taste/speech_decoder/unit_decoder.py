@@ -278,13 +278,16 @@ class UnitDecoder(AbsUnitDecoder):
         hidden = self.llm.extend(condition.embeds, cache, condition.mask)[:, -1]
         rows = torch.arange(text.size(0), device=text.device)
         writer, logits = UnitWriter(text.size(0)), affine(self.llm_decoder)
+        soonest = int(most.min())  # units at which an utterance may be cut
         for step in range(int(most.max())):
-            scores = logits(hidden)
+            scores = logits(hidden.squeeze(0)).view(len(rows), -1)
             may_end = fewest <= step
             if place is not None:
                 may_end = may_end & place.finished()
             units = sampler(scores, may_end, noise)
-            going = (units != self.end) & (most > step)
+            going = units != self.end
+            if step + 1 >= soonest:
+                going &= most > step
             writer.write(rows, units, going)
             if not going.all():
                 kept = going.nonzero().squeeze(1)
@@ -297,7 +300,8 @@ class UnitDecoder(AbsUnitDecoder):
                 noise.select(kept)
                 if place is not None:
                     place.select(kept)
-            hidden = self._read(self._embed_units(units.unsqueeze(1)), cache, place)
+            embeds = self.speech_embedding.weight.index_select(0, units)
+            hidden = self._read(embeds, cache, place)
         return writer.utterances()
 
     def generate_units(self, inputs, names, seed, settings):
@@ -327,12 +331,12 @@ class UnitDecoder(AbsUnitDecoder):
     def _read(
         self, embeds: torch.Tensor, cache: StackCache, place: ReadingPlace | None
     ) -> torch.Tensor:
-        """State (B, D) after one more unit (B, 1, D), read near the place, if any."""
+        """State (B, D) after one more unit (B, D), read near the place, if any."""
         if place is None:
-            return self.llm.extend(embeds, cache)[:, 0]
+            return self.llm.step(embeds, cache)
         bias = place.visible()  # (B, P)
         with self.llm.watched(GUIDED_HEAD) as maps:
-            state = self.llm.extend(embeds, cache, hidden=(GUIDED_HEAD, bias))[:, 0]
+            state = self.llm.step(embeds, cache, (GUIDED_HEAD, bias))
         attention = torch.stack(maps).sum(0)  # (B, 1, K)
         place.advance(attention[:, 0, : bias.size(1)])
         return state

@@ -83,10 +83,8 @@ class ArgmaxSampler(AbsUnitSampler):
 
     def __call__(self, logits, end_allowed, noise):
         """See ``AbsUnitSampler.__call__``."""
-        end = logits.size(-1) - 1
-        highest, best_unit = logits.narrow(-1, 0, end).max(-1)
-        ends = end_allowed & (logits.select(-1, end) > highest)
-        return best_unit.masked_fill(ends, end)
+        best, end = logits.argmax(-1), logits.size(-1) - 1
+        return torch.where(end_allowed, best, logits.narrow(-1, 0, end).argmax(-1))
 
 
 class TopKSampler(AbsUnitSampler):

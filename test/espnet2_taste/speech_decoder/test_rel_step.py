@@ -9,14 +9,16 @@ from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
 HEADS, PREFIX, NEW = 2, 5, 3
 
 
-def read(stack, x, mask, sizes, hide):
-    """States of the new positions, read in these portions, and maps of head 1."""
-    cache, states = stack.start_cache(len(x), 4), []
+def read(stack, x, mask, one_by_one, hide):
+    """States of the new positions and maps of head 1."""
+    cache = stack.start_cache(len(x), 4)
     stack.extend(x[:, :PREFIX], cache, mask)
+    new = x[:, PREFIX:]
     with stack.watched(1) as maps:
-        for part in x[:, PREFIX:].split(sizes, dim=1):
-            states.append(stack.extend(part, cache, hidden=hide))
-    return torch.cat(states, dim=1), maps
+        if one_by_one:
+            states = [stack.step(position, cache, hide) for position in new.unbind(1)]
+            return torch.stack(states, dim=1), maps
+        return stack.extend(new, cache, hidden=hide), maps
 
 
 @pytest.mark.parametrize("batch", [1, 3, MANY_ROWS + 1])
@@ -30,8 +32,8 @@ def test_one_by_one_equals_together(batch, guided):
     unseen = torch.rand(batch, PREFIX) < 0.5
     bias = torch.zeros(batch, PREFIX).masked_fill(unseen, float("-inf"))
     hide = (1, bias) if guided else None
-    alone, single = read(stack, x, mask, [1] * NEW, hide)
-    together, both = read(stack, x, mask, [NEW], hide)
+    alone, single = read(stack, x, mask, True, hide)
+    together, both = read(stack, x, mask, False, hide)
     torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
     assert len(both) == 2 and len(single) == 2 * NEW
     for step in range(NEW):
