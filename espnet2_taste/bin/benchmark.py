@@ -14,6 +14,8 @@ Examples:
     python -m espnet2_taste.bin.benchmark --tasks start --model exp/packed/taste.zip
     python -m espnet2_taste.bin.benchmark --tasks profile --exp exp/taste_vq --steps 20
     python -m espnet2_taste.bin.benchmark --tasks memory --lm_size 135m
+    python -m espnet2_taste.bin.benchmark --tasks lm_sizes
+    python -m espnet2_taste.bin.benchmark --tasks states --whisper large --windows 1
     python -m espnet2_taste.bin.benchmark --tasks streaming --ngpu 1 --lm_size 1b \\
         --dtype bfloat16 --model exp/packed/taslm.zip --wav exp/packed/sample.wav
 """
@@ -29,7 +31,8 @@ from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
 TASKS = ("tokenization", "unit_decoding", "continuation", "training")
-OTHER_TASKS = ("streaming", "start", "profile", "alignment", "memory")
+OTHER_TASKS = ("streaming", "start", "profile", "alignment", "memory", "lm_sizes")
+OTHER_TASKS += ("states",)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -43,33 +46,19 @@ def add_options(parser: ArgumentParser) -> None:
         choices=[*tasks, *OTHER_TASKS],
         help="What to measure",
     )
-    add("--words", type=int, nargs="+", default=[8, 32, 64], help="Of each task")
+    several = dict(type=int, nargs="+")
+    add("--words", **several, default=[8, 32, 64], help="Of each task")
     add("--units", type=int, default=24, help="Units to decode for any of the words")
     add("--vocabulary", type=int, default=128000, help="For the tables of the sampler")
     add("--batch_size", type=int, default=8, help="Of the batched measurements")
     add("--lm_size", default="medium", help="medium, 135m, 1b or 7b")
     add("--dtype", default="float32", help="Of the language model")
     add("--num_threads", type=int, default=2, help="CPU threads")
-    add(
-        "--repeat",
-        type=int,
-        default=5,
-        help="Turns in which the ways are measured; their medians count",
-    )
-    add(
-        "--training_vocabularies",
-        type=int,
-        nargs="+",
-        default=[8192, 49152],
-        help="Of the LMs that are trained",
-    )
-    add(
-        "--training_batch",
-        type=int,
-        nargs=2,
-        default=[16, 60],
-        help="Utterances of a step, and tokens of each",
-    )
+    add("--repeat", type=int, default=5, help="Turns of the ways; medians count")
+    vocabularies = "Of the LMs that are trained"
+    add("--training_vocabularies", **several, default=[8192, 49152], help=vocabularies)
+    batch = "Utterances of a step, and tokens of each"
+    add("--training_batch", type=int, nargs=2, default=[16, 60], help=batch)
     add(
         "--model",
         help="streaming: packed TASLM, whose other parts speak; start: it is loaded",
@@ -84,6 +73,8 @@ def add_options(parser: ArgumentParser) -> None:
         default=[0.5, 5, 60],
         help="alignment: of the recordings",
     )
+    add("--whisper", default="large", help="states: tiny or large")
+    add("--windows", type=int, default=1, help="states: of 30 s, at once")
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
     add("--wav", help="streaming: recording of who speaks")
     add("--output", help="JSON file for the results")
@@ -292,11 +283,23 @@ class Bench:
     def memory(self) -> list[dict]:
         """What trainings and generation need, computed and measured."""
         from espnet2_taste.evaluation.benchmark import LM_SIZES
-        from espnet2_taste.evaluation.lm_memory import memory_rows
+        from espnet2_taste.evaluation.memory import memory_rows
 
         args = self.args
         sizes = tuple(args.training_batch)
         return memory_rows(args.lm_size, LM_SIZES[args.lm_size], sizes, self.device)
+
+    def lm_sizes(self) -> list[dict]:
+        """What LMs of known sizes need, computed."""
+        from espnet2_taste.evaluation.memory import computed_rows
+
+        return computed_rows()
+
+    def states(self) -> list[dict]:
+        """Encoder states on the fly and kept; see ``memory.state_rows``."""
+        from espnet2_taste.evaluation.memory import state_rows
+
+        return state_rows(self.args.whisper, self.args.windows, self.device)
 
     def sampler_tables(self) -> float:
         """Seconds to prepare the vocabulary's tables: once for all calls."""

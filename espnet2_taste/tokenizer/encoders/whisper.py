@@ -107,14 +107,16 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         longest = min(int(frames.max()), positions)
         wanted = min(longest * SUBSAMPLING + RECEPTIVE_MELS, positions * SUBSAMPLING)
         features = F.pad(features, (0, 0, 0, max(0, wanted - features.size(1))))
-        hidden = [self._embed(features[:, :wanted], longest)]
+        x = self._embed(features[:, :wanted], longest)
+        taken = {0: x} if 0 in layers else {}  # a mix of all takes all
         lengths = frames.clamp(max=longest)
         valid = length_mask(lengths, longest)
         mask = None if bool(valid.all()) else valid[:, None, None]
-        for block in self.backbone.layers:
-            hidden.append(block(hidden[-1], mask))
-        final = self.backbone.layer_norm(hidden[-1])
-        return [hidden[layer] for layer in layers], final, lengths
+        for number, block in enumerate(self.backbone.layers, start=1):
+            x = block(x, mask)
+            if number in layers:
+                taken[number] = x
+        return [taken[n] for n in layers], self.backbone.layer_norm(x), lengths
 
     def _embed(self, features: torch.Tensor, num_frames: int) -> torch.Tensor:
         """Input of the first block, (B, T, M) -> (B, F, D)."""

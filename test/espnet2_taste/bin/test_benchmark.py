@@ -12,12 +12,7 @@ from espnet2_taste.evaluation import (
     alignment_benchmark,
 )
 from espnet2_taste.evaluation import benchmark as parts
-from espnet2_taste.evaluation import (
-    lm_memory,
-    opponents,
-    start_benchmark,
-    unit_benchmark,
-)
+from espnet2_taste.evaluation import memory, opponents, start_benchmark, unit_benchmark
 
 TINY = parts.LmSize(50, 16, 24, 2, 2, 2)
 
@@ -86,7 +81,7 @@ def test_memory_is_computed_beside_what_is_measured(tiny, tmp_path):
     command = ["--tasks", "memory", "--training_batch", "2", "4", "--num_threads", "1"]
     benchmark.main([*command, "--output", str(output)])
     rows = json.loads(output.read_text())["memory"]
-    assert [row["use"] for row in rows] == [use.name for use in lm_memory.USES]
+    assert [row["use"] for row in rows] == [use.name for use in memory.USES]
     needed = {(row["use"], row["weights"]): row["computed GiB"] for row in rows}
     taslm = parts.make_taslm(TINY, "cpu", torch.float32)
     trained = sum(p.numel() for p in taslm.parameters() if p.requires_grad)
