@@ -121,6 +121,7 @@ class TaslmGenerator(AbsGenerator):
         self.rules = rules
         self.layers = taslm.head.layers
         self.embeddings = CodeEmbeddingCache(taslm)
+        taslm.quantizer.hold_tables()
         masks = masks.resized(rows)
         self.stepper = Stepper(taslm.layout, rules, masks)
         device = taslm.pad_text.device

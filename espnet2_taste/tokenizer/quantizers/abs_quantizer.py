@@ -59,6 +59,9 @@ class AbsQuantizer(nn.Module, ABC):
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """Nearest codes of latents: (..., C) -> (..., Q)."""
 
+    def hold_tables(self) -> None:
+        """Prepare many searches in tables that stay as they are until ``train``."""
+
     @abstractmethod
     def usage(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Share of codes in use and perplexity, each a mean over codebooks."""

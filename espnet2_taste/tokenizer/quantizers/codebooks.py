@@ -14,19 +14,28 @@ from espnet2_taste.ranks import same_on_ranks
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import AbsQuantizer
 
 
-def nearest(x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+def nearest(
+    x: torch.Tensor, vectors: torch.Tensor, squares: torch.Tensor | None = None
+) -> torch.Tensor:
     """Index of the nearest vector.
 
     Args:
         x: (..., C).
         vectors: (K, C).
+        squares: Squared lengths of the vectors, (K,), where they are known.
 
     Returns:
         (...,).
     """
     flat = x.reshape(-1, x.size(-1))
-    distances = torch.addmm(vectors.square().sum(-1), flat, vectors.T, alpha=-2.0)
+    squares = squared_lengths(vectors) if squares is None else squares
+    distances = torch.addmm(squares, flat, vectors.T, alpha=-2.0)
     return distances.argmin(dim=-1).view(x.shape[:-1])
+
+
+def squared_lengths(vectors: torch.Tensor) -> torch.Tensor:
+    """(..., K, C) -> (..., K)."""
+    return vectors.square().sum(-1)
 
 
 class CodebookQuantizer(AbsQuantizer):
@@ -58,10 +67,20 @@ class CodebookQuantizer(AbsQuantizer):
         self.quantize_dropout = quantize_dropout
         self.project_in = nn.Linear(dim, latent_size)
         self.project_out = nn.Linear(latent_size, dim)
+        self.register_buffer("squares", None, persistent=False)
 
     @abstractmethod
     def tables(self) -> Sequence[torch.Tensor]:
         """Code vectors of each codebook: Q tensors (K, C)."""
+
+    def hold_tables(self) -> None:
+        """See ``AbsQuantizer.hold_tables``: a search reads them once, not twice."""
+        self.squares = squared_lengths(torch.stack(list(self.tables()))).detach()
+
+    def train(self, mode: bool = True):
+        """Tables may change from here on."""
+        self.squares = None
+        return super().train(mode)
 
     def draw_depth(self, device: torch.device) -> int:
         """How many leading codebooks this training step uses, same on all ranks."""
@@ -96,9 +115,10 @@ class CodebookQuantizer(AbsQuantizer):
     @torch.no_grad()
     def codes_from_latent(self, latent: torch.Tensor) -> torch.Tensor:
         """See ``AbsQuantizer.codes_from_latent``."""
-        residual, codes = latent.float(), []
-        for table in self.tables():
-            codes.append(nearest(residual, table))
+        residual, codes, tables = latent.float(), [], self.tables()
+        squares = [None] * len(tables) if self.squares is None else self.squares
+        for table, lengths in zip(tables, squares):
+            codes.append(nearest(residual, table, lengths))
             residual = residual - nn.functional.embedding(codes[-1], table)
         return torch.stack(codes, dim=-1)
 

@@ -6,6 +6,7 @@ import torch
 from two_processes import run_in_two
 
 from espnet2_taste.tokenizer.quantizers.abs_quantizer import code_statistics
+from espnet2_taste.tokenizer.quantizers.fsq import FiniteScalarQuantizer
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer, kmeans, nearest
 
 
@@ -38,6 +39,20 @@ def test_evaluation_changes_nothing_and_codes_decode():
     want = model.codes_from_latent(model.project_in(x))
     assert torch.equal(want[mask], output.codes[mask])
     assert torch.equal(model.encode(x, mask), output.codes)
+
+
+@pytest.mark.parametrize("kind", [ResidualQuantizer, FiniteScalarQuantizer])
+def test_tables_are_held_until_training(kind):
+    torch.manual_seed(0)
+    quantizer = kind(6).eval()
+    latents = torch.randn(50, quantizer.latent_size)
+    found = quantizer.codes_from_latent(latents)
+    quantizer.hold_tables()
+    lengths = quantizer.squares
+    assert torch.equal(found, quantizer.codes_from_latent(latents))
+    assert lengths.shape == (quantizer.num_codebooks, quantizer.codebook_size)
+    assert "squares" not in quantizer.state_dict()
+    assert quantizer.train().squares is None
 
 
 def test_padding_changes_neither_codes_nor_codebooks():
