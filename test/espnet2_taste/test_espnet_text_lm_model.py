@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from half_precision import DTYPES, check_half_precision
 
 from espnet2_taste.espnet_text_lm_model import (
     ESPnetTextLmModel,
@@ -40,6 +41,13 @@ def test_padding_changes_nothing(model):
     two, _, two_weight = model(text[1:], torch.tensor([1]))
     assert weight == one_weight + two_weight == 6
     torch.testing.assert_close(both * 6, one * 4 + two * 2)
+
+
+@DTYPES
+def test_half_precision_changes_little(model, dtype):
+    lengths = torch.tensor([3, 1])
+    batch = {"text": torch.tensor([[5, 6, 7], [8, -1, -1]]), "text_lengths": lengths}
+    check_half_precision(model, batch, dtype)
 
 
 def test_statistics_and_gradients(model):

@@ -1,9 +1,11 @@
-"""A recognizer trained in two processes: ESPnet's model, the package's trainer."""
+"""A recognizer in two processes and in half precision: ESPnet's model."""
 
 from functools import partial
 
 import numpy as np
 import torch
+from espnet2.tasks.asr import ASRTask
+from half_precision import DTYPES, check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import asr_train
@@ -36,3 +38,17 @@ def test_two_processes_train(tmp_path, tiny_asr_exp, bpe_dir, sentences):
     state = torch.load(tmp_path / "exp/1epoch.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in state.values())
     assert not (tmp_path / "exp/checkpoint.former.pth").exists()
+
+
+@DTYPES
+def test_half_precision_changes_little(tiny_asr_exp, dtype):
+    model, _ = ASRTask.build_model_from_file(tiny_asr_exp / "config.yaml")
+    model.error_calculator = None  # as in the recipes
+    torch.manual_seed(0)
+    batch = {
+        "speech": 0.1 * torch.randn(2, 24000),
+        "speech_lengths": torch.tensor([24000, 16000]),
+        "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
+        "text_lengths": torch.tensor([3, 2]),
+    }
+    check_half_precision(model, batch, dtype)
