@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.recognizers.choices import load_recognizer
 
@@ -42,7 +42,7 @@ def read_set(folder: Path, most: int) -> tuple[list[str], list[torch.Tensor]]:
     names = sorted(wavs)
     random.Random(0).shuffle(names)
     names = names[:most]
-    speech = [soundfile.read(wavs[name], dtype="float32")[0] for name in names]
+    speech = [read_audio(wavs[name])[0] for name in names]
     return [speakers[name] for name in names], [torch.from_numpy(x) for x in speech]
 
 
