@@ -513,6 +513,22 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert not [call for call in again if "_inference" in call]
 
 
+@pytest.mark.parametrize(
+    "steps, wanted",
+    [
+        ("taste_text_only taste_vq", "taste_text_only"),
+        ("taste_text_only_debug taste_vq_debug", "taste_text_only_debug"),
+        ("taste_rvq_8", "taste_text_only"),
+    ],
+)
+def test_the_cascade_takes_the_decoder_of_the_text_only_step(steps, wanted):
+    script = f"step_names=({steps}); . scripts/systems.sh; text_only_step"
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=EGS2 / "TEMPLATE/taslm1", capture_output=True
+    )
+    assert done.stdout.decode().split() == [wanted]
+
+
 def test_designs_are_trained_again_with_equal_flops(recipe):
     prepare_designs(recipe)
     names, files = ("gslm", "moshi"), ("valid.loss.best.pth", "continuation/prompts/x")

@@ -169,9 +169,17 @@ sort_systems() {  # of --systems, by what is to be done for them
     done
 }
 
+text_only_step() {  # of TASTE's trainings, whose unit decoder the cascade takes
+    local name
+    for name in "${step_names[@]}" taste_text_only; do
+        [[ ${name} != *text_only* ]] || break
+    done
+    echo "${name}"
+}
+
 stage_16_systems() {
     local -a trained=() untrained=() recorded=() seed_dirs=()
-    local text_only_exp=${expdir}/taste_text_only budget=utterances name
+    local text_only_exp=${expdir}/$(text_only_step) budget=utterances name
     sort_systems
     extract_slm_units
     prepare_systems
