@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 from espnet2.tasks.asr import ASRTask
-from half_precision import DTYPES, check_half_precision
+from half_precision import check_half_precision
 from two_processes import train_in_two
 
 from espnet2_taste.bin import asr_train
@@ -40,8 +40,8 @@ def test_two_processes_train(tmp_path, tiny_asr_exp, bpe_dir, sentences):
     assert not (tmp_path / "exp/checkpoint.former.pth").exists()
 
 
-@DTYPES
-def test_half_precision_changes_little(tiny_asr_exp, dtype):
+def test_half_precision_changes_little(tiny_asr_exp):
+    """In bfloat16: of float16, a CPU takes minutes for the conformer's convolution."""
     model, _ = ASRTask.build_model_from_file(tiny_asr_exp / "config.yaml")
     model.error_calculator = None  # as in the recipes
     torch.manual_seed(0)
@@ -51,4 +51,4 @@ def test_half_precision_changes_little(tiny_asr_exp, dtype):
         "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
         "text_lengths": torch.tensor([3, 2]),
     }
-    check_half_precision(model, batch, dtype)
+    check_half_precision(model, batch, torch.bfloat16)
