@@ -104,7 +104,8 @@ def _from_last_model(experiment: Path, begin: Mapping[str, Any]) -> dict | None:
     """Put a checkpoint of the last whole model in place of one that cannot be read."""
     import torch
 
-    checkpoint, part = experiment / CHECKPOINT, experiment / f".{CHECKPOINT}.part"
+    checkpoint = experiment / CHECKPOINT
+    part = experiment / f".{CHECKPOINT}.{os.getpid()}.part"
     epochs = {int(p.name[: -len(MODEL)]): p for p in experiment.glob(f"[0-9]*{MODEL}")}
     for epoch in sorted(epochs, reverse=True):
         if (model := _read(epochs[epoch])) is None:
