@@ -48,7 +48,7 @@ DEBUG = [
 ]
 RECIPES = {
     "mini_espeak": ["--local_data_opts", "--scale 0.02", "--nbpe", "60", *DEBUG],
-    "mini_an4": [],
+    "mini_an4": ["--audio_format", "flac.ark"],  # all audio, read and made, in arks
 }
 EXPS = [f"taste_{step}_debug" for step in STEPS]
 TRAININGS = ["asr", *EXPS, "unit_vocoder", "text_lm", "taslm_embed", "taslm_token"]
