@@ -19,6 +19,9 @@ class TableQuantizer(nn.Module):
         self.tables = nn.Parameter(tables)
         self.project_out = nn.Linear(latent_size, dim)
 
+    def hold_tables(self):
+        """Nothing is prepared: searches are the plain loop."""
+
     def latent(self, codes):
         rows = torch.arange(self.num_codebooks)
         vectors = self.tables[rows, codes.clamp(min=0)]
