@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from types import MappingProxyType
+from typing import get_args, get_type_hints
 
 from espnet2.utils.types import str2bool
 
@@ -37,15 +38,16 @@ def add_field_options(
 
     Args:
         parser: Gets the options.
-        class_: Dataclass; all fields have defaults, None stands for a string.
+        class_: Dataclass; all fields have defaults.
         names: Options of fields that are called otherwise.
         left_out: Fields without an option.
     """
-    described = field_help(class_)
+    described, hints = field_help(class_), get_type_hints(class_)
     for field in fields(class_):
         if field.name in left_out:
             continue
-        kind = str if field.default is None else type(field.default)
+        hint = hints[field.name]
+        kind = (get_args(hint) or (hint,))[0]  # without the None of "int | None"
         parser.add_argument(
             f"--{names.get(field.name, field.name)}",
             type=str2bool if kind is bool else kind,

@@ -65,7 +65,6 @@ from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 _OF_TASLM = {
     "prompt_kind": "audio",
-    "sentence_end_after": None,
     "stop_token": None,
     "reference_compat": False,
 }
@@ -126,60 +125,35 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument
     add_field_options(parser, Limits)
-    add("--sentence_end_after", type=int, help="Words after which '.' ends speech too")
     add("--stop_token", help="Text token that ends speech; default: as trained")
     add_field_options(parser, GenerationOptions)
     add_unit_sampling_arguments(parser)
 
 
-def stop_rules(args: argparse.Namespace, tokenizer, eos_id: int):
-    """When TASLM's speech ends.
+def stop_id(token: str | None, tokenizer) -> int | None:
+    """Id of the text token that ends TASLM's speech; None for the one of training.
 
     Args:
-        args: Options.
+        token: It as text, or None.
         tokenizer: The text LM's, of ``transformers``.
-        eos_id: Text token that ends speech in training.
-
-    Returns:
-        ``StopRules``.
 
     Raises:
-        ValueError: The stop token does not exist, or the published rules lack the one
-            number they need.
+        ValueError: It does not exist.
     """
-    from espnet2_taste.slm.stepper import StopRules
-
-    stop_id = None
-    if args.stop_token is not None:
-        stop_id = tokenizer.get_vocab().get(args.stop_token)
-        if stop_id is None:
-            raise ValueError(
-                f"--stop_token {args.stop_token}: expected a token of the text LM; its "
-                f"special ones are {tokenizer.all_special_tokens}"
-            )
-    if not args.reference_compat:
-        return StopRules(
-            end_id=eos_id if stop_id is None else stop_id,
-            max_words=args.max_words,
-            min_words=args.min_words,
-            sentence_end_after=args.sentence_end_after,
-        )
-    if args.sentence_end_after is None:
+    found = None if token is None else tokenizer.get_vocab().get(token)
+    if token is not None and found is None:
         raise ValueError(
-            "with reference_compat a full stop ends speech after some words, three "
-            "times as many end it anyway; say how many (--sentence_end_after 8)"
+            f"--stop_token {token}: expected a token of the text LM; its special ones "
+            f"are {tokenizer.all_special_tokens}"
         )
-    return StopRules.published(args.sentence_end_after, stop_id)
+    return found
 
 
-def generation_options(args: argparse.Namespace):
-    """How text and speech are drawn: ``GenerationOptions``."""
+def options_of(args: argparse.Namespace, class_: type):
+    """An instance of a dataclass whose fields are options."""
     from dataclasses import fields
 
-    from espnet2_taste.slm.sampling import GenerationOptions
-
-    names = [field.name for field in fields(GenerationOptions)]
-    return GenerationOptions(**{name: getattr(args, name) for name in names})
+    return class_(**{field.name: getattr(args, field.name) for field in fields(class_)})
 
 
 def build_unit_generator(args: argparse.Namespace, device: str):
@@ -204,10 +178,12 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     from espnet2_taste.inference.continuer import TaslmContinuer
     from espnet2_taste.inference.designs import TaslmDesign
     from espnet2_taste.inference.speakers import CodeSpeaker
+    from espnet2_taste.slm.limits import Limits
+    from espnet2_taste.slm.sampling import GenerationOptions
 
-    rules = stop_rules(args, preprocessor.tokenizer.tokenizer, model.core.eos_id)
-    options = generation_options(args)
-    continuer = TaslmContinuer(model, preprocessor, rules, options, args.seed)
+    end = stop_id(args.stop_token, preprocessor.tokenizer.tokenizer)
+    how = (options_of(args, Limits), options_of(args, GenerationOptions))
+    continuer = TaslmContinuer(model, preprocessor, *how, args.seed, end)
     generator = build_unit_generator(args, device)
     unit_decoder = generator.encoder.model.unit_decoder
     check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
@@ -242,6 +218,7 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
     from espnet2_taste.inference.speakers import UnitSpeaker
     from espnet2_taste.inference.unit_continuer import UnitContinuer
     from espnet2_taste.slm.limits import Limits
+    from espnet2_taste.slm.sampling import GenerationOptions
 
     for name, default in _OF_TASLM.items():
         if (value := getattr(args, name)) != default:
@@ -249,13 +226,11 @@ def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: s
                 f"--{name} {value}: only TASLM knows it, {args.exp} is of another "
                 "design; leave it out for all that are compared"
             )
-    words = (args.min_words, args.max_words)
-    limits = Limits(*words, args.min_seconds, args.max_seconds)
+    how = (options_of(args, Limits), options_of(args, GenerationOptions))
     writer = build_writer(args, preprocessor.layout, device)
     speaker = UnitSpeaker(vocoder, args.audio_format)
     count = AudioPrompts(args.prompt_words).words
-    given = (limits, generation_options(args), writer, args.seed)
-    continuer = UnitContinuer(model, preprocessor, *given)
+    continuer = UnitContinuer(model, preprocessor, *how, writer, args.seed)
     return GridDesign(continuer, speaker, args.ctm, count)
 
 

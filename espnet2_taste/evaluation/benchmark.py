@@ -26,13 +26,15 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, LoraBackbone
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
+from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
+from espnet2_taste.slm.layouts.word_grammar import WordGrammar
+from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompts import PromptRows, spoken_prompt
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import StepperState, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
@@ -215,13 +217,14 @@ def make_taslm(
     return taslm.to(device).eval()
 
 
-def make_generator(taslm: Taslm, words: int) -> TaslmGenerator:
+def make_generator(taslm: Taslm, words: int) -> Generator:
     """Greedy generation of so many words; every token is a word."""
     rows = taslm.backbone.vocab_size
     no, yes = torch.zeros(rows, dtype=torch.bool), torch.ones(rows, dtype=torch.bool)
     masks = VocabularyMasks(word_start=yes, sentence_end=no, banned=no)
-    rules = StopRules(None, max_words=words)
-    return TaslmGenerator(taslm, masks, rules, GenerationOptions())
+    text = TextVocabulary.of(masks, (), taslm.eos_id)
+    grammar, limits = WordGrammar(taslm.layout, text), Limits(words, words)
+    return Generator(taslm, GenerationOptions(), limits, grammar=grammar)
 
 
 @torch.inference_mode()
@@ -241,7 +244,7 @@ def make_prompts(taslm: Taslm, count: int) -> list[PromptRows]:
     return prompts
 
 
-def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[int]:
+def plain_continuation(generator: Generator, prompt: PromptRows) -> list[int]:
     """Continue one prompt as the published system does: no cache, all outputs.
 
     Args:
@@ -251,7 +254,7 @@ def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[in
     Returns:
         Text ids.
     """
-    backbone, history = generator.taslm.backbone, []
+    backbone, history = generator.core.backbone, []
 
     def read(rows: torch.Tensor) -> BackboneOutput:
         history.append(rows)
@@ -262,7 +265,7 @@ def plain_continuation(generator: TaslmGenerator, prompt: PromptRows) -> list[in
 
 @torch.no_grad()
 def simple_continuation(
-    generator: TaslmGenerator,
+    generator: Generator,
     prompt: PromptRows,
     read: Callable[[torch.Tensor], BackboneOutput],
 ) -> list[int]:
@@ -276,26 +279,27 @@ def simple_continuation(
     Returns:
         Text ids.
     """
-    taslm, state, text = generator.taslm, StepperState(), []
-    rows = prompt.inputs[None]
+    taslm, grammar, rows = generator.core, generator.grammar, prompt.inputs[None]
+    state, text, most = prompt.state, [], generator.keeper.limits.max_words
     while True:
         output = read(rows)
         states = dict(zip(range(taslm.backbone.num_states), output.states))
-        logits = taslm.backbone.logits(output.last)
+        logits = taslm.backbone.logits(output.last)[0, -1]
         prediction = taslm.head([states[layer] for layer in taslm.head.layers])
         codes = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
-        token = logits[0, -1].argmax()
-        step = generator.stepper.advance(state, int(token))
-        if step.emits_text:
-            text.append(int(token))
-        if step.done:
+        if len(text) == most:
             return text
-        arriving = prompt.pending[step.due] if step.due < 0 else codes[0, -1]
+        logits[taslm.eos_id] = -torch.inf
+        token = logits.argmax()
+        text.append(int(token))
+        state = grammar.advance(state, text[-1:])
+        due = grammar.due(state)
+        arriving = prompt.pending[due] if due < 0 else codes[0, -1]
         speech = taslm.code_embedding.embed(arriving, taslm.quantizer)
         rows = taslm.fuse(taslm.backbone.embed(token), speech)[None, None]
 
 
-def continue_prompts(generator: TaslmGenerator, prompts: list[PromptRows]):
+def continue_prompts(generator: Generator, prompts: list[PromptRows]):
     """Continue prompts together with cached keys and values."""
     names = [str(index) for index in range(len(prompts))]
     return generator(prompts, UniformStreams.from_ids(names, 0))

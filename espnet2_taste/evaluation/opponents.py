@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from espnet2_taste.evaluation.benchmark import simple_continuation
 from espnet2_taste.slm.backbone import BackboneOutput
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.speech_decoder.rel_attention import distance_encoding, visible_keys
@@ -80,7 +80,7 @@ def _read_positions(
     return stack.after_norm(x)
 
 
-def static_cache_words(generator: TaslmGenerator, prompt: PromptRows) -> list[int]:
+def static_cache_words(generator: Generator, prompt: PromptRows) -> list[int]:
     """Continue one prompt with Hugging Face's static cache and TASLM's own heads.
 
     Args:
@@ -92,8 +92,8 @@ def static_cache_words(generator: TaslmGenerator, prompt: PromptRows) -> list[in
     """
     from transformers import StaticCache
 
-    backbone = generator.taslm.backbone
-    size = len(prompt.inputs) + generator.rules.max_words + 2
+    backbone = generator.core.backbone
+    size = len(prompt.inputs) + generator.keeper.limits.max_words + 2
     cache = StaticCache(config=backbone.causal_lm.config, max_cache_len=size)
 
     def read(rows: torch.Tensor) -> BackboneOutput:

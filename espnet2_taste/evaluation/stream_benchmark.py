@@ -22,7 +22,7 @@ from espnet2_taste.evaluation.speaking import stream_speed
 from espnet2_taste.inference.results import SpeechPiece, SpeechTokens, StreamedWord
 from espnet2_taste.inference.spoken_lm import SpokenLM
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.sampling import UniformStreams
 from espnet2_taste.structures import WordCodes
 
@@ -41,19 +41,18 @@ class RandomWriter:
     def __init__(
         self,
         tokenizer: TasteTokenizer,
-        generator: TaslmGenerator,
+        generator: Generator,
         spoken: SpeechTokens,
     ):
         self.tokenizer, self.generator, self.spoken = tokenizer, generator, spoken
-        self.prompts = make_prompts(generator.taslm, 1)
+        self.prompts = make_prompts(generator.core, 1)
 
     def words(self) -> Iterator[StreamedWord]:
         """Each word at the row that brings its codes."""
         known = map(StreamedWord, self.spoken.words, self.spoken.codes)
         streams = UniformStreams.from_ids(["0"], 0)
-        for row in self.generator.trace(self.prompts, streams):
-            due = row.steps[0].due
-            if due is not None and due >= 0:
+        for batch in self.generator.trace(self.prompts, streams):
+            if (batch.codes >= 0).all():
                 yield next(known)
 
     def continue_(self, prompt: WordCodes) -> SpeechTokens:

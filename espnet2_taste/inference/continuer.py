@@ -14,13 +14,13 @@ import torch
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
 from espnet2_taste.inference.results import SpeechTokens
-from espnet2_taste.slm.abs_generator import AbsGenerator
-from espnet2_taste.slm.continuation import Continuation
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Continuation, Generator
+from espnet2_taste.slm.layouts.streams import TextVocabulary
+from espnet2_taste.slm.layouts.word_grammar import PublishedGrammar, WordGrammar
+from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompt_specs import PromptSpec, SpokenPrompt, WrittenPrompt
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
@@ -38,7 +38,7 @@ class AbsContinuer(ABC):
     """
 
     def __init__(
-        self, generator: AbsGenerator, tokenizer: HuggingFaceTokenizer, seed: int = 0
+        self, generator: Generator, tokenizer: HuggingFaceTokenizer, seed: int = 0
     ):
         self.generator = generator
         self.tokenizer = tokenizer
@@ -81,44 +81,55 @@ class TaslmContinuer(AbsContinuer):
         model: A trained model in evaluation mode; without guidance its adapters are
             merged.
         preprocessor: Its text side.
-        rules: When speech ends; the learned end is filled in.
+        limits: How much is generated.
         options: How to sample; their ``reference_compat`` holds for the vocabulary,
             the head and the prompts as well.
         seed: With its name, all an utterance's randomness depends on.
+        stop_id: Text token that ends speech; None for the one of training.
+
+    Raises:
+        ValueError: The published rules lack the one number they need.
     """
 
     def __init__(
         self,
         model: ESPnetSpokenLMModel,
         preprocessor: TaslmPreprocessor,
-        rules: StopRules,
+        limits: Limits,
         options: GenerationOptions,
         seed: int = 0,
+        stop_id: int | None = None,
     ):
-        taslm = model.core
-        options.prepare(taslm)
+        core = model.core
+        options.prepare(core)
         self.preprocessor = preprocessor
         self.reference_compat = options.reference_compat
-        text_side = preprocessor.tokenizer.tokenizer
+        text_side, size = preprocessor.tokenizer.tokenizer, core.backbone.vocab_size
         if options.reference_compat:
-            masks = reference_masks(text_side, taslm.eos_id)
-            taslm.head.reference_compat = True
+            core.head.reference_compat = True
+            masks = reference_masks(text_side, core.eos_id).resized(size)
+            text = TextVocabulary.of(masks, (), core.eos_id)
+            words = limits.sentence_end_after
+            grammar = PublishedGrammar(core.layout, text, words, stop_id)
         else:
-            masks = vocabulary_masks(text_side, preprocessor.word_space)
-        generator = TaslmGenerator(taslm, masks, rules, options)
+            masks = vocabulary_masks(text_side, preprocessor.word_space).resized(size)
+            end_id = core.eos_id if stop_id is None else stop_id
+            text = TextVocabulary.of(masks, text_side.all_special_ids, end_id)
+            grammar = WordGrammar(core.layout, text)
+        generator = Generator(core, options, limits, grammar=grammar)
         super().__init__(generator, preprocessor.tokenizer, seed)
 
     @cached_property
     def digest(self) -> str:
         """Which model its codes belong to; see ``inputs.model_digest``."""
-        return model_digest(self.generator.taslm.quantizer)
+        return model_digest(self.generator.core.quantizer)
 
     def checked(self, name, item, rules) -> PromptSpec:
         """See :meth:`AbsContinuer.checked`."""
         if isinstance(item, WordCodes):
             item = SpokenPrompt(item)
         if isinstance(item, SpokenPrompt):
-            check_codes(name, item.spoken, self.generator.taslm.quantizer)
+            check_codes(name, item.spoken, self.generator.core.quantizer)
         elif isinstance(item, WrittenPrompt):
             text = normal_text(name, " ".join(item.words), rules, self.tokenizer)
             return WrittenPrompt(tuple(text.split()))
@@ -152,21 +163,26 @@ class TaslmContinuer(AbsContinuer):
         Raises:
             ValueError: A text is empty, or the text LM has too few positions.
         """
-        prompts = [self.prompt(name, item) for name, item in zip(names, specs)]
-        given = [self.given(*row) for row in zip(names, specs, texts)]
-        streams = UniformStreams.from_ids(names, self.seed)
-        found = self.generator(prompts, streams, given)
+        prompts = [self.given(*row) for row in zip(names, specs, texts)]
+        found = self.generator(prompts, UniformStreams.from_ids(names, self.seed))
         return [
             SpeechTokens(tuple(text.split()), item.codes.numpy(), model=self.digest)
             for text, item in zip(texts, found)
         ]
 
-    def given(self, name: str, spec: PromptSpec, text: str) -> GivenText:
-        """Words of a text as the tokens that training has behind a prompt."""
+    def given(self, name: str, spec: PromptSpec, text: str) -> PromptRows:
+        """A prompt with the words of a text, as the tokens that training has there.
+
+        Raises:
+            ValueError: The published rules know no text that is given.
+        """
+        if self.reference_compat:
+            raise ValueError("reference_compat: the published system reads no texts")
         data = self.preprocessor(name, {"text": " ".join([*spec.words, text])})
         first = int((data["word_ids"] < len(spec.words)).sum())
-        ids = (data[key][first:].tolist() for key in ("text", "word_ids"))
-        return GivenText.of(*ids)
+        tokens, words = (data[key][first:].tolist() for key in ("text", "word_ids"))
+        end_id = self.generator.grammar.inventory.text.end_id
+        return self.prompt(name, spec).with_text(tokens, words, end_id)
 
     @torch.inference_mode()
     def prompt(self, name: str, spec: PromptSpec) -> PromptRows:
@@ -179,8 +195,8 @@ class TaslmContinuer(AbsContinuer):
         Returns:
             The rows that the model reads.
         """
-        taslm, compat = self.generator.taslm, self.reference_compat
-        return spec.rows(taslm, self.preprocessor, name, compat)
+        core, compat = self.generator.core, self.reference_compat
+        return spec.rows(core, self.preprocessor, name, compat)
 
     def words(self, item: Continuation) -> SpeechTokens:
         """Write the tokens of a continuation as words.

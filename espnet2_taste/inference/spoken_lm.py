@@ -46,7 +46,6 @@ from espnet2_taste.inference.unit_tokenizer import UnitTokenizer
 from espnet2_taste.inference.unit_writers import unit_writer
 from espnet2_taste.slm.prompt_specs import EmptyPrompt, PromptSpec, WrittenPrompt
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 
 Tokens = WordCodes | UnitTokens
@@ -149,8 +148,7 @@ class SpokenLM:
         exp, limits = self._place[0], self._words
         model, preprocessor = load_spoken_lm(*self._place)
         if model.core.quantizer is not None:
-            rules = StopRules(model.core.eos_id, limits.max_words, limits.min_words)
-            given = (rules, self._options, self._seed)
+            given = (limits, self._options, self._seed)
             return TaslmContinuer(model, preprocessor, *given)
         layout = preprocessor.layout
         if lacking := sorted(layout.needs - {"units", "word_times"}):

@@ -7,9 +7,10 @@ the end, and its codes, which come some words later, have arrived.
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.results import StreamedWord
-from espnet2_taste.slm.continuation import ContinuationWriter
 from espnet2_taste.slm.prompt_specs import PromptSpec
 from espnet2_taste.slm.sampling import UniformStreams
 
@@ -27,24 +28,17 @@ def stream_words(
     Yields:
         The words that ``continuer`` would return together.
     """
-    generator, writer, said = continuer.generator, ContinuationWriter(), 0
-    num_codebooks = generator.taslm.quantizer.num_codebooks
+    generator, said = continuer.generator, 0
     streams = UniformStreams.from_ids([name], continuer.seed)
-
-    def known(count: int) -> Iterator[StreamedWord]:
+    for batch in generator.trace([continuer.prompt(name, spec)], streams):
+        (item,) = batch.items
+        growing = not item.state.drained  # the last word may get another token
+        count = min(item.state.words - growing, len(item.codes))
         if count > said:
-            so_far = writer.finish(num_codebooks, generator.rules.end_id)
-            item = continuer.words(so_far)
-            for index in range(said, min(count, len(item.words))):
-                yield StreamedWord(item.words[index], item.codes[index])
-
-    for trace in generator.trace([continuer.prompt(name, spec)], streams):
-        writer.write(trace.steps[0], trace.text[0].cpu(), trace.codes[0].cpu())
-        growing = writer.final is None  # the last word may get another token
-        count = min(writer.words - growing, len(writer.codes))
-        yield from known(count)
-        said = max(said, count)
-    yield from known(len(writer.codes))
+            words = continuer.words(generator.finish(item))
+            for word, codes in list(zip(words.words, words.codes))[said:count]:
+                yield StreamedWord(word, codes)
+            said = count
 
 
 def stream_codes(
@@ -62,10 +56,10 @@ def stream_codes(
         The words and codes that ``continuer.say`` would return together.
     """
     words = iter(text.split())
-    prompt = continuer.prompt(name, spec)
-    given = continuer.given(name, spec, text)
+    prompt, said = continuer.given(name, spec, text), 0
     streams = UniformStreams.from_ids([name], continuer.seed)
-    for trace in continuer.generator.trace([prompt], streams, [given]):
-        due = trace.steps[0].due
-        if due is not None and due >= 0:
-            yield StreamedWord(next(words), trace.codes[0].cpu().numpy())
+    for batch in continuer.generator.trace([prompt], streams):
+        (item,) = batch.items
+        if len(item.codes) > said:
+            said = len(item.codes)
+            yield StreamedWord(next(words), np.array(item.codes[-1]))

@@ -12,8 +12,8 @@ from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.continuer import AbsContinuer
 from espnet2_taste.inference.results import UnitTokens
 from espnet2_taste.inference.unit_writers import AbsUnitWriter, SpokenText
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.grid_data import GridPreprocessor
-from espnet2_taste.slm.grid_generation import GridGenerator
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompt_specs import SpokenPrompt
@@ -43,9 +43,9 @@ class UnitContinuer(AbsContinuer):
         seed: int = 0,
     ):
         options.prepare(model.core)
-        generator = GridGenerator(model.core, options, limits, writer.unit_seconds)
+        generator = Generator(model.core, options, limits, writer.unit_seconds)
         super().__init__(generator, preprocessor.reader.tokenizer, seed)
-        self.layout = generator.layout
+        self.layout = model.core.layout
         self.reader = preprocessor.reader
         self.writer = writer
 
@@ -69,11 +69,13 @@ class UnitContinuer(AbsContinuer):
             for item, row in zip(found, units)
         ]
 
+    @torch.inference_mode()
     def continuations(self, names, prompts) -> list[SpokenText]:
         """See :meth:`AbsContinuer.continuations`."""
         grids = [self.layout.prompt(prompt) for prompt in prompts]
         streams = UniformStreams.from_ids(names, self.seed)
-        found = self.generator(grids, streams)
+        rows = [self.generator.core.prompt(grid) for grid in grids]
+        found = self.generator(rows, streams)
         tails = self._tails([item.ids for item in found], [len(g) for g in grids])
         return [self._added(*row) for row in zip(prompts, grids, found, tails)]
 
@@ -85,7 +87,7 @@ class UnitContinuer(AbsContinuer):
         lengths = torch.tensor([len(row) for row in rows], device=device)
         padded = pad_sequence(rows, True, -1).to(device)
         first = torch.tensor(firsts, device=device).minimum(lengths)
-        return self.generator.grid_lm.tail_units(padded, lengths, first)
+        return self.generator.core.tail_units(padded, lengths, first)
 
     def _added(self, prompt: Utterance, grid, item, tail: Row) -> SpokenText:
         """Take the prompt away from what was decoded."""
@@ -99,5 +101,5 @@ class UnitContinuer(AbsContinuer):
             text=" ".join(word for word in spelt if word),
             units=tuple(unit[0] for unit in units),
             ended=item.ended,
-            rows=len(item.ids) - item.prompt_rows,
+            rows=item.rows,
         )

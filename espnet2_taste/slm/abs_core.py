@@ -9,7 +9,7 @@ Legend: B utterances, N text tokens, H hidden size.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from torch import nn
 
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.guidance import TextMixture
+from espnet2_taste.slm.layouts.abs_layout import AbsGrammar
+from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.scoring import UtteranceScores
 
 Batch = Mapping[str, torch.Tensor]
@@ -37,6 +39,29 @@ class GroupLosses:
     stats: dict[str, torch.Tensor]
 
 
+class AbsRowInputs(ABC):
+    """What the LM reads of rows that are written."""
+
+    def begin(self, prompts: Sequence[PromptRows]) -> "AbsRowInputs":
+        """The same for a batch, with what it must remember of each prompt."""
+        return self
+
+    def select(self, kept: torch.Tensor) -> None:
+        """Keep only some prompts, given as indices."""
+
+    @abstractmethod
+    def __call__(self, row: torch.Tensor, codes: torch.Tensor | None) -> torch.Tensor:
+        """Embed a row.
+
+        Args:
+            row: (B, S).
+            codes: Codes that arrive with it, (B, Q), -1 where there are none.
+
+        Returns:
+            (B, H).
+        """
+
+
 class AbsCore(nn.Module, ABC):
     """The text LM with everything around it that a design needs.
 
@@ -48,9 +73,11 @@ class AbsCore(nn.Module, ABC):
     Attributes:
         quantizer: Of the codes of words; None for a design of ids alone.
         speech_unit: Unit of the speech in :meth:`scores`.
+        layers: Hidden states that its heads read beside the last one.
     """
 
     speech_unit = "nats"
+    layers: Sequence[int] = ()
 
     def __init__(self, backbone: AbsBackbone, layout, bos_id: int):
         super().__init__()
@@ -74,6 +101,24 @@ class AbsCore(nn.Module, ABC):
             kl_every: One utterance of so many is compared with the base LM, and counts
                 so many times; see :func:`comparison_weights`.
         """
+
+    @abstractmethod
+    def next_logits(
+        self, hidden: torch.Tensor, row: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Logits of the next cell of a row.
+
+        Args:
+            hidden: State before the row, (B, H).
+            row: Cells written so far, n times (B,).
+
+        Returns:
+            (B, X) of stream n.
+        """
+
+    @abstractmethod
+    def row_inputs(self, grammar: AbsGrammar) -> AbsRowInputs:
+        """What the LM reads of rows of a grammar, prepared once for all batches."""
 
     @abstractmethod
     def scores(

@@ -16,7 +16,7 @@ import torch
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.utterance import Row, Utterance
-from espnet2_taste.slm.vocabulary import PieceRules, vocabulary_masks
+from espnet2_taste.slm.vocabulary import vocabulary_masks
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.words import tokenize_words
 
@@ -41,14 +41,11 @@ def text_vocabulary(
     """
     with torch.device("cpu"):  # values, also where a model is only tried
         masks = vocabulary_masks(tokenizer.tokenizer, word_space)
-    special = np.zeros(len(masks.banned), dtype=bool)
-    special[list(tokenizer.tokenizer.all_special_ids)] = True
-    return TextVocabulary(
-        starts=masks.word_start.numpy(),
-        special=special,
-        end_id=tokenizer.special_id("eos"),
+    return TextVocabulary.of(
+        masks,
+        tokenizer.tokenizer.all_special_ids,
+        tokenizer.special_id("eos"),
         plain_first=not first_word_space,
-        rules=PieceRules(masks),
     )
 
 

@@ -12,6 +12,7 @@ H hidden size, U units of a tail.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,6 +20,7 @@ from espnet2_taste.masks import length_mask
 from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm.abs_core import (
     AbsCore,
+    AbsRowInputs,
     BaseRows,
     GroupLosses,
     comparison_weights,
@@ -26,8 +28,8 @@ from espnet2_taste.slm.abs_core import (
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
-from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
-from espnet2_taste.slm.layouts.streams import INSIDE, START, TAIL
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout, run_grammar
+from espnet2_taste.slm.layouts.streams import INSIDE, START, TAIL, text_of
 from espnet2_taste.slm.losses import (
     cell_nats,
     compact,
@@ -35,9 +37,25 @@ from espnet2_taste.slm.losses import (
     masked_mean,
     weighted_mean,
 )
+from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.sampling import NEVER
 from espnet2_taste.slm.scoring import UtteranceScores
 from espnet2_taste.slm.tail_heads import AbsTailHead, TailLoss
+
+
+class IdInputs(AbsRowInputs):
+    """Rows of ids, which need no memory.
+
+    Args:
+        core: A ``GridLM``.
+    """
+
+    def __init__(self, core: "GridLM"):
+        self.core = core
+
+    def __call__(self, row, codes):
+        """See :meth:`AbsRowInputs.__call__`."""
+        return self.core.embed_rows(row)
 
 
 class GridLM(AbsCore):
@@ -114,18 +132,8 @@ class GridLM(AbsCore):
             parts.append(self.outputs[str(stream)](state))
         return torch.cat(parts, dim=-1)
 
-    def next_logits(
-        self, hidden: torch.Tensor, row: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Logits of the next cell of a row.
-
-        Args:
-            hidden: State before the row, (B, H).
-            row: Cells written so far, n times (B,).
-
-        Returns:
-            (B, X) of stream n.
-        """
+    def next_logits(self, hidden, row):
+        """See :meth:`AbsCore.next_logits`."""
         pairs = enumerate(row)
         cells = [self.embedding.cell(s, ids, self.backbone) for s, ids in pairs]
         return self.logits(len(row), self.head(hidden, cells)[len(row)])
@@ -133,6 +141,35 @@ class GridLM(AbsCore):
     def embed_rows(self, grid: torch.Tensor) -> torch.Tensor:
         """What the LM reads in rows, (B, T, S) -> (B, T, H)."""
         return self.embedding.fusion(self.embedding.cells(grid, self.backbone))
+
+    def row_inputs(self, grammar):
+        """See :meth:`AbsCore.row_inputs`."""
+        return IdInputs(self)
+
+    def prompt(self, ids: np.ndarray) -> PromptRows:
+        """A prompt as the LM reads it.
+
+        Args:
+            ids: With holes, (P, S); P may be 0.
+
+        Raises:
+            ValueError: The grammar of the layout does not allow it.
+        """
+        holes = np.flatnonzero((ids == HOLE).any(axis=1))
+        count = int(holes[0]) if len(holes) else len(ids)
+        device = self.embedding.start.device
+        known = torch.from_numpy(ids[:count]).to(device)[None]
+        begin = self.embedding.begin(1)
+        inputs = torch.cat([begin, self.embed_rows(known).to(begin.dtype)], dim=1)
+        rows = ids[:count].tolist()
+        text = [i for row in rows for i in text_of(self.layout.streams, row)]
+        return PromptRows(
+            inputs=inputs[0],
+            text=torch.tensor(text, dtype=torch.int64, device=device),
+            state=run_grammar(self.layout, ids[:count]),
+            rows=rows,
+            known=ids[count:].tolist(),
+        )
 
     def tail_loss(
         self,

@@ -9,12 +9,13 @@ that writes both to both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout
+from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGrammar
 from espnet2_taste.slm.layouts.streams import (
     END,
     PAD,
     START,
     TEXT,
+    TEXT_KINDS,
     UNIT,
     IdSet,
     Stream,
@@ -22,19 +23,6 @@ from espnet2_taste.slm.layouts.streams import (
 
 ROUNDING = 1e-6
 """Seconds by which a sum of many units may be wrong."""
-
-
-def check_words(least: int, most: int) -> None:
-    """Refuse numbers of words that contradict each other.
-
-    Raises:
-        ValueError: They do.
-    """
-    if not 0 <= least <= most or most < 1:
-        raise ValueError(
-            "the number of words must satisfy 0 <= min_words <= max_words and "
-            f"max_words >= 1, found {least} and {most}"
-        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +35,7 @@ class Limits:
         min_seconds: Least speech of written units, seconds, before its end may be
             chosen.
         max_seconds: Most speech of written units, seconds.
+        sentence_end_after: Words after which a full stop ends the text too.
 
     Raises:
         ValueError: A least value above its most.
@@ -56,9 +45,15 @@ class Limits:
     max_words: int = 16
     min_seconds: float = 0.0
     max_seconds: float = 6.0
+    sentence_end_after: int | None = None
 
     def __post_init__(self):
-        check_words(self.min_words, self.max_words)
+        least, most = self.min_words, self.max_words
+        if not 0 <= least <= most or most < 1:
+            raise ValueError(
+                "the number of words must satisfy 0 <= min_words <= max_words and "
+                f"max_words >= 1, found {least} and {most}"
+            )
         if not 0 <= self.min_seconds <= self.max_seconds or self.max_seconds <= 0:
             raise ValueError(
                 "the seconds of speech must satisfy 0 <= min_seconds <= max_seconds "
@@ -66,9 +61,14 @@ class Limits:
                 f"{self.max_seconds:g}"
             )
 
+    @property
+    def max_tokens(self) -> int:
+        """Most text tokens, in case that no new word ever begins."""
+        return 16 * self.max_words
+
     def max_rows(self, unit_rate: float) -> int:
         """Most rows, in case that nothing that counts is ever written."""
-        return 16 * self.max_words + int(4 * self.max_seconds * unit_rate)
+        return self.max_tokens + int(4 * self.max_seconds * unit_rate)
 
 
 @dataclass
@@ -77,11 +77,15 @@ class Amount:
 
     Attributes:
         words: Words begun.
+        tokens: Text tokens.
         seconds: Speech of the units written.
+        stopped: A full stop came after enough words.
     """
 
     words: int = 0
+    tokens: int = 0
     seconds: float = 0.0
+    stopped: bool = False
 
 
 class LimitKeeper:
@@ -96,7 +100,7 @@ class LimitKeeper:
 
     def __init__(
         self,
-        layout: AbsGridLayout,
+        layout: AbsGrammar,
         limits: Limits,
         unit_seconds: Sequence[float] | None = None,
     ):
@@ -121,10 +125,18 @@ class LimitKeeper:
             if known[index] != HOLE:
                 continue
             cell = row[index]
-            if stream.is_kind(START, cell):
-                amount.words += 1
+            if any(stream.is_kind(kind, cell) for kind in TEXT_KINDS):
+                self._add_text(amount, stream, cell)
             if index == self.units and stream.is_kind(UNIT, cell):
                 amount.seconds += self.unit_seconds[stream.index(UNIT, cell)]
+
+    def _add_text(self, amount: Amount, stream: Stream, token: int) -> None:
+        """Count a text token; the first one begins a word whatever it is."""
+        amount.tokens += 1
+        amount.words += stream.is_kind(START, token) or not amount.words
+        least, ends = self.limits.sentence_end_after, self.layout.inventory.text
+        if least is not None and amount.words >= least:
+            amount.stopped = amount.stopped or bool(ends.sentence_end[token])
 
     def banned(self, amount: Amount, stream: Stream) -> frozenset[str]:
         """Kinds that may not come next where something else may.
@@ -136,6 +148,8 @@ class LimitKeeper:
         Returns:
             Names of kinds.
         """
+        if amount.stopped and stream.text_size:
+            return frozenset(stream.kinds) - {END}
         limits = self.limits
         few = self.has_text and amount.words < limits.min_words
         long = self._is_long(amount)
@@ -151,7 +165,7 @@ class LimitKeeper:
     def within(
         self, amount: Amount, stream: Stream, allowed: IdSet, chosen: int
     ) -> int:
-        """Let text end where one word too many would begin.
+        """Let text end where one word or token too many would be written.
 
         Args:
             amount: Of the continuation.
@@ -163,9 +177,12 @@ class LimitKeeper:
             END, or padding in a stream without an end, in place of a word's beginning
             once there are words enough; otherwise the id itself.
         """
-        if amount.words < self.limits.max_words:
-            return chosen
-        if any(stream.is_kind(kind, chosen) for kind in self.layout.word_kinds):
+        kinds: frozenset[str] = frozenset()
+        if amount.words >= self.limits.max_words:
+            kinds = self.layout.word_kinds
+        if amount.tokens >= self.limits.max_tokens:
+            kinds |= TEXT_KINDS
+        if any(stream.is_kind(kind, chosen) for kind in kinds):
             for kind in (END, PAD):
                 if kind in allowed.kinds:
                     return int(stream.kinds[kind].argmax())
@@ -173,4 +190,6 @@ class LimitKeeper:
 
     def reached(self, amount: Amount) -> bool:
         """Whether a continuation is as long as it may be."""
-        return amount.words >= self.limits.max_words or self._is_long(amount)
+        full = amount.words >= self.limits.max_words
+        endless = amount.tokens >= self.limits.max_tokens
+        return full or endless or self._is_long(amount)

@@ -6,12 +6,16 @@ the language model reads and the codes that are still under way when they end.
 Legend: N text tokens, W words, P rows, Q codebooks, H hidden size, d delay.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from espnet2_taste.slm.layouts.abs_layout import HOLE
+from espnet2_taste.slm.layouts.streams import TEXT_KINDS
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
+from espnet2_taste.slm.layouts.word_grammar import WordState
 
 if TYPE_CHECKING:
     from espnet2_taste.slm.taslm import Taslm
@@ -24,16 +28,35 @@ class PromptRows:
     Attributes:
         inputs: Embedded rows, (P, H).
         text: Ids that the repetition penalty counts, (N,).
+        state: Of the grammar.
         current: Codes read in the last row, (Q,), -1 for none yet.
         pending: Codes that arrive next, (d, Q), -1 where none arrives.
-        starts_word: The continuation begins with a token that begins a word.
+        rows: Ids of the embedded rows, where the design writes these again.
+        known: Rows that follow, with ``HOLE`` where a cell is to be chosen.
     """
 
     inputs: torch.Tensor
     text: torch.Tensor
-    current: torch.Tensor
-    pending: torch.Tensor
-    starts_word: bool = True
+    state: Any
+    current: torch.Tensor | None = None
+    pending: torch.Tensor | None = None
+    rows: Sequence[Sequence[int]] = ()
+    known: Sequence[Sequence[int]] = ()
+
+    def with_text(
+        self, tokens: Sequence[int], word_ids: Sequence[int], end_id: int
+    ) -> "PromptRows":
+        """The same with the text that follows, whose codes alone are chosen.
+
+        Args:
+            tokens: Text ids, (N,), at least one.
+            word_ids: Word of each, (N,).
+            end_id: The token that ends text.
+        """
+        before = (None, *word_ids[:-1])
+        starts = tuple(word != last for word, last in zip(word_ids, before))
+        known = [[token, HOLE] for token in (*tokens, end_id)]
+        return replace(self, known=known, state=replace(self.state, given=starts))
 
 
 def silence(taslm: "Taslm", rows: int) -> torch.Tensor:
@@ -52,9 +75,9 @@ def empty_prompt(taslm: "Taslm", starts_word: bool = True) -> PromptRows:
     return PromptRows(
         inputs=taslm.begin(1)[0],
         text=torch.empty(0, dtype=torch.int64, device=taslm.pad_text.device),
+        state=WordState() if starts_word else WordState(TEXT_KINDS),
         current=silence(taslm, 1)[0],
         pending=silence(taslm, taslm.layout.delay),
-        starts_word=starts_word,
     )
 
 
@@ -87,6 +110,7 @@ def spoken_prompt(
     return PromptRows(
         inputs=taslm.inputs(grid, codes)[0, : count + 1],
         text=text[0],
+        state=WordState(),
         current=read[count],
         pending=arriving[count + 1 :],
     )

@@ -43,6 +43,7 @@ from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
 from espnet2_taste.slm.tangents import tangent_loss
 from espnet2_taste.slm.text_loss import TextLoss, TextTargets, states_loss
 from espnet2_taste.slm.turns import TurnFrame, turn_rows
+from espnet2_taste.slm.word_inputs import WordInputs
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,19 @@ class Taslm(AbsCore):
     def speech_unit(self) -> str:
         """See :class:`AbsCore`: that of the head."""
         return self.head.score_unit
+
+    @property
+    def layers(self):
+        """See :class:`AbsCore`: those of the head."""
+        return self.head.layers
+
+    def next_logits(self, hidden, row):
+        """See :meth:`AbsCore.next_logits`: of the text, the only stream of ids."""
+        return self.backbone.logits(hidden)
+
+    def row_inputs(self, grammar):
+        """See :meth:`AbsCore.row_inputs`."""
+        return WordInputs(self, grammar)
 
     def train(self, mode: bool = True):
         """Set the mode of what trains; the quantizer stays in evaluation mode."""

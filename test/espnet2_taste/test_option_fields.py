@@ -23,6 +23,7 @@ class Shape:
             count twice.
         round: Whether it has no corners.
         color: Of its surface.
+        corners: If it has any.
 
     Raises:
         ValueError: never: this is no field.
@@ -31,17 +32,19 @@ class Shape:
     width: float = 1.0
     round: bool = True
     color: str | None = None
+    corners: int | None = None
 
 
 def test_options_have_types_defaults_and_words_of_the_fields():
     parser = argparse.ArgumentParser()
     add_field_options(parser, Shape, {"width": "size"}, ["color"])
-    assert vars(parser.parse_args([])) == {"size": 1.0, "round": True}
-    given = parser.parse_args(["--size", "2", "--round", "false"])
-    assert vars(given) == {"size": 2.0, "round": False}
+    defaults = {"size": 1.0, "round": True, "corners": None}
+    assert vars(parser.parse_args([])) == defaults
+    given = parser.parse_args(["--size", "2", "--round", "false", "--corners", "4"])
+    assert vars(given) == {"size": 2.0, "round": False, "corners": 4}
     shown = " ".join(parser.format_help().split())
     assert "In metres; 50 % of them count twice" in shown and "--color" not in shown
-    assert set(field_help(Shape)) == {"width", "round", "color"}
+    assert set(field_help(Shape)) == {"width", "round", "color", "corners"}
 
 
 @pytest.mark.parametrize("class_", [UnitSampling, Limits, GenerationOptions])

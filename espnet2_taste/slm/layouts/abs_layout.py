@@ -47,25 +47,72 @@ class AbsLayout(ABC):
     """
 
 
-class AbsGridLayout(AbsLayout):
+class AbsGrammar(ABC):
+    """What may come next in rows: all that generation must know of a design.
+
+    Attributes:
+        streams: The columns, in the order in which a row is written.
+        inventory: What ids are drawn from.
+        text_marks: Kinds that lead from speech to text, banned for speech alone.
+        word_kinds: Kinds that begin a word: not written when there are words enough.
+    """
+
+    streams: tuple[Stream, ...]
+    inventory: Inventory
+    text_marks: frozenset[str] = frozenset()
+    word_kinds: frozenset[str] = frozenset((START,))
+
+    @abstractmethod
+    def start(self) -> Any:
+        """The state before the first row: a frozen value."""
+
+    @abstractmethod
+    def allowed(self, state: Any, row: Sequence[int]) -> IdSet:
+        """What may come next.
+
+        Args:
+            state: Before this row.
+            row: Cells of this row that are written, fewer than S.
+
+        Returns:
+            Ids of stream ``len(row)``.
+        """
+
+    @abstractmethod
+    def advance(self, state: Any, row: Sequence[int]) -> Any:
+        """The state after a row.
+
+        Args:
+            state: Before it.
+            row: S ids that were allowed.
+        """
+
+    @abstractmethod
+    def final(self, state: Any) -> bool:
+        """Whether the utterance is complete."""
+
+    def resume(self, state: Any) -> Any:
+        """The state from which the text of a prompt goes on: with a new word.
+
+        Args:
+            state: Before the first row whose first stream is not known.
+        """
+        return state
+
+
+class AbsGridLayout(AbsLayout, AbsGrammar):
     """A layout of ids with a grammar; subclasses are small.
 
     Args:
         inventory: What ids are drawn from.
 
     Attributes:
-        streams: The columns, in the order in which a row is written.
         needs: Fields of an utterance that must be given besides words and units.
         deduplicates: Decoded units stand for runs of unknown length.
-        text_marks: Kinds that lead from speech to text, banned for speech alone.
-        word_kinds: Kinds that begin a word: not written when there are words enough.
     """
 
-    streams: tuple[Stream, ...]
     needs: frozenset[str] = frozenset()
     deduplicates: bool = False
-    text_marks: frozenset[str] = frozenset()
-    word_kinds: frozenset[str] = frozenset((START,))
 
     def __init__(self, inventory: Inventory):
         self.inventory = inventory
@@ -109,45 +156,8 @@ class AbsGridLayout(AbsLayout):
             What the layout keeps.
         """
 
-    @abstractmethod
-    def start(self) -> Any:
-        """The state before the first row: a frozen value."""
 
-    @abstractmethod
-    def allowed(self, state: Any, row: Sequence[int]) -> IdSet:
-        """What may come next.
-
-        Args:
-            state: Before this row.
-            row: Cells of this row that are written, fewer than S.
-
-        Returns:
-            Ids of stream ``len(row)``.
-        """
-
-    @abstractmethod
-    def advance(self, state: Any, row: Sequence[int]) -> Any:
-        """The state after a row.
-
-        Args:
-            state: Before it.
-            row: S ids that were allowed.
-        """
-
-    @abstractmethod
-    def final(self, state: Any) -> bool:
-        """Whether the utterance is complete."""
-
-    def resume(self, state: Any) -> Any:
-        """The state from which the text of a prompt goes on: with a new word.
-
-        Args:
-            state: Before the first row whose first stream is not known.
-        """
-        return state
-
-
-def run_grammar(layout: AbsGridLayout, ids: np.ndarray) -> Any:
+def run_grammar(layout: AbsGrammar, ids: np.ndarray) -> Any:
     """Walk through rows.
 
     Args:

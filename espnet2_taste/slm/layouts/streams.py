@@ -7,13 +7,13 @@ has text; what is added follows, kind after kind.
 Legend: V ids of the text LM, X ids of a stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from espnet2_taste.slm.vocabulary import PieceRules
+from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
 
 START, INSIDE, END = "start", "inside", "end"
 UNIT, PAD = "unit", "pad"
@@ -31,6 +31,7 @@ class TextVocabulary:
         end_id: The token that ends text.
         plain_first: The first word of an utterance has no mark of its beginning.
         rules: Which tokens must not be generated; None for no rules.
+        sentence_end: Tokens that hold a full stop, (V,) bool; None for none.
     """
 
     starts: np.ndarray
@@ -38,6 +39,34 @@ class TextVocabulary:
     end_id: int
     plain_first: bool = False
     rules: PieceRules | None = None
+    sentence_end: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        masks: VocabularyMasks,
+        special: Collection[int],
+        end_id: int,
+        plain_first: bool = False,
+    ) -> "TextVocabulary":
+        """Describe a vocabulary by its masks.
+
+        Args:
+            masks: Of the vocabulary.
+            special: Tokens that are no text.
+            end_id: The token that ends text.
+            plain_first: The first word of an utterance has no mark of its beginning.
+        """
+        is_special = np.zeros(len(masks.banned), dtype=bool)
+        is_special[[*special, end_id]] = True
+        return cls(
+            starts=masks.word_start.numpy(),
+            special=is_special,
+            end_id=end_id,
+            plain_first=plain_first,
+            rules=PieceRules(masks),
+            sentence_end=masks.sentence_end.numpy(),
+        )
 
     @property
     def first(self) -> frozenset[str]:
@@ -194,3 +223,9 @@ class Stream:
             mask |= self.kinds[kind]
         mask[list(without)] = False
         return mask
+
+
+def text_of(streams: Sequence[Stream], row: Sequence[int]) -> list[int]:
+    """Text ids of a row of S cells."""
+    pairs = zip(streams, row)
+    return [c for s, c in pairs if any(s.is_kind(kind, c) for kind in TEXT_KINDS)]

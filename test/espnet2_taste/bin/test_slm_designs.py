@@ -148,7 +148,6 @@ def test_batch_size_changes_nothing_and_the_seed_does(recipe):
     "name, value",
     [
         ("prompt_kind", "text"),
-        ("sentence_end_after", "8"),
         ("stop_token", "."),
         ("reference_compat", "true"),
     ],

@@ -7,9 +7,10 @@ import torch
 from helper_modules import load_tests
 from transformers import PreTrainedTokenizerFast
 
-from espnet2_taste.slm.continuation import ContinuationWriter
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Generator
+from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
+from espnet2_taste.slm.layouts.word_grammar import PublishedGrammar
 from espnet2_taste.slm.prompts import (
     empty_prompt,
     spoken_prompt,
@@ -17,7 +18,6 @@ from espnet2_taste.slm.prompts import (
     written_prompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.slm.vocabulary import VocabularyMasks, joined, token_strings
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 
@@ -87,26 +87,38 @@ def make_generator(golden, merged=False):
         speech_top_p=case.get("taste_top_p", 0.0),
         reference_compat=True,
     )
-    rules = StopRules.published(case["extra_words"], case.get("stop_id"))
-    return TaslmGenerator(taslm, make_masks(golden), rules, options)
+    masks = make_masks(golden).resized(taslm.backbone.vocab_size)
+    text = TextVocabulary.of(masks, (), case["sampler_eos_id"])
+    end = (case["extra_words"], case.get("stop_id"))
+    grammar = PublishedGrammar(taslm.layout, text, *end)
+    return Generator(taslm, options, grammar=grammar)
+
+
+class Trace:
+    """What was found for one row."""
+
+    def __init__(self, batch, text, state):
+        self.inputs, self.logits, self.codes = batch.inputs, batch.logits, batch.codes
+        self.prediction, self.state = batch.prediction, state
+        self.text = torch.tensor([text])
 
 
 def run(golden, generator):
     case = golden.config["case"]
     with torch.inference_mode():
-        prompt = PROMPTS[case["conditional_mode"]](golden, generator.taslm)
+        prompt = PROMPTS[case["conditional_mode"]](golden, generator.core)
     streams = RecordedUniforms(golden.tensors.get("uniforms", torch.zeros(0)))
-    traces = list(generator.trace([prompt], streams))
-    writer = ContinuationWriter()
-    for trace in traces:
-        writer.write(trace.steps[0], trace.text[0], trace.codes[0])
-    quantizer = generator.taslm.quantizer
-    return prompt, traces, writer.finish(quantizer.num_codebooks, None)
+    traces, item = [], None
+    for batch in generator.trace([prompt], streams):
+        (item,) = batch.items
+        traces.append(Trace(batch, item.rows[-1][0], item.state))
+    return prompt, traces, generator.finish(item)
 
 
-def emitted_rows(traces, layout):
+def emitted_rows(traces, grammar):
     """Rows for which the published system writes codes: those after the delay."""
-    starts = [bool(t.steps[0].due is not None) for t in traces]
+    starts = [grammar.due(trace.state) is not None for trace in traces]
+    layout = grammar.layout
     if isinstance(layout, TokenDelayLayout):
         return traces[layout.delay :]
     first = [i for i, start in enumerate(starts) if start][layout.delay]
@@ -117,7 +129,7 @@ def emitted_rows(traces, layout):
 def test_continuation(golden, golden_check):
     generator = make_generator(golden)
     prompt, traces, continuation = run(golden, generator)
-    taslm = generator.taslm
+    taslm = generator.core
     count = int(golden.scalar("prompt_positions"))
     inputs = prompt.inputs
     assert len(inputs) == count
@@ -139,7 +151,7 @@ def test_continuation(golden, golden_check):
     golden_check(continuation.text[None], golden["generated_llm_token_ids"], "text")
     word_ids = golden["generated_llm_word_ids"]
     golden_check(continuation.word_ids[None], word_ids, "word_ids")
-    rows = [trace.codes for trace in emitted_rows(traces, taslm.layout)]
+    rows = [trace.codes for trace in emitted_rows(traces, generator.grammar)]
     golden_check(torch.cat(rows)[None], golden["generated_llm_indices"], "indices")
 
 
@@ -185,7 +197,7 @@ def test_speech_of_a_continuation(golden, golden_check):
     _, _, continuation = run(golden, generator)
     ids, codes = spoken_words(golden, continuation)
     golden_check(ids, golden["decoder.asr_token_ids"], "asr_token_ids")
-    taste = generator.taslm.quantizer.decode(codes)
+    taste = generator.core.quantizer.decode(codes)
     golden_check(taste, golden["decoder.audio_unit_embeds"], "audio_unit_embeds")
     decoder = load_tests("golden", "test_speech_decoder.py").make_decoder(golden).eval()
     units = decoder.generate(

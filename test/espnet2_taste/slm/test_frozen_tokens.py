@@ -15,13 +15,13 @@ from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.inference.continuer import TaslmContinuer
 from espnet2_taste.inference.scorer import Scorer
+from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompt_specs import (
     EmptyPrompt,
     SpokenPrompt,
     WrittenPrompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.slm.stepper import StopRules
 from espnet2_taste.structures import WordCodes
 
 VARIANTS = {
@@ -39,6 +39,7 @@ OPTIONS = {
         speech_temperature=1.3,
     ),
 }
+LIMITS = Limits(2, 3)
 CODES = np.array([[1, 2], [3, 4], [5, 6], [7, 0]])
 BEGUN = [
     SpokenPrompt(WordCodes(("the", "red", "dog", "runs"), CODES)),
@@ -79,8 +80,7 @@ def lines(items):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_tokens_stay(loaded, variant, how):
     model, preprocessor = loaded(variant)
-    rules = StopRules(model.core.eos_id, max_words=3, min_words=2)
-    continuer = TaslmContinuer(model, preprocessor, rules, OPTIONS[how], seed=3)
+    continuer = TaslmContinuer(model, preprocessor, LIMITS, OPTIONS[how], seed=3)
     found = lines(continuer.continuations(NAMES, BEGUN))
     assert found == FROZEN[variant][how]
 
@@ -88,13 +88,12 @@ def test_tokens_stay(loaded, variant, how):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_other_weight_types_write_as_much(loaded, dtype):
     model, preprocessor = loaded("embed")
-    rules = StopRules(model.core.eos_id, max_words=3, min_words=2)
     options = GenerationOptions(dtype=dtype)
-    continuer = TaslmContinuer(model, preprocessor, rules, options, seed=3)
-    kinds = {type(m).__module__ for m in continuer.generator.taslm.backbone.modules()}
+    continuer = TaslmContinuer(model, preprocessor, LIMITS, options, seed=3)
+    kinds = {type(m).__module__ for m in continuer.generator.core.backbone.modules()}
     quantized = any(kind.startswith("torch.ao.nn.quantized") for kind in kinds)
     assert quantized == (dtype == "int8")
-    table = continuer.generator.taslm.backbone.causal_lm.get_input_embeddings().weight
+    table = continuer.generator.core.backbone.causal_lm.get_input_embeddings().weight
     assert table.dtype == (torch.bfloat16 if dtype == "bfloat16" else torch.float32)
     found = continuer.continuations(NAMES, BEGUN)
     assert all(1 <= len(item.codes) <= 3 for item in found)

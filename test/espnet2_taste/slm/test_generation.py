@@ -9,7 +9,7 @@ import torch
 from slow_guidance import base_logits, slow_mix
 
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
-from espnet2_taste.slm.generation import TaslmGenerator
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.heads import (
     ContinueLatentLinearLastHead,
     LinearLastHead,
@@ -20,7 +20,10 @@ from espnet2_taste.slm.input_fusion import (
     FillForwardEmbedding,
     WeightedSumFusion,
 )
+from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
+from espnet2_taste.slm.layouts.word_grammar import WordGrammar
+from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompts import (
     empty_prompt,
     spoken_prompt,
@@ -28,7 +31,6 @@ from espnet2_taste.slm.prompts import (
     written_prompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.stepper import GivenText, StopRules
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
@@ -37,7 +39,7 @@ SAMPLED = GenerationOptions(
     text_top_p=0.95, text_temperature=1.5, repetition_penalty=1.2, speech_top_p=0.9
 )
 GUIDED = GenerationOptions(text_top_p=0.95, text_temperature=1.5, guidance=0.7)
-RULES = StopRules(EOS, max_words=6, min_words=2)
+RULES = Limits(min_words=2, max_words=6)
 
 
 @pytest.fixture
@@ -68,6 +70,12 @@ def make_masks():
     index = torch.arange(VOCABULARY)
     banned = (index < 3) | (index == 17)
     return VocabularyMasks(index % 2 == 0, index % 11 == 5, banned)
+
+
+def make_generator(taslm, options=GenerationOptions(), masks=None):
+    text = TextVocabulary.of(masks or make_masks(), range(3), EOS)
+    grammar = WordGrammar(taslm.layout, text)
+    return Generator(taslm, options, RULES, grammar=grammar)
 
 
 class Spoken(NamedTuple):
@@ -110,7 +118,7 @@ def streams(names):
 
 def plain_loop(generator, prompt, name):
     """One prompt, everything computed again for every token."""
-    taslm, numbers = generator.taslm, streams([name])
+    taslm, numbers = generator.core, streams([name])
     rows = prompt
     inputs, current = rows.inputs, rows.current
     seen = torch.zeros(1, VOCABULARY, dtype=torch.bool)
@@ -125,8 +133,9 @@ def plain_loop(generator, prompt, name):
             share = generator.mixture.share
             logits = slow_mix(logits, base, VOCABULARY, EOS, share)
         for token in range(VOCABULARY):
-            inner = not starts and rows.starts_word and token % 2 and token != EOS
-            if (generator.banned[token] and token != EOS) or inner:
+            inner = token % 2 and token != EOS
+            inner = inner and not starts and "inside" not in rows.state.opening
+            if (make_masks().banned[token] and token != EOS) or inner:
                 logits[token] = float("-inf")
         if sum(starts) < RULES.min_words:
             logits[EOS] = float("-inf")
@@ -178,7 +187,7 @@ def test_a_cached_batch_equals_the_plain_loop(
     make_taslm, layout, embedding, head, options
 ):
     taslm = make_taslm(layout, embedding, head)
-    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    generator = make_generator(taslm, options)
     together = generator(prompts(taslm), streams(range(6)))
     for name, (prompt, found) in enumerate(zip(prompts(taslm), together)):
         text, codes = plain_loop(generator, prompt, name)
@@ -187,21 +196,23 @@ def test_a_cached_batch_equals_the_plain_loop(
         assert len(found.codes) == int(found.word_ids[-1]) + 1
 
 
-def given_of(item):
-    return GivenText.of(item.text.tolist(), item.word_ids.tolist())
+def saying(prompt, item):
+    return prompt.with_text(item.text.tolist(), item.word_ids.tolist(), EOS)
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)
-@pytest.mark.parametrize("options", [GenerationOptions(), SAMPLED])
+@pytest.mark.parametrize(
+    "options", [GenerationOptions(), replace(SAMPLED, text_top_p=0.0)]
+)
 @torch.no_grad()
 def test_the_text_that_was_generated_gets_the_same_codes_when_it_is_given(
     make_taslm, layout, embedding, head, options
 ):
     taslm = make_taslm(layout, embedding, head)
-    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    generator = make_generator(taslm, options)
     free = generator(prompts(taslm), streams(range(6)))
-    texts = [given_of(item) for item in free]
-    for wanted, found in zip(free, generator(prompts(taslm), streams(range(6)), texts)):
+    given = [saying(*pair) for pair in zip(prompts(taslm), free)]
+    for wanted, found in zip(free, generator(given, streams(range(6)))):
         assert torch.equal(found.text, wanted.text)
         assert torch.equal(found.word_ids, wanted.word_ids)
         assert torch.equal(found.codes, wanted.codes)
@@ -213,10 +224,8 @@ def test_codes_of_a_given_text_are_those_of_training_s_rows(
     make_taslm, layout, embedding, head
 ):
     taslm, prompt, said = make_taslm(layout, embedding, head), audio(0, 2), audio(4, 9)
-    generator = TaslmGenerator(taslm, make_masks(), RULES)
-    (found,) = generator(
-        [spoken_prompt(taslm, *prompt)], streams([0]), [given_of(said)]
-    )
+    generator = make_generator(taslm)
+    (found,) = generator([saying(spoken_prompt(taslm, *prompt), said)], streams([0]))
     assert torch.equal(found.text, said.text) and len(found.codes) == 9
     text = torch.cat([prompt.text, said.text])[None]
     word_ids = torch.cat([prompt.word_ids, said.word_ids + 2])[None]
@@ -232,10 +241,10 @@ def test_codes_of_a_given_text_are_those_of_training_s_rows(
 def test_a_text_longer_than_the_positions_is_refused_before_it_is_read(make_taslm):
     taslm = make_taslm(WordDelayLayout(1))
     rows = taslm.backbone.causal_lm.config.max_position_embeddings
-    generator = TaslmGenerator(taslm, make_masks(), RULES)
-    given = GivenText.of([4] * rows, list(range(rows)))
+    generator = make_generator(taslm)
+    given = empty_prompt(taslm).with_text([4] * rows, list(range(rows)), EOS)
     with pytest.raises(ValueError, match=f"language model has {rows} positions"):
-        generator([empty_prompt(taslm)], streams([0]), [given])
+        generator([given], streams([0]))
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)
@@ -245,19 +254,21 @@ def test_generation_reads_the_rows_that_training_reads(
     make_taslm, layout, embedding, head, words
 ):
     taslm = make_taslm(layout, embedding, head)
-    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    generator = make_generator(taslm, SAMPLED)
     prompt = audio(words, words)
     rows = [spoken_prompt(taslm, *prompt)]
-    traces = list(generator.trace(rows, streams([words])))
+    heard, due = [], []
+    for batch in generator.trace(rows, streams([words])):
+        heard.append(batch.inputs)
+        due.append(generator.grammar.due(batch.items[0].state))
     found = generator(rows, streams([words]))[0]
     text = torch.cat([prompt.text, found.text])[None]
     word_ids = torch.cat([prompt.word_ids, found.word_ids + words])[None]
     codes = torch.cat([prompt.codes, found.codes])[None]
     grid = taslm.layout.encode(text, torch.tensor([text.size(1)]), word_ids, EOS)
     wanted = taslm.inputs(grid, codes)[0, len(prompt.text) : -1]
-    heard = torch.cat([trace.inputs for trace in traces])
+    heard = torch.cat(heard)
     torch.testing.assert_close(heard, wanted, atol=1e-5, rtol=1e-5)
-    due = [t.steps[0].due for t in traces]
     labels = grid.word_labels[0, len(prompt.text) : -1] - words
     sampled = [-1 if d is None or d < 0 else d for d in due]
     assert sampled == labels.clamp(min=-1).tolist()
@@ -266,7 +277,7 @@ def test_generation_reads_the_rows_that_training_reads(
 @torch.no_grad()
 def test_without_delay_every_word_gets_its_code(make_taslm):
     taslm = make_taslm(WordDelayLayout(0))
-    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    generator = make_generator(taslm, SAMPLED)
     for found in generator(prompts(taslm), streams(range(6))):
         assert len(found.codes) == int(found.word_ids[-1]) + 1
 
@@ -274,14 +285,10 @@ def test_without_delay_every_word_gets_its_code(make_taslm):
 @torch.no_grad()
 def test_merged_adapters_generate_the_same(make_taslm):
     taslm = make_taslm(WordDelayLayout(1), lora=True)
-    before = TaslmGenerator(taslm, make_masks(), RULES)(
-        prompts(taslm), streams(range(6))
-    )
+    before = make_generator(taslm)(prompts(taslm), streams(range(6)))
     taslm.backbone = taslm.backbone.merged()
     assert not any("lora" in name for name, _ in taslm.named_parameters())
-    after = TaslmGenerator(taslm, make_masks(), RULES)(
-        prompts(taslm), streams(range(6))
-    )
+    after = make_generator(taslm)(prompts(taslm), streams(range(6)))
     for first, second in zip(before, after):
         assert torch.equal(first.text, second.text)
         assert torch.equal(first.codes, second.codes)
@@ -293,7 +300,7 @@ def test_a_compiled_lm_generates_the_same(make_taslm):
     for backend in (None, "eager"):
         taslm, chosen = deepcopy(made), replace(SAMPLED, compile=backend)
         chosen.prepare(taslm)
-        generator = TaslmGenerator(taslm, make_masks(), RULES, chosen)
+        generator = make_generator(taslm, chosen)
         found.append(generator(prompts(taslm), streams(range(6))))
     for first, second in zip(*found, strict=True):
         assert torch.equal(first.text, second.text)
@@ -315,7 +322,7 @@ def test_int8_is_not_compiled(make_taslm):
 @torch.no_grad()
 def test_banned_tokens_never_come_and_limits_hold(make_taslm):
     taslm = make_taslm(WordDelayLayout(1))
-    generator = TaslmGenerator(taslm, make_masks(), RULES, SAMPLED)
+    generator = make_generator(taslm, SAMPLED)
     banned = set(make_masks().banned.nonzero()[:, 0].tolist())
     for found in generator(spoken(taslm, 12), streams(range(12))):
         assert not banned & set(found.text.tolist())
@@ -357,7 +364,7 @@ def test_letters_of_several_tokens_are_written_whole(make_taslm):
     masks = VocabularyMasks(
         index % 2 == 0, index < 0, banned, letter, spaces=frozenset([20])
     )
-    generator = TaslmGenerator(taslm, masks, RULES, SAMPLED)
+    generator = make_generator(taslm, SAMPLED, masks)
     found = generator(spoken(taslm, 24), streams(range(24)))
     texts = [item.text.tolist() for item in found]
     pairs = [pair for text in texts for pair in zip(text, [*text[1:], EOS])]
@@ -402,7 +409,7 @@ FROZEN = [
 @torch.no_grad()
 def test_tokens_stay_what_they_were(make_taslm, options, wanted):
     taslm = make_taslm(WordDelayLayout(1))
-    generator = TaslmGenerator(taslm, make_masks(), RULES, options)
+    generator = make_generator(taslm, options)
     given = prompts(taslm)
     given.pop(4)  # the turn
     found = generator(given, streams(range(len(given))))

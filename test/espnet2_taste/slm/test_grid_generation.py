@@ -12,8 +12,8 @@ from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.window_scorer import WindowScorer
 from espnet2_taste.slm import grid_lm as grid_lm_module
 from espnet2_taste.slm.backbone import FullBackbone
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
-from espnet2_taste.slm.grid_generation import GridGenerator, full_rows
 from espnet2_taste.slm.grid_heads import DepthGridHead, LinearGridHead
 from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
@@ -91,6 +91,13 @@ def spoken(name, seed, words, frames):
     starts = np.linspace(0, frames / 25, words, endpoint=False).tolist()
     times = tuple(zip(starts, [*starts[1:], frames / 25]))
     return Utterance(tuple(ids), tuple(map(tuple, units)), word_times=times)
+
+
+def run(generate, grids, streams):
+    """Continue grids with holes."""
+    with torch.no_grad():
+        rows = [generate.core.prompt(grid) for grid in grids]
+    return generate(rows, streams)
 
 
 def prompts_of(name, layout):
@@ -216,8 +223,8 @@ def test_batched_cached_sampling_equals_the_plain_loop(model_of, name, limits):
     model = model_of(name)
     prompts = prompts_of(name, model.core.layout)
     names = [f"utt{i}" for i in range(len(prompts))]
-    generate = GridGenerator(model.core, SAMPLING, limits)
-    fast = generate(prompts, UniformStreams.from_ids(names, 3))
+    generate = Generator(model.core, SAMPLING, limits)
+    fast = run(generate, prompts, UniformStreams.from_ids(names, 3))
     with torch.no_grad():
         for item, prompt, utt in zip(fast, prompts, names):
             streams = UniformStreams.from_ids([utt], 3)
@@ -232,8 +239,8 @@ def test_guided_sampling_equals_the_plain_loop(model_of, name):
     model, limits = model_of(name, keep_base=True), LIMITS[1]
     prompts = prompts_of(name, model.core.layout)
     options = replace(SAMPLING, guidance=0.8)
-    generate = GridGenerator(model.core, options, limits)
-    fast = generate(prompts, UniformStreams.from_ids(["a", "b", "c"], 3))
+    generate = Generator(model.core, options, limits)
+    fast = run(generate, prompts, UniformStreams.from_ids(["a", "b", "c"], 3))
     with torch.no_grad():
         for item, prompt, utt in zip(fast, prompts, "abc"):
             streams = UniformStreams.from_ids([utt], 3)
@@ -243,7 +250,7 @@ def test_guided_sampling_equals_the_plain_loop(model_of, name):
 
 def test_guidance_needs_the_base(model_of):
     with pytest.raises(ValueError, match="guidance needs the base LM"):
-        GridGenerator(model_of("text").core, GenerationOptions(guidance=0.5))
+        Generator(model_of("text").core, GenerationOptions(guidance=0.5))
 
 
 @every_layout
@@ -252,9 +259,9 @@ def test_limits_hold_for_what_was_generated(model_of, name, seed):
     layout = model_of(name).core.layout
     prompts, limits = prompts_of(name, layout), Limits(2, 4, 0.28, 0.4)
     options = GenerationOptions(text_top_p=1.0, speech_top_p=1.0)
-    generate = GridGenerator(model_of(name).core, options, limits)
+    generate = Generator(model_of(name).core, options, limits)
     streams = UniformStreams.from_ids(["a", "b", "c"], seed)
-    for item, prompt in zip(generate(prompts, streams), prompts):
+    for item, prompt in zip(run(generate, prompts, streams), prompts):
         words, seconds = generated(layout, prompt, item.ids)
         assert words <= limits.max_words
         assert seconds <= limits.max_seconds + 1e-6
@@ -279,9 +286,9 @@ def test_units_count_by_how_long_each_lasts(model_of):
     prompts, limits = prompts_of("unit", layout), Limits(0, 1, 2.0, 3.0)
     lasting = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     options = GenerationOptions(speech_top_p=1.0)
-    generate = GridGenerator(model_of("unit").core, options, limits, lasting)
+    generate = Generator(model_of("unit").core, options, limits, lasting)
     streams = UniformStreams.from_ids(["a", "b", "c"], 0)
-    for item, prompt in zip(generate(prompts, streams), prompts):
+    for item, prompt in zip(run(generate, prompts, streams), prompts):
         added = [cell for (cell,) in item.ids[len(prompt) :].tolist() if cell < 6]
         seconds = [sum(lasting[c] for c in added[:n]) for n in range(len(added) + 1)]
         assert seconds[-1] >= 2.0 and (len(added) < 2 or seconds[-2] < 3.0)
@@ -291,9 +298,9 @@ def test_units_count_by_how_long_each_lasts(model_of):
 def test_sampling_without_a_prompt_follows_the_grammar(model_of, name):
     layout = model_of(name).core.layout
     empty = np.zeros((0, len(layout.streams)), dtype=np.int64)
-    generate = GridGenerator(model_of(name).core, SAMPLING, LIMITS[0])
+    generate = Generator(model_of(name).core, SAMPLING, LIMITS[0])
     streams = UniformStreams.from_ids([str(i) for i in range(4)], 0)
-    for item in generate([empty] * 4, streams):
+    for item in run(generate, [empty] * 4, streams):
         run_grammar(layout, item.ids)
         layout.decode(item.ids)
 
@@ -301,10 +308,10 @@ def test_sampling_without_a_prompt_follows_the_grammar(model_of, name):
 def test_speech_goes_on_as_speech(model_of):
     grid_lm = model_of("interleave").core
     prompts = prompts_of("interleave", grid_lm.layout)
-    generate = GridGenerator(grid_lm, GenerationOptions(speech_top_p=1.0))
+    generate = Generator(grid_lm, GenerationOptions(speech_top_p=1.0))
     for seed in range(3):
         streams = UniformStreams.from_ids(["a", "b", "c"], seed)
-        for item in generate(prompts, streams):
+        for item in run(generate, prompts, streams):
             assert not grid_lm.layout.decode(item.ids).words
 
 
@@ -315,15 +322,25 @@ def test_text_that_wants_to_end_goes_on_for_the_fewest_words(model_of, monkeypat
     monkeypatch.setattr(grid_lm, "next_logits", lambda h, c: wish.expand(len(h), 40))
     prompts = prompts_of("text", grid_lm.layout)
     for words in (0, 3):
-        likeliest = GridGenerator(grid_lm, GenerationOptions(), Limits(words, 5))
+        likeliest = Generator(grid_lm, GenerationOptions(), Limits(words, 5))
         streams = UniformStreams.from_ids(["a", "b", "c"], 0)
-        for item, prompt in zip(likeliest(prompts, streams), prompts):
+        for item, prompt in zip(run(likeliest, prompts, streams), prompts):
             assert item.ended and len(item.ids) - len(prompt) == words + 1
 
 
-def test_rows_before_the_first_hole_are_counted():
-    assert full_rows(np.array([[1, 2], [3, HOLE], [HOLE, HOLE]])) == 1
-    assert full_rows(np.zeros((3, 2))) == 3 and full_rows(np.zeros((0, 2))) == 0
+@pytest.mark.parametrize("name", ["parallel", "frame_aligned"])
+@torch.no_grad()
+def test_rows_before_the_first_hole_are_read_at_once(model_of, name):
+    core = model_of(name).core
+    for grid in prompts_of(name, core.layout):
+        prompt = core.prompt(grid)
+        count = len(prompt.rows)
+        assert [*prompt.rows, *prompt.known] == grid.tolist()
+        assert (grid[:count] != HOLE).all() and (grid[count:][:1] == HOLE).any()
+        wanted = core.embed_rows(torch.from_numpy(grid[:count])[None])[0]
+        torch.testing.assert_close(prompt.inputs[1:], wanted)
+        text = [cell for cell in grid[:count, 0].tolist() if 1 < cell < 40]
+        assert prompt.text.tolist() == text
 
 
 def batch_of(layout, utterances):

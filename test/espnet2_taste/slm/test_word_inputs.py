@@ -5,10 +5,10 @@ import torch
 
 from espnet2_taste.slm import input_fusion
 from espnet2_taste.slm.backbone import FullBackbone
-from espnet2_taste.slm.code_embedding_cache import CodeEmbeddingCache, CodeLookUp
 from espnet2_taste.slm.heads import LinearLastHead
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.word_inputs import CodeLookUp
 
 FUSIONS = [
     input_fusion.WeightedSumFusion,
@@ -43,7 +43,7 @@ def test_words_are_heard_as_they_are_embedded(
     for vector in (taslm.code_embedding.pad, taslm.code_embedding.between):
         if vector is not None:
             torch.nn.init.normal_(vector)
-    embeddings = CodeEmbeddingCache(taslm)
+    embeddings = taslm.row_inputs(grammar=None)
     looks_up = embedding is not input_fusion.FirstCodebookEmbedding and is_sum
     assert isinstance(embeddings.new, CodeLookUp) == looks_up
     text, codes = torch.randn(5, 16), torch.randint(0, 7, (5, 3))
