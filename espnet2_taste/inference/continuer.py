@@ -14,7 +14,8 @@ import torch
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
 from espnet2_taste.inference.results import SpeechTokens
-from espnet2_taste.slm.generator import Continuation, Generator
+from espnet2_taste.slm.continuation import Continuation
+from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.word_grammar import PublishedGrammar, WordGrammar
 from espnet2_taste.slm.limits import Limits
