@@ -61,7 +61,6 @@ class Item:
     """One prompt under way.
 
     Attributes:
-        number: Which prompt it is.
         prompt: The prompt.
         state: Of the grammar.
         rows: Those of the prompt that are known whole, and those written so far.
@@ -72,7 +71,6 @@ class Item:
         unfinished: State of ``PieceRules``.
     """
 
-    number: int
     prompt: PromptRows
     state: Any
     rows: list[list[int]]
@@ -81,6 +79,11 @@ class Item:
     resumed: bool = False
     amount: Amount = field(default_factory=Amount)
     unfinished: int = 0
+
+    @classmethod
+    def of(cls, prompt: PromptRows) -> "Item":
+        """A prompt that nothing was added to."""
+        return cls(prompt, prompt.state, list(prompt.rows))
 
     @property
     def prompt_rows(self) -> int:

@@ -55,18 +55,16 @@ class Generator:
         self.device = next(core.parameters()).device
         self.text_sampler = options.text_sampler()
         self.speech_sampler = options.speech_sampler()
-        streams, text = self.grammar.streams, self.grammar.inventory.text
-        text_size = max(stream.text_size for stream in streams)
-        share = options.guidance if text_size else 0.0
-        self.mixture = core.mixture(share, text_size, text.end_id)
+        self.mixture = core.mixture(options.guidance if core.text_size else 0.0)
         self.banned = self.grammar.text_marks if options.speech_only else frozenset()
         self.keeper = LimitKeeper(self.grammar, limits, unit_seconds)
         self.max_rows = limits.max_rows(self.grammar.inventory.unit_rate)
-        text_streams = [stream for stream in streams if stream.group == TEXT]
+        text_streams = [s for s in self.grammar.streams if s.group == TEXT]
         mask = text_streams[0].mask(IdSet(TEXT_KINDS)) if text_streams else np.zeros(0)
         self.is_text = torch.from_numpy(mask).to(self.device)
         self.row_inputs = core.row_inputs(self.grammar)
-        self.num_codebooks = core.quantizer.num_codebooks if core.quantizer else 0
+        has_codes = core.quantizer is not None
+        self.num_codebooks = core.quantizer.num_codebooks if has_codes else 0
         self._forbidden = lru_cache(maxsize=256)(self._make_forbidden)
 
     def __call__(
@@ -84,7 +82,7 @@ class Generator:
         Raises:
             ValueError: The text LM has too few positions.
         """
-        items = self._items(prompts)
+        items = [Item.of(prompt) for prompt in prompts]
         for _ in self._write(items, streams):
             pass
         return [self.finish(item) for item in items]
@@ -97,13 +95,7 @@ class Generator:
         Yields:
             What is under way after each row, until the last prompt has ended.
         """
-        yield from self._write(self._items(prompts), streams)
-
-    def _items(self, prompts: Sequence[PromptRows]) -> list[Item]:
-        return [
-            Item(number, prompt, prompt.state, list(prompt.rows))
-            for number, prompt in enumerate(prompts)
-        ]
+        yield from self._write([Item.of(prompt) for prompt in prompts], streams)
 
     @torch.inference_mode()
     def _write(self, items: Sequence[Item], streams: UniformStreams) -> Iterator[Batch]:

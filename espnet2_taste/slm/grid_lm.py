@@ -11,29 +11,28 @@ H hidden size, U units of a tail.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm.abs_core import (
     AbsCore,
     AbsRowInputs,
-    BaseRows,
     GroupLosses,
-    comparison_weights,
+    TextCells,
 )
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout, run_grammar
-from espnet2_taste.slm.layouts.streams import INSIDE, START, TAIL, text_of
+from espnet2_taste.slm.layouts.streams import TAIL, text_of
+from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.losses import (
     cell_nats,
     compact,
-    kl_to_base,
     masked_mean,
     weighted_mean,
 )
@@ -79,7 +78,7 @@ class GridLM(AbsCore):
         tail_head: AbsTailHead,
         bos_id: int,
     ):
-        super().__init__(backbone, layout, bos_id)
+        super().__init__(backbone, layout, bos_id, layout.inventory.text.end_id)
         self.embedding = embedding
         self.head = head
         self.tail_head = tail_head
@@ -107,12 +106,21 @@ class GridLM(AbsCore):
             Logits of each stream, S times (B, T, X), and hidden states (B, T + 1, H);
             state t has read t rows.
         """
+        states, hidden = self.states(grid)
+        return [self.logits(s, state) for s, state in enumerate(states)], hidden
+
+    def states(self, grid: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """What each stream is predicted from, and all states; see :meth:`forward`."""
         cells = self.embedding.cells(grid, self.backbone)  # S times (B, T, H)
         rows = self.embedding.fusion(cells)
         rows = torch.cat([self.embedding.begin(len(grid)), rows], dim=1)
         hidden = self.backbone(rows).last.float()  # (B, T + 1, H)
-        states = self.head(hidden[:, :-1], cells)
-        return [self.logits(s, state) for s, state in enumerate(states)], hidden
+        return self.head(hidden[:, :-1], cells), hidden
+
+    @property
+    def text_size(self):
+        """See :attr:`AbsCore.text_size`: of the first stream."""
+        return self.layout.streams[0].text_size
 
     def logits(self, stream: int, state: torch.Tensor) -> torch.Tensor:
         """Logits of one stream.
@@ -212,107 +220,55 @@ class GridLM(AbsCore):
         Means are weighted by the cells' own weights. The divergence is over the text
         of the first stream.
         """
-        grid, padding = batch["grid"], batch["padding"]
-        logits, hidden = self(grid)
-        nats = cell_nats(logits, grid)
-        groups = {
-            group: weighted_mean(nats[..., own], batch["weights"][..., own])
-            for group, own in self.columns.items()
-        }
-        stats = self.cell_stats(logits, nats, grid, padding)
-        if kl_weight:
-            first = self.layout.streams[0]
-            text = self.text_mask(grid)[..., 0] & (padding[..., 0] != 1)
-            text &= grid[..., 0] < first.text_size
-            kl = self.divergence(logits[0], grid[..., 0], text, base, kl_every)
-            ce = groups[first.group]
-            groups[first.group] = (1.0 - kl_weight) * ce + kl_weight * kl
-            stats["loss_text_kl"] = kl.detach()
+        grid, padding, weights = batch["grid"], batch["padding"], batch["weights"]
+        states, hidden = self.states(grid)
+        groups, stats, columns = {}, {}, self.columns
+        if self.text_size:
+            kept = grid[..., 0].masked_fill(weights[..., 0] <= 0, IGNORE)
+            cells = self.text_cells(states[0], grid, padding[..., 0] != 1)
+            cells = replace(cells, labels=kept, weights=weights[..., 0])
+            found = self.text_loss(cells, kl_weight, base, kl_every)
+            groups[self.layout.streams[0].group], stats = found
+            columns = {group: own for group, own in columns.items() if own != [0]}
+        for group, own in columns.items():
+            logits = [self.logits(s, states[s]) for s in own]
+            nats = cell_nats(logits, grid[..., own])
+            groups[group] = weighted_mean(nats, weights[..., own])
+            best = torch.stack([scores.argmax(dim=-1) for scores in logits], dim=-1)
+            hits = (best == grid[..., own]).float()
+            stats[f"{group}_acc"] = masked_mean(hits, weights[..., own] > 0)
         given = (batch["grid_lengths"], batch["tail"], batch["tail_lengths"])
         tail = self.tail_loss(hidden, *given)
         a_unit = tail.per_utterance / batch["tail_lengths"].clamp(min=1)
         groups[TAIL] = weighted_mean(a_unit, tail.feasible)
         stats["infeasible"] = 1.0 - tail.feasible.float().mean()
         stats["rows"] = batch["grid_lengths"].float().mean()
+        stats["padding_share"] = masked_mean((padding == 1).float(), grid >= 0)
         return GroupLosses(groups, stats)
 
-    def divergence(
-        self,
-        logits: torch.Tensor,
-        ids: torch.Tensor,
-        is_text: torch.Tensor,
-        base: BaseRows,
-        every: int,
-    ) -> torch.Tensor:
-        """KL(base || model) over the text cells of one stream, END among them.
-
-        The base LM reads the text alone. The model's distribution is that over the ids
-        of the text LM. Cells that are not text are left out (the published code keeps
-        only these by mistake).
+    def text_cells(
+        self, states: torch.Tensor, grid: torch.Tensor, filled: torch.Tensor
+    ) -> TextCells:
+        """The first stream, END among its text where it counts as such.
 
         Args:
-            logits: Of the stream, (B, T, X).
-            ids: Of the stream, (B, T).
-            is_text: Cells that are text or END, (B, T) bool.
-            base: Gives the base LM's states.
-            every: One utterance of so many is compared, and counts so many times.
-
-        Returns:
-            Mean over the cells, a scalar; see ``losses.weighted_mean``.
+            states: That predict it, (B, T, H).
+            grid: (B, T, S).
+            filled: Cells that carry something, (B, T) bool.
         """
-        count = is_text.sum()
-        weights = comparison_weights(len(ids), every, ids.device)
-        chosen = weights.nonzero()[:, 0]
-        rows, exists, expected = self.base_text(ids[chosen], is_text[chosen], base)
-        size = min(expected.size(-1), logits.size(-1))
-        model = logits[chosen[:, None], rows, :size]  # (B', N, V)
-        nats = kl_to_base(model, expected[..., :size]).where(exists, 0.0)
-        return joint_mean(weights[chosen] @ nats.sum(dim=1), count)
-
-    def base_text(
-        self, ids: torch.Tensor, is_text: torch.Tensor, base: BaseRows
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ask the base LM, which reads the text alone, for the text cells of a stream.
-
-        Args:
-            ids: Of the stream, (B, T).
-            is_text: Cells that are text or END, (B, T) bool.
-            base: Gives the base LM's states.
-
-        Returns:
-            Their rows (B, N), which of the N exist (B, N), and logits (B, N, V).
-        """
-        rows, exists = compact(is_text)
-        text = ids.gather(1, rows).masked_fill(~exists, 0)  # (B, N)
-        states = base(text[:, :-1], (exists.sum(dim=1) - 1).clamp(min=0))  # (B, N, H)
-        return rows, exists, self.backbone.base_logits(states[:, : text.size(1)])
-
-    def guided(
-        self, logits: torch.Tensor, ids: torch.Tensor, guidance: float
-    ) -> torch.Tensor:
-        """Mix the base LM's text into the cells of a stream that are text.
-
-        Args:
-            logits: Of the stream, (B, T, X).
-            ids: Of the stream, (B, T).
-            guidance: See :meth:`scores`.
-
-        Returns:
-            (B, T, X).
-        """
-        text = self.layout.inventory.text
-        mixture = self.mixture(guidance, len(text.starts), text.end_id)
-        is_text = torch.from_numpy(text.kinds[START] | text.kinds[INSIDE])
-        inside = (ids >= 0) & (ids < mixture.text_size)
-        is_text = is_text.to(ids.device)[ids.where(inside, 0)] & inside
-        rows, exists, base = self.base_text(
-            ids, is_text, lambda known, _: self.base_states(known)
+        ids = grid[..., 0]
+        is_text = self.text_mask(grid)[..., 0] & filled & (ids < self.text_size)
+        rows, exists = compact(is_text & (ids != self.eos_id))
+        before = (is_text & (ids != self.eos_id)).cumsum(dim=1)
+        return TextCells(
+            states=states,
+            labels=ids,
+            weights=torch.ones_like(ids, dtype=torch.float32),
+            is_text=is_text,
+            places=before - (is_text & (ids != self.eos_id)).long(),
+            text=ids.gather(1, rows).masked_fill(~exists, 0),
+            text_lengths=exists.sum(dim=1),
         )
-        utts, places = exists.nonzero().unbind(dim=1)
-        cells = (utts, rows[utts, places])
-        mixed = logits.clone()
-        mixed[cells] = mixture(logits[cells], base[utts, places])
-        return mixed
 
     def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
         """Cells that count as text, (B, T, S) bool."""
@@ -322,31 +278,6 @@ class GridLM(AbsCore):
             ids = grid[..., index]
             columns.append(is_text[ids.clamp(min=0)] & (ids >= 0))
         return torch.stack(columns, dim=-1)
-
-    @torch.no_grad()
-    def cell_stats(self, logits, nats, grid, padding) -> dict[str, torch.Tensor]:
-        """Loss and accuracy of text and of speech, and the share of padding.
-
-        Args:
-            logits: Of each stream.
-            nats: Cross entropy, (B, T, S).
-            grid: (B, T, S).
-            padding: (B, T, S).
-
-        Returns:
-            Statistics by name, the same names whatever the batch holds.
-        """
-        best = torch.stack([scores.argmax(dim=-1) for scores in logits], dim=-1)
-        hits = (best == grid).float()
-        text, real = self.text_mask(grid), grid >= 0
-        filled = real & (padding != 1)
-        return {
-            "loss_text": masked_mean(nats, filled & text),
-            "loss_speech": masked_mean(nats, filled & ~text),
-            "acc_text": masked_mean(hits, filled & text),
-            "acc_speech": masked_mean(hits, filled & ~text),
-            "padding_share": masked_mean((padding == 1).float(), real),
-        }
 
     def mask_other_kind(
         self, logits: Sequence[torch.Tensor], grid: torch.Tensor
@@ -374,8 +305,11 @@ class GridLM(AbsCore):
         logits, hidden = self(grid)
         if mask_other_vocab:
             logits = self.mask_other_kind(logits, grid)
-        if guidance and self.layout.streams[0].text_size:
-            logits[0] = self.guided(logits[0], grid[..., 0], guidance)
+        if guidance and self.text_size:
+            cells = self.text_cells(hidden[:, :-1], grid, batch["padding"][..., 0] != 1)
+            words = cells.is_text & (grid[..., 0] != self.eos_id)
+            cells = replace(cells, is_text=words)
+            logits[0] = self.guided(logits[0], cells, guidance)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)
         filled = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)

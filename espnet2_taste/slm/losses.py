@@ -4,7 +4,7 @@ Enters: predictions and targets with a mask of the rows that count. Leaves: scal
 or one value a row. Nothing here knows a module.
 
 Legend: B utterances, L or T rows, S streams, X ids of a stream, N marked rows of the
-utterance that has most, V vocabulary, C latent size; ``...`` any leading shape.
+utterance that has most, C latent size; ``...`` any leading shape.
 """
 
 from collections.abc import Sequence
@@ -90,21 +90,6 @@ def compact(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     size = int(counts.max()) if counts.numel() else 0
     exists = torch.arange(size, device=mask.device) < counts[:, None]
     return order[:, :size].masked_fill(~exists, 0), exists
-
-
-def kl_to_base(logits: torch.Tensor, base_logits: torch.Tensor) -> torch.Tensor:
-    """Divergence KL(base || model) of each row's text distribution.
-
-    Args:
-        logits: Of the trained model, (B, L, V).
-        base_logits: Of the frozen base LM on the same text, (B, L, V).
-
-    Returns:
-        Nats, (B, L).
-    """
-    log_p = F.log_softmax(logits.float(), dim=-1)
-    log_base = F.log_softmax(base_logits.float(), dim=-1)
-    return (log_base.exp() * (log_base - log_p)).sum(dim=-1)
 
 
 def latent_regression(z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

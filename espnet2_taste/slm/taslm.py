@@ -16,18 +16,15 @@ from typing import Any, Optional
 
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm import losses
 from espnet2_taste.slm.abs_core import (
     AbsCore,
-    BaseRows,
     Batch,
     GroupLosses,
-    comparison_weights,
+    TextCells,
 )
 from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, freeze
 from espnet2_taste.slm.heads import AbsTasteHead, HeadLoss
@@ -40,8 +37,6 @@ from espnet2_taste.slm.layouts.text_aligned import (
     unplace_words,
 )
 from espnet2_taste.slm.scoring import BaseScores, UtteranceScores
-from espnet2_taste.slm.tangents import tangent_loss
-from espnet2_taste.slm.text_loss import TextLoss, TextTargets, states_loss
 from espnet2_taste.slm.turns import TurnFrame, turn_rows
 from espnet2_taste.slm.word_inputs import WordInputs
 
@@ -95,15 +90,13 @@ class Taslm(AbsCore):
         eos_id: int,
         turn_frame: TurnFrame | None = None,
     ):
-        super().__init__(backbone, layout, bos_id)
+        super().__init__(backbone, layout, bos_id, eos_id)
         self.turn_frame = turn_frame
         self.quantizer = quantizer
         self.code_embedding = code_embedding
         self.input_fusion = input_fusion
         self.head = head
-        self.eos_id = eos_id
         self.pad_text = nn.Parameter(torch.zeros(backbone.hidden_size))
-        self.uses_tangents = False
         freeze(quantizer)
 
     @property
@@ -115,6 +108,11 @@ class Taslm(AbsCore):
     def layers(self):
         """See :class:`AbsCore`: those of the head."""
         return self.head.layers
+
+    @property
+    def text_size(self):
+        """See :attr:`AbsCore.text_size`: V."""
+        return self.backbone.vocab_size
 
     def next_logits(self, hidden, row):
         """See :meth:`AbsCore.next_logits`: of the text, the only stream of ids."""
@@ -251,19 +249,6 @@ class Taslm(AbsCore):
         before = turn_rows(self, batch) if "turn" in batch else None
         return self(*(batch[name] for name in names), before=before)
 
-    def keep_base_rows(self):
-        """See :meth:`AbsCore.keep_base_rows`: the divergence needs no logits then."""
-        self.uses_tangents = self.backbone.has_fixed_output()
-
-    def base_rows(self, text):
-        """See :meth:`AbsCore.base_rows`: states, or tangents at them."""
-        states = self.base_states(text)
-        if not self.uses_tangents:
-            return states
-        following = functional.pad(text.clamp(min=0), (0, 1), value=self.eos_id)
-        rows = self.backbone.base_tangents(states.flatten(0, 1), following.flatten())
-        return rows.view(*states.shape[:2], -1)
-
     def losses(self, batch, kl_weight, base, kl_every=1):
         """See :meth:`AbsCore.losses`; groups text and speech, of answers to turns only.
 
@@ -276,81 +261,26 @@ class Taslm(AbsCore):
                 "the turns before answers: set it to 0"
             )
         output = self.predict(batch)
-        text, stats = self.text_loss(batch, output, kl_weight, base, kl_every)
+        cells = self.text_cells(batch, output)
+        text, stats = self.text_loss(cells, kl_weight, base, kl_every)
         head = self.head.loss(output.prediction, output.codes, self.quantizer)
         speech = losses.weighted_mean(head.per_word, output.word_mask)
         stats.update(self.code_stats(output, head))
         return GroupLosses({TEXT: text, SPEECH: speech}, stats)
 
-    def text_loss(
-        self,
-        batch: Batch,
-        output: TaslmOutput,
-        kl_weight: float,
-        base: BaseRows,
-        kl_every: int = 1,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute the text loss.
-
-        Args:
-            batch: Fields.
-            output: Of the model for the same batch.
-            kl_weight: See :meth:`AbsCore.losses`, as all that follow.
-            base: Likewise.
-            kl_every: Likewise.
-
-        Returns:
-            Scalar and statistics by name; both perplexities are over the same tokens,
-            EOS apart, that of the base over the utterances that are compared.
-        """
-        weights = comparison_weights(len(output.codes), kl_every, output.codes.device)
-        weights, order = weights.sort(descending=True, stable=True)
-        labels = output.text_labels[order]  # (B, N + 1), compared utterances first
-        has_target = labels != IGNORE
-        rows = output.grid.base_rows[order, : labels.size(1)][has_target].float()
-        again = weights[:, None].expand_as(labels)[has_target]
-        targets = TextTargets(
-            labels[has_target],
-            (1.0 - kl_weight) * joint_mean(torch.ones_like(rows), len(rows)),
-            kl_weight * again * joint_mean(rows, rows.sum()),
+    def text_cells(self, batch: Batch, output: TaslmOutput) -> TextCells:
+        """The stream of text, given the model's output for a batch."""
+        labels, text = output.text_labels, batch["text"]
+        places = torch.arange(labels.size(1), device=labels.device)
+        return TextCells(
+            states=output.text_states,
+            labels=labels,
+            weights=torch.ones(labels.shape, device=labels.device),
+            is_text=output.grid.base_rows[:, : labels.size(1)],
+            places=places.expand_as(labels),
+            text=text,
+            text_lengths=batch["text_lengths"],
         )
-        known = None
-        if kl_weight:
-            compared = order[weights > 0]
-            known = base(batch["text"][compared], batch["text_lengths"][compared])
-            known = known[has_target[: len(compared)]]
-        found = self._rows_loss(output.text_states[order][has_target], targets, known)
-        share, ends = _shares(rows), _shares(1.0 - rows)
-        stats = {
-            "loss_text_ce": found.nll.mean(),
-            "text_ppl": (found.nll @ share).exp(),
-            "text_acc": found.hits @ share,
-            "eos_acc": found.hits @ ends,
-        }
-        if kl_weight:
-            share = _shares(rows * (again > 0))
-            stats["loss_text_kl"] = found.kl @ share
-            stats["base_text_ppl"] = (found.base_nll @ share).exp()
-        return found.loss, stats
-
-    def _rows_loss(
-        self, states: torch.Tensor, targets: TextTargets, known: torch.Tensor | None
-    ) -> TextLoss:
-        """Loss of rows (R, H), the first of which have :meth:`base_rows` (R', X)."""
-        head, size = self.backbone.logits, self.backbone.vocab_size
-        if known is None:
-            return states_loss(states, head, size, targets)
-        count = len(known)
-        first = (states[:count], head, size, targets[:count])
-        if self.uses_tangents:
-            found = tangent_loss(*first, known)
-        else:
-            base_logits = self.backbone.base_logits
-            found = states_loss(*first, lambda part: base_logits(known[part]))
-        if count == len(states):
-            return found
-        rest = self._rows_loss(states[count:], targets[count:], None)
-        return TextLoss.joined([found, rest])
 
     @torch.no_grad()
     def code_stats(
@@ -376,8 +306,7 @@ class Taslm(AbsCore):
         logits = self.backbone.logits(output.text_states)
         base = self.backbone.base_logits(self.base_states(batch["text"]))
         if guidance:
-            mix = self.mixture(guidance, logits.size(-1), self.eos_id)
-            logits = mix(logits, base)
+            logits = self.guided(logits, self.text_cells(batch, output), guidance)
         given = (output.prediction, output.codes, self.quantizer)
         return UtteranceScores(
             text=-losses.cross_entropy(logits, labels),
@@ -390,11 +319,6 @@ class Taslm(AbsCore):
                 length_mask(batch["text_lengths"], labels.size(1)),
             ),
         )
-
-
-def _shares(marked: torch.Tensor) -> torch.Tensor:
-    """Weights (R,) of a mean over the marked rows, whose mark is 1; zeros for none."""
-    return marked / marked.sum().clamp(min=1)
 
 
 def rows_at(state: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -175,25 +175,35 @@ class _TextLoss(torch.autograd.Function):
 
 
 def _chunk(x, labels, base_x, weights, rows, gradient) -> None:
-    """Fill values (4, r) and gradient (r, V) of a chunk of rows (r, V)."""
+    """Fill values (4, r) and gradient (r, X) of a chunk of rows (r, X).
+
+    X is V, or more where a design adds ids to those of the text LM, (r, V).
+    """
     index = labels[:, None]
     most, powers, total = _softmax_parts(x)  # e^x = powers e^most
     target, nats = x.gather(1, index), total.log() + most
     rows[0] = (nats - target)[:, 0]
     rows[1] = (target == most)[:, 0]
     rows[2] = nats[:, 0]
+    size = x.size(1) if base_x is None else base_x.size(1)
+    text_nats, text_powers, text_total = nats, powers, total
+    if size < x.size(1):  # the divergence is over the ids of the text LM alone
+        text_most, text_powers, text_total = _softmax_parts(x[:, :size])
+        text_nats = text_total.log() + text_most
     if base_x is not None:
         base_most, base_powers, base_total = _softmax_parts(base_x)
-        gaps = torch.linalg.vecdot(base_powers, base_x - x, dim=1)[:, None] / base_total
+        gaps = torch.linalg.vecdot(base_powers, base_x - x[:, :size], dim=1)[:, None]
         base_nats = base_total.log() + base_most
-        rows[2] = (gaps + nats - base_nats)[:, 0]
-        rows[3] = (base_nats - base_x.gather(1, index))[:, 0]
+        rows[2] = (gaps / base_total + text_nats - base_nats)[:, 0]
+        rows[3] = (base_nats - base_x.gather(1, index.clamp(max=size - 1)))[:, 0]
     if gradient is None:
         return
     ce, kl = weights[0, :, None], weights[1, :, None]
-    slope = powers.mul_((ce + kl) / total)  # (r, V)
+    slope = powers.mul_((ce + kl * (size == x.size(1))) / total)  # (r, X)
+    if size < x.size(1):
+        slope[:, :size].addcmul_(text_powers, kl / text_total)
     if base_x is not None:
-        slope.addcmul_(base_powers, kl / base_total, value=-1)
+        slope[:, :size].addcmul_(base_powers, kl / base_total, value=-1)
     gradient.copy_(slope.scatter_add_(1, index, -ce))
 
 

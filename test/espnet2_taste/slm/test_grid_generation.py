@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from slow_guidance import base_logits, slow_mix
+from slow_losses import kl_to_base
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.window_scorer import WindowScorer
-from espnet2_taste.slm import grid_lm as grid_lm_module
+from espnet2_taste.slm import abs_core, losses
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
@@ -532,16 +533,43 @@ def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
     assert grid_lm.tail_units(grid, lengths, lengths - 1) == [(), ()]
 
 
-def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(model_of, monkeypatch):
-    core = model_of("parallel", keep_base=True).core
-    torch.manual_seed(0)
-    logits, ids = torch.randn(3, 6, 40), torch.randint(2, 40, (3, 6))
-    is_text = torch.rand(3, 6) < 0.6
+def slow_divergence(core, grid):
+    """Sum over the text of one utterance, cell by cell."""
+    stream, total = core.layout.streams[0], 0.0
+    logits = core(torch.from_numpy(grid.ids)[None])[0][0][0, :, : stream.text_size]
+    for place, ident in enumerate(grid.ids[:, 0]):
+        if stream.is_text[ident] and ident < 40 and not grid.padding[place, 0]:
+            known = written(core.layout, grid.ids[:place])
+            base = base_logits(core.backbone, 0, known)[None]
+            total = total + kl_to_base(logits[place : place + 1], base)[0]
+    return total
+
+
+@pytest.mark.parametrize("name", ["parallel", "frame_aligned", "interleave", "text"])
+def test_the_text_of_every_design_is_compared_with_the_base(
+    model_of, name, monkeypatch
+):
+    core = model_of(name, keep_base=True).core
+    utterances = [spoken(name, 0, 3, 8), spoken(name, 1, 1, 3), spoken(name, 2, 2, 12)]
+    batch, grids = batch_of(core.layout, utterances)
+    weights = [torch.from_numpy(grid.weights) for grid in grids]
+    batch["weights"] = torch.nn.utils.rnn.pad_sequence(weights, True)
     base = lambda text, lengths: core.base_states(text)  # noqa: E731
-    expected = core.divergence(logits, ids, is_text, base, 1)
-    found = []
-    for weights in ([3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]):
-        drawn = torch.tensor(weights)
-        monkeypatch.setattr(grid_lm_module, "comparison_weights", lambda *_: drawn)
-        found.append(core.divergence(logits, ids, is_text, base, 3))
-    torch.testing.assert_close(sum(found) / 3, expected)
+    group = core.layout.streams[0].group
+    plain = core.losses(batch, 0.0, base).groups[group]
+    nats = losses.cell_nats(core(batch["grid"])[0], batch["grid"])[..., 0]
+    first = batch["weights"][..., 0]
+    torch.testing.assert_close(plain, losses.weighted_mean(nats, first))
+    found = core.losses(batch, 1.0, base)
+    sums = [slow_divergence(core, grid) for grid in grids]
+    is_text = core.text_mask(batch["grid"])[..., 0] & (batch["grid"][..., 0] < 40)
+    count = (is_text & (batch["padding"][..., 0] == 0)).sum()
+    if name != "interleave":  # all is speech there
+        torch.testing.assert_close(found.groups[group], sum(sums) / count)
+    rarer = []
+    for drawn in ([3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]):
+        drawn = torch.tensor(drawn)
+        monkeypatch.setattr(abs_core, "comparison_weights", lambda *_: drawn)
+        rarer.append(core.losses(batch, 1.0, base, 3).groups[group])
+    torch.testing.assert_close(sum(rarer) / 3, found.groups[group])
+    assert all(torch.isfinite(value) for value in found.stats.values())

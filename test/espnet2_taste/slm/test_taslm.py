@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from slow_losses import kl_to_base
 
 from espnet2_taste.dropout import Dropout
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
+from espnet2_taste.slm import abs_core
 from espnet2_taste.slm import backbone as backbones
 from espnet2_taste.slm import heads, input_fusion, losses
-from espnet2_taste.slm import taslm as taslm_module
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.taslm import Taslm
 
@@ -183,13 +184,14 @@ def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight, kept, back
     logits, labels = model.backbone.logits(output.text_states), output.text_labels
     rows = output.grid.base_rows[:, : labels.size(1)]
     nll = losses.cross_entropy(logits, labels)
-    kl = losses.kl_to_base(logits, base_logits(model, batch["text"]))
+    kl = kl_to_base(logits, base_logits(model, batch["text"]))
     expected = kl_weight * losses.masked_mean(kl, rows)
     expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
     trained = [p for p in model.backbone.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(expected, trained, retain_graph=True)
     base = ESPnetSpokenLMModel(model, kl_weight=kl_weight, base_cache_mb=kept).base_rows
-    found, stats = model.text_loss(batch, output, kl_weight, base)
+    cells = model.text_cells(batch, output)
+    found, stats = model.text_loss(cells, kl_weight, base)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for slope, same in zip(torch.autograd.grad(found, trained), slopes):
         torch.testing.assert_close(slope, same, atol=1e-5, rtol=1e-5)
@@ -226,7 +228,7 @@ def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(
     )
     for weights in ([2.0, 0.0], [0.0, 2.0]):
         drawn = torch.tensor(weights)
-        monkeypatch.setattr(taslm_module, "comparison_weights", lambda *_: drawn)
+        monkeypatch.setattr(abs_core, "comparison_weights", lambda *_: drawn)
         found.append(model(**batch))
     assert read == ([] if kept else [1, 1])
     trained = [p for p in model.parameters() if p.requires_grad]
