@@ -11,6 +11,7 @@ Legend: B utterances, N text tokens, H hidden size.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from espnet2_taste.ranks import joint_mean
 from espnet2_taste.slm.backbone import AbsBackbone
 from espnet2_taste.slm.guidance import TextMixture
 from espnet2_taste.slm.layouts.abs_layout import AbsGrammar
+from espnet2_taste.slm.layouts.streams import TEXT
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.scoring import UtteranceScores
@@ -103,10 +105,12 @@ class AbsCore(nn.Module, ABC):
         quantizer: Of the codes of words; None for a design of ids alone.
         speech_unit: Unit of the speech in :meth:`scores`.
         layers: Hidden states that its heads read beside the last one.
+        text_group: Group of the stream that holds the text.
     """
 
     speech_unit = "nats"
     layers: Sequence[int] = ()
+    text_group = TEXT
 
     def __init__(self, backbone: AbsBackbone, layout, bos_id: int, eos_id: int):
         super().__init__()
@@ -116,7 +120,6 @@ class AbsCore(nn.Module, ABC):
         self.uses_tangents = False
         self.quantizer: nn.Module | None = None
 
-    @abstractmethod
     def losses(
         self, batch: Batch, kl_weight: float, base: BaseRows, kl_every: int = 1
     ) -> GroupLosses:
@@ -130,7 +133,35 @@ class AbsCore(nn.Module, ABC):
             base: Gives what the base LM says of texts.
             kl_every: One utterance of so many is compared with the base LM, and counts
                 so many times; see :func:`comparison_weights`.
+
+        Raises:
+            ValueError: The base LM, which reads no turns, is to be compared with.
         """
+        if kl_weight and "turn" in batch:
+            raise ValueError(
+                f"model_conf.kl_weight is {kl_weight}, but the base LM does not read "
+                "the turns before answers: set it to 0"
+            )
+        found = self.read(batch)
+        speech = self.speech_losses(batch, found)
+        if not self.text_size:
+            return speech
+        cells = self.text_cells(batch, found)
+        text, stats = self.text_loss(cells, kl_weight, base, kl_every)
+        groups = {self.text_group: text, **speech.groups}
+        return GroupLosses(groups, {**stats, **speech.stats})
+
+    @abstractmethod
+    def read(self, batch: Batch) -> Any:
+        """Run the model on a batch; the result is for the methods that follow."""
+
+    @abstractmethod
+    def text_cells(self, batch: Batch, found: Any) -> TextCells:
+        """The stream that holds the text, of a batch and what :meth:`read` found."""
+
+    @abstractmethod
+    def speech_losses(self, batch: Batch, found: Any) -> GroupLosses:
+        """Losses of all other streams, likewise."""
 
     @property
     @abstractmethod
@@ -187,7 +218,7 @@ class AbsCore(nn.Module, ABC):
         weights = comparison_weights(len(labels), kl_every, labels.device)
         weights, order = weights.sort(descending=True, stable=True)
         labels = labels[order]  # compared utterances first
-        has_target = labels != IGNORE
+        has_target = (labels != IGNORE) & (cells.weights[order] > 0)
         labels, ce = labels[has_target], cells.weights[order][has_target]
         rows = cells.is_text[order][has_target].float()
         again = weights[:, None].expand_as(has_target)[has_target]
@@ -252,14 +283,15 @@ class AbsCore(nn.Module, ABC):
 
         Args:
             logits: Of the stream, (B, T, X).
-            cells: Of the stream; ``is_text`` without ends.
+            cells: Of the stream.
             guidance: See :meth:`scores`.
 
         Returns:
             (B, T, X).
         """
         mixture = self.mixture(guidance)
-        utts, rows = cells.is_text.nonzero(as_tuple=True)
+        words = cells.is_text & (cells.labels != self.eos_id)
+        utts, rows = words.nonzero(as_tuple=True)
         states = self.base_states(cells.text)[utts, cells.places[utts, rows]]
         mixed = logits.clone()
         mixed[utts, rows] = mixture(logits[utts, rows], self.base_logits(states))

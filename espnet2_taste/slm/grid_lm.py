@@ -11,7 +11,6 @@ H hidden size, U units of a tail.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ from espnet2_taste.slm.grid_embedding import GridEmbedding
 from espnet2_taste.slm.grid_heads import AbsGridHead
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGridLayout, run_grammar
 from espnet2_taste.slm.layouts.streams import TAIL, text_of
-from espnet2_taste.slm.layouts.text_aligned import IGNORE
 from espnet2_taste.slm.losses import (
     cell_nats,
     compact,
@@ -79,6 +77,7 @@ class GridLM(AbsCore):
         bos_id: int,
     ):
         super().__init__(backbone, layout, bos_id, layout.inventory.text.end_id)
+        self.text_group = layout.streams[0].group
         self.embedding = embedding
         self.head = head
         self.tail_head = tail_head
@@ -214,23 +213,38 @@ class GridLM(AbsCore):
             lambda: self.forward(grid)[1][:, 1:], first, lengths
         )
 
-    def losses(self, batch, kl_weight, base, kl_every=1):
-        """See :meth:`AbsCore.losses`; groups of the streams, and tail.
+    def read(self, batch):
+        """See :meth:`AbsCore.read`: what :meth:`states` gives."""
+        return self.states(batch["grid"])
 
-        Means are weighted by the cells' own weights. The divergence is over the text
-        of the first stream.
+    def text_cells(self, batch, found):
+        """See :meth:`AbsCore.text_cells`: the first stream, END among its text where
+        it counts as such."""
+        grid, filled = batch["grid"], batch["padding"][..., 0] != 1
+        ids = grid[..., 0]
+        is_text = self.text_mask(grid)[..., 0] & filled & (ids < self.text_size)
+        words = is_text & (ids != self.eos_id)
+        rows, exists = compact(words)
+        return TextCells(
+            states=found[0][0],
+            labels=ids,
+            weights=batch.get("weights", torch.ones_like(grid))[..., 0].float(),
+            is_text=is_text,
+            places=words.cumsum(dim=1) - words.long(),
+            text=ids.gather(1, rows).masked_fill(~exists, 0),
+            text_lengths=exists.sum(dim=1),
+        )
+
+    def speech_losses(self, batch, found):
+        """See :meth:`AbsCore.speech_losses`; groups of the other streams, and tail.
+
+        Means are weighted by the cells' own weights.
         """
-        grid, padding, weights = batch["grid"], batch["padding"], batch["weights"]
-        states, hidden = self.states(grid)
-        groups, stats, columns = {}, {}, self.columns
-        if self.text_size:
-            kept = grid[..., 0].masked_fill(weights[..., 0] <= 0, IGNORE)
-            cells = self.text_cells(states[0], grid, padding[..., 0] != 1)
-            cells = replace(cells, labels=kept, weights=weights[..., 0])
-            found = self.text_loss(cells, kl_weight, base, kl_every)
-            groups[self.layout.streams[0].group], stats = found
-            columns = {group: own for group, own in columns.items() if own != [0]}
-        for group, own in columns.items():
+        grid, weights, (states, hidden) = batch["grid"], batch["weights"], found
+        groups, stats = {}, {}
+        for group, own in self.columns.items():
+            if self.text_size and own == [0]:
+                continue
             logits = [self.logits(s, states[s]) for s in own]
             nats = cell_nats(logits, grid[..., own])
             groups[group] = weighted_mean(nats, weights[..., own])
@@ -243,32 +257,9 @@ class GridLM(AbsCore):
         groups[TAIL] = weighted_mean(a_unit, tail.feasible)
         stats["infeasible"] = 1.0 - tail.feasible.float().mean()
         stats["rows"] = batch["grid_lengths"].float().mean()
-        stats["padding_share"] = masked_mean((padding == 1).float(), grid >= 0)
+        padded = (batch["padding"] == 1).float()
+        stats["padding_share"] = masked_mean(padded, grid >= 0)
         return GroupLosses(groups, stats)
-
-    def text_cells(
-        self, states: torch.Tensor, grid: torch.Tensor, filled: torch.Tensor
-    ) -> TextCells:
-        """The first stream, END among its text where it counts as such.
-
-        Args:
-            states: That predict it, (B, T, H).
-            grid: (B, T, S).
-            filled: Cells that carry something, (B, T) bool.
-        """
-        ids = grid[..., 0]
-        is_text = self.text_mask(grid)[..., 0] & filled & (ids < self.text_size)
-        rows, exists = compact(is_text & (ids != self.eos_id))
-        before = (is_text & (ids != self.eos_id)).cumsum(dim=1)
-        return TextCells(
-            states=states,
-            labels=ids,
-            weights=torch.ones_like(ids, dtype=torch.float32),
-            is_text=is_text,
-            places=before - (is_text & (ids != self.eos_id)).long(),
-            text=ids.gather(1, rows).masked_fill(~exists, 0),
-            text_lengths=exists.sum(dim=1),
-        )
 
     def text_mask(self, grid: torch.Tensor) -> torch.Tensor:
         """Cells that count as text, (B, T, S) bool."""
@@ -302,13 +293,12 @@ class GridLM(AbsCore):
     def scores(self, batch, mask_other_vocab=False, guidance=0.0):
         """See :meth:`AbsCore.scores`; a tail is minus infinity without a CTC path."""
         grid, tail_lengths = batch["grid"], batch["tail_lengths"]
-        logits, hidden = self(grid)
+        states, hidden = found = self.read(batch)
+        logits = [self.logits(s, state) for s, state in enumerate(states)]
         if mask_other_vocab:
             logits = self.mask_other_kind(logits, grid)
         if guidance and self.text_size:
-            cells = self.text_cells(hidden[:, :-1], grid, batch["padding"][..., 0] != 1)
-            words = cells.is_text & (grid[..., 0] != self.eos_id)
-            cells = replace(cells, is_text=words)
+            cells = self.text_cells(batch, found)
             logits[0] = self.guided(logits[0], cells, guidance)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)

@@ -29,7 +29,7 @@ from espnet2_taste.slm.abs_core import (
 from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, freeze
 from espnet2_taste.slm.heads import AbsTasteHead, HeadLoss
 from espnet2_taste.slm.input_fusion import AbsCodeEmbedding, AbsInputFusion
-from espnet2_taste.slm.layouts.streams import SPEECH, TEXT
+from espnet2_taste.slm.layouts.streams import SPEECH
 from espnet2_taste.slm.layouts.text_aligned import (
     IGNORE,
     AbsTextAlignedLayout,
@@ -239,8 +239,8 @@ class Taslm(AbsCore):
         bos = torch.full((batch, 1), self.bos_id, device=self.pad_text.device)
         return self.backbone.embed(bos)
 
-    def predict(self, batch: Batch) -> TaslmOutput:
-        """Run :meth:`forward` on the fields of a batch, behind its turns if it has any.
+    def read(self, batch: Batch) -> TaslmOutput:
+        """See :meth:`AbsCore.read`: :meth:`forward`, behind turns if there are any.
 
         Raises:
             RuntimeError: There are turns, and no text to stand around them.
@@ -249,38 +249,25 @@ class Taslm(AbsCore):
         before = turn_rows(self, batch) if "turn" in batch else None
         return self(*(batch[name] for name in names), before=before)
 
-    def losses(self, batch, kl_weight, base, kl_every=1):
-        """See :meth:`AbsCore.losses`; groups text and speech, of answers to turns only.
-
-        Raises:
-            ValueError: The base LM, which reads no turns, is to be compared with.
-        """
-        if kl_weight and "turn" in batch:
-            raise ValueError(
-                f"model_conf.kl_weight is {kl_weight}, but the base LM does not read "
-                "the turns before answers: set it to 0"
-            )
-        output = self.predict(batch)
-        cells = self.text_cells(batch, output)
-        text, stats = self.text_loss(cells, kl_weight, base, kl_every)
-        head = self.head.loss(output.prediction, output.codes, self.quantizer)
-        speech = losses.weighted_mean(head.per_word, output.word_mask)
-        stats.update(self.code_stats(output, head))
-        return GroupLosses({TEXT: text, SPEECH: speech}, stats)
-
-    def text_cells(self, batch: Batch, output: TaslmOutput) -> TextCells:
-        """The stream of text, given the model's output for a batch."""
-        labels, text = output.text_labels, batch["text"]
+    def text_cells(self, batch, found):
+        """See :meth:`AbsCore.text_cells`."""
+        labels = found.text_labels
         places = torch.arange(labels.size(1), device=labels.device)
         return TextCells(
-            states=output.text_states,
+            states=found.text_states,
             labels=labels,
             weights=torch.ones(labels.shape, device=labels.device),
-            is_text=output.grid.base_rows[:, : labels.size(1)],
+            is_text=found.grid.base_rows[:, : labels.size(1)],
             places=places.expand_as(labels),
-            text=text,
+            text=batch["text"],
             text_lengths=batch["text_lengths"],
         )
+
+    def speech_losses(self, batch, found):
+        """See :meth:`AbsCore.speech_losses`; of answers to turns only."""
+        head = self.head.loss(found.prediction, found.codes, self.quantizer)
+        speech = losses.weighted_mean(head.per_word, found.word_mask)
+        return GroupLosses({SPEECH: speech}, self.code_stats(found, head))
 
     @torch.no_grad()
     def code_stats(
@@ -301,7 +288,7 @@ class Taslm(AbsCore):
     @torch.no_grad()
     def scores(self, batch, mask_other_vocab=False, guidance=0.0):
         """See :meth:`AbsCore.scores`; here no stream holds text and speech."""
-        output = self.predict(batch)
+        output = self.read(batch)
         labels, mask = output.text_labels, output.word_mask
         logits = self.backbone.logits(output.text_states)
         base = self.backbone.base_logits(self.base_states(batch["text"]))

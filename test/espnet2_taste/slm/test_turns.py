@@ -55,11 +55,11 @@ def test_training_reads_turns_as_generation_does(loaded):
 def test_states_are_those_behind_the_turn_whatever_the_padding(loaded):
     model, preprocessor = loaded
     core, batch = model.core, batch_of(preprocessor, "ab")
-    output = core.predict(batch)
+    output = core.read(batch)
     turns = turn_rows(core, batch)
     for row, name in enumerate("ab"):
         own = batch_of(preprocessor, name)
-        inputs = core.inputs(core.predict(own).grid, own["codes"])
+        inputs = core.inputs(core.read(own).grid, own["codes"])
         whole = torch.cat([turns[row][None], inputs[:, 1:]], dim=1)
         first, count = len(turns[row]) - 1, int(own["text_lengths"]) + 1
         wanted = core.backbone(whole).last[0, first : first + count]
@@ -69,7 +69,7 @@ def test_states_are_those_behind_the_turn_whatever_the_padding(loaded):
 
 def test_answers_alone_have_targets_but_turns_have_a_gradient(loaded):
     model, preprocessor = loaded
-    output = model.core.predict(batch_of(preprocessor, "ab"))
+    output = model.core.read(batch_of(preprocessor, "ab"))
     words = [len(text.split()) - count for text, count in SPOKEN.values()]
     assert output.word_mask.sum(1).tolist() == words
     tokens = batch_of(preprocessor, "ab")["text_lengths"] + 1  # and the end
@@ -96,4 +96,4 @@ def test_what_cannot_be_answered_is_refused(loaded, monkeypatch):
         GridPreprocessor(None, None, True)("a", {"turn_words": [1]})
     monkeypatch.setattr(model.core, "turn_frame", None)
     with pytest.raises(RuntimeError, match="give --turn_frame"):
-        model.core.predict(batch)
+        model.core.read(batch)
