@@ -19,7 +19,8 @@ file                designs             a row is
 ==================  ==================  =============================================
 
 TASLM's own layout, ``text_aligned``, is no grid of ids: its rows refer to words, whose
-vectors a quantizer gives and which stay until the next word arrives.
+vectors a quantizer gives and which stay until the next word arrives. What may come next
+in them, ``word_grammar`` says.
 
 Grammar. A layout is also an automaton: ``start``, ``allowed(state, row so far)``,
 ``advance(state, row)`` and ``final``. It accepts every training grid and is final
