@@ -63,8 +63,10 @@ class Generator:
         mask = text_streams[0].mask(IdSet(TEXT_KINDS)) if text_streams else np.zeros(0)
         self.is_text = torch.from_numpy(mask).to(self.device)
         self.row_inputs = core.row_inputs(self.grammar)
-        has_codes = core.quantizer is not None
-        self.num_codebooks = core.quantizer.num_codebooks if has_codes else 0
+        self.num_codebooks = 0
+        if core.quantizer is not None:
+            core.quantizer.hold_tables()
+            self.num_codebooks = core.quantizer.num_codebooks
         self._forbidden = lru_cache(maxsize=256)(self._make_forbidden)
 
     def __call__(
