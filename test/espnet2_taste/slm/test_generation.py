@@ -315,7 +315,9 @@ def test_a_backend_that_there_is_not_is_refused(make_taslm):
 
 def test_int8_is_not_compiled(make_taslm):
     options = GenerationOptions(compile="inductor", dtype="int8")
-    with pytest.raises(ValueError, match="compile: inductor does nothing for dtype: in"):
+    with pytest.raises(
+        ValueError, match="compile: inductor does nothing for dtype: in"
+    ):
         options.prepare(make_taslm(WordDelayLayout(1)))
 
 
