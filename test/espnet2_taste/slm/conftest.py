@@ -30,9 +30,6 @@ class TableQuantizer(nn.Module):
     def decode(self, codes):
         return self.project_out(self.latent(codes))
 
-    def hold_tables(self):
-        """Nothing is prepared."""
-
     def codes_from_latent(self, z):
         codes = []
         for table in self.tables:
