@@ -104,7 +104,10 @@ def affine(layer: nn.Module) -> Rows:
     known.
     """
     if not isinstance(layer, nn.Linear):  # a quantized one
-        return lambda x, out=None: _put(layer(x), out)
+        # which takes rows alone
+        return lambda x, out=None: _put(
+            layer(torch.atleast_2d(x)).view(*x.shape[:-1], -1), out
+        )
     weight, bias = layer.weight, layer.bias
     column, on_gpu = bias.unsqueeze(1), weight.is_cuda
 

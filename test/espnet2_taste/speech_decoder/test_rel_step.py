@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from espnet2_taste.speech_decoder.rel_step import MANY_ROWS
+from espnet2_taste.speech_decoder.rel_step import MANY_ROWS, affine
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
+from espnet2_taste.weight_types import convert_weights
 
 HEADS, PREFIX, NEW = 2, 5, 3
 
@@ -41,3 +42,16 @@ def test_one_by_one_equals_together(batch, guided):
             got = single[2 * step + block][:, 0]
             want = both[block][:, step, : PREFIX + step + 1]
             torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (3, 6)])
+@torch.inference_mode()
+def test_a_quantized_layer_takes_vectors_and_rows(shape):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 4))
+    x, exact = torch.randn(shape), network[0]
+    convert_weights(network, "int8")
+    written = torch.zeros(*shape[:-1], 4)
+    given = affine(network[0])(x, out=written)
+    torch.testing.assert_close(given, exact(x), rtol=0.1, atol=0.1)
+    assert torch.equal(given, written)
