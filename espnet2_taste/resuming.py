@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet2_taste.data.files import whole_file
 from espnet2_taste.experiment_files import load_weights
 
 CHECKPOINT, FORMER, MODEL = "checkpoint.pth", "checkpoint.former.pth", "epoch.pth"
@@ -69,9 +70,8 @@ def complete_epoch(
     written = []
     last = f"{reporter.get_epoch()}{MODEL}"
     if not zipfile.is_zipfile(experiment / last):
-        part = experiment / f".{last}.{os.getpid()}.part"
-        torch.save(states["model"], part)
-        os.replace(part, experiment / last)
+        with whole_file(experiment / last) as part:
+            torch.save(states["model"], part)
         written.append(last)
     wanted = {"latest.pth": last}
     for phase, key, mode in criteria:
@@ -105,7 +105,6 @@ def _from_last_model(experiment: Path, begin: Mapping[str, Any]) -> dict | None:
     import torch
 
     checkpoint = experiment / CHECKPOINT
-    part = experiment / f".{CHECKPOINT}.{os.getpid()}.part"
     epochs = {int(p.name[: -len(MODEL)]): p for p in experiment.glob(f"[0-9]*{MODEL}")}
     for epoch in sorted(epochs, reverse=True):
         if (model := _read(epochs[epoch])) is None:
@@ -115,8 +114,8 @@ def _from_last_model(experiment: Path, begin: Mapping[str, Any]) -> dict | None:
             *(checkpoint, epochs[epoch]),
         )
         states = {**begin, "model": model, "reporter": {"epoch": epoch, "stats": {}}}
-        torch.save(states, part)
-        os.replace(part, checkpoint)
+        with whole_file(checkpoint) as part:
+            torch.save(states, part)
         return states
     logging.warning("%s was cut off in its first epoch: starting anew", checkpoint)
     checkpoint.unlink()

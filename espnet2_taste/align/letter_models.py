@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.data.files import whole_file
+
 STATES = 3  # of a letter
 FRAME_RATE = 100.0
 SKIP_COST = 4.0  # log-likelihood for leaving out a state of a letter
@@ -156,10 +158,8 @@ class LetterModels:
         """
         values = {"mean": self.mean, "variance": self.variance}
         words = {"letters": self.letters, "made_from": made_from}
-        part = Path(f"{path}.part")
-        with open(part, "wb") as file:
+        with whole_file(path) as part, open(part, "wb") as file:
             np.savez(file, **values, **{n: np.array(w) for n, w in words.items()})
-        part.replace(path)
 
     @staticmethod
     def were_made_from(path: str | Path, made_from: str) -> bool:

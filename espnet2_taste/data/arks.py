@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from espnet2_taste.data.audio_arks import MARK
+from espnet2_taste.data.files import whole_file
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_lines, write_table
 
 _KINDS = {
@@ -48,14 +49,13 @@ def write_ark(
     """
     import kaldiio
 
-    ark, temporary = folder / f"{name}.ark", folder / f"{name}.ark.tmp"
+    ark = folder / f"{name}.ark"
     shown, lines = ark.name if relative else ark, []
-    with open(temporary, "wb") as stream:
+    with whole_file(ark) as part, open(part, "wb") as stream:
         for key in sort_keys(arrays):
             stream.write(f"{key} ".encode())
             lines.append(f"{key} {shown}:{stream.tell()}")
             kaldiio.save_mat(stream, np.asarray(arrays[key]).astype(dtype))
-    temporary.replace(ark)
     write_lines(folder / f"{name}.scp", lines)
 
 

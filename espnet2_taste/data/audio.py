@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from espnet2_taste.data.audio_arks import file_of, open_recording
+from espnet2_taste.data.files import whole_file
 
 LOWEST_RATE = 8000
 HIGHEST_RATE = 384_000  # a filter between odd rates takes 20 values a Hz
@@ -233,15 +234,8 @@ def write_audio(path: str | os.PathLike, speech: np.ndarray, sample_rate: int) -
     """
     path = Path(path)
     check_finite(path.name, speech)
-    temporary = path.with_name("." + path.name)
-    soundfile.write(
-        str(temporary),
-        pcm16(speech),
-        sample_rate,
-        subtype="PCM_16",
-        format=path.suffix[1:].upper(),
-    )
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        soundfile.write(str(part), pcm16(speech), sample_rate, subtype="PCM_16")
 
 
 def check_finite(name: str, speech: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Text, YAML and JSON files in, each error with the name of its file.
+"""Text, YAML and JSON files in, each error with the name of its file; files out, whole.
 
 Enters: paths. Leaves: what the files hold, or a ``ValueError`` that names the file,
 says what is wrong in it and what to do. Damaged files are read by nothing else, so
@@ -7,8 +7,11 @@ that none ends in an error of a library.
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 DAMAGED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError)
 """What PyYAML lets through beside its own errors, for values that are no values."""
@@ -104,3 +107,19 @@ def read_json(path: str | os.PathLike) -> Any:
             f"{path}: expected JSON, found an error ({error}). Make or get the file "
             "again"
         ) from error
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a name to write to, which becomes the file when everything is written.
+
+    The name is new each time, so that several processes may write one file at once:
+    it is that of one of them. Without an end nothing is left of it.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{uuid4().hex}{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.data.files import read_text
+from espnet2_taste.data.files import read_text, whole_file
 
 TABLES = ("wav.scp", "text", "utt2spk")
 
@@ -91,12 +91,10 @@ def write_table(path: str | os.PathLike, table: Mapping[str, str]) -> None:
 
 
 def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
-    """Write lines to a temporary file beside ``path`` and rename it."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(line + "\n" for line in lines)
-    os.replace(temporary, path)
+    """Write lines to a file that is there when it is complete."""
+    with whole_file(path) as part:
+        with open(part, "w", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(line + "\n" for line in lines)
 
 
 def sort_keys(keys: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.data.files import whole_file
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.structures import WordTiming
 
@@ -35,9 +36,8 @@ def _save(figure, path: str | os.PathLike) -> None:
     """Write a PNG through a rename, without a date, so that it can be compared."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("." + path.name)
-    figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
 def _mark_words(axis, timings: Sequence[WordTiming], top: bool = True) -> None:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, is_dataclass
 from importlib import metadata
 from pathlib import Path
 
+from espnet2_taste.data.files import whole_file
+
 PACKAGES = ("espnet", "espnet2_taste", "torch", "torchaudio", "transformers", "peft")
 
 
@@ -64,10 +66,9 @@ def write_json(path: str | os.PathLike, content) -> None:
     """Write JSON through a rename, readable, in the order given."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def provenance(module: str, cmd: Sequence[str] | None, settings: Mapping) -> dict:

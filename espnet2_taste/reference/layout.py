@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.data.files import read_json
+from espnet2_taste.data.files import read_json, whole_file
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.reference.names import State
 
@@ -124,14 +124,13 @@ def write_tensors(path: Path, state: Mapping[str, torch.Tensor]):
         state: Names -> tensors.
     """
     whole = {name: tensor.contiguous() for name, tensor in state.items()}
-    partial = path.with_name(path.name + ".tmp")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import save_file
+    with whole_file(path) as part:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import save_file
 
-        save_file(whole, str(partial), metadata={"format": "pt"})
-    else:
-        torch.save(whole, partial)
-    partial.replace(path)
+            save_file(whole, str(part), metadata={"format": "pt"})
+        else:
+            torch.save(whole, part)
 
 
 def write_folder(folder: Path, content: PublishedFolder):

@@ -5,7 +5,6 @@ Enters and leaves: a folder with ``config.yaml`` (choices, options, sizes, rate)
 ``config.yaml`` means the folder is not finished; it is written last.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste import experiment_files
 from espnet2_taste.data.arks import write_ark, write_numbers
+from espnet2_taste.data.files import whole_file
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import config_of
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
@@ -84,9 +84,8 @@ def write_units_dir(
         "unit_rate": float(extractor.unit_rate),
         "spembs_size": embedder.size,
     }
-    part = folder / (CONFIG + ".part")
-    part.write_text(yaml.safe_dump({**config, **sizes}), encoding="utf-8")
-    os.replace(part, folder / CONFIG)
+    with whole_file(folder / CONFIG) as part:
+        part.write_text(yaml.safe_dump({**config, **sizes}), encoding="utf-8")
 
 
 def build_unit_extractor(config: Mapping) -> AbsUnitExtractor:
