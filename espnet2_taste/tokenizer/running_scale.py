@@ -12,6 +12,8 @@ does not depend on its batch. Not part of the published system.
 import torch
 from torch import nn
 
+from espnet2_taste.ranks import sum_over_ranks
+
 SLOWEST = 0.01  # share of a batch in the moments; the mean of all batches before that
 
 
@@ -43,8 +45,13 @@ class RunningScale(nn.Module):
         return (x - self.mean) * (self.variance + 1e-5).rsqrt()
 
     def _count(self, rows: torch.Tensor) -> None:
-        """Move the moments towards those of rows (R, D); no gradient goes there."""
+        """Move the moments towards those of rows (R, D) of all ranks, if there are any;
+        no gradient goes there."""
+        count = sum_over_ranks(self.mean.new_tensor(float(len(rows))))
+        if not count:
+            return
         self.batches += 1
         share = (1 / self.batches).clamp(min=SLOWEST).to(self.mean)
-        self.mean.lerp_(rows.mean(0), share)
-        self.variance.lerp_((rows - self.mean).square().mean(0), share)
+        self.mean.lerp_(sum_over_ranks(rows.sum(0)) / count, share)
+        squares = (rows - self.mean).square().sum(0)
+        self.variance.lerp_(sum_over_ranks(squares) / count, share)

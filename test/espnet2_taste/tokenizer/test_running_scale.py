@@ -34,3 +34,10 @@ def test_no_gradient_reaches_a_feature_by_its_moments():
     layer, x = RunningScale(1), torch.randn(1, 4, 1, requires_grad=True)
     layer(x, torch.ones(1, 4) > 0)[0, 0].backward()
     assert x.grad[0, 0] != 0 and not x.grad[0, 1:].any()
+
+
+def test_a_batch_without_a_vector_leaves_the_moments():
+    layer = RunningScale(2)
+    layer(torch.ones(1, 3, 2), torch.zeros(1, 3) > 0)
+    assert layer.mean.eq(0).all() and layer.variance.eq(1).all()
+    assert layer.batches == 0

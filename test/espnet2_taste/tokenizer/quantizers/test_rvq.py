@@ -145,9 +145,10 @@ def test_encode_refuses_training_mode():
         build().train().encode(*batch())
 
 
-def test_two_ranks_learn_the_codebooks_of_the_joint_batch(tmp_path):
-    run_in_two(tmp_path, quantizer_ranks.train_rank, str(tmp_path))
-    joint = quantizer_ranks.trained(slice(4)).state_dict()
+@pytest.mark.parametrize("name", quantizer_ranks.MODELS)
+def test_two_ranks_learn_the_moments_of_the_joint_batch(tmp_path, name):
+    run_in_two(tmp_path, quantizer_ranks.train_rank, str(tmp_path), name)
+    joint = quantizer_ranks.trained(slice(4), name).state_dict()
     first, second = (torch.load(tmp_path / f"rank{rank}.pth") for rank in range(2))
     for name, tensor in joint.items():
         assert torch.equal(first[name], second[name])
