@@ -179,7 +179,8 @@ text_only_step() {  # of TASTE's trainings, whose unit decoder the cascade takes
 
 stage_16_systems() {
     local -a trained=() untrained=() recorded=() seed_dirs=()
-    local text_only_exp=${expdir}/$(text_only_step) budget=utterances name
+    local text_only_exp budget=utterances name
+    text_only_exp=${expdir}/$(text_only_step)
     sort_systems
     extract_slm_units
     prepare_systems
