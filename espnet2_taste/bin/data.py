@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data import formatting
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.copying import copy_set
-from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.files import read_yaml, whole_file
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import (
     find_parts,
@@ -226,8 +225,11 @@ def extract(folder: Path, fmin: float, fmax: float) -> int:
 
     from espnet2_taste.metrics.pitch import track_pitch
 
-    wavs, part = read_table(folder / "wav.scp"), folder / "pitch.scp.part"
-    with kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer:
+    wavs, scp = read_table(folder / "wav.scp"), folder / "pitch.scp"
+    with (
+        whole_file(scp) as part,
+        kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer,
+    ):
         for utterance, path in tqdm.tqdm(wavs.items(), desc="pitch"):
             try:
                 speech, rate = read_audio(path)
@@ -237,7 +239,6 @@ def extract(folder: Path, fmin: float, fmax: float) -> int:
                 ) from error
             pitch = track_pitch(speech, rate, fmin=fmin, fmax=fmax)
             writer(utterance, pitch.astype("float32"))
-    os.replace(part, folder / "pitch.scp")
     return len(wavs)
 
 

@@ -114,7 +114,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Give a name to write to, which becomes the file when everything is written.
 
     The name is new each time, so that several processes may write one file at once:
-    it is that of one of them. Without an end nothing is left of it.
+    it is that of one of them. If writing fails, nothing is left of it and the
+    file stays as it was.
     """
     path = Path(path)
     part = path.with_name(f".{path.stem}.{uuid4().hex}{path.suffix}")

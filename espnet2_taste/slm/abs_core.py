@@ -277,13 +277,18 @@ class AbsCore(nn.Module, ABC):
         return self.backbone.base_logits(states)[..., : self.text_size]
 
     def guided(
-        self, logits: torch.Tensor, cells: TextCells, guidance: float
+        self,
+        logits: torch.Tensor,
+        cells: TextCells,
+        base: torch.Tensor,
+        guidance: float,
     ) -> torch.Tensor:
         """Mix the base LM's text into the cells that are text.
 
         Args:
             logits: Of the stream, (B, T, X).
             cells: Of the stream.
+            base: :meth:`base_states` of its text, (B, N + 1, H).
             guidance: See :meth:`scores`.
 
         Returns:
@@ -292,7 +297,7 @@ class AbsCore(nn.Module, ABC):
         mixture = self.mixture(guidance)
         words = cells.is_text & (cells.labels != self.eos_id)
         utts, rows = words.nonzero(as_tuple=True)
-        states = self.base_states(cells.text)[utts, cells.places[utts, rows]]
+        states = base[utts, cells.places[utts, rows]]
         mixed = logits.clone()
         mixed[utts, rows] = mixture(logits[utts, rows], self.base_logits(states))
         return mixed

@@ -210,7 +210,7 @@ class GridLM(AbsCore):
             Units of each utterance.
         """
         return self.tail_head.decode(
-            lambda: self.forward(grid)[1][:, 1:], first, lengths
+            lambda: self.states(grid)[1][:, 1:], first, lengths
         )
 
     def read(self, batch):
@@ -299,7 +299,8 @@ class GridLM(AbsCore):
             logits = self.mask_other_kind(logits, grid)
         if guidance and self.text_size:
             cells = self.text_cells(batch, found)
-            logits[0] = self.guided(logits[0], cells, guidance)
+            base = self.base_states(cells.text)
+            logits[0] = self.guided(logits[0], cells, base, guidance)
         scores = -cell_nats(logits, grid).flatten(1)  # (B, T x S)
         text = self.text_mask(grid).flatten(1)
         filled = ((grid >= 0) & (batch["padding"] != 1)).flatten(1)

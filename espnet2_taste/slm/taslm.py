@@ -291,9 +291,11 @@ class Taslm(AbsCore):
         output = self.read(batch)
         labels, mask = output.text_labels, output.word_mask
         logits = self.backbone.logits(output.text_states)
-        base = self.backbone.base_logits(self.base_states(batch["text"]))
+        states = self.base_states(batch["text"])
+        base = self.backbone.base_logits(states)
         if guidance:
-            logits = self.guided(logits, self.text_cells(batch, output), guidance)
+            cells = self.text_cells(batch, output)
+            logits = self.guided(logits, cells, states, guidance)
         given = (output.prediction, output.codes, self.quantizer)
         return UtteranceScores(
             text=-losses.cross_entropy(logits, labels),

@@ -107,12 +107,21 @@ def test_scores_stay(loaded, variant):
     assert found == pytest.approx(FROZEN[variant]["scores"], rel=1e-4)
 
 
-def test_guided_scores_lie_between_both_lms(loaded):
+def test_guided_scores_lie_between_both_lms(loaded, monkeypatch):
     model, preprocessor = loaded("embed")
+    backbone, read = type(model.core.backbone), []
+    states = backbone.base_states
+
+    def count(self, ids):
+        read.append(len(ids))
+        return states(self, ids)
+
+    monkeypatch.setattr(backbone, "base_states", count)
     tables = [
         Scorer(model, preprocessor, guidance=share)(NAMES[:1], [BEGUN[0].spoken.fields])
         for share in (0.0, 0.5)
     ]
+    assert read == [1, 1]  # the base LM runs once for each table
     (plain,), (half,) = tables
     assert half["speech_sum"] == pytest.approx(plain["speech_sum"])
     assert half["base_text_sum"] == pytest.approx(plain["base_text_sum"])
