@@ -272,7 +272,7 @@ def noise_options(parser: ArgumentParser) -> None:
     add("--tag", default="", help="Part of the names: test_<tag>_snr20")
     add("--fs", type=int, default=16000, help="Sample rate of the results")
     add("--seed", type=int, default=0, help="Of the noise")
-    add_shared(parser, "sets")
+    add_shared(parser, "sets", "audio_format")
 
 
 def run_noise(args: argparse.Namespace) -> None:
@@ -292,7 +292,8 @@ def run_noise(args: argparse.Namespace) -> None:
     """
     for name in args.sets.split():
         for snr_db in map(float, args.snr.split()):
-            form = NoiseForm(args.noise, snr_db, args.seed, args.fs, args.noise_wavs)
+            material = (args.noise_wavs, args.audio_format)
+            form = NoiseForm(args.noise, snr_db, args.seed, args.fs, *material)
             target = args.dump_dir / noisy_name(name, args.tag, snr_db)
             made = add_noise_to_set(args.dump_dir / name, target, form)
             print(f"{target}: {'made' if made else 'done before'}")

@@ -129,6 +129,8 @@ def questions_options(parser: ArgumentParser) -> None:
         "accepted for one another",
     )
     add("--output_dir", type=Path, required=True, help="The set's folder")
+    add("--fs", type=int, default=16000, help="Sample rate of what is cut")
+    add_shared(parser, "audio_format")
 
 
 def run_questions(args: argparse.Namespace) -> None:
@@ -167,7 +169,10 @@ def run_questions(args: argparse.Namespace) -> None:
         "tables": digest([*files, args.sentences or ""], contents=True),
         "audio": digest([item.audio for item in questions], contents=False),
     }
-    made = write_question_set(args.output_dir, questions, record)
+    if args.audio_format != "wav":
+        record["audio_format"] = args.audio_format
+    form = (args.fs, args.audio_format)
+    made = write_question_set(args.output_dir, questions, record, *form)
     state = "" if made else ", as it was"
     print(f"{args.output_dir}: {len(questions)} questions{state}")
 
@@ -186,7 +191,7 @@ def continuations_options(parser: ArgumentParser) -> None:
     add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
     add("--output_dir", required=True, help="Parent of the results")
     add("--fs", type=int, default=16000, help="Sample rate of the results")
-    add_shared(parser, "dump_dir", "sets")
+    add_shared(parser, "dump_dir", "sets", "audio_format")
 
 
 def run_continuations(args: argparse.Namespace) -> None:
@@ -222,7 +227,8 @@ def run_continuations(args: argparse.Namespace) -> None:
             speech = recorded.given_recordings(Path(args.wavs), name, args.fs)
             texts = recorded.given_texts(Path(args.wavs))
         prompts = first_words(folder, args.prompt_words)
-        found, missing = recorded.add_set(speech, texts, prompts, output, args.fs)
+        form = (args.fs, args.audio_format)
+        found, missing = recorded.add_set(speech, texts, prompts, output, *form)
         print(f"{output}: {found} recordings, {missing} missing")
 
 

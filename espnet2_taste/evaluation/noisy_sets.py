@@ -11,8 +11,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_taste.data.audio import load_speech, write_audio
-from espnet2_taste.data.checks import audio_file
+from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.finished import (
     digest,
@@ -28,6 +27,7 @@ from espnet2_taste.data.kaldi_dir import (
     write_kaldi_dir,
     write_table,
 )
+from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.evaluation.noise import (
     AbsNoise,
     NoiseMaterial,
@@ -52,6 +52,7 @@ class NoiseForm:
         seed: Of the noise.
         sample_rate: Of the result, Hz.
         noise_wavs: ``wav.scp`` or folder of recordings of noise, empty for none.
+        audio_format: One of ``recording_writer.FORMATS``.
     """
 
     noise: str
@@ -59,6 +60,15 @@ class NoiseForm:
     seed: int = 0
     sample_rate: int = 16000
     noise_wavs: str = ""
+    audio_format: str = "wav"
+
+    @property
+    def record(self) -> dict:
+        """What a finished set is known by; wav is not named, as ever."""
+        values = asdict(self)
+        if self.audio_format == "wav":
+            del values["audio_format"]
+        return values
 
 
 def noisy_name(name: str, tag: str, snr_db: float) -> str:
@@ -87,7 +97,7 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     """
     tables = read_kaldi_dir(source)
     noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
-    record = {"source": source.name, **asdict(form)} | {
+    record = {"source": source.name, **form.record} | {
         "tables": digest(
             [source / name for name in (*SOURCE_TABLES, *FINER_TIMES)], contents=True
         ),
@@ -98,8 +108,9 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     material = NoiseMaterial(tables.wav, noise_wavs, form.sample_rate)
     noise = noise_choices.get_class(form.noise)(material)
     folder = start_folder(target, RECORD, record)
-    rows, samples = _mix_audio(tables, folder, noise, form)
-    wavs = {name: str(audio_file(target, name)) for name in tables.wav}
+    shown = (form.sample_rate, form.audio_format, target)
+    with RecordingWriter(folder, *shown) as writer:
+        rows, samples, wavs = _mix_audio(tables, writer, noise, form)
     write_kaldi_dir(folder, KaldiDir(wavs, tables.text, tables.utt2spk))
     write_table(folder / "utt2num_samples", {n: str(s) for n, s in samples.items()})
     write_table(folder / CLEAN_WAVS, tables.wav)
@@ -114,13 +125,12 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
 
 
 def _mix_audio(
-    tables: KaldiDir, folder: Path, noise: AbsNoise, form: NoiseForm
-) -> tuple[list[tuple], dict[str, int]]:
-    """Write the mixtures; gives what was changed, and the samples of each."""
+    tables: KaldiDir, writer: RecordingWriter, noise: AbsNoise, form: NoiseForm
+) -> tuple[list[tuple], dict[str, int], dict[str, str]]:
+    """Write the mixtures; gives what was changed, samples and entry of each."""
     from tqdm import tqdm
 
-    (folder / "audio").mkdir(exist_ok=True)
-    rows, samples = [], {}
+    rows, samples, wavs = [], {}, {}
     for name, path in tqdm(tables.wav.items(), desc=f"{form.snr_db:g} dB"):
         try:
             speech = load_speech(path, form.sample_rate)
@@ -128,10 +138,10 @@ def _mix_audio(
             mixture = mix_at_snr(speech, drawn, form.snr_db, form.sample_rate)
         except ValueError as error:
             raise ValueError(f"utterance {name}: {error}") from error
-        write_audio(audio_file(folder, name), mixture.mixed, form.sample_rate)
+        wavs[name] = writer(name, mixture.mixed)
         rows.append((name, f"{mixture.gain_db:.2f}"))
         samples[name] = len(speech)
-    return rows, samples
+    return rows, samples, wavs
 
 
 def clean_recordings(folder: Path) -> dict[str, str] | None:

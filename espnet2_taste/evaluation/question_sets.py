@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.data.audio import read_audio, write_audio
+from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.checks import check_name, find_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
 from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import KaldiDir, read_kaldi_dir, write_kaldi_dir
+from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.evaluation.questions import (
     HEADER,
     Cloze,
@@ -148,13 +149,21 @@ def _cloze_question(
     )
 
 
-def write_question_set(target: Path, questions: list[Question], record: dict) -> bool:
+def write_question_set(
+    target: Path,
+    questions: list[Question],
+    record: dict,
+    sample_rate: int = 16000,
+    audio_format: str = "wav",
+) -> bool:
     """Write a set of questions, unless it is there.
 
     Args:
         target: The set's folder.
         questions: At least one.
         record: What it is made from.
+        sample_rate: Of recordings that are cut, Hz.
+        audio_format: Of those, one of ``recording_writer.FORMATS``.
 
     Returns:
         Whether anything was written.
@@ -166,10 +175,11 @@ def write_question_set(target: Path, questions: list[Question], record: dict) ->
         return False
     folder = start_folder(target, RECORD, record)
     tables = KaldiDir({}, {}, {})
-    for item in questions:
-        tables.wav[item.name] = str(_cut(item, folder, target))
-        tables.text[item.name] = item.text
-        tables.utt2spk[item.name] = item.speaker
+    with RecordingWriter(folder, sample_rate, audio_format, target) as writer:
+        for item in questions:
+            tables.wav[item.name] = _recorded(item, writer)
+            tables.text[item.name] = item.text
+            tables.utt2spk[item.name] = item.speaker
     write_kaldi_dir(folder, tables)
     if all(item.timings for item in questions):
         write_ctm(folder / "ctm", {item.name: item.timings for item in questions})
@@ -181,13 +191,10 @@ def write_question_set(target: Path, questions: list[Question], record: dict) ->
     return True
 
 
-def _cut(item: Question, folder: Path, target: Path) -> Path:
-    """Recording of a question; what follows it is cut off into a file of the set."""
+def _recorded(item: Question, writer: RecordingWriter) -> str:
+    """Entry of a question in ``wav.scp``; what follows it is cut off in a copy."""
     if item.end is None:
-        return item.audio
-    speech, rate = read_audio(item.audio)
-    (folder / "audio").mkdir(exist_ok=True)
-    write_audio(
-        folder / "audio" / f"{item.name}.wav", speech[: round(item.end * rate)], rate
-    )
-    return target / "audio" / f"{item.name}.wav"
+        return str(item.audio)
+    rate = writer.sample_rate
+    speech = load_speech(item.audio, rate, keep_silence=True)
+    return writer(item.name, speech[: round(item.end * rate)])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.data.audio import load_speech, write_audio
-from espnet2_taste.data.checks import audio_file
+from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.ctm import read_ctm, write_rows
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys, write_table
 from espnet2_taste.data.prompt_words import read_prompt_words
+from espnet2_taste.data.recording_writer import RecordingWriter
 
 
 def recordings(wavs: Path, name: str) -> dict[str, Path]:
@@ -111,6 +111,7 @@ def add_set(
     prompts: Mapping[str, str],
     output: Path,
     rate: int,
+    audio_format: str = "wav",
 ) -> tuple[int, int]:
     """Write the recordings of one set as a design's continuations.
 
@@ -120,16 +121,15 @@ def add_set(
         prompts: Text of each prompt.
         output: Where the files go.
         rate: Samples a second.
+        audio_format: One of ``recording_writer.FORMATS``.
 
     Returns:
         Prompts that are continued and those that are not.
     """
-    for folder in (output / "audio", output / "prompt"):
-        folder.mkdir(parents=True, exist_ok=True)
+    (output / "prompt").mkdir(parents=True, exist_ok=True)
     names = sort_keys(set(prompts) & set(speech))
-    table = {name: str(audio_file(output, name)) for name in names}
-    for name, path in table.items():
-        write_audio(path, speech[name], rate)
+    with RecordingWriter(output, rate, audio_format) as writer:
+        table = {name: writer(name, speech[name]) for name in names}
     missing = sort_keys(set(prompts) - set(speech))
     rows = [(name, "no recording") for name in missing]
     write_rows(output / "missing.tsv", ("utt", "reason"), rows)

@@ -195,6 +195,10 @@ def test_the_format_of_the_audio_reaches_all_that_makes_audio(recipe):
         assert all("--audio_format flac.ark" in c for c in named(calls, command))
 
 
+ARKS = ("--audio_format", "flac.ark", "--fs", "22050")
+"""Form of the recordings that the studies make."""
+
+
 def test_trainings_read_recordings_in_arks_by_key(recipe):
     for name, kind in (("flac", "sound"), ("flac.ark", "kaldi_ark")):
         calls = run(recipe, "--audio_format", name, "--stop_stage", "8")
@@ -489,7 +493,7 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     run(recipe)
     options = ("--stage", "16", "--stop_stage", "16", "--more_seeds", "1")
     options += ("--systems", "gslm moshi cascade", "--question_pairs", "pairs")
-    options += ("--other_lms", "pocketsphinx gpt2")
+    options += ("--other_lms", "pocketsphinx gpt2", *ARKS)
     calls = run(recipe, *options)
     trained = design_trainings(calls)
     assert len(trained) == 4 and all("--num_units 200 " in call for call in trained)
@@ -500,7 +504,8 @@ def test_designs_are_trained_scored_and_compared_over_seeds(recipe):
     assert "--expdirs exp exp/seed_1 " in table and "--question_set questions" in table
     assert "--other_lms pocketsphinx gpt2 --recognizer " in table
     (made,) = named(calls, "imports questions")
-    assert "--cloze --source dump/raw/pairs" in made
+    assert "--cloze --source dump/raw/pairs" in made and " ".join(ARKS[:2]) in made
+    assert " ".join(ARKS[2:]) in made
     continued = [c for c in calls if "_inference" in c and "--sets questions" in c]
     assert len(continued) == 5 + 4  # every seed is asked; the cascade has none
     recognized = joined(calls, "recognize transcribe")
@@ -636,12 +641,13 @@ def test_recordings_from_elsewhere_are_only_scored(recipe):
     )
     run(recipe)
     options = ("--stage", "16", "--stop_stage", "16")
-    options += ("--systems", "gslm recordings other")
+    options += ("--systems", "gslm recordings other", *ARKS)
     calls = run(recipe, *options)
     imported = named(calls, "imports continuations")
     assert [call.split()[3] for call in imported] == [
         f"conf/systems/{name}.yaml" for name in ("recordings", "other")
     ]
+    assert all(" ".join(ARKS[:2]) in call for call in imported)
     assert len(design_trainings(calls)) == 1
     (table,) = named(calls, "slm_evaluate designs")
     assert "--names taslm_embed taslm_token gslm recordings other " in table
@@ -667,9 +673,11 @@ def test_noisy_copies_of_the_test_sets_pass_the_tokenizer(recipe):
         *("exp/taste_vq/audio_scores/scores.json", "exp/taste_vq/noise/scores.json"),
     )
     run(recipe)
-    options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "20 5")
-    modules = [command_of(call) for call in run(recipe, *options)]
-    assert modules == [
+    options = ("--stage", "17", "--stop_stage", "17", "--noise_snrs", "20 5", *ARKS)
+    calls = run(recipe, *options)
+    (noise,) = named(calls, "data noise")
+    assert " ".join(ARKS[:2]) in noise and " ".join(ARKS[2:]) in noise
+    assert [command_of(call) for call in calls] == [
         *("data noise", *jobs("recognize align", "units extract", "taste_tokenize")),
         *jobs(*["taste_resynthesize"] * 2),
         *jobs("audio_score", *["recognize align"] * 2),

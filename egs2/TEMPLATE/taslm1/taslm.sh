@@ -43,7 +43,7 @@ local_data_opts=""      # options of local/data.sh
 fs=16000
 min_duration=0.3        # seconds; what is shorter or longer is listed in dropped.tsv
 max_duration=30
-audio_format=wav        # of stages 2, 9, 12: wav; flac, the same samples in fewer bytes; wav.ark
+audio_format=wav        # of sets (stages 2, 9, 12, 16, 17): wav; flac, the same in fewer bytes; wav.ark
                         # or flac.ark: one file for 1000 utterances, read as kaldi_ark
 
 # Text and given models (each is trained in the recipe when it is not given)

@@ -53,6 +53,11 @@ def test_a_cloze_is_cut_before_its_ending(recipe, capsys):
         "he",
         "rules",
     ]
+    arks = [*options, "--audio_format", "flac.ark", "--output_dir", "data/in_arks"]
+    imports.main(["questions", *arks])
+    (entry,) = read_kaldi_dir("data/in_arks").wav.values()
+    assert entry.startswith("data/in_arks/audio.ark:")
+    assert np.array_equal(read_audio(entry)[0], speech)
     assert read_rows("data/questions/prompt_words")[0]["n_words"] == "2"
     assert read_answers(recipe / "data" / "questions" / "answers.tsv") == {
         "s-pos-question": ["island"]

@@ -12,6 +12,7 @@ from helper_modules import load_tests
 from tiny_models import write_lm
 
 from espnet2_taste.bin import imports, slm_inference, slm_score, tables, units
+from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm
 from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.data.kaldi_dir import read_table
@@ -339,6 +340,10 @@ def test_recordings_end_a_set_where_its_prompts_do(recipe, tmp_path, capsys):
     start = int(read_ctm(folder / "ctm")["utt1"][2].start * 16000)
     assert 0 < start < len(whole)
     np.testing.assert_allclose(ending, whole[start:], atol=1e-4)
+    imports.main(["continuations", *command, "--audio_format", "wav.ark"])
+    assert "1 recordings, 1 missing" in capsys.readouterr().out
+    entry = read_table(tmp_path / "out" / "test" / "wav.scp")["utt1"]
+    assert ".ark:" in entry and np.array_equal(read_audio(entry)[0], ending)
     (folder / "prompt_words").unlink()
     imports.main(["continuations", *command, "--prompt_words", "1"])
     longer = sum(count > 1 for count in words.values())

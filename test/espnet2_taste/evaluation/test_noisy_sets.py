@@ -73,9 +73,9 @@ def test_a_noisy_set_is_a_set(dump, capsys):
     assert "test_snr20: done before" in capsys.readouterr().out
 
 
-def test_a_set_in_an_ark_gets_the_same_noise(dump):
-    def mixed():
-        run(dump, "--snr", "20")
+def test_a_set_gets_the_same_noise_from_and_in_an_ark(dump):
+    def mixed(*more):
+        run(dump, "--snr", "20", *more)
         table = read_table(dump / "test_snr20" / "wav.scp")
         return {name: read_audio(path)[0].tolist() for name, path in table.items()}
 
@@ -83,6 +83,11 @@ def test_a_set_in_an_ark_gets_the_same_noise(dump):
     pack_audio(dump / "test")
     shutil.rmtree(dump / "test_snr20")
     assert mixed() == from_files
+    assert mixed("--audio_format", "flac.ark") == from_files
+    folder = dump / "test_snr20"
+    entries = read_table(folder / "wav.scp").values()
+    assert all(entry.startswith(f"{folder / 'audio.ark'}:") for entry in entries)
+    assert not (folder / "audio").exists()
 
 
 def test_the_same_noise_at_every_ratio(dump):

@@ -17,7 +17,8 @@ prepare_noisy_sets() {  # copies of the test sets, their words, units and codes
         --values "${noise_snrs}" "${seed}" --scope "${spoken_sets[@]}" --outputs "${in_sets[@]}" \
         --parts "${raw}/parts"/noisy_{align,units} "${taste_exp}/codes/parts/noisy_codes" || return 0
     in_one_job noise "data noise" --dump_dir "${raw}" \
-        --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}"
+        --sets "${test_sets}" --snr "${noise_snrs}" --seed "${seed}" --fs "${fs}" \
+        --audio_format "${audio_format}"
     align "${raw}" "${spoken_sets[*]}"
     extract_units "${spoken_sets[*]}"
     tokenize "${spoken_sets[*]}"

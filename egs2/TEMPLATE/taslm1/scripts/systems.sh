@@ -93,7 +93,7 @@ import_recordings() {  # <name>: of a system that was made elsewhere, or of the 
         --values "${systems_ctm}" "$([ -z "${wavs}" ] || ls -lRL --full-time "${wavs}" | sha256sum)" \
         --scope "${prompts[@]}" --outputs "${in_sets[@]}" || return 0
     "${python}" -m espnet2_taste.bin.imports continuations --config "${config}" --dump_dir "${raw}" \
-        --ctm "${systems_ctm}" --sets "${prompts[*]}" \
+        --ctm "${systems_ctm}" --sets "${prompts[*]}" --audio_format "${audio_format}" \
         --output_dir "${design_dir}/${name}/continuation"
     finish
 }
@@ -136,7 +136,7 @@ prepare_questions() {  # beginnings of the pairs, their units, codes and tokens
         --outputs "${raw}/questions" "${taste_exp}/codes/questions" || return 0
     "${python}" -m espnet2_taste.bin.imports questions --cloze \
         --source "${raw}/${question_pairs}" --sentences "${raw}/lm_train/text" \
-        --output_dir "${raw}/questions"
+        --output_dir "${raw}/questions" --fs "${fs}" --audio_format "${audio_format}"
     extract_units questions
     tokenize questions
     prepare_grids questions
