@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import yaml
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import read_audio
-from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.files import read_yaml, whole_file
 from espnet2_taste.data.grid_sets import read_word_times
-from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.data.kaldi_dir import read_table, sort_keys
 from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.recognizers.options import add_recognizer_arguments
+
+EXPRESSION = ("pitch_tokens", "style_tokens")
+"""Tables of a set with tokens of pitch and of style."""
 
 
 def fit_options(parser: ArgumentParser) -> None:
@@ -256,6 +260,11 @@ def expression_options(parser: ArgumentParser) -> None:
     add("--num_pitch", type=int, default=0, help="Pitch tokens, 0 for none")
     add("--num_style", type=int, default=0, help="Style tokens, 0 for none")
     add("--output_dir", default="exp/expression", help="Where the tables go")
+    add(
+        "--max_utterances",
+        type=int,
+        help="Learn from so many utterances, drawn at random; default: all",
+    )
     add("--seed", type=int, default=0, help="Of the k-means")
     add_shared(parser, "dump_dir", "sets")
 
@@ -281,37 +290,17 @@ def write_word_times(folder: Path, ctm: str) -> None:
     write_numbers(folder, times_file(ctm), rows, np.float32)
 
 
-def write_tokens(folder: Path, tables) -> None:
-    """Write pitch and style tokens of a set.
-
-    Args:
-        folder: The set.
-        tables: ``ExpressionTables``.
-    """
-    import numpy as np
-    import tqdm
-
-    found: dict[str, dict[str, str]] = {"pitch_tokens": {}, "style_tokens": {}}
-    for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):
-        speech, rate = read_audio(path)
-        pitch, style = tables.tokens(speech, rate)
-        found["pitch_tokens"][name] = " ".join(map(str, pitch))
-        found["style_tokens"][name] = " ".join(map(str, style))
-    for file, rows in found.items():
-        write_numbers(folder, file, rows, np.int32)
-
-
 def run_expression(args: argparse.Namespace) -> None:
-    """What some designs need besides units: word times, pitch and style tokens.
+    """What some designs need besides units: word times, tables of pitch and style.
 
-    Enters: sets with word times (``ctm``) and, for pitch and style, ``wav.scp`` and
-    ``units``. Leaves in each set ``word_times_ctm``, named after the file of the times
-    (start and end of each word), and, if asked for, ``pitch_tokens`` and
-    ``style_tokens``, each with the ``.scp`` and ``.ark`` that trainings read, and the
-    tables they come from in --output_dir. Pitch: k-means of the logarithm of F0,
-    relative to the utterance's median, with one token for unvoiced speech. Style:
-    k-means of spectrum, energy and pitch of each second. Sets that have their files
-    are kept.
+    Enters: sets with word times (``ctm``) and, for pitch and style, the ``wav.scp`` of
+    the training set. Leaves in each set ``word_times_ctm``, named after the file of the
+    times (start and end of each word), with the ``.scp`` and ``.ark`` that trainings
+    read, and, if asked for, the tables of pitch and style in --output_dir, which
+    ``units tokens`` takes. Pitch: k-means of the logarithm of F0, relative to the
+    utterance's median, with one token for unvoiced speech. Style: k-means of spectrum,
+    energy and pitch of each second. Sets that have their file are kept, and tables that
+    were made with the same options.
 
     Example:
         python -m espnet2_taste.bin.units expression --dump_dir dump/raw \\
@@ -319,23 +308,90 @@ def run_expression(args: argparse.Namespace) -> None:
             --sets "train dev prompts" --num_pitch 20 --num_style 8 \\
             --output_dir exp/expression
     """
-    dump = Path(args.dump_dir)
+    dump, output = Path(args.dump_dir), Path(args.output_dir)
     folders = [dump / name for name in args.sets.split()]
     for folder in folders:
         if not (folder / f"{times_file(args.ctm)}.scp").is_file():
             write_word_times(folder, args.ctm)
-    waiting = [f for f in folders if not (f / "style_tokens.scp").is_file()]
-    if not args.num_pitch or not waiting:
-        print(f"units expression: {len(folders)} sets")
+    print(f"units expression: word times of {len(folders)} sets")
+    names = ("num_pitch", "num_style", "max_utterances", "seed")
+    config = {name: getattr(args, name) for name in names}
+    config["data_dir"] = str(dump / args.train_set)
+    if not args.num_pitch or is_fitted(output, config):
         return
     from espnet2_taste.units.expression import ExpressionTables
 
+    wavs = read_table(dump / args.train_set / "wav.scp")
+    wavs = drawn(wavs, args.max_utterances, args.seed)
     sizes = (args.num_pitch, args.num_style, args.seed)
-    tables = ExpressionTables.fit(dump / args.train_set / "wav.scp", *sizes)
-    tables.save(args.output_dir)
-    for folder in waiting:
-        write_tokens(folder, tables)
-    print(f"units expression: {len(folders)} sets, tables in {args.output_dir}")
+    ExpressionTables.fit(wavs.values(), *sizes).save(output)
+    with whole_file(output / "config.yaml") as part:
+        part.write_text(yaml.safe_dump(config), encoding="utf-8")
+    print(f"{output}: tables of pitch and style")
+
+
+def tokens_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_tokens`."""
+    parser.add_argument(
+        "--tables", type=Path, default="exp/expression", help="From units expression"
+    )
+    add_shared(parser, "dump_dir", "sets", "parts_dir")
+
+
+def write_tokens(tables, folder: Path) -> str:
+    """Write pitch and style tokens of a set.
+
+    Args:
+        tables: ``ExpressionTables``.
+        folder: The set.
+
+    Returns:
+        What was done.
+    """
+    import numpy as np
+    import tqdm
+
+    found: dict[str, dict[str, str]] = {name: {} for name in EXPRESSION}
+    for name, path in tqdm.tqdm(read_table(folder / "wav.scp").items()):
+        for file, tokens in zip(EXPRESSION, tables.tokens(*read_audio(path))):
+            found[file][name] = " ".join(map(str, tokens))
+    for file, rows in found.items():
+        write_numbers(folder, file, rows, np.int32)
+    return f"pitch and style of {len(found[EXPRESSION[0]])} utterances"
+
+
+def run_tokens(args: argparse.Namespace) -> None:
+    """Write the pitch and style tokens of sets, which some designs read (stage 16).
+
+    Enters: tables (``units expression``) and sets with ``wav.scp``. Leaves in each set
+    ``pitch_tokens`` and ``style_tokens``, each with the ``.scp`` and ``.ark`` that
+    trainings read. Finished sets are kept unless the tables are newer.
+
+    Example:
+        python -m espnet2_taste.bin.units tokens --tables exp/expression \\
+            --dump_dir dump/raw --sets "train dev prompts"
+    """
+    made = args.tables / "config.yaml"
+    if not made.is_file():
+        raise ValueError(f"{made} not found: run units expression (stage 16) first")
+
+    def is_done(folder: Path) -> bool:
+        last = folder / EXPRESSION[-1]
+        if not last.is_file() or last.stat().st_mtime < made.stat().st_mtime:
+            return False
+        return list(read_table(last)) == sort_keys(read_table(folder / "wav.scp"))
+
+    def load():
+        from espnet2_taste.units.expression import ExpressionTables
+
+        return ExpressionTables.load(args.tables)
+
+    files = [file for name in EXPRESSION for file in (f"{name}.scp", name)]
+    finish_sets(
+        *("units tokens", [args.dump_dir / name for name in args.sets.split()]),
+        *(is_done, load, write_tokens),
+        *(args.parts_dir, partial(join_parts, tables=files)),
+    )
 
 
 main = Program(
@@ -344,6 +400,7 @@ main = Program(
     extract=Command(run_extract, extract_options),
     durations=Command(run_durations, durations_options),
     expression=Command(run_expression, expression_options),
+    tokens=Command(run_tokens, tokens_options),
 )
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ the original's style tokens came from a trained model.
 Legend: S samples, F hops of 10 ms, P pitch tokens, Y style tokens, M mel bands.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from espnet2_taste.data.audio import read_audio
-from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.log_mel import LogMel
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.metrics.pitch import track_pitch
-from espnet2_taste.units.kmeans import fit_kmeans, nearest
+from espnet2_taste.units.kmeans import FrameDraw, fit_kmeans, nearest
 
 PITCH_HOPS, STYLE_HOPS, BANDS = 8, 100, 16
 WEIGHTS = "expression.pth"
@@ -87,36 +87,44 @@ class ExpressionTables:
 
     @classmethod
     def fit(
-        cls, wav_scp: str | Path, num_pitch: int, num_style: int, seed: int = 0
+        cls,
+        paths: Iterable[str | Path],
+        num_pitch: int,
+        num_style: int,
+        seed: int = 0,
+        max_frames: int = 400000,
     ) -> "ExpressionTables":
         """Learn from a set.
 
         Args:
-            wav_scp: Its audio.
+            paths: Its recordings.
             num_pitch: Pitch tokens, unvoiced among them.
             num_style: Style tokens.
-            seed: Of the k-means.
+            seed: Of the k-means, and of the draw.
+            max_frames: Values of pitch, and rows of style, that are held and learned
+                from: drawn at random from a larger set (400,000 of pitch are those of
+                about 15 hours).
 
         Returns:
             The tables.
 
         Raises:
-            ValueError: Fewer than two tokens of a kind.
+            ValueError: Fewer than two tokens of a kind, or nothing is voiced.
         """
         if min(num_pitch, num_style) < 2:
             raise ValueError(
                 f"expected at least 2 pitch and style tokens, found {num_pitch} and "
                 f"{num_style}: set --num_pitch and --num_style"
             )
-        pitch, style = [], []
-        for path in read_table(wav_scp).values():
+        pitch, style = FrameDraw(max_frames, seed), FrameDraw(max_frames, seed)
+        for path in paths:
             speech, rate = read_audio(path)
             f0 = track_pitch(speech, rate)
-            pitch.append(relative_pitch(f0))
-            style.append(style_features(speech, rate, f0))
-        voiced = np.concatenate(pitch)
-        voiced = torch.tensor(voiced[~np.isnan(voiced)], dtype=torch.float32)[:, None]
-        features = torch.tensor(np.concatenate(style), dtype=torch.float32)
+            values = torch.tensor(relative_pitch(f0), dtype=torch.float32)
+            pitch.add(values[~values.isnan()].unsqueeze(1))
+            rows = style_features(speech, rate, f0)
+            style.add(torch.tensor(rows, dtype=torch.float32))
+        voiced, features = pitch.frames(), style.frames()
         mean, deviation = features.mean(0), features.std(0).clamp(min=1e-3)
         return cls(
             fit_kmeans(voiced, num_pitch - 1, seed),

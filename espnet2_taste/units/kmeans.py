@@ -68,48 +68,61 @@ def fit_kmeans(
     return torch.from_numpy(clusters.fit(frames.numpy()).cluster_centers_)
 
 
-def draw_frames(
-    parts: Iterable[torch.Tensor], count: int, seed: int
-) -> tuple[torch.Tensor, int]:
-    """Draw frames at random while they are read, so that few are held at once.
+class FrameDraw:
+    """A random draw from frames that are read one part after the other.
 
     Every frame gets a random number; those with the smallest ones stay (reservoir
     sampling).
 
     Args:
-        parts: (F, D) each.
         count: Frames wanted; at most 1.25 times as many and a part are held.
         seed: Of the draw.
-
-    Returns:
-        Frames in random order, (min(count, total), D), and how many there were.
-
-    Raises:
-        ValueError: There are none.
     """
-    generator = torch.Generator().manual_seed(seed)
-    kept, keys, held, total, limit = [], [], 0, 0, float("inf")
-    for part in parts:
-        drawn = torch.rand(len(part), generator=generator, dtype=torch.float64)
-        total += len(part)
-        chosen = drawn < limit
-        kept.append(part[chosen])
-        keys.append(drawn[chosen])
-        held += len(keys[-1])
-        if held > 1.25 * count:
-            kept, keys = _smallest(kept, keys, count)
-            held, limit = count, float(keys[0].max())
-    if not total:
-        raise ValueError("no frames to learn units from: the set is empty")
-    return _smallest(kept, keys, count)[0][0], total
 
+    def __init__(self, count: int, seed: int):
+        self.count, self.total = count, 0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._kept: list[torch.Tensor] = []
+        self._keys: list[torch.Tensor] = []
+        self._held, self._limit = 0, float("inf")
 
-def _smallest(
-    frames: list[torch.Tensor], keys: list[torch.Tensor], count: int
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The frames with the smallest keys, sorted by them, as lists of one."""
-    keys, order = torch.cat(keys).sort()
-    return [torch.cat(frames)[order[:count]]], [keys[:count]]
+    def add(self, part: torch.Tensor) -> None:
+        """Read a part, (F, D)."""
+        drawn = torch.rand(len(part), generator=self._generator, dtype=torch.float64)
+        chosen = drawn < self._limit
+        self.total += len(part)
+        self._kept.append(part[chosen])
+        self._keys.append(drawn[chosen])
+        self._held += len(self._keys[-1])
+        if self._held > 1.25 * self.count:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Keep the wanted frames, those with the smallest numbers."""
+        frames, keys = torch.cat(self._kept), torch.cat(self._keys)
+        if len(keys) > self.count:
+            self._limit = float(keys.kthvalue(self.count).values)
+            chosen = keys <= self._limit
+            frames, keys = frames[chosen], keys[chosen]
+        self._kept, self._keys, self._held = [frames], [keys], len(keys)
+
+    def frames(self, shuffled: bool = False) -> torch.Tensor:
+        """What was drawn, (min(count, total), D).
+
+        Args:
+            shuffled: In random order, not in the order they were read.
+
+        Raises:
+            ValueError: No frame was read.
+        """
+        if not self.total:
+            raise ValueError(
+                "no frames to learn from: the set is empty, or none of its speech is "
+                "voiced"
+            )
+        self._shrink()
+        frames, keys = self._kept[0], self._keys[0]
+        return frames[keys.argsort()] if shuffled else frames
 
 
 def joined_frames(
@@ -173,13 +186,16 @@ class KmeansUnits(AbsUnitExtractor):
 
     def fit(self, batches: Iterable[SpeechBatch], seed: int) -> Mapping[str, float]:
         """See ``AbsUnitExtractor.fit``."""
-        frames, total = draw_frames(map(self._valid, batches), self.max_frames, seed)
+        draw = FrameDraw(self.max_frames, seed)
+        for batch in batches:
+            draw.add(self._valid(batch))
+        frames = draw.frames(shuffled=True)
         centroids = fit_kmeans(frames, self.num_units, seed)
         self.centroids = centroids.to(self.centroids.device)
         shares = torch.bincount(nearest(frames, centroids), minlength=self.num_units)
         used = shares[shares > 0] / shares.sum()
         perplexity = float((-(used * used.log()).sum()).exp())
-        return {"frames": total, "unit_perplexity": round(perplexity, 2)}
+        return {"frames": draw.total, "unit_perplexity": round(perplexity, 2)}
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
         """See ``AbsFitted.fitted_state``."""

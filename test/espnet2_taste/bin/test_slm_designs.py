@@ -73,6 +73,8 @@ def recipe(tmp_path_factory, tiny_asr_exp, bpe_dir, lm_tokenizer_dir):
     options = ["--dump_dir", str(root / "dump"), "--sets", "test", "--train_set"]
     options += ["test", "--num_pitch", "4", "--num_style", "2"]
     units.main(["expression", *options, "--output_dir", str(root / "expression")])
+    options = ["--dump_dir", str(root / "dump"), "--sets", "test"]
+    units.main(["tokens", *options, "--tables", str(root / "expression")])
     return root
 
 

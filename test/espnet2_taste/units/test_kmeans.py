@@ -10,7 +10,7 @@ from torch import nn
 
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.units.batches import SpeechBatch
-from espnet2_taste.units.kmeans import KmeansUnits, draw_frames, fit_kmeans, nearest
+from espnet2_taste.units.kmeans import FrameDraw, KmeansUnits, fit_kmeans, nearest
 
 
 class HopEncoder(AbsSpeechEncoder):
@@ -87,23 +87,44 @@ def test_errors():
         )
 
 
+def drawn(parts, count, seed=0):
+    """A draw that has read parts, (F, D) each."""
+    draw = FrameDraw(count, seed)
+    for part in parts:
+        draw.add(part)
+    return draw
+
+
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(1, 60))
 def test_drawn_frames_are_different_ones_of_those_that_were_read(sizes, count):
     numbers = torch.arange(sum(sizes), dtype=torch.float32).unsqueeze(1)
+    draw = drawn(numbers.split(sizes), count)
     if not sum(sizes):
         with pytest.raises(ValueError, match="the set is empty"):
-            draw_frames(numbers.split(sizes), count, 0)
+            draw.frames()
         return
-    drawn, total = draw_frames(numbers.split(sizes), count, 0)
-    assert total == sum(sizes) and len(drawn) == min(count, total)
-    assert len(drawn.unique()) == len(drawn)
+    frames, shuffled = draw.frames().squeeze(1), draw.frames(shuffled=True)
+    assert draw.total == sum(sizes) and len(frames) == min(count, draw.total)
+    assert (frames.diff() > 0).all()  # as they were read, each once
+    assert torch.equal(shuffled.squeeze(1).sort().values, frames)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(1, 60))
+def test_a_draw_keeps_the_smallest_of_all_numbers(sizes, count):
+    frames = torch.arange(sum(sizes)).unsqueeze(1)
+    generator = torch.Generator().manual_seed(3)
+    keys = [torch.rand(n, generator=generator, dtype=torch.float64) for n in sizes]
+    wanted = frames[torch.cat(keys).argsort()[:count]]
+    if sum(sizes):
+        draw = drawn(frames.split(sizes), count, seed=3)
+        assert torch.equal(draw.frames(shuffled=True), wanted)
 
 
 def test_every_frame_is_drawn_equally_often():
     numbers, often = torch.arange(40.0).unsqueeze(1), torch.zeros(40)
     for seed in range(2000):
-        drawn, _ = draw_frames(numbers.split(3), 10, seed)
-        often[drawn.squeeze(1).long()] += 1
+        frames = drawn(numbers.split(8), 10, seed).frames()
+        often[frames.squeeze(1).long()] += 1
     assert (often / 500 - 1).abs().max() < 0.2  # 4 standard deviations
 
 
@@ -118,4 +139,4 @@ def test_frames_that_were_not_drawn_are_not_kept():
             del part
             assert sum(ref() is not None for ref in alive) <= 3
 
-    draw_frames(parts(), 100, 0)
+    drawn(parts(), 100)

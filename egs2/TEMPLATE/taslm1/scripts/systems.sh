@@ -16,7 +16,7 @@ prepare_systems() {  # word times, pitch and style tokens, durations of units
     local -a grids=("${sets[@]/#/${raw}/}")
     begin grids --after units --values "${systems_ctm}" "${seed}" --scope "${sets[@]}" \
         --outputs "${expdir}/expression" "${grids[@]/%//style_tokens.scp}" \
-        "${grids[@]/%//word_times_${systems_ctm}.scp}" || return 0
+        "${grids[@]/%//word_times_${systems_ctm}.scp}" --parts "${raw}/parts/tokens" || return 0
     prepare_grids "${sets[*]}"
     finish
 }
@@ -25,6 +25,8 @@ prepare_grids() {  # <names of sets, one string>
     in_one_job "${tag}expression" "units expression" --dump_dir "${raw}" \
         --train_set "${train_set}" --sets "$1" --ctm "${systems_ctm}" \
         --num_pitch 20 --num_style 8 --output_dir "${expdir}/expression" --seed "${seed}"
+    in_jobs "${raw}" "${raw}" tokens wav.scp "$1" "units tokens" --dump_dir "{in}" \
+        --tables "${expdir}/expression"
 }
 
 train_durations() {
