@@ -9,6 +9,7 @@ Legend: S samples, F hops of 10 ms, P pitch tokens, Y style tokens, M mel bands.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,12 @@ def relative_pitch(f0: np.ndarray) -> np.ndarray:
     return np.array(values)
 
 
+@lru_cache
+def _log_mel(rate: int) -> LogMel:
+    """Spectra of the bands of style."""
+    return LogMel(sample_rate=rate, n_mels=BANDS)
+
+
 def style_features(speech: np.ndarray, rate: int, f0: np.ndarray) -> np.ndarray:
     """What a style token is made of.
 
@@ -59,7 +66,7 @@ def style_features(speech: np.ndarray, rate: int, f0: np.ndarray) -> np.ndarray:
         of voiced hops, (Y, BANDS + 4).
     """
     wave, lengths = torch.from_numpy(speech)[None], torch.tensor([len(speech)])
-    mel = LogMel(sample_rate=rate, n_mels=BANDS)(wave, lengths)[0][0].numpy()  # (T, M)
+    mel = _log_mel(rate)(wave, lengths)[0][0].numpy()  # (T, M)
     count = max(-(-len(f0) // STYLE_HOPS), 1)
     rows = []
     parts = zip(np.array_split(mel, count), np.array_split(f0, count))

@@ -19,6 +19,8 @@ from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.batches import SpeechBatch
 
 CHUNK = 16384
+LARGEST_LIST = 1000
+"""Parts of a draw that are held apart: small tensors take more than their numbers."""
 
 
 def nearest(frames: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
@@ -94,7 +96,7 @@ class FrameDraw:
         self._kept.append(part[chosen])
         self._keys.append(drawn[chosen])
         self._held += len(self._keys[-1])
-        if self._held > 1.25 * self.count:
+        if self._held > 1.25 * self.count or len(self._kept) > LARGEST_LIST:
             self._shrink()
 
     def _shrink(self) -> None:

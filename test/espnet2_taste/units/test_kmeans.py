@@ -140,3 +140,12 @@ def test_frames_that_were_not_drawn_are_not_kept():
             assert sum(ref() is not None for ref in alive) <= 3
 
     drawn(parts(), 100)
+
+
+def test_small_parts_are_put_together(monkeypatch):
+    monkeypatch.setattr("espnet2_taste.units.kmeans.LARGEST_LIST", 5)
+    draw, numbers = FrameDraw(1000, 0), torch.arange(60.0).unsqueeze(1)
+    for part in numbers.split(2):
+        draw.add(part)
+        assert len(draw._kept) <= 5
+    assert torch.equal(draw.frames(), numbers)
