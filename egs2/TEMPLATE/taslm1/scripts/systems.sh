@@ -219,14 +219,16 @@ judge_system() {  # <name>: an LLM behind an OpenAI-compatible server rates cont
 }
 
 make_listening_pages() {  # for people: how near to the recording are the renditions?
-    local set=${eval_sets[0]} name
+    local set=${eval_sets[0]} name count
     local -a renditions=()
     for name in "${step_names[@]}"; do
         renditions+=("${name}=${expdir}/${name}/resynthesis/${set}")
     done
     begin listening_pages --after "${step_names[@]/#/resynthesis_}" \
         --outputs "${expdir}/mushra" || return 0
+    count=$(wc -l <"${raw}/${set}/wav.scp")
     "${python}" -m espnet2_taste.bin.listening pages --test mushra \
+        --utterances "$((count < 20 ? count : 20))" \
         --reference "${raw}/${set}" --systems "${renditions[@]}" --anchors 3500 \
         --output_dir "${expdir}/mushra"
     finish
