@@ -23,6 +23,12 @@ from espnet2_taste.data.parts import (
 )
 from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.data.shapes import DataTable, measure_lengths
+from espnet2_taste.data.speed import (
+    join_perturbed,
+    perturb_set,
+    perturbed,
+    read_factors,
+)
 from espnet2_taste.evaluation.mistakes import add_mistakes_to_set, wrong_name
 from espnet2_taste.evaluation.noisy_sets import NoiseForm, add_noise_to_set, noisy_name
 from espnet2_taste.text.tokenizers import build_text_tokenizer
@@ -57,6 +63,21 @@ def run_copy(args: argparse.Namespace) -> None:
         )
 
 
+def add_form(parser: ArgumentParser) -> None:
+    """Add the fields of ``formatting.AudioForm``."""
+    add = parser.add_argument
+    add("--fs", type=int, default=16000, help="Samples a second")
+    add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
+    add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
+    add_shared(parser, "audio_format")
+
+
+def read_form(args: argparse.Namespace) -> formatting.AudioForm:
+    """The form that the options of :func:`add_form` ask for."""
+    durations = args.min_duration, args.max_duration
+    return formatting.AudioForm(args.fs, *durations, args.audio_format)
+
+
 def format_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_format`."""
     add = parser.add_argument
@@ -68,10 +89,8 @@ def format_options(parser: ArgumentParser) -> None:
         default="",
         help="Names of sets, one string; --data_dir and --output_dir then hold sets",
     )
-    add("--fs", type=int, default=16000, help="Samples a second")
-    add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
-    add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
-    add_shared(parser, "audio_format", "parts_dir")
+    add_form(parser)
+    add_shared(parser, "parts_dir")
 
 
 def run_format(args: argparse.Namespace) -> None:
@@ -89,9 +108,7 @@ def run_format(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.data format --data_dir data --output_dir dump/raw \\
             --sets "train dev test"
     """
-    form = formatting.AudioForm(
-        args.fs, args.min_duration, args.max_duration, args.audio_format
-    )
+    form = read_form(args)
     for name in args.sets.split() or [""]:
         source, target = args.data_dir / name, args.output_dir / name
         if args.parts_dir:
@@ -262,6 +279,39 @@ def run_pitch(args: argparse.Namespace) -> None:
     )
 
 
+def speed_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`run_speed`."""
+    parser.add_argument(
+        "--speed_perturb_factors", required=True, help="Factors, one string"
+    )
+    add_form(parser)
+    add_shared(parser, "dump_dir", "sets", "parts_dir")
+
+
+def run_speed(args: argparse.Namespace) -> None:
+    """Copy sets at other speeds: more readers for the unit vocoder (stage 5).
+
+    Enters: sets as stages 2 and 3 left them. Leaves, for each set, ``<set>_sp``: for
+    factor 0.9 all utterances ``a`` as ``sp0.9-a`` by ``sp0.9-<speaker>``, slower and
+    lower, for 1.0 as they are. Copies that are then too long or short are listed in
+    ``dropped.tsv``. A set made from the same tables, audio and options is kept.
+
+    Example:
+        python -m espnet2_taste.bin.data speed --dump_dir dump/raw --sets train \\
+            --speed_perturb_factors "0.9 1.0 1.1"
+    """
+    factors, form = read_factors(args.speed_perturb_factors), read_form(args)
+    for source in (args.dump_dir / name for name in args.sets.split()):
+        target = perturbed(source)
+        if args.parts_dir:
+            parts = find_parts(args.parts_dir, source.name)
+            done = join_perturbed([perturbed(part) for part in parts], target)
+        else:
+            made = perturb_set(source, target, factors, form)
+            done = "made" if made else "done before"
+        print(f"{target}: {done}")
+
+
 def noise_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_noise`."""
     add = parser.add_argument
@@ -369,6 +419,7 @@ main = Program(
     format=Command(run_format, format_options),
     shapes=Command(run_shapes, shapes_options),
     pitch=Command(run_pitch, pitch_options),
+    speed=Command(run_speed, speed_options),
     noise=Command(run_noise, noise_options),
     mistakes=Command(run_mistakes, mistakes_options),
     split=Command(run_split, split_options),

@@ -48,7 +48,9 @@ DEBUG = [
 ]
 RECIPES = {
     "mini_espeak": ["--local_data_opts", "--scale 0.02", "--nbpe", "60", *DEBUG],
-    "mini_an4": ["--audio_format", "flac.ark"],  # all audio, read and made, in arks
+    "mini_an4": [  # all audio, read and made, in arks
+        *("--audio_format", "flac.ark", "--speed_perturb_factors", "0.9 1.0")
+    ],
 }
 EXPS = [f"taste_{step}_debug" for step in STEPS]
 TRAININGS = ["asr", *EXPS, "unit_vocoder", "text_lm", "taslm_embed", "taslm_token"]
@@ -185,6 +187,23 @@ def test_all_stages_leave_their_results(finished):
     assert (folder / "exp/packed/taste.zip").is_file()
     assert (folder / "exp/packed/taslm.zip").is_file()
     assert "Stage 14: finished" in (folder / "run.log").read_text()
+
+
+@pytest.mark.parametrize("finished", ["mini_an4"], indirect=True)
+def test_the_vocoder_has_learned_from_other_speeds(finished):
+    folder, *_ = finished
+    names = list(read_table(folder / "dump/raw/train/wav.scp"))
+    names = [*names, *(f"sp0.9-{name}" for name in names)]
+    for table in ("wav.scp", "text", "units.scp", "spembs.scp", "pitch.scp"):
+        assert list(read_table(folder / "dump/raw/train_sp" / table)) == names, table
+    lengths = {
+        stats: read_table(folder / f"exp/{stats}/train/speech_shape")
+        for stats in ("taste_stats", "unit_vocoder_stats")
+    }
+    assert {stats: len(rows) for stats, rows in lengths.items()} == {
+        "taste_stats": len(names) // 2,
+        "unit_vocoder_stats": len(names),
+    }
 
 
 @SPELLED

@@ -377,6 +377,53 @@ def test_times_that_nothing_has_are_not_refined(recipe):
     assert "--refine_times true needs --guided_attention true" in done.stderr
 
 
+SPEEDS = ("--speed_perturb_factors", "0.9 1.0 1.1", "--stop_stage", "8")
+SPEED_TABLES = ("units", "units.scp", "spembs.scp", "pitch.scp")
+
+
+def test_the_vocoder_alone_learns_from_other_speeds(recipe):
+    put(recipe, *(f"dump/raw/train_sp/{name}" for name in SPEED_TABLES))
+    calls = run(recipe, *SPEEDS)
+    (speed,) = joined(calls, "data speed")
+    assert "--sets train --parts_dir dump/raw/parts/speed --dump_dir dump/raw " in speed
+    assert "--speed_perturb_factors 0.9 1.0 1.1 --fs 16000 " in speed
+    (fit,) = named(calls, "units fit")
+    assert "--data_dir dump/raw/train " in fit and calls.index(speed) < calls.index(fit)
+    (extract,), (pitch,) = (joined(calls, c) for c in ("units extract", "data pitch"))
+    assert " train_sp --parts_dir " in extract
+    assert "--sets train dev train_sp --parts_dir " in pitch
+    (vocoder,) = named(calls, "espnet2_taste.bin.unit_vocoder_train")
+    for name in ("wav.scp", "units.scp", "spembs.scp", "pitch.scp"):
+        assert (
+            f"--train_data_path_and_name_and_type dump/raw/train_sp/{name}" in vocoder
+        )
+    assert "/train/" not in vocoder.replace("exp/unit_vocoder_stats/train/", "")
+    for training in named(calls, "espnet2_taste.bin.taste_train"):
+        assert "train_sp" not in training and "dump/raw/train/wav.scp" in training
+
+
+def test_other_speeds_are_made_and_trained_on_anew(recipe):
+    put(recipe, *(f"dump/raw/train_sp/{name}" for name in SPEED_TABLES))
+    run(recipe, *SPEEDS)
+    assert run(recipe, *SPEEDS) == []
+    for factors in ("", "0.8 1.0"):
+        options = ("--stage", "8", "--speed_perturb_factors", factors)
+        calls = run(recipe, *SPEEDS, *options)
+        (shapes,) = named(calls, "data shapes")
+        assert (" dump/raw/train_sp/wav.scp," in shapes) == bool(factors)
+    calls = run(recipe, *SPEEDS, "--speed_perturb_factors", "0.8 1.0")
+    assert [command_of(call) for call in calls] == jobs("data speed")
+    assert (recipe / "dump/raw/train_sp.old/units").is_file()
+
+
+@pytest.mark.parametrize("factors", ["0", "1.0 fast", "0.9 -1"])
+def test_a_factor_that_is_none_is_refused_at_once(recipe, factors):
+    command = ["bash", "taslm.sh", *OPTIONS, "--speed_perturb_factors", factors]
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 1 and not (recipe / "calls").exists()
+    assert f"--speed_perturb_factors '{factors.split()[-1]}': exp" in done.stderr
+
+
 def test_language_models_may_learn_from_a_set_of_their_own(recipe):
     for file in ("data/more", "dump/raw/more/text_raw", "exp/taste_vq/codes/more"):
         (recipe / file).mkdir(parents=True)

@@ -45,6 +45,7 @@ min_duration=0.3        # seconds; what is shorter or longer is listed in droppe
 max_duration=30
 audio_format=wav        # of sets (stages 2, 9, 12, 16, 17): wav; flac, the same in fewer bytes; wav.ark
                         # or flac.ark: one file for 1000 utterances, read as kaldi_ark
+speed_perturb_factors=""  # the unit vocoder is trained on train_set at these speeds: "0.9 1.0 1.1"
 
 # Text and given models (each is trained in the recipe when it is not given)
 nbpe=120                # size of the speech encoder's vocabulary, if it is trained here
@@ -167,6 +168,17 @@ for name in "${sets[@]}"; do
     [ "${name}" = "${slm_train_set}" ] && [ "${name}" != "${train_set}" ] ||
         unit_sets+=("${name}")
 done
+vocoder_set=${train_set}  # that the unit vocoder is trained on
+for name in ${speed_perturb_factors}; do
+    [[ ${name} =~ ^[0-9]*\.?[0-9]+$ && ${name} =~ [1-9] ]] ||
+        die "--speed_perturb_factors '${name}': expected numbers above 0, such as \"0.9 1.0 1.1\""
+    vocoder_set=${train_set}_sp
+done
+vocoder_sets=("${train_set}" "${valid_set}")  # with F0, for TASTE and its vocoder
+if [ "${vocoder_set}" != "${train_set}" ]; then
+    unit_sets+=("${vocoder_set}")
+    vocoder_sets+=("${vocoder_set}")
+fi
 timed_sets=()           # their words are timed by forced alignment
 guided_sets=()
 times_only=${train_set} # not scored, so not transcribed

@@ -151,6 +151,17 @@ stage_4_encoder() {
     [ "${refine_times}" = false ] || refine_word_times
 }
 
+perturb_speed() {  # ${train_set}_sp, for the unit vocoder; stage 3 has prepared its text
+    [ "${vocoder_set}" != "${train_set}" ] || return 0
+    begin speed --after text --values "${speed_perturb_factors}" --scope "${train_set}" \
+        --outputs "${raw}/${vocoder_set}" --parts "${raw}/parts/speed" || return 0
+    in_jobs "${raw}" "${raw}" speed "wav.scp text utt2spk" "${train_set}" "data speed" \
+        --dump_dir "{in}" --speed_perturb_factors "${speed_perturb_factors}" --fs "${fs}" \
+        --min_duration "${min_duration}" --max_duration "${max_duration}" \
+        --audio_format "${audio_format}"
+    finish
+}
+
 extract_units() {  # <names of sets, one string>
     in_jobs "${raw}" "${raw}" "${tag}units" "wav.scp" "$1" "units extract" --dump_dir "{in}" \
         --units_dir "${expdir}/units" --ngpu "${infer_gpu}"
@@ -159,6 +170,7 @@ extract_units() {  # <names of sets, one string>
 stage_5_units() {
     local table
     local -a encoder
+    perturb_speed
     encoder_made_from
     in_sets "${raw}" units "${unit_sets[@]}"
     local -a outputs=("${in_sets[@]}")

@@ -11,10 +11,10 @@ taste_data() {  # fills the array data with the tables that every TASTE training
 }
 
 measure_pitch() {  # F0 of the sets that TASTE and its vocoder are trained on
-    in_sets "${raw}" pitch.scp "${train_set}" "${valid_set}"
-    begin pitch --after units --scope "${train_set}" "${valid_set}" \
+    in_sets "${raw}" pitch.scp "${vocoder_sets[@]}"
+    begin pitch --after units --scope "${vocoder_sets[@]}" \
         --outputs "${in_sets[@]}" --parts "${raw}/parts/pitch" || return 0
-    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${train_set} ${valid_set}" "data pitch" \
+    in_jobs "${raw}" "${raw}" pitch "wav.scp" "${vocoder_sets[*]}" "data pitch" \
         --dump_dir "{in}"
     finish
 }
@@ -54,11 +54,12 @@ stage_7_taste_train() {  # the steps, each after the one before it
 
 stage_8_vocoder() {
     local -a data options=(--config "${unit_vocoder_config}" --seed "${seed}")
-    local stats=${expdir}/unit_vocoder_stats
+    local stats=${expdir}/unit_vocoder_stats train_set=${vocoder_set}
     set_data "speech ${speech_type} ${raw}/SET/wav.scp" "units kaldi_ark ${raw}/SET/units.scp" \
         "spembs kaldi_ark ${raw}/SET/spembs.scp" "pitch kaldi_ark ${raw}/SET/pitch.scp"
     measure_pitch
-    begin unit_vocoder --after units --files "${unit_vocoder_config}" --values "${seed}" \
+    begin unit_vocoder --after units --files "${unit_vocoder_config}" \
+        --values "${seed}" ${speed_perturb_factors:+"${speed_perturb_factors}"} \
         --check espnet2_taste.bin.unit_vocoder_train "${options[@]}" "${data[@]}" \
         --models "${expdir}/unit_vocoder" "${stats}" || return 0
     write_shapes "${stats}" speech
