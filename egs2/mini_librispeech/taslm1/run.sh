@@ -10,5 +10,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --recognizer openai/whisper-tiny.en \
     --lm HuggingFaceTB/SmolLM2-135M-Instruct \
     --guided_attention true --refine_times true --systems_ctm ctm_aligned \
+    --speed_perturb_factors "0.9 1.0 1.1" \
     --resynthesis_config conf/decode_taste.yaml \
     "$@"
