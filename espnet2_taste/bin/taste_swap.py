@@ -107,11 +107,8 @@ def build_tools(args: argparse.Namespace, spembs: dict, device: str):
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the study unless its scores exist."""
+    """Run the study, always anew: models may have been trained since."""
     output = Path(args.output_dir)
-    if (output / "scores.json").is_file():
-        print("taste_swap: done")
-        return
     from espnet2_taste.evaluation import swap
     from espnet2_taste.inference.resynthesis import speak
 

@@ -157,7 +157,7 @@ def render_condition(
         batches: Their units.
         render: Turns a batch into waveforms.
         sample_rate: Of the waveforms.
-        folder: Where the audio goes; batches whose audio is there are left out.
+        folder: Where the audio goes.
 
     Returns:
         Audio of each reading.
@@ -169,9 +169,8 @@ def render_condition(
     for batch in tqdm(batches, desc=f"swap, {folder.name}"):
         paths = [folder / f"{name}.wav" for name in batch.names]
         wavs |= zip(batch.names, map(str, paths))
-        if not all(path.is_file() for path in paths):
-            for path, wave in zip(paths, render(batch), strict=True):
-                write_audio(str(path), wave, sample_rate)
+        for path, wave in zip(paths, render(batch), strict=True):
+            write_audio(str(path), wave, sample_rate)
     write_table(folder / "wav.scp", wavs)
     return wavs
 

@@ -123,15 +123,20 @@ def test_scores_of_every_variant_and_set(recipe):
     assert json.loads(again.read_text()) == before
 
 
-def test_swap_study_is_repeatable_and_collected(recipe, tmp_path, capsys):
+def test_swap_study_is_repeatable_and_collected(recipe, tmp_path):
     root, options = recipe
     vocoder = ["--unit_vocoder_exp", str(root / "exp" / "unit_vocoder")]
     output = root / "exp" / "taste_vq" / "swap"
     taste_swap.main([*options, *vocoder, "--output_dir", str(output)])
     scores = json.loads((output / "scores.json").read_text())
     assert scores["scores"]["readings"] == 4 and scores["left_out"] == {}
+    recordings = sorted(output.glob("*/*.wav"))
+    before = [path.read_bytes() for path in recordings]
+    for stale in (output / "scores.json", *recordings):  # of models that are gone
+        stale.write_text("{}")
     taste_swap.main([*options, *vocoder, "--output_dir", str(output)])
-    assert "done" in capsys.readouterr().out
+    assert json.loads((output / "scores.json").read_text()) == scores
+    assert [path.read_bytes() for path in recordings] == before and before
     again = tmp_path / "swap"
     taste_swap.main([*options, *vocoder, "--output_dir", str(again)])
     assert (again / "words.tsv").read_text() == (output / "words.tsv").read_text()

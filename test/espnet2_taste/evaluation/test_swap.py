@@ -112,17 +112,6 @@ def test_the_clearest_reading_is_drawn_first():
     assert clearness(reading([-0.3, 0.2])) > clearness(reading([0.1, 0.2]))
 
 
-def test_audio_that_exists_is_kept(tmp_path):
-    plans = plan_swaps(PAIRS[:1], TEXTS, CODES, 0, 0.25)
-    batches = generate_condition(plans, "own", generate, 2)
-    render_condition(batches, render, RATE, tmp_path)
-
-    def never(batch):
-        raise AssertionError("rendered again")
-
-    assert len(render_condition(batches, never, RATE, tmp_path)) == 2
-
-
 def test_units_without_times_have_no_predicted_durations():
     plans = plan_swaps(PAIRS[:1], TEXTS, CODES, 0, 0.25)
     (batch,) = generate_condition(plans, "own", generate, 2)
