@@ -169,8 +169,6 @@ def run_questions(args: argparse.Namespace) -> None:
         "tables": digest([*files, args.sentences or ""], contents=True),
         "audio": digest([item.audio for item in questions], contents=False),
     }
-    if args.audio_format != "wav":
-        record["audio_format"] = args.audio_format
     form = (args.fs, args.audio_format)
     made = write_question_set(args.output_dir, questions, record, *form)
     state = "" if made else ", as it was"

@@ -41,6 +41,12 @@ def digest(paths: Iterable[str | os.PathLike], contents: bool) -> str:
     return sha.hexdigest()[:16]
 
 
+def set_record(settings: dict) -> dict:
+    """What a finished set is known by: its settings, but that wav is not named, as in
+    sets of the time when there was no other format."""
+    return {k: v for k, v in settings.items() if (k, v) != ("audio_format", "wav")}
+
+
 def is_finished(folder: Path, name: str, record: dict) -> bool:
     """Whether ``folder`` holds the record, so was made from the same things."""
     file = folder / name

@@ -22,6 +22,7 @@ from espnet2_taste.data.finished import (
     digest,
     finish_folder,
     is_finished,
+    set_record,
     start_folder,
 )
 from espnet2_taste.data.kaldi_dir import (
@@ -82,11 +83,8 @@ class AudioForm:
 
     @property
     def record(self) -> dict:
-        """What a finished set is known by; wav is not named, as ever."""
-        values = asdict(self)
-        if self.audio_format == "wav":
-            del values["audio_format"]
-        return values
+        """What a finished set is known by."""
+        return set_record(asdict(self))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ stand the utterances as they are, whose recordings are not copied.
 """
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -120,26 +119,26 @@ def _perturb(
 ) -> tuple[KaldiDir, dict[str, str], dict[str, str]]:
     """Write the copies; gives tables, numbers of samples and what was left out."""
     made, samples, dropped = KaldiDir({}, {}), {}, {}
-    pairs = list(product(tables.wav.items(), factors))
-    for (name, entry), factor in tqdm(pairs, desc="speed", disable=None):
-        prefix = "" if float(factor) == 1 else f"sp{factor}-"
-        copy = prefix + name
+    for name, entry in tqdm(tables.wav.items(), desc="speed", disable=None):
         try:
-            speech = load_speech(entry, form.sample_rate, keep_silence=True)
+            own = load_speech(entry, form.sample_rate, keep_silence=True)
         except ValueError as error:
             raise ValueError(f"utterance {name}: {error}; run stage 2 again") from error
-        speech = change_speed(speech, float(factor), form.sample_rate)
-        seconds = len(speech) / form.sample_rate
-        if prefix and not form.min_duration <= seconds <= form.max_duration:
-            dropped[copy] = (
-                f"the audio lasts {seconds:.2f} s at this speed, expected "
-                f"{form.min_duration:g} to {form.max_duration:g} s"
-            )
-            continue
-        made.wav[copy] = writer(copy, speech) if prefix else entry
-        made.text[copy] = tables.text[name]
-        made.utt2spk[copy] = prefix + tables.utt2spk[name]
-        samples[copy] = str(len(speech))
+        for factor in factors:
+            prefix = "" if float(factor) == 1 else f"sp{factor}-"
+            copy = prefix + name
+            speech = change_speed(own, float(factor), form.sample_rate)
+            seconds = len(speech) / form.sample_rate
+            if prefix and not form.min_duration <= seconds <= form.max_duration:
+                dropped[copy] = (
+                    f"the audio lasts {seconds:.2f} s at this speed, expected "
+                    f"{form.min_duration:g} to {form.max_duration:g} s"
+                )
+                continue
+            made.wav[copy] = writer(copy, speech) if prefix else entry
+            made.text[copy] = tables.text[name]
+            made.utt2spk[copy] = prefix + tables.utt2spk[name]
+            samples[copy] = str(len(speech))
     return made, samples, dropped
 
 

@@ -17,6 +17,7 @@ from espnet2_taste.data.finished import (
     digest,
     finish_folder,
     is_finished,
+    set_record,
     start_folder,
 )
 from espnet2_taste.data.formatting import HEADED_TABLES, copy_study_tables
@@ -62,14 +63,6 @@ class NoiseForm:
     noise_wavs: str = ""
     audio_format: str = "wav"
 
-    @property
-    def record(self) -> dict:
-        """What a finished set is known by; wav is not named, as ever."""
-        values = asdict(self)
-        if self.audio_format == "wav":
-            del values["audio_format"]
-        return values
-
 
 def noisy_name(name: str, tag: str, snr_db: float) -> str:
     """Name of a noisy set.
@@ -97,7 +90,7 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     """
     tables = read_kaldi_dir(source)
     noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
-    record = {"source": source.name, **form.record} | {
+    record = {"source": source.name, **set_record(asdict(form))} | {
         "tables": digest(
             [source / name for name in (*SOURCE_TABLES, *FINER_TIMES)], contents=True
         ),

@@ -12,7 +12,12 @@ from pathlib import Path
 from espnet2_taste.data.audio import load_speech
 from espnet2_taste.data.checks import check_name, find_audio
 from espnet2_taste.data.ctm import read_ctm, read_rows, write_ctm, write_rows
-from espnet2_taste.data.finished import finish_folder, is_finished, start_folder
+from espnet2_taste.data.finished import (
+    finish_folder,
+    is_finished,
+    set_record,
+    start_folder,
+)
 from espnet2_taste.data.kaldi_dir import KaldiDir, read_kaldi_dir, write_kaldi_dir
 from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.evaluation.questions import (
@@ -171,6 +176,8 @@ def write_question_set(
     Raises:
         ValueError: The folder holds something else, or a recording cannot be read.
     """
+    form = {"sample_rate": sample_rate, "audio_format": audio_format}
+    record = set_record(record | form)
     if is_finished(target, RECORD, record):
         return False
     folder = start_folder(target, RECORD, record)

@@ -62,6 +62,9 @@ def test_a_cloze_is_cut_before_its_ending(recipe, capsys):
     assert read_answers(recipe / "data" / "questions" / "answers.tsv") == {
         "s-pos-question": ["island"]
     }
+    slow = [*options, "--fs", "8000", "--output_dir", "data/questions"]
+    imports.main(["questions", *slow])  # another rate is another set
+    assert read_audio(tables.wav["s-pos-question"])[1] == 8000
 
 
 def test_recordings_with_answers_are_scored(recipe):
