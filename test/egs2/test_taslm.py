@@ -424,6 +424,14 @@ def test_a_factor_that_is_none_is_refused_at_once(recipe, factors):
     assert f"--speed_perturb_factors '{factors.split()[-1]}': exp" in done.stderr
 
 
+def test_a_set_of_ones_own_is_not_written_over(recipe):
+    options = [*OPTIONS, "--speed_perturb_factors", "0.9", "--test_sets", "train_sp"]
+    command = ["bash", "taslm.sh", *options]
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 1 and not (recipe / "calls").exists()
+    assert "train_sp, which is one of yours" in done.stderr
+
+
 def test_language_models_may_learn_from_a_set_of_their_own(recipe):
     for file in ("data/more", "dump/raw/more/text_raw", "exp/taste_vq/codes/more"):
         (recipe / file).mkdir(parents=True)

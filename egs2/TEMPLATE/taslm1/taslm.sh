@@ -176,6 +176,8 @@ for name in ${speed_perturb_factors}; do
 done
 vocoder_sets=("${train_set}" "${valid_set}")  # with F0, for TASTE and its vocoder
 if [ "${vocoder_set}" != "${train_set}" ]; then
+    [[ " ${sets[*]} " != *" ${vocoder_set} "* ]] || die "--speed_perturb_factors makes the set" \
+        "${vocoder_set}, which is one of yours: rename that"
     unit_sets+=("${vocoder_set}")
     vocoder_sets+=("${vocoder_set}")
 fi
