@@ -254,6 +254,7 @@ class DecoderAggregator(AbsAggregator):
         if self.running_scale is not None:
             hidden = self.running_scale(hidden, word_ids >= 0)
         if self.word_lengths is not None:
+            states = self.states_source(states)  # parts are made of the same values
             hidden = hidden + self.word_lengths(states, word_ids)  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
 

@@ -51,7 +51,7 @@ class AbsStatesSource(nn.Module, ABC):
             raise ValueError(
                 f"speech_encoder_conf.value_layer names {num_layers} layers, "
                 f"{type(self).__name__} takes one: name one, or set states_source to "
-                "mix"
+                "mix or prosody"
             )
 
     @abstractmethod
@@ -72,19 +72,6 @@ class SeparateStates(AbsStatesSource):
     def forward(self, states: EncoderStates) -> EncoderStates:
         """See ``AbsStatesSource.forward``."""
         return states
-
-
-class ProsodyStates(SeparateStates):
-    """The same, and behind the values measured pitch, voicing and loudness.
-
-    Few layers of an encoder that was trained to recognize words hold pitch. Not part of
-    the published system. Relative: the pitch tokens of SPIRIT LM (Nguyen et al. 2024).
-    """
-
-    needs_prosody = True
-
-    def __init__(self, key_size: int, value_size: int, num_layers: int = 1):
-        super().__init__(key_size, value_size + FEATURES, num_layers)
 
 
 class MixedStates(AbsStatesSource):
@@ -129,6 +116,43 @@ class MixedStates(AbsStatesSource):
             layers = functional.layer_norm(layers, (self.value_size,))
         values = torch.einsum("l,bfld->bfd", self.weights, layers)
         return replace(states, values=values)
+
+
+class ProsodyStates(AbsStatesSource):
+    """Behind the values of one layer, or of a mix, measured pitch, voicing, loudness.
+
+    Few layers of an encoder that was trained to recognize words hold pitch. Not part of
+    the published system. Relative: the pitch tokens of SPIRIT LM (Nguyen et al. 2024).
+
+    Args:
+        key_size: Features of the keys.
+        value_size: Features of one layer.
+        num_layers: Layers L; several are mixed as ``MixedStates`` does.
+        normalize: See ``MixedStates``; one layer is used as it comes.
+    """
+
+    needs_prosody = True
+
+    def __init__(
+        self,
+        key_size: int,
+        value_size: int,
+        num_layers: int = 1,
+        normalize: bool = True,
+    ):
+        super().__init__(key_size, value_size + FEATURES, num_layers)
+        self.mix: nn.Module = nn.Identity()
+        if num_layers > 1:
+            self.mix = MixedStates(key_size, value_size, num_layers, normalize)
+
+    def check_layers(self, num_layers: int) -> None:
+        """One layer or several."""
+
+    def forward(self, states: EncoderStates) -> EncoderStates:
+        """See ``AbsStatesSource.forward``; values enter as (B, F, L * D + 3)."""
+        values, prosody = states.values.tensor_split([-FEATURES], dim=-1)
+        values = self.mix(replace(states, values=values)).values
+        return replace(states, values=torch.cat([values, prosody], dim=-1))
 
 
 class LastLayerStates(AbsStatesSource):

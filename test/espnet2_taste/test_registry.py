@@ -88,7 +88,7 @@ ROWS = {
     },
     "AbsStatesSource": {
         "separate": Taste(),
-        "prosody": Taste(states_source="prosody"),
+        "prosody": Taste(states_source="prosody", speech_encoder_conf=MIX),
         "mix": Taste(states_source="mix", speech_encoder_conf=MIX),
         "last": Taste(states_source="last"),
         "sum": Taste(states_source="sum"),

@@ -1,5 +1,7 @@
 """Keys and values of the aggregator: a learned mix, its gradients, its checkpoints."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -105,6 +107,28 @@ def test_prosody_stands_behind_the_values_and_starts_without_weight():
         assert block.encoder_attn.v_proj.weight.grad[:, 4:].abs().sum() > 0
 
 
-def test_prosody_goes_with_one_layer():
-    with pytest.raises(ValueError, match="ProsodyStates takes one"):
-        ProsodyStates(4, 4, num_layers=2)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_prosody_stands_behind_a_mix_of_layers(normalize):
+    source = ProsodyStates(4, 4, num_layers=2, normalize=normalize)
+    mix = MixedStates(4, 4, num_layers=2, normalize=normalize)
+    given = states(2)
+    prosody = torch.randn(2, 5, 3)
+    wide = EncoderStates(
+        given.keys, torch.cat([given.values, prosody], dim=-1), given.lengths
+    )
+    values = source(wide).values
+    torch.testing.assert_close(values[..., :4], mix(given).values)
+    assert torch.equal(values[..., 4:], prosody) and source.value_size == 7
+    options = dict(size=4, num_heads=2, linear_units=8, identity_values=True)
+    aggregator = EspnetAggregator(
+        *(6, source.key_size, source.value_size),
+        **options | dict(states_source=source, timed_words=True, word_parts=2),
+    )
+    timed = replace(wide, word_frames=torch.tensor([[[0, 2], [3, 5]], [[0, 3]] * 2]))
+    text, ids = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[0, 1], [0, -1]])
+    torch.nn.init.normal_(aggregator.word_lengths.proj.weight)
+    vectors = aggregator(text, torch.tensor([2, 1]), ids, timed)
+    vectors.square().sum().backward()
+    assert source.mix.logits.grad.abs().sum() > 0
+    assert "states_source.mix.logits" in aggregator.state_dict()
+    assert not ProsodyStates(4, 4).state_dict()  # as saved with one layer
