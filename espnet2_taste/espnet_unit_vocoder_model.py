@@ -12,7 +12,6 @@ from espnet2.train.abs_gan_espnet_model import AbsGANESPnetModel
 
 from espnet2_taste.trainable_state import TrainableState
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-from espnet2_taste.vocoder.gan_vocoder import UnitsWithSpeech
 
 
 class ESPnetUnitVocoderModel(TrainableState, AbsESPnetModel):
@@ -116,11 +115,11 @@ class ESPnetGanUnitVocoderModel(ESPnetUnitVocoderModel, AbsGANESPnetModel):
             ``loss``, ``stats``, ``weight`` and ``optim_idx`` (0 generator, 1 not).
         """
         speech, speech_lengths = self._resample(speech, speech_lengths)
-        batch = UnitsWithSpeech(units, units_lengths, spembs, speech, speech_lengths)
+        batch = (units, units_lengths, spembs, speech, speech_lengths)
         turns = (self.vocoder.generator_loss, self.vocoder.discriminator_loss)
         names = ("generator_loss", "discriminator_loss")
         index = 0 if forward_generator else 1
-        loss, stats = turns[index](batch)
+        loss, stats = turns[index](*batch)
         stats = {name: value.detach() for name, value in stats.items()}
         stats[names[index]] = loss.detach()
         if forward_generator:  # what keeps the best epoch: the distance of the mels

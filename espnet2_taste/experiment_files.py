@@ -90,6 +90,30 @@ def trained_files(
     return config, path
 
 
+def find_checkpoint(folder: Path, names: Iterable[str], option: str) -> Path:
+    """The default checkpoint of an ESPnet experiment.
+
+    Args:
+        folder: Of the experiment.
+        names: Preferred ones, the best first.
+        option: That names another one, for errors.
+
+    Returns:
+        The first of them that exists, else the only ``.pth`` file.
+
+    Raises:
+        ValueError: None, or no obvious one.
+    """
+    named = [folder / name for name in names if (folder / name).is_file()]
+    others = sorted(p for p in folder.glob("*.pth") if p.name != "checkpoint.pth")
+    if not named and len(others) != 1:
+        raise ValueError(
+            f"{folder} holds {len(others)} model files and none of {', '.join(names)}: "
+            f"set {option}"
+        )
+    return (named or others)[0]
+
+
 def package_root(config: Path) -> Path | None:
     """The package that holds a part's options.
 

@@ -3,8 +3,8 @@
 Enters: log-probabilities of a CTC head and the token ids of the transcript.
 Leaves: for every CTC state the expected frame at which the path enters it. As
 the expectation runs over all paths, a boundary may lie between two frames,
-which matters at 25 frames per second; with a growing ``sharpness`` it tends to
-the single best path (Viterbi).
+which matters at 25 frames per second; the surer the head, the nearer it is to the
+single best path (Viterbi).
 
 Legend: B utterances, F frames, V token list size, N tokens,
 S = 2N + 1 states (blank, token 1, blank, ..., token N, blank).
@@ -201,8 +201,6 @@ def align_tokens(
     targets: torch.Tensor,
     target_lengths: torch.Tensor,
     blank: int = 0,
-    blank_penalty: float = 0.0,
-    sharpness: float = 1.0,
 ) -> torch.Tensor:
     """Expected begin and end of every token.
 
@@ -215,9 +213,6 @@ def align_tokens(
         targets: Token ids without blanks, (B, N).
         target_lengths: Valid tokens, (B,) int64.
         blank: Id of the blank.
-        blank_penalty: Taken from the blank's log-probability. A CTC head prefers
-            the blank between peaks; a penalty makes tokens last longer.
-        sharpness: Factor on the log-probabilities; large values give Viterbi.
 
     Returns:
         Begin and end in frames, (B, N, 2); positions of padding are meaningless.
@@ -225,57 +220,36 @@ def align_tokens(
     Raises:
         ValueError: A transcript needs more frames than its recording has.
     """
-    options = {"blank": blank, "blank_penalty": blank_penalty, "sharpness": sharpness}
     if log_probs.size(1) <= WINDOW:
-        lengths = frame_lengths, targets, target_lengths
-        return _align_whole(log_probs, *lengths, **options)
+        return _align_whole(log_probs, frame_lengths, targets, target_lengths, blank)
     check_frames(frame_lengths, targets, target_lengths)
     spans = log_probs.new_zeros((*targets.shape, 2), dtype=torch.float64)
     sizes = zip(frame_lengths.tolist(), target_lengths.tolist())
     for row, (frames, tokens) in enumerate(sizes):
         spans[row, :tokens] = _align_pieces(
-            log_probs[row, :frames], targets[row, :tokens], **options
+            log_probs[row, :frames], targets[row, :tokens], blank
         )
     return spans
 
 
 def _align_pieces(
-    log_probs: torch.Tensor, target: torch.Tensor, blank: int, **options: float
+    log_probs: torch.Tensor, target: torch.Tensor, blank: int
 ) -> torch.Tensor:
     """Align one recording (F, V) with its tokens (N,) piece by piece, to (N, 2)."""
-    weights = log_probs.cpu().numpy()
-    if options["blank_penalty"]:
-        weights = weights.copy()
-        weights[:, blank] -= options["blank_penalty"]
-    spans = []
+    weights, spans = log_probs.cpu().numpy(), []
     for piece in cut_pieces(weights, target.cpu().numpy(), blank, WINDOW):
         scores = log_probs[None, slice(*piece.frames)]
         tokens = target[None, slice(*piece.tokens)]
-        lengths = (torch.tensor([x.size(1)]).to(target) for x in (scores, tokens))
-        frames, count = lengths
-        found = _align_whole(scores, frames, tokens, count, blank, **options)[0]
+        frames, count = (torch.tensor([x.size(1)]).to(target) for x in (scores, tokens))
+        found = _align_whole(scores, frames, tokens, count, blank)[0]
         spans.append(found + piece.frames[0])
     return torch.cat(spans)
 
 
-def _align_whole(
-    log_probs: torch.Tensor,
-    frame_lengths: torch.Tensor,
-    targets: torch.Tensor,
-    target_lengths: torch.Tensor,
-    blank: int,
-    blank_penalty: float,
-    sharpness: float,
-) -> torch.Tensor:
+def _align_whole(log_probs, frame_lengths, targets, target_lengths, blank):
     """See ``align_tokens``; the whole lattice is in memory."""
-    weights = log_probs.double()
-    if blank_penalty:
-        penalty = torch.zeros(weights.size(2), dtype=weights.dtype)
-        penalty[blank] = blank_penalty
-        weights = weights - penalty.to(weights.device)
-    lattice = build_lattice(
-        weights * sharpness, frame_lengths, targets, target_lengths, blank
-    )
+    lengths = frame_lengths, targets, target_lengths
+    lattice = build_lattice(log_probs.double(), *lengths, blank)
     entries = expected_entries(state_posteriors(lattice))  # (B, S + 1)
     return torch.stack([entries[:, 1:-1:2], entries[:, 2::2]], dim=2)  # (B, N, 2)
 

@@ -84,8 +84,6 @@ class CtcAligner(AbsAligner):
         scorer: torch.nn.Module,
         tokenizer: AbsTextTokenizer,
         rule: BoundaryRule = DEFAULT_RULE,
-        blank_penalty: float = 0.0,
-        sharpness: float = 1.0,
         window: float = 30.0,
     ) -> None:
         """Hold the parts.
@@ -94,15 +92,11 @@ class CtcAligner(AbsAligner):
             scorer: ``CtcScorer``, or what else has its members.
             tokenizer: Text side of the model.
             rule: How token times become word times.
-            blank_penalty: See ``ctc.align_tokens``.
-            sharpness: See ``ctc.align_tokens``.
             window: Longest audio, in seconds, that is encoded at once.
         """
         self.scorer = scorer.eval()
         self.tokenizer = tokenizer
         self.rule = rule
-        self.blank_penalty = blank_penalty
-        self.sharpness = sharpness
         self.window = window
         self.blank = tokenizer.special_id("blank")
 
@@ -209,8 +203,6 @@ class CtcAligner(AbsAligner):
             torch.nn.utils.rnn.pad_sequence(targets, batch_first=True),  # (B, N)
             torch.tensor([len(t) for t in targets]),
             self.blank,
-            self.blank_penalty,
-            self.sharpness,
         )
         seconds = spans.numpy() / self.scorer.frame_rate
         return [row[: len(t)] for row, t in zip(seconds, targets)]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STAY, STEP, SKIP = range(3)
-IMPOSSIBLE = np.float32(-1.0e30)
+from espnet2_taste.align.viterbi import IMPOSSIBLE, best_path
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,9 @@ def best_prefix(log_probs: np.ndarray, target: np.ndarray, blank: int) -> np.nda
     """
     ids = np.full(2 * len(target) + 1, blank)
     ids[1::2] = target
-    barred = np.ones(len(ids), dtype=bool)  # entered from two states before
-    barred[2:] = (ids[2:] == blank) | (ids[2:] == ids[:-2])
-    scores = np.full(len(ids) + 2, IMPOSSIBLE, dtype=np.float32)
-    stay, step, skip = scores[2:], scores[1:-1], scores[:-2]
-    stay[:2] = log_probs[0, ids[:2]]
-    pointers = np.zeros((len(log_probs), len(ids)), dtype=np.uint8)
-    for frame in range(1, len(log_probs)):
-        skipped = np.where(barred, IMPOSSIBLE, skip)
-        best = np.maximum(stay, step)
-        pointers[frame] = np.where(skipped > best, SKIP, step > stay)
-        stay[:] = np.maximum(best, skipped) + log_probs[frame, ids]
-    states = np.empty(len(log_probs), dtype=np.int64)
-    states[-1] = stay.argmax()
-    for frame in range(len(log_probs) - 1, 0, -1):
-        states[frame - 1] = states[frame] - pointers[frame, states[frame]]
-    return states
+    skip_cost = np.full(len(ids), IMPOSSIBLE, dtype=log_probs.dtype)
+    skip_cost[2:][(ids[2:] != blank) & (ids[2:] != ids[:-2])] = 0
+    return best_path(log_probs, ids, skip_cost, free_end=True)
 
 
 def tokens_before(states: np.ndarray, cut: int) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.align.viterbi import IMPOSSIBLE, best_path
 from espnet2_taste.data.files import whole_file
 
 STATES = 3  # of a letter
@@ -26,7 +27,6 @@ FRAME_RATE = 100.0
 SKIP_COST = 4.0  # log-likelihood for leaving out a state of a letter
 LEAST_FRAMES = 20  # of which a Gaussian is made; with fewer, the mean of all speech
 FLOOR = 0.05  # of a variance, as a share of that of all speech
-IMPOSSIBLE = -1.0e30
 
 
 @dataclass(frozen=True)
@@ -86,39 +86,6 @@ class Spelling:
             path[begin:end] = states[np.arange(length) * len(states) // max(length, 1)]
             path[max(begin, end) :] = silences[index + 1]
         return path
-
-
-def best_path(scores: np.ndarray, silent: np.ndarray) -> np.ndarray | None:
-    """Likeliest states of the frames: none goes back, single ones may be left out.
-
-    Args:
-        scores: Log-likelihood of each state at each frame, (F, J).
-        silent: Which states are silences, which cost nothing to leave out, (J,).
-
-    Returns:
-        State of each frame, (F,), from one of the first two to one of the last two;
-        None if there are too few frames.
-    """
-    frames, states = scores.shape
-    cost = np.full(states, IMPOSSIBLE)
-    cost[2:] = np.where(silent[1:-1], 0.0, -SKIP_COST)
-    total = np.full(states, IMPOSSIBLE)
-    total[:2] = scores[0, :2]
-    moves = np.zeros((frames, states), dtype=np.int8)
-    ways = np.full((3, states), IMPOSSIBLE)
-    for frame in range(1, frames):
-        ways[0], ways[1, 1:], ways[2, 2:] = total, total[:-1], total[:-2]
-        ways[2] += cost
-        moves[frame] = ways.argmax(0)
-        total = ways.max(0) + scores[frame]
-    state = states - 1 if total[-1] >= total[-2] else states - 2
-    if total[state] <= IMPOSSIBLE / 2:
-        return None
-    path = np.zeros(frames, dtype=np.int64)
-    for frame in range(frames - 1, -1, -1):
-        path[frame] = state
-        state -= int(moves[frame, state])
-    return path
 
 
 class LetterModels:
@@ -227,12 +194,17 @@ class LetterModels:
         return cls(letters, means, variances)
 
     def path(self, frames: np.ndarray, spelling: Spelling) -> np.ndarray | None:
-        """See :func:`best_path`."""
+        """State of each frame, (F,); None if there are too few frames.
+
+        Silences cost nothing to leave out.
+        """
         precision = 1 / self.variance
         distance = frames**2 @ precision.T - 2 * frames @ (self.mean * precision).T
         constant = (self.mean**2 * precision + np.log(self.variance)).sum(1)
-        scores = -0.5 * (distance + constant)  # (F, K), up to a constant
-        return best_path(scores[:, spelling.models], spelling.word < 0)
+        scores = -0.5 * (distance + constant).astype(float)  # (F, K), up to a constant
+        cost = np.full(len(spelling.word), IMPOSSIBLE)
+        cost[2:] = np.where(spelling.word[1:-1] < 0, 0.0, -SKIP_COST)
+        return best_path(scores, spelling.models, cost)
 
     def place(self, frames: np.ndarray, words: Sequence[str]) -> np.ndarray | None:
         """Times of the words of an utterance.

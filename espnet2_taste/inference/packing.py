@@ -194,11 +194,11 @@ class Package:
 
     def _add_experiment(self, place: Path, folder: str, siblings: Mapping) -> str:
         """Copy an ASR experiment: options and one checkpoint."""
-        from espnet2_taste.tokenizer.encoders.espnet_asr import find_checkpoint
+        from espnet2_taste.tokenizer.encoders.espnet_asr import asr_checkpoint
 
         name = self.add_config(place / CONFIG, folder)
         if not siblings.get("model_file"):  # it is looked for beside the options
-            weights = find_checkpoint(place)
+            weights = asr_checkpoint(place)
             self.add_option(weights, f"{Path(name).parent}/{weights.name}")
         return name
 

@@ -19,19 +19,23 @@ from espnet2_taste.text.words import TokenizedWords, tokenize_words
 
 
 class _WordPreprocessor:
-    """Words of an utterance -> ids; every error names the utterance."""
+    """Words of an utterance -> ids; every error names the utterance.
+
+    Args:
+        tokenizer: Vocabulary.
+        first_word_space: Mark the first word's beginning too.
+        word_space: False for languages written without spaces.
+    """
 
     def __init__(
         self,
         tokenizer: AbsTextTokenizer,
         first_word_space: bool = True,
         word_space: bool = True,
-        text_name: str = "text",
     ) -> None:
         self.tokenizer = tokenizer
         self.first_word_space = first_word_space
         self.word_space = word_space
-        self.text_name = text_name
 
     def _tokenize(self, uid: str, text: str) -> TokenizedWords:
         words = text.split()
@@ -49,10 +53,10 @@ class _WordPreprocessor:
 
     def _with_text(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         """Replace the transcript, where there is one, by ids and word ids."""
-        if self.text_name not in data:
+        if "text" not in data:
             return data
-        tokens = self._tokenize(uid, data[self.text_name])
-        return {**data, self.text_name: tokens.ids, "word_ids": tokens.word_ids}
+        tokens = self._tokenize(uid, data["text"])
+        return {**data, "text": tokens.ids, "word_ids": tokens.word_ids}
 
 
 class TastePreprocessor(_WordPreprocessor):
@@ -63,10 +67,8 @@ class TastePreprocessor(_WordPreprocessor):
         token_list: ESPnet token list, file or tokens.
         bpemodel: sentencepiece model.
         tokenizer_path: Hugging Face directory or name.
-        first_word_space: Mark the first word's beginning too.
-        word_space: False for languages written without spaces.
-        text_name: Name of the transcript in the dictionary.
         num_units: Unit classes the model knows; None leaves ``units`` unchecked.
+        **words: Of :class:`_WordPreprocessor`.
 
     Raises:
         ValueError: The tokenizer cannot be built from the options.
@@ -78,15 +80,13 @@ class TastePreprocessor(_WordPreprocessor):
         token_list: str | Path | list[str] | None = None,
         bpemodel: str | None = None,
         tokenizer_path: str | None = None,
-        first_word_space: bool = True,
-        word_space: bool = True,
-        text_name: str = "text",
         num_units: int | None = None,
+        **words: bool,
     ) -> None:
         tokenizer = build_text_tokenizer(
             token_type, token_list, bpemodel, tokenizer_path
         )
-        super().__init__(tokenizer, first_word_space, word_space, text_name)
+        super().__init__(tokenizer, **words)
         self.num_units = num_units
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -141,26 +141,15 @@ class TaslmPreprocessor(_WordPreprocessor):
 
     Args:
         tokenizer_path: The language model's Hugging Face directory or name.
-        first_word_space: Mark the first word's beginning too.
-        word_space: False for languages written without spaces.
-        text_name: Name of the transcript in the dictionary.
-        codes_name: Name of the word-level codes in the dictionary.
+        **words: Of :class:`_WordPreprocessor`.
 
     Raises:
         ValueError: The tokenizer cannot be loaded.
     """
 
-    def __init__(
-        self,
-        tokenizer_path: str,
-        first_word_space: bool = True,
-        word_space: bool = True,
-        text_name: str = "text",
-        codes_name: str = "codes",
-    ) -> None:
+    def __init__(self, tokenizer_path: str, **words: bool) -> None:
         tokenizer = build_text_tokenizer("hf", tokenizer_path=tokenizer_path)
-        super().__init__(tokenizer, first_word_space, word_space, text_name)
-        self.codes_name = codes_name
+        super().__init__(tokenizer, **words)
 
     def __call__(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         """Tokenise one utterance and check its codes against its words.
@@ -182,32 +171,29 @@ class TaslmPreprocessor(_WordPreprocessor):
         if "turn_words" in data:
             return self._turn(uid, data)
         result = self._with_text(uid, data)
-        if self.codes_name not in result:
+        if "codes" not in result:
             return result
-        words = None
-        if "word_ids" in result:
-            words = int(result["word_ids"][-1]) + 1
-        codes = _whole_codes(uid, np.asarray(result[self.codes_name]), words)
-        return {**result, self.codes_name: codes}
+        words = int(result["word_ids"][-1]) + 1 if "word_ids" in result else None
+        codes = _whole_codes(uid, np.asarray(result["codes"]), words)
+        return {**result, "codes": codes}
 
     def _turn(self, uid: str, data: dict[str, Any]) -> dict[str, Any]:
         """A turn and its answer, see :meth:`__call__`."""
         whole = {key: value for key, value in data.items() if key != "turn_words"}
-        words, count = whole[self.text_name].split(), int(data["turn_words"][0])
+        words, count = whole["text"].split(), int(data["turn_words"][0])
         if not 0 < count < len(words):
             raise ValueError(
                 f"utterance '{uid}': {count} words of {len(words)} are a turn, "
                 "expected at least one, and one for the answer: correct the table "
                 "turn_words"
             )
-        codes = _whole_codes(uid, np.asarray(whole[self.codes_name]), len(words))
+        codes = _whole_codes(uid, np.asarray(whole["codes"]), len(words))
         sides = (words[:count], codes[:count]), (words[count:], codes[count:])
         turn, answer = (
-            self(uid, {**whole, self.text_name: " ".join(said), self.codes_name: rows})
+            self(uid, {**whole, "text": " ".join(said), "codes": rows})
             for said, rows in sides
         )
-        named = {"turn": self.text_name, "turn_word_ids": "word_ids"}
-        named["turn_codes"] = self.codes_name
+        named = {"turn": "text", "turn_word_ids": "word_ids", "turn_codes": "codes"}
         return answer | {new: turn[old] for new, old in named.items()}
 
 

@@ -7,11 +7,14 @@ experiment directory of ESPnet's ``codec1`` recipe (SoundStream, Encodec, DAC ..
 Legend: B utterances, S samples, U units, Q code streams.
 """
 
-from pathlib import Path
-
 import torch
 
-from espnet2_taste.experiment_files import config_of, load_model, local_place
+from espnet2_taste.experiment_files import (
+    config_of,
+    find_checkpoint,
+    load_model,
+    local_place,
+)
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.batches import padded_units
 from espnet2_taste.units.onnx_graph import single_waves
@@ -43,7 +46,8 @@ class EspnetCodecUnits(AbsUnitExtractor):
                 f"{config} not found: give an ESPnet codec experiment directory "
                 "(unit_extractor_conf.codec_exp)"
             )
-        weights = Path(model_file) if model_file else find_codec(config.parent)
+        option = "unit_extractor_conf.model_file"
+        weights = model_file or find_checkpoint(config.parent, CHECKPOINTS, option)
         model, _ = load_model(GANCodecTask.build_model, config, weights)
         self.codec = model.codec.requires_grad_(False)
         info = self.codec.meta_info()
@@ -68,25 +72,3 @@ class EspnetCodecUnits(AbsUnitExtractor):
         ]
         units, lengths = padded_units(rows)
         return units.to(speech.device), lengths.to(speech.device)
-
-
-def find_codec(folder: Path) -> Path:
-    """The default checkpoint of a codec experiment.
-
-    Args:
-        folder: ESPnet experiment directory.
-
-    Returns:
-        The first of ``CHECKPOINTS`` that exists, else the only ``.pth`` file.
-
-    Raises:
-        ValueError: None, or no obvious one.
-    """
-    named = [folder / name for name in CHECKPOINTS if (folder / name).is_file()]
-    others = sorted(p for p in folder.glob("*.pth") if p.name != "checkpoint.pth")
-    if not named and len(others) != 1:
-        raise ValueError(
-            f"{folder} holds {len(others)} model files and none of "
-            f"{', '.join(CHECKPOINTS)}: set unit_extractor_conf.model_file"
-        )
-    return (named or others)[0]

@@ -11,6 +11,7 @@ Legend: B utterances, T mel frames, M mel bands, C channels, H heads, E head siz
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -128,32 +129,13 @@ class Attention(nn.Module):
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
 
-class GeluLinear(nn.Module):
-    """Linear layer and GELU."""
-
-    def __init__(self, in_size: int, out_size: int):
-        super().__init__()
-        self.proj = nn.Linear(in_size, out_size)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C_in) to (B, T, C_out)."""
-        return functional.gelu(self.proj(x))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers, four times as wide inside."""
-
-    def __init__(self, size: int, dropout_rate: float):
-        super().__init__()
-        self.net = nn.Sequential(
-            GeluLinear(size, 4 * size),
-            nn.Dropout(dropout_rate),
-            nn.Linear(4 * size, size),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C) to (B, T, C)."""
-        return self.net(x)
+def feed_forward(size: int, dropout_rate: float) -> nn.Module:
+    """Two linear layers, four times as wide inside, (B, T, C) to (B, T, C)."""
+    wider = {"proj": nn.Linear(size, 4 * size), "gelu": nn.GELU()}
+    narrower = nn.Linear(4 * size, size)
+    return nn.Sequential(
+        nn.Sequential(OrderedDict(wider)), nn.Dropout(dropout_rate), narrower
+    )
 
 
 class TransformerBlock(nn.Module):
@@ -164,24 +146,17 @@ class TransformerBlock(nn.Module):
         self.norm1 = nn.LayerNorm(size)
         self.attn1 = Attention(size, heads, head_size, dropout_rate)
         self.norm3 = nn.LayerNorm(size)
-        self.ff = FeedForward(size, dropout_rate)
+        self.ff = nn.ModuleDict({"net": feed_forward(size, dropout_rate)})
 
     def forward(self, x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
         """(B, T, C) and visible keys (B, 1, 1, T) to (B, T, C)."""
         x = x + self.attn1(self.norm1(x), visible)
-        return x + self.ff(self.norm3(x))
+        return x + self.ff["net"](self.norm3(x))
 
 
-class Resample(nn.Module):
-    """A strided (transposed) convolution under the published name ``conv``."""
-
-    def __init__(self, conv: nn.Module):
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, T) to (B, C, T') at half or twice the rate."""
-        return self.conv(x)
+def _resample(conv: nn.Module) -> nn.Module:
+    """A (transposed) convolution to half or twice the rate, published as ``conv``."""
+    return nn.Sequential(OrderedDict(conv=conv))
 
 
 class FlowEstimator(nn.Module):
@@ -216,7 +191,7 @@ class FlowEstimator(nn.Module):
         for index, size in enumerate(channels):
             entering = channels[index - 1] if index else 4 * n_mels
             strided = nn.Conv1d(size, size, 3, stride=2, padding=1)
-            resample = _same_rate(size) if index == last else Resample(strided)
+            resample = _same_rate(size) if index == last else _resample(strided)
             self.down_blocks.append(_level(entering, size, time_size, blocks, resample))
         self.mid_blocks = nn.ModuleList(
             _level(channels[-1], channels[-1], time_size, blocks)
@@ -226,7 +201,7 @@ class FlowEstimator(nn.Module):
         upward = [*reversed(channels), channels[0]]
         for index, size in enumerate(upward[1:]):
             strided = nn.ConvTranspose1d(size, size, 4, stride=2, padding=1)
-            resample = _same_rate(size) if index == last else Resample(strided)
+            resample = _same_rate(size) if index == last else _resample(strided)
             self.up_blocks.append(
                 _level(2 * upward[index], size, time_size, blocks, resample)
             )

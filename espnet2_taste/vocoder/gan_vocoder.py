@@ -5,30 +5,10 @@ Legend: B utterances, U units, D speaker embedding size, S samples.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
 
 import torch
 
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
-
-
-@dataclass(frozen=True)
-class UnitsWithSpeech:
-    """A training batch.
-
-    Attributes:
-        units: (B, U), -1 at padding.
-        units_lengths: (B,).
-        spembs: (B, D).
-        speech: At the vocoder's rate, (B, S).
-        speech_lengths: (B,).
-    """
-
-    units: torch.Tensor
-    units_lengths: torch.Tensor
-    spembs: torch.Tensor
-    speech: torch.Tensor
-    speech_lengths: torch.Tensor
 
 
 class AbsGanUnitVocoder(AbsUnitVocoder):
@@ -44,18 +24,27 @@ class AbsGanUnitVocoder(AbsUnitVocoder):
 
     @abstractmethod
     def generator_loss(
-        self, batch: UnitsWithSpeech
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spembs: torch.Tensor,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of the generator, scalar, and its parts."""
+        """Loss of the generator, scalar, and its parts.
+
+        Args:
+            units: (B, U), -1 at padding.
+            units_lengths: (B,).
+            spembs: (B, D).
+            speech: At the vocoder's rate, (B, S).
+            speech_lengths: (B,).
+        """
 
     @abstractmethod
-    def discriminator_loss(
-        self, batch: UnitsWithSpeech
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of the discriminator, scalar, and its parts."""
+    def discriminator_loss(self, units, units_lengths, spembs, speech, speech_lengths):
+        """Loss of the discriminator, likewise."""
 
-    def forward(self, units, units_lengths, spembs, speech, speech_lengths, pitch):
-        """Loss of the generator; see ``AbsUnitVocoder.forward``."""
-        return self.generator_loss(
-            UnitsWithSpeech(units, units_lengths, spembs, speech, speech_lengths)
-        )
+    def forward(self, *batch):
+        """Loss of the generator; see ``AbsUnitVocoder.forward``, pitch is not used."""
+        return self.generator_loss(*batch[:5])

@@ -17,73 +17,27 @@ import numpy
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import weight_norm
 
 from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_renderer import FURTHEST, lost_frames
 from espnet2_taste.vocoder.excitation import AbsSource
 
 
-class WeightNorm(nn.Module):
-    """Kernels as directions and lengths, and a bias, under the published names.
-
-    Args:
-        shape: Of the kernels; a length for each index of the first dimension.
-        biases: Their number.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], biases: int):
-        super().__init__()
-        self.weight_v = nn.Parameter(0.01 * torch.randn(shape))
-        norm = self.weight_v.detach().norm(dim=(1, 2), keepdim=True)
-        self.weight_g = nn.Parameter(norm)
-        self.bias = nn.Parameter(torch.zeros(biases))
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """The kernels."""
-        norm = self.weight_v.norm(dim=(1, 2), keepdim=True)
-        return self.weight_v * (self.weight_g / norm)
+def weight_normed(conv: nn.Module) -> nn.Module:
+    """A convolution with weight norm, which starts with small kernels and no bias."""
+    nn.init.normal_(conv.weight, 0.0, 0.01)
+    nn.init.zeros_(conv.bias)
+    return weight_norm(conv)
 
 
-class WeightNormConv1d(WeightNorm):
-    """Convolution with weight norm that keeps the number of frames.
-
-    Args:
-        in_channels: Channels that enter.
-        out_channels: Channels that leave.
-        kernel_size: Taps.
-        dilation: Spacing of the taps; padding keeps the length.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
-    ):
-        super().__init__((out_channels, in_channels, kernel_size), out_channels)
-        self.dilation = dilation
-        self.padding = (kernel_size * dilation - dilation) // 2
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C_in, T) to (B, C_out, T)."""
-        return functional.conv1d(
-            x, self.weight, self.bias, padding=self.padding, dilation=self.dilation
-        )
-
-
-class WeightNormUpsample1d(WeightNorm):
-    """Transposed convolution with weight norm, ``stride`` times as many frames."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int
-    ):
-        super().__init__((in_channels, out_channels, kernel_size), out_channels)
-        self.stride = stride
-        self.padding = (kernel_size - stride) // 2
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C_in, T) to (B, C_out, T * stride)."""
-        return functional.conv_transpose1d(
-            x, self.weight, self.bias, stride=self.stride, padding=self.padding
-        )
+def same_length_conv(
+    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
+) -> nn.Module:
+    """Convolution with weight norm, (B, C_in, T) to (B, C_out, T)."""
+    padding = (kernel_size * dilation - dilation) // 2
+    options = {"padding": padding, "dilation": dilation}
+    return weight_normed(nn.Conv1d(in_channels, out_channels, kernel_size, **options))
 
 
 class Snake(nn.Module):
@@ -106,10 +60,10 @@ class SnakeResblock(nn.Module):
         super().__init__()
         count = range(len(dilations))
         self.convs1 = nn.ModuleList(
-            WeightNormConv1d(channels, channels, kernel_size, d) for d in dilations
+            same_length_conv(channels, channels, kernel_size, d) for d in dilations
         )
         self.convs2 = nn.ModuleList(
-            WeightNormConv1d(channels, channels, kernel_size) for _ in count
+            same_length_conv(channels, channels, kernel_size) for _ in count
         )
         self.activations1 = nn.ModuleList(Snake(channels) for _ in count)
         self.activations2 = nn.ModuleList(Snake(channels) for _ in count)
@@ -135,7 +89,7 @@ class F0Predictor(nn.Module):
         layers: list[nn.Module] = []
         for index in range(num_layers):
             size = channels if index else n_mels
-            layers += [WeightNormConv1d(size, channels, 3), nn.ELU()]
+            layers += [same_length_conv(size, channels, 3), nn.ELU()]
         self.condnet = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, 1)
         self.context = num_layers  # frames to each side that a value depends on
@@ -290,11 +244,14 @@ class HiFTGenerator(nn.Module):
         self.limit, self.seed = limit, seed
         self.m_source = HarmonicSource(sample_rate, **(source_conf or {}))
         self.f0_predictor = F0Predictor(n_mels, f0_channels)
-        self.conv_pre = WeightNormConv1d(n_mels, base_channels, 7)
+        self.conv_pre = same_length_conv(n_mels, base_channels, 7)
         channels = [base_channels >> stage for stage in range(len(upsample_rates) + 1)]
+        sizes = zip(channels, channels[1:], upsample_kernels, upsample_rates)
         self.ups = nn.ModuleList(
-            WeightNormUpsample1d(*sizes)
-            for sizes in zip(channels, channels[1:], upsample_kernels, upsample_rates)
+            weight_normed(
+                nn.ConvTranspose1d(*inside, taps, rate, padding=(taps - rate) // 2)
+            )
+            for *inside, taps, rate in sizes
         )
         self.source_downs = nn.ModuleList(
             _source_down(stft_size + 2, size, math.prod(upsample_rates[stage + 1 :]))
@@ -309,7 +266,7 @@ class HiFTGenerator(nn.Module):
             for size in channels[1:]
             for kernel in resblock_kernels
         )
-        self.conv_post = WeightNormConv1d(channels[-1], stft_size + 2, 7)
+        self.conv_post = same_length_conv(channels[-1], stft_size + 2, 7)
         window = torch.hann_window(stft_size)
         self.register_buffer("window", window, persistent=False)
 

@@ -16,7 +16,7 @@ import torch
 from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_vocoder import by_length
-from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder, UnitsWithSpeech
+from espnet2_taste.vocoder.gan_vocoder import AbsGanUnitVocoder
 from espnet2_taste.vocoder.unit_embedding import UnitEmbedding
 from espnet2_taste.vocoder.wave_stream import AbsWaveStream, WindowedWaveStream
 
@@ -157,9 +157,9 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         """See ``AbsUnitVocoder.stream``."""
         return WindowedWaveStream(self, spembs, self.hop_length, self.lead)
 
-    def generator_loss(self, batch):
+    def generator_loss(self, *batch):
         """See ``AbsGanUnitVocoder.generator_loss``."""
-        made, true = self._segments(batch)
+        made, true = self._segments(*batch)
         judged = self.discriminator(made)
         with torch.no_grad():
             wanted = self.discriminator(true)
@@ -171,10 +171,10 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         loss = sum(w * part for w, part in zip(self.weights, stats.values()))
         return loss, {f"generator_{name}": part for name, part in stats.items()}
 
-    def discriminator_loss(self, batch):
+    def discriminator_loss(self, *batch):
         """See ``AbsGanUnitVocoder.discriminator_loss``."""
         with torch.no_grad():
-            made, true = self._segments(batch)
+            made, true = self._segments(*batch)
         real, fake = self.judgement_loss(
             self.discriminator(made), self.discriminator(true)
         )
@@ -195,22 +195,22 @@ class UnitHiFiGAN(AbsGanUnitVocoder):
         waves = torch.nn.functional.pad(waves, (self.lead, 0))
         return waves, samples + self.lead
 
-    def _segments(self, batch: UnitsWithSpeech) -> tuple[torch.Tensor, torch.Tensor]:
+    def _segments(self, units, units_lengths, spembs, speech, speech_lengths):
         """Generated and true speech of a random piece of each utterance, (B, 1, S).
 
         The context of the first convolution is that of the whole utterance.
         """
         from espnet2.gan_tts.utils import get_random_segments, get_segments
 
-        units = self.check_inputs(batch.units, batch.units_lengths, batch.spembs)
-        known = (batch.speech_lengths - self.lead) // self.hop_length
-        lengths = torch.minimum(batch.units_lengths, known.clamp(min=0))
+        units = self.check_inputs(units, units_lengths, spembs)
+        known = (speech_lengths - self.lead) // self.hop_length
+        lengths = torch.minimum(units_lengths, known.clamp(min=0))
         count = min(self.segment_units, units.size(1))
         pieces, starts = get_random_segments(
-            self.generator.features(units, batch.units_lengths), lengths, count
+            self.generator.features(units, units_lengths), lengths, count
         )
-        made = self.generator(pieces, batch.spembs)
-        speech = batch.speech[:, None, self.lead :]
+        made = self.generator(pieces, spembs)
+        speech = speech[:, None, self.lead :]
         missing = units.size(1) * self.hop_length - speech.size(2)
         speech = torch.nn.functional.pad(speech, (0, max(0, missing)))
         size = count * self.hop_length

@@ -28,7 +28,6 @@ class AbsSpeechEncoder(nn.Module, ABC):
         sample_rate: Rate of the audio that enters, Hz.
         num_layers: Blocks of the encoder.
         value_layers: Layers the values are taken from, side by side.
-        key_layer: Layer the keys are taken from; None for the final output.
         trainable: Whether training changes its weights.
         in_checkpoints: Whether checkpoints hold its weights. An encoder that has no
             files of its own to be rebuilt from needs that.
@@ -42,7 +41,6 @@ class AbsSpeechEncoder(nn.Module, ABC):
     sample_rate: int
     num_layers: int
     value_layers: tuple[int, ...]
-    key_layer: int | None = None
     trainable: bool = False
     in_checkpoints: bool = False
     adds_prosody: bool = False
@@ -85,7 +83,7 @@ class AbsSpeechEncoder(nn.Module, ABC):
     def forward(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> EncoderStates:
-        """Keys and values of the chosen layers.
+        """Keys from the final output, values from the chosen layers.
 
         Args:
             speech: (B, S).
@@ -95,13 +93,11 @@ class AbsSpeechEncoder(nn.Module, ABC):
             Keys (B, F, D), values (B, F, L * D), or 3 more where it adds prosody, with
             valid frames (B,).
         """
-        keys_from = () if self.key_layer is None else (self.key_layer,)
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
-            states, final, lengths = self.layer_states(
-                speech, speech_lengths, [*self.value_layers, *keys_from]
+            states, keys, lengths = self.layer_states(
+                speech, speech_lengths, self.value_layers
             )
-        values = torch.cat(states[: len(self.value_layers)], dim=-1)
-        keys = states[-1] if keys_from else final
+        values = torch.cat(states, dim=-1)
         if self.adds_prosody:
             sizes = (self.sample_rate, values.size(1), self.frame_rate)
             prosody = measure_frames(speech, speech_lengths, *sizes)
@@ -117,32 +113,26 @@ class AbsSpeechEncoder(nn.Module, ABC):
         self.requires_grad_(False)
         self.eval()
 
-    def choose_layers(
-        self, value_layer: int | Sequence[int], key_layer: int | None
-    ) -> None:
-        """Set where keys and values come from.
+    def choose_layers(self, value_layer: int | Sequence[int]) -> None:
+        """Set where values come from.
 
         Args:
             value_layer: One layer, or several for a mix.
-            key_layer: A layer, or None for the final output.
 
         Raises:
             ValueError: The encoder does not have such a layer, or none is named.
         """
         layers = (value_layer,) if isinstance(value_layer, int) else value_layer
         self.value_layers = tuple(layers)
-        self.key_layer = key_layer
         if not self.value_layers:
             raise ValueError(
                 "speech_encoder_conf.value_layer names no layer: give a number or a "
                 f"list of numbers in 0..{self.num_layers}"
             )
         for layer in self.value_layers:
-            self.check_layer(layer, "value_layer")
-        if key_layer is not None:
-            self.check_layer(key_layer, "key_layer")
+            self.check_layer(layer)
 
-    def check_layer(self, layer: int, option: str = "value_layer") -> None:
+    def check_layer(self, layer: int) -> None:
         """Refuse a layer the encoder does not have.
 
         Raises:
@@ -151,7 +141,7 @@ class AbsSpeechEncoder(nn.Module, ABC):
         if not 0 <= layer <= self.num_layers:
             raise ValueError(
                 f"layer {layer} asked of a speech encoder with {self.num_layers} "
-                f"blocks: set speech_encoder_conf.{option} to 0..{self.num_layers}"
+                f"blocks: set speech_encoder_conf.value_layer to 0..{self.num_layers}"
             )
 
 

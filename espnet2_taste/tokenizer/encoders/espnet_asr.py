@@ -23,6 +23,7 @@ from espnet2_taste.data.files import read_yaml
 from espnet2_taste.experiment_files import (
     ARCHIVES,
     config_of,
+    find_checkpoint,
     load_weights,
     read_config,
 )
@@ -44,28 +45,9 @@ TASKS = {  # name in published models -> module of espnet2.tasks, class
 }
 
 
-def find_checkpoint(asr_exp: Path) -> Path:
-    """The default checkpoint of an experiment directory.
-
-    Args:
-        asr_exp: ESPnet experiment directory.
-
-    Returns:
-        The first of ``CHECKPOINTS`` that exists, else the only ``.pth`` file.
-
-    Raises:
-        ValueError: None, or no obvious one.
-    """
-    for name in CHECKPOINTS:
-        if (asr_exp / name).is_file():
-            return asr_exp / name
-    others = sorted(p for p in asr_exp.glob("*.pth") if p.name != "checkpoint.pth")
-    if len(others) != 1:
-        raise ValueError(
-            f"{asr_exp} holds {len(others)} model files and none of "
-            f"{', '.join(CHECKPOINTS)}: set speech_encoder_conf.model_file"
-        )
-    return others[0]
+def asr_checkpoint(folder: Path) -> Path:
+    """See ``find_checkpoint``."""
+    return find_checkpoint(folder, CHECKPOINTS, "speech_encoder_conf.model_file")
 
 
 @dataclass(frozen=True)
@@ -100,7 +82,7 @@ def find_asr_experiment(asr_exp: str, model_file: str | None = None) -> AsrExper
     place, config = Path(asr_exp), config_of(asr_exp)
     archive = place.is_file() and place.suffix in ARCHIVES
     if config.is_file() and not archive:
-        weights = Path(model_file) if model_file else find_checkpoint(config.parent)
+        weights = Path(model_file or asr_checkpoint(config.parent))
         return AsrExperiment(config, read_config(config), weights)
     local = place.is_dir() or place.is_absolute() or str(place.parent) != "."
     if not archive and local and place.parent.is_dir():
@@ -209,7 +191,6 @@ class EspnetAsrEncoder(EspnetStack):
         asr_exp: Experiment directory, tag or archive; see ``find_asr_experiment``.
         model_file: Checkpoint; the default one by default.
         value_layer: Block whose output gives the values; several for a mix.
-        key_layer: Block whose output gives the keys; the final output by default.
         language: Of the speech, for OWSM-CTC; see ``conditions_of``.
 
     Raises:
@@ -221,7 +202,6 @@ class EspnetAsrEncoder(EspnetStack):
         asr_exp: str,
         model_file: str | None = None,
         value_layer: int | Sequence[int] = 1,
-        key_layer: int | None = None,
         language: str | None = None,
     ):
         model, args = load_asr_model(asr_exp, model_file, with_decoder=False)
@@ -236,7 +216,6 @@ class EspnetAsrEncoder(EspnetStack):
             model.encoder,
             sample_rate_of(args),
             value_layer,
-            key_layer,
             getattr(model, "preencoder", None),
             conditions_of(model, language),
         )

@@ -96,7 +96,6 @@ class EspnetStack(AbsSpeechEncoder):
         encoder: ESPnet encoder whose blocks are its ``encoders``.
         sample_rate: Rate of the audio, Hz.
         value_layer: Layer of the values; several for a mix.
-        key_layer: Layer of the keys; the final output by default.
         preencoder: ESPnet module between normalization and encoder, or None.
         conditions: What the encoder takes beside features; nothing by default.
 
@@ -111,7 +110,6 @@ class EspnetStack(AbsSpeechEncoder):
         encoder: nn.Module,
         sample_rate: int,
         value_layer: int | Sequence[int] = 1,
-        key_layer: int | None = None,
         preencoder: nn.Module | None = None,
         conditions: EncoderConditions | None = None,
     ):
@@ -125,7 +123,7 @@ class EspnetStack(AbsSpeechEncoder):
         self.sample_rate = sample_rate
         self.num_layers = len(encoder.encoders)
         self.key_size = self.value_size = encoder.output_size()
-        self.choose_layers(value_layer, key_layer)
+        self.choose_layers(value_layer)
         self._shield = _PaddingShield(encoder)
         step = frontend.hop_length * self._shield.subsampling
         self.frame_rate = sample_rate / step

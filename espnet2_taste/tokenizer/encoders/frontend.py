@@ -25,7 +25,6 @@ class FrontendEncoder(EspnetStack):
         encoder_conf: Its options.
         fs: Rate of the audio, Hz.
         value_layer: Block whose output gives the values; several for a mix.
-        key_layer: Block whose output gives the keys; the final output by default.
         trainable: False keeps the weights as they start.
 
     Raises:
@@ -44,7 +43,6 @@ class FrontendEncoder(EspnetStack):
         encoder_conf: Mapping | None = None,
         fs: int = 16000,
         value_layer: int | Sequence[int] = 1,
-        key_layer: int | None = None,
         trainable: bool = True,
     ):
         frontend_class = part_class("frontend", frontend)
@@ -57,7 +55,6 @@ class FrontendEncoder(EspnetStack):
             encoder_class(input_size=front.output_size(), **(encoder_conf or {})),
             fs,
             value_layer,
-            key_layer,
         )
         self.trainable = trainable
         if not trainable:

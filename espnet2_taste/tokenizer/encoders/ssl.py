@@ -33,7 +33,6 @@ class SslEncoder(AbsSpeechEncoder):
     Args:
         model: Directory, file in it, or hub name, e.g. ``microsoft/wavlm-large``.
         value_layer: Layer of the values; several for a mix.
-        key_layer: Layer of the keys; the final output by default.
         normalize: Bring every utterance to zero mean and unit variance first; None
             does what the model's ``preprocessor_config.json`` says.
 
@@ -46,7 +45,6 @@ class SslEncoder(AbsSpeechEncoder):
         self,
         model: str,
         value_layer: int | Sequence[int] = 1,
-        key_layer: int | None = None,
         normalize: bool | None = None,
     ):
         import transformers
@@ -62,7 +60,7 @@ class SslEncoder(AbsSpeechEncoder):
         config = self.model.config
         self.num_layers = config.num_hidden_layers
         self.key_size = self.value_size = config.hidden_size
-        self.choose_layers(value_layer, key_layer)
+        self.choose_layers(value_layer)
         self.sample_rate, said = _input_format(model, normalize)
         self.normalize = said
         stride = 1

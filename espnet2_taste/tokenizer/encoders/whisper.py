@@ -58,7 +58,6 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         full_window: Fill up to 30 s and let every frame be attended, as the
             reference does. Otherwise frames behind an utterance's end are masked and
             not computed.
-        key_layer: Layer of the keys; the normed output by default.
     """
 
     sample_rate = SAMPLE_RATE
@@ -69,7 +68,6 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         backbone: nn.Module,
         value_layer: int | Sequence[int] = 6,
         full_window: bool = True,
-        key_layer: int | None = None,
     ):
         super().__init__()
         self.backbone = backbone
@@ -78,7 +76,7 @@ class WhisperSpeechEncoder(AbsSpeechEncoder):
         self.key_size = self.value_size = sizes.d_model
         self.num_layers = sizes.encoder_layers
         self.num_positions = sizes.max_source_positions
-        self.choose_layers(value_layer, key_layer)
+        self.choose_layers(value_layer)
         self.log_mel = WhisperLogMel(sizes.num_mel_bins)
         self.freeze()
 
@@ -132,7 +130,6 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
         model: Directory, file in it, or name, e.g. ``openai/whisper-large-v3``.
         value_layer: See ``WhisperSpeechEncoder``.
         full_window: See ``WhisperSpeechEncoder``.
-        key_layer: See ``WhisperSpeechEncoder``.
 
     Raises:
         ValueError: There is no such model.
@@ -143,11 +140,10 @@ class PretrainedWhisperEncoder(WhisperSpeechEncoder):
         model: str,
         value_layer: int | Sequence[int] = 6,
         full_window: bool = True,
-        key_layer: int | None = None,
     ):
         transformers = require("transformers", "the Whisper speech encoder", "whisper")
         whisper = load_pretrained(transformers.WhisperModel, model)
-        super().__init__(whisper.encoder, value_layer, full_window, key_layer)
+        super().__init__(whisper.encoder, value_layer, full_window)
         self._decoder_state = decoder_state_from_whisper(whisper.decoder.state_dict())
         self._decoder_heads = whisper.config.decoder_attention_heads
 

@@ -37,28 +37,14 @@ class ContinuousQuantizer(AbsQuantizer):
         """See ``AbsQuantizer.project``: nothing is done."""
         return x
 
-    def encode(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> NoReturn:
-        """Refused."""
-        self._refuse()
-
-    def latent(self, codes: torch.Tensor) -> NoReturn:
-        """Refused."""
-        self._refuse()
-
-    def decode(self, codes: torch.Tensor) -> NoReturn:
-        """Refused."""
-        self._refuse()
-
-    def codes_from_latent(self, latent: torch.Tensor) -> NoReturn:
-        """Refused."""
-        self._refuse()
-
     def usage(self) -> tuple[torch.Tensor, torch.Tensor]:
         """See ``AbsQuantizer.usage``: no code is used."""
         return torch.zeros(()), torch.zeros(())
 
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_) -> NoReturn:
         raise RuntimeError(
             "this TASTE model was trained with quantizer 'none': it has vectors, but "
             "no codes; train with quantizer rvq or fsq to tokenize or to model codes"
         )
+
+    encode = latent = decode = codes_from_latent = _refuse

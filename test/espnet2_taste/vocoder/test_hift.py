@@ -5,7 +5,7 @@ from espnet2_taste.vocoder.hift import (
     HarmonicSource,
     HiFTGenerator,
     Snake,
-    WeightNormConv1d,
+    same_length_conv,
 )
 
 SMALL = dict(n_mels=8, base_channels=16, f0_channels=8)
@@ -74,7 +74,7 @@ def test_long_utterances_keep_their_phase():
 
 def test_weight_norm_starts_as_the_direction_itself():
     torch.manual_seed(0)
-    conv = WeightNormConv1d(3, 4, 5)
+    conv = same_length_conv(3, 4, 5)
     torch.testing.assert_close(conv.weight, conv.weight_v)
     assert set(conv.state_dict()) == {"weight_g", "weight_v", "bias"}
 

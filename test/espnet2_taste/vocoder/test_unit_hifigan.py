@@ -4,7 +4,6 @@ import pytest
 import torch
 from tiny_models import tiny_hifigan
 
-from espnet2_taste.vocoder.gan_vocoder import UnitsWithSpeech
 from espnet2_taste.vocoder.unit_hifigan import UnitHiFiGAN, samples_per_unit
 
 TINY = tiny_hifigan(32, num_units=12, spembs_size=4, unit_offset=0.02)
@@ -26,7 +25,7 @@ def batch():
 
 def with_speech(batch):
     speech = 0.1 * torch.randn(3, 6400, generator=torch.Generator().manual_seed(2))
-    return UnitsWithSpeech(*batch, speech, torch.tensor([6400, 4200, 1600]))
+    return *batch, speech, torch.tensor([6400, 4200, 1600])
 
 
 def test_batch_equals_items(vocoder, batch):
@@ -44,13 +43,13 @@ def test_pieces_are_those_of_the_whole_utterance(vocoder, batch):
     given = with_speech(batch)
     whole, _ = vocoder.synthesize(*batch)
     torch.manual_seed(3)
-    made, true = vocoder._segments(given)
+    made, true = vocoder._segments(*given)
     assert made.shape == true.shape == (3, 1, 6 * 640)
     starts = [
         start
         for start in range(4)
         if torch.equal(
-            true[0, 0], given.speech[0, start * 640 + 320 : (start + 6) * 640 + 320]
+            true[0, 0], given[3][0, start * 640 + 320 : (start + 6) * 640 + 320]
         )
     ]
     assert len(starts) == 1
@@ -65,7 +64,7 @@ def test_each_loss_trains_its_side(vocoder, batch):
         (vocoder.discriminator_loss, vocoder.discriminator),
     ):
         vocoder.zero_grad()
-        loss, stats = turn(with_speech(batch))
+        loss, stats = turn(*with_speech(batch))
         loss.backward()
         assert torch.isfinite(loss) and all(v.dim() == 0 for v in stats.values())
         without = [n for n, p in side.named_parameters() if p.grad is None]

@@ -146,15 +146,15 @@ def test_reflect_tails_equals_reflection_of_each_row():
         assert not mirrored[row, length + 8 :].any()
 
 
-def test_keys_and_values_from_any_layer(tiny_asr_exp):
-    encoder = EspnetAsrEncoder(str(tiny_asr_exp), value_layer=[2, 0], key_layer=1)
+def test_values_from_any_layers(tiny_asr_exp):
+    encoder = EspnetAsrEncoder(str(tiny_asr_exp), value_layer=[2, 0])
     speech, lengths = batch(8000)
-    (first, one, last), _, _ = encoder.layer_states(speech, lengths, [0, 1, 2])
+    (first, last), final, _ = encoder.layer_states(speech, lengths, [0, 2])
     states = encoder(speech, lengths)
-    assert torch.equal(states.keys, one)
+    assert torch.equal(states.keys, final)
     assert torch.equal(states.values, torch.cat([last, first], dim=-1))
-    with pytest.raises(ValueError, match="key_layer to 0..2"):
-        EspnetAsrEncoder(str(tiny_asr_exp), key_layer=3)
+    with pytest.raises(ValueError, match="value_layer to 0..2"):
+        EspnetAsrEncoder(str(tiny_asr_exp), value_layer=3)
 
 
 def test_owsm_experiments_are_recognized(s2t_exp):

@@ -49,7 +49,7 @@ def test_equals_hugging_face_alone_and_padded(
     kind, large, directory, waves, same_alone
 ):
     path = directory(kind, large, normalize=False)
-    encoder = SslEncoder(path, value_layer=[0, 2], key_layer=None)
+    encoder = SslEncoder(path, value_layer=[0, 2])
     speech, lengths = waves(8000)
     reference = MODELS[kind][1].from_pretrained(path).eval()
     with torch.no_grad():
@@ -72,11 +72,11 @@ def test_normalizes_as_the_files_say(directory, waves):
 
 
 def test_rates_and_layers(directory, waves):
-    encoder = SslEncoder(directory("hubert"), value_layer=1, key_layer=2)
+    encoder = SslEncoder(directory("hubert"), value_layer=2)
     assert encoder.sample_rate == 16000 and encoder.frame_rate == 50.0
     speech, lengths = waves(8000)
     layers, _, _ = encoder.layer_states(speech, lengths, [2, 3])
-    assert torch.equal(encoder(speech, lengths).keys, layers[0])
+    assert torch.equal(encoder(speech, lengths).values, layers[0])
     assert not any(p.requires_grad for p in encoder.parameters())
     assert not encoder.train().training
 
@@ -90,8 +90,8 @@ def test_fewest_samples(directory, waves):
 
 def test_what_cannot_be_used_is_named(directory, tmp_path):
     path = directory("hubert")
-    with pytest.raises(ValueError, match="key_layer to 0..3"):
-        SslEncoder(path, key_layer=4)
+    with pytest.raises(ValueError, match="value_layer to 0..3"):
+        SslEncoder(path, value_layer=4)
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(ValueError, match="set speech_encoder_conf.normalize"):
         SslEncoder(path)
