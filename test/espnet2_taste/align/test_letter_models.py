@@ -1,14 +1,9 @@
 """Models of letters: the best path against all paths, borders that are known."""
 
-import itertools
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from espnet2_taste.align.letter_models import (
-    SKIP_COST,
     LetterModels,
     Spelling,
     TimedFrames,
