@@ -217,6 +217,13 @@ def load_weights(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     return dict(state)
 
 
+def load_part(module, name: str, state: Mapping[str, Any]) -> None:
+    """Load the tensors ``<name>.*`` of a whole model into its part."""
+    prefix = f"{name}."
+    own = {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
+    module.load_state_dict(own)
+
+
 def _read_tensors(path: Path, mmap: bool) -> Any:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

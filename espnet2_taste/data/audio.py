@@ -8,7 +8,6 @@ with the recording.
 import os
 import re
 import struct
-from functools import lru_cache
 from math import gcd
 from pathlib import Path
 from typing import BinaryIO
@@ -46,18 +45,7 @@ def resample(speech: np.ndarray, source_rate: int, target_rate: int) -> np.ndarr
 
     divisor = gcd(source_rate, target_rate)
     up, down = target_rate // divisor, source_rate // divisor
-    filter_ = _resampling_filter(max(up, down)).astype(
-        np.result_type(speech, np.float32)
-    )
-    return resample_poly(speech, up, down, window=filter_).astype(np.float32)
-
-
-@lru_cache
-def _resampling_filter(rate: int) -> np.ndarray:
-    """The filter that SciPy designs anew in each call, (20 rate + 1,)."""
-    from scipy.signal import firwin
-
-    return firwin(20 * rate + 1, 1.0 / rate, window=("kaiser", 5.0))
+    return resample_poly(speech, up, down).astype(np.float32)
 
 
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:

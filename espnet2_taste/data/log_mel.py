@@ -7,6 +7,7 @@ Speech is padded with zeros, so padding an utterance never changes its frames.
 import torch
 import torchaudio
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 
 FLOOR = 1.0e-5
@@ -97,14 +98,13 @@ class LogMel(torch.nn.Module):
         Returns:
             Log-mel (B, F, M), the floor's log at padding, and valid frames (B,).
         """
-        valid = torch.arange(speech.size(1), device=speech.device)
-        speech = speech.masked_fill(valid[None, :] >= speech_lengths[:, None], 0.0)
+        valid = length_mask(speech_lengths, speech.size(1))
+        speech = speech.masked_fill(~valid, 0.0)
         side = (self.n_fft - (0 if self.center else self.hop_length)) // 2
         spectrum = self.stft(torch.nn.functional.pad(speech, (side, side)))
         mel = spectrum.abs().transpose(1, 2) @ self.filters  # (B, F, M)
         lengths = self.frame_lengths(speech_lengths)
-        frames = torch.arange(mel.size(1), device=mel.device)
-        mel = mel.masked_fill((frames[None, :] >= lengths[:, None]).unsqueeze(2), 0.0)
+        mel = mel.masked_fill(~length_mask(lengths, mel.size(1)).unsqueeze(2), 0.0)
         return mel.clamp(min=self.floor).log(), lengths
 
     def stft(self, padded: torch.Tensor) -> torch.Tensor:

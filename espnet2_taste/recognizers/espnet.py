@@ -1,7 +1,9 @@
 """A recognizer trained with ESPnet: ASR, OWSM and others with a CTC head."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
 from espnet2_taste.text.token_list_tokenizers import read_token_list
@@ -17,6 +19,7 @@ from espnet2_taste.tokenizer.encoders.espnet_asr import (
 TOKEN_TYPES = ("bpe", "char")
 
 
+@dataclass
 class EspnetRecognizer(AbsRecognizer):
     """An ESPnet experiment.
 
@@ -27,14 +30,11 @@ class EspnetRecognizer(AbsRecognizer):
         language: Of the speech, as OWSM-CTC names it (``deu``); English by default.
     """
 
-    speech_encoder = "espnet_asr"
+    speech_encoder: ClassVar[str] = "espnet_asr"
 
-    def __init__(
-        self, model: str, model_file: str | None = None, language: str | None = None
-    ):
-        self.model = model
-        self.model_file = model_file
-        self.language = language
+    model: str
+    model_file: str | None = None
+    language: str | None = None
 
     def encoder_conf(self):
         """See :meth:`AbsRecognizer.encoder_conf`."""

@@ -5,6 +5,9 @@ token list with the same ids, so that everything that knows ESPnet's characters 
 heads works for them.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
 from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 from espnet2_taste.text.token_list_tokenizers import CharacterTokenizer
@@ -13,6 +16,7 @@ from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 from espnet2_taste.tokenizer.encoders.ssl import SslEncoder
 
 
+@dataclass
 class HfCtcRecognizer(AbsRecognizer):
     """A ``...ForCTC`` model with its tokenizer.
 
@@ -22,11 +26,10 @@ class HfCtcRecognizer(AbsRecognizer):
         offset: Seconds added to the times of tokens.
     """
 
-    speech_encoder = "ssl"
+    speech_encoder: ClassVar[str] = "ssl"
 
-    def __init__(self, model: str, offset: float = 0.0):
-        self.model = model
-        self.offset = offset
+    model: str
+    offset: float = 0.0
 
     def encoder_conf(self):
         """See :meth:`AbsRecognizer.encoder_conf`."""

@@ -6,6 +6,7 @@ here imports what takes seconds.
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from espnet2.utils.nested_dict_action import NestedDictAction
@@ -36,6 +37,7 @@ def add_recognizer_arguments(
     )
 
 
+@dataclass
 class LazyAligner:
     """Loads the aligner of a recognizer when the first set needs it.
 
@@ -45,10 +47,10 @@ class LazyAligner:
         device: Torch device.
     """
 
-    def __init__(self, recognizer: str, conf: Mapping[str, Any], device: str) -> None:
-        self.options = (recognizer, conf)
-        self.device = device
-        self.aligner: AbsAligner | None = None
+    recognizer: str
+    conf: Mapping[str, Any]
+    device: str
+    aligner: AbsAligner | None = None
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> "LazyAligner":
@@ -61,5 +63,6 @@ class LazyAligner:
         if self.aligner is None:
             from espnet2_taste.recognizers.choices import load_recognizer
 
-            self.aligner = load_recognizer(*self.options).aligner(self.device)
+            found = load_recognizer(self.recognizer, self.conf)
+            self.aligner = found.aligner(self.device)
         return self.aligner

@@ -1,6 +1,7 @@
 """Whisper of any size and language, as Hugging Face stores it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from espnet2_taste.experiment_files import local_place
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
@@ -8,6 +9,7 @@ from espnet2_taste.text.whisper_tokenizer import WhisperTextTokenizer
 from espnet2_taste.tokenizer.encoders.hub import load_pretrained
 
 
+@dataclass
 class WhisperRecognizer(AbsRecognizer):
     """A ``WhisperForConditionalGeneration`` with tokenizer and feature extractor.
 
@@ -19,20 +21,13 @@ class WhisperRecognizer(AbsRecognizer):
             ``align.whisper_aligner``.
     """
 
-    speech_encoder = "whisper"
-    aggregator = "whisper"
+    speech_encoder: ClassVar[str] = "whisper"
+    aggregator: ClassVar[str] = "whisper"
 
-    def __init__(
-        self,
-        model: str,
-        language: str | None = None,
-        task: str | None = None,
-        offset: float = -0.1,
-    ):
-        self.model = model
-        self.language = language
-        self.task = task
-        self.offset = offset
+    model: str
+    language: str | None = None
+    task: str | None = None
+    offset: float = -0.1
 
     def encoder_conf(self):
         """See :meth:`AbsRecognizer.encoder_conf`."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.masks import length_mask
+
 
 @dataclass(frozen=True)
 class UnitRows:
@@ -66,16 +68,16 @@ def tidy_times(
     """
     batch, width, _ = word_times.shape
     end = seconds.unsqueeze(1)  # (B, 1)
-    real = torch.arange(width, device=words.device) < words.unsqueeze(1)  # (B, W)
+    real = length_mask(words, width)  # (B, W)
     times = torch.where(real.unsqueeze(-1), word_times, end.unsqueeze(-1))
     times = torch.minimum(times.clamp(min=0), end.unsqueeze(-1))
     edges = times.flatten(1).cummax(1).values.view(batch, width, 2)
     begin, stop = edges.unbind(-1)
     before = torch.cat([torch.zeros_like(end), stop[:, :-1]], dim=1)
     after = torch.cat([begin[:, 1:], end], dim=1)
-    first = torch.arange(width, device=words.device) == 0
-    last = torch.arange(width, device=words.device) == words.unsqueeze(1) - 1
-    middle = torch.where(first, torch.zeros_like(begin), (before + begin) / 2)
+    index = torch.arange(width, device=words.device)
+    last = index == words.unsqueeze(1) - 1
+    middle = torch.where(index == 0, torch.zeros_like(begin), (before + begin) / 2)
     begin = torch.where(real & (begin - before < shortest), middle, begin)
     middle = torch.where(last, end, (stop + after) / 2)
     stop = torch.where(real & (after - stop < shortest), middle, stop)
@@ -101,7 +103,7 @@ def units_of_times(
     """
     width = word_times.size(1)
     edges = (word_times.double() * rate + 0.5).floor().long().flatten(1)  # (B, 2 W)
-    real = torch.arange(width, device=words.device) < words.unsqueeze(1)
+    real = length_mask(words, width)
     least = torch.stack([torch.zeros_like(real), real], dim=-1).flatten(1).long()
     needed = least.cumsum(1)  # units up to each border, at least
     edges = (edges - needed).clamp(min=0).cummax(1).values + needed
@@ -142,11 +144,10 @@ def durations_of_segments(
         or nothing; nothing behind the silence after the last word.
     """
     least = 0.5 / rate
-    index = torch.arange(silence_seconds.size(1), device=words.device)
     spoken = word_seconds.clamp(min=least)
-    spoken = spoken * (index[:-1] < words.unsqueeze(1))
+    spoken = spoken * length_mask(words, spoken.size(1))
     silent = silence_seconds * (silence_seconds > least)
-    silent = silent * (index <= words.unsqueeze(1))
+    silent = silent * length_mask(words + 1, silent.size(1))
     pairs = torch.stack([silent[:, :-1], spoken], dim=-1).flatten(1)
     return torch.cat([pairs, silent[:, -1:]], dim=1)
 

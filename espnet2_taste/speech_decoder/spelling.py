@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.speech_decoder.segments import UnitRows
 
 BORDER = 0
@@ -45,8 +46,7 @@ class Symbols:
     @property
     def valid(self) -> torch.Tensor:
         """False at padding, (B, C)."""
-        places = torch.arange(self.ids.size(1), device=self.ids.device)
-        return places < self.lengths.unsqueeze(1)
+        return length_mask(self.lengths, self.ids.size(1))
 
 
 def spelling_table(token_bytes: Sequence[bytes]) -> torch.Tensor:

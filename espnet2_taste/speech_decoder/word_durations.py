@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.dropout import Dropout
+from espnet2_taste.masks import length_mask
 from espnet2_taste.ranks import joint_mean
 from espnet2_taste.speech_decoder.segments import silences_of_times
 from espnet2_taste.speech_decoder.spelling import Symbols, sum_words
@@ -58,9 +59,9 @@ class WordDurations:
         Returns:
             Mean over the words of what a word and the silences beside it cost, scalar.
         """
-        index = torch.arange(word_times.size(1) + 1, device=words.device)
-        spoken = index[:-1] < words.unsqueeze(1)  # (B, W)
-        gaps = (index <= words.unsqueeze(1)) & (words > 0).unsqueeze(1)  # (B, W + 1)
+        width = word_times.size(1)
+        spoken = length_mask(words, width)  # (B, W)
+        gaps = length_mask(words + (words > 0), width + 1)  # (B, W + 1)
         begin, end = word_times.unbind(-1)
         silences = silences_of_times(word_times, seconds)  # (B, W + 1)
         there = silences > 1e-4
@@ -154,8 +155,7 @@ class WordDurationPredictor(nn.Module):
         features = [sums[..., :-1] / count, conditions, log_sum, count.log()]
         hidden = self.word(torch.cat(features, dim=-1))  # (B, W, D)
         mean, log_variance = self.word_out(hidden).unbind(-1)
-        spoken = torch.arange(width, device=encoded.device)
-        spoken = spoken < symbols.words.unsqueeze(1)
+        spoken = length_mask(symbols.words, width)
         around = functional.pad(hidden * spoken.unsqueeze(-1), (0, 0, 1, 1))
         pairs = torch.cat([around[:, :-1], around[:, 1:]], dim=-1)  # (B, W + 1, 2 D)
         logit, length, spread = self.silence_out(self.silence(pairs)).unbind(-1)

@@ -7,6 +7,7 @@ of the same four members, so that no caller asks which kind it holds.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from espnet2_taste.text.normalizers import written_forms
 
@@ -14,29 +15,17 @@ _CACHE_LIMIT = 100_000
 
 
 class AbsTextTokenizer(ABC):
-    """A vocabulary, seen word by word."""
+    """A vocabulary, seen word by word.
+
+    Attributes:
+        needs: Options that its constructor takes, of those every recipe has:
+            ``token_list``, ``bpemodel``, ``tokenizer_path``.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
         self._cache: dict[tuple[str, bool], list[int]] = {}
-
-    @classmethod
-    @abstractmethod
-    def from_options(
-        cls, token_list, bpemodel: str | None, tokenizer_path: str | None
-    ) -> "AbsTextTokenizer":
-        """Build from the options every recipe has.
-
-        Args:
-            token_list: ESPnet token list (file or tokens).
-            bpemodel: sentencepiece model.
-            tokenizer_path: Hugging Face directory, file in it, or name.
-
-        Returns:
-            The tokenizer.
-
-        Raises:
-            ValueError: An option this kind needs is missing.
-        """
 
     @property
     @abstractmethod
@@ -133,10 +122,3 @@ class AbsTextTokenizer(ABC):
             if found[-1] and not self.count_unknown(found[-1]):
                 return found[-1]
         return min(filter(None, found), key=self.count_unknown, default=[])
-
-
-def need_options(token_type: str, **options) -> None:
-    """Raise unless every option is given."""
-    missing = [f"--{name}" for name, value in options.items() if value is None]
-    if missing:
-        raise ValueError(f"--token_type {token_type} needs {' and '.join(missing)}")

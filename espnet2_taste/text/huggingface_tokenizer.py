@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer, need_options
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
 
 def load_tokenizer(path: str | Path):
@@ -43,15 +43,11 @@ def load_tokenizer(path: str | Path):
 class HuggingFaceTokenizer(AbsTextTokenizer):
     """Any Hugging Face tokenizer, e.g. the language model's own."""
 
+    needs = ("tokenizer_path",)
+
     def __init__(self, tokenizer_path: str | Path) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(tokenizer_path)
-
-    @classmethod
-    def from_options(cls, token_list=None, bpemodel=None, tokenizer_path=None):
-        """See :meth:`AbsTextTokenizer.from_options`."""
-        need_options("hf or whisper", tokenizer_path=tokenizer_path)
-        return cls(tokenizer_path)
 
     @property
     def vocab_size(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from espnet2_taste.data.files import read_text
-from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer, need_options
+from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
 _OWSM_PREFIX = ("<sos>", "<eng>", "<asr>", "<notimestamps>")
 
@@ -103,12 +103,7 @@ class CharacterTokenizer(_TokenListTokenizer):
     """ESPnet characters; ``<space>`` begins a word where the list has it."""
 
     SPACE = "<space>"
-
-    @classmethod
-    def from_options(cls, token_list, bpemodel=None, tokenizer_path=None):
-        """See :meth:`AbsTextTokenizer.from_options`."""
-        need_options("char", token_list=token_list)
-        return cls(token_list)
+    needs = ("token_list",)
 
     def _encode(self, word: str, first: bool) -> list[int]:
         marked = not first and self.SPACE in self._ids
@@ -128,6 +123,8 @@ class SentencePieceTokenizer(_TokenListTokenizer):
     others and ``first`` changes nothing.
     """
 
+    needs = ("token_list", "bpemodel")
+
     def __init__(self, token_list: str | Path | Sequence[str], bpemodel: str) -> None:
         super().__init__(token_list)
         import sentencepiece
@@ -135,12 +132,6 @@ class SentencePieceTokenizer(_TokenListTokenizer):
         if not Path(bpemodel).is_file():
             raise ValueError(f"--bpemodel: no such file: '{bpemodel}'")
         self.model = sentencepiece.SentencePieceProcessor(model_file=str(bpemodel))
-
-    @classmethod
-    def from_options(cls, token_list, bpemodel=None, tokenizer_path=None):
-        """See :meth:`AbsTextTokenizer.from_options`."""
-        need_options("bpe", token_list=token_list, bpemodel=bpemodel)
-        return cls(token_list, bpemodel)
 
     def _encode(self, word: str, first: bool) -> list[int]:
         return self._lookup(self.model.encode(word, out_type=str))

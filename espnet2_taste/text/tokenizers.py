@@ -51,8 +51,15 @@ def build_text_tokenizer(
     Raises:
         ValueError: The name is unknown or an option it needs is missing.
     """
-    builder = token_type_choices.get_class(token_type)
-    return builder.from_options(token_list, bpemodel, tokenizer_path)
+    kind = token_type_choices.get_class(token_type)
+    options = dict(
+        token_list=token_list, bpemodel=bpemodel, tokenizer_path=tokenizer_path
+    )
+    given = {name: options[name] for name in kind.needs}
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if missing:
+        raise ValueError(f"--token_type {token_type} needs {' and '.join(missing)}")
+    return kind(**given)
 
 
 def load_token_dir(directory: str | Path) -> AbsTextTokenizer:

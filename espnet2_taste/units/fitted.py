@@ -15,13 +15,15 @@ class AbsFitted(nn.Module, ABC):
 
     Attributes:
         sample_rate: Rate of the audio that enters, Hz.
+        fitted: Buffers that ``fit`` learns; frozen parts have files of their own.
     """
 
     sample_rate: int
+    fitted: tuple[str, ...] = ()
 
     def fitted_state(self) -> dict[str, torch.Tensor]:
-        """What ``fit`` has learned; frozen parts have files of their own."""
-        return {}
+        """What ``fit`` has learned."""
+        return {name: getattr(self, name).cpu() for name in self.fitted}
 
     def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take back what ``fitted_state`` gave.
@@ -29,8 +31,14 @@ class AbsFitted(nn.Module, ABC):
         Raises:
             ValueError: The state is of something else.
         """
-        if state:
+        own = {name: getattr(self, name) for name in self.fitted}
+        wanted = {name: (x.dim(), x.shape[:1]) for name, x in own.items()}
+        if {name: (x.dim(), x.shape[:1]) for name, x in state.items()} != wanted:
+            found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+            sizes = ", ".join(f"{name} of {len(x)} rows" for name, x in own.items())
             raise ValueError(
-                f"{type(self).__name__} learns nothing, but the state holds "
-                f"{', '.join(state)}; fit the units again"
+                f"{type(self).__name__} learns {sizes or 'nothing'}, but the state "
+                f"holds {found}; fit the units again"
             )
+        for name, tensor in state.items():
+            setattr(self, name, tensor.to(own[name].device))

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.recognizers.choices import load_recognizer
-from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.batches import SpeechBatch
 
@@ -150,10 +150,11 @@ def joined_frames(
 
 
 class KmeansUnits(AbsUnitExtractor):
-    """Nearest centroid of each frame of an encoder layer.
+    """Nearest centroid of each frame of a layer of a recognizer's encoder.
 
     Args:
-        encoder: Frozen speech encoder.
+        recognizer: See ``recognizers.choices``.
+        recognizer_conf: Its options.
         layer: Blocks passed before the frames are taken.
         num_units: K.
         max_frames: Frames used to fit, drawn at random from a larger set.
@@ -161,15 +162,19 @@ class KmeansUnits(AbsUnitExtractor):
             a second where the encoder gives 50 frames.
     """
 
+    fitted = ("centroids",)
+
     def __init__(
         self,
-        encoder: AbsSpeechEncoder,
-        layer: int,
-        num_units: int,
+        recognizer: str,
+        recognizer_conf: Mapping[str, Any] | None = None,
+        layer: int = 1,
+        num_units: int = 200,
         max_frames: int = 400000,
         stride: int = 1,
     ):
         super().__init__()
+        encoder = load_recognizer(recognizer, recognizer_conf).frame_encoder(layer)
         encoder.check_layer(layer)
         self.encoder = encoder
         self.layer = layer
@@ -199,20 +204,6 @@ class KmeansUnits(AbsUnitExtractor):
         perplexity = float((-(used * used.log()).sum()).exp())
         return {"frames": draw.total, "unit_perplexity": round(perplexity, 2)}
 
-    def fitted_state(self) -> dict[str, torch.Tensor]:
-        """See ``AbsFitted.fitted_state``."""
-        return {"centroids": self.centroids.cpu()}
-
-    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """See ``AbsFitted.load_fitted_state``."""
-        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if list(found) != ["centroids"] or found["centroids"][0] != self.num_units:
-            raise ValueError(
-                f"expected the tensor centroids ({self.num_units}, D), found {found}; "
-                "fit the units again"
-            )
-        self.centroids = state["centroids"].to(self.centroids.device)
-
     def _valid(self, batch: SpeechBatch) -> torch.Tensor:
         """Frames of a batch without padding, (F, D)."""
         frames, valid, _ = self._frames(batch.speech, batch.lengths)
@@ -227,30 +218,4 @@ class KmeansUnits(AbsUnitExtractor):
             speech, speech_lengths, [self.layer]
         )
         frames, lengths = joined_frames(states[0], lengths, self.stride)
-        places = torch.arange(frames.size(1), device=frames.device)
-        return frames, places < lengths.unsqueeze(1), lengths
-
-
-class RecognizerKmeansUnits(KmeansUnits):
-    """k-means units of a recognizer's encoder.
-
-    Args:
-        recognizer: See ``recognizers.choices``.
-        recognizer_conf: Its options.
-        layer: Blocks passed before the frames are taken.
-        num_units: K.
-        max_frames: Frames used to fit.
-        stride: See ``KmeansUnits``.
-    """
-
-    def __init__(
-        self,
-        recognizer: str,
-        recognizer_conf: Mapping[str, Any] | None = None,
-        layer: int = 1,
-        num_units: int = 200,
-        max_frames: int = 400000,
-        stride: int = 1,
-    ):
-        encoder = load_recognizer(recognizer, recognizer_conf).frame_encoder(layer)
-        super().__init__(encoder, layer, num_units, max_frames, stride)
+        return frames, length_mask(lengths, frames.size(1)), lengths

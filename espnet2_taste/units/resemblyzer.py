@@ -15,7 +15,7 @@ import torchaudio
 from torch import nn
 from torch.nn import functional
 
-from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.experiment_files import load_part, load_weights
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder
 
 SAMPLE_RATE, HOP, NUM_MELS = 16000, 160, 40
@@ -64,12 +64,7 @@ class ResemblyzerEmbedder(AbsSpeakerEmbedder):
         try:
             state = load_weights(path)
             for name in ("lstm", "linear"):
-                own = {
-                    key.removeprefix(f"{name}."): tensor
-                    for key, tensor in state.items()
-                    if key.startswith(f"{name}.")
-                }
-                getattr(self, name).load_state_dict(own)
+                load_part(getattr(self, name), name, state)
         except RuntimeError as error:
             raise ValueError(f"{path}: not Resemblyzer's network ({error})") from error
 

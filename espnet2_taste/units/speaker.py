@@ -5,12 +5,13 @@ Legend: B utterances, S samples, F frames, M mel bands, D embedding size.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch.nn import functional
 
 from espnet2_taste.data.log_mel import LogMel
+from espnet2_taste.masks import length_mask
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.fitted import AbsFitted
 
@@ -53,6 +54,8 @@ class MelStatistics(AbsSpeakerEmbedder):
         sample_rate: Samples a second.
     """
 
+    fitted = ("mean", "deviation")
+
     def __init__(self, n_mels: int = 80, sample_rate: int = 16000):
         super().__init__()
         self.size = n_mels
@@ -80,8 +83,7 @@ class MelStatistics(AbsSpeakerEmbedder):
             (B, M), each row of mean zero.
         """
         mel, lengths = self.log_mel(speech, speech_lengths)  # (B, F, M)
-        places = torch.arange(mel.size(1), device=mel.device)
-        valid = places < lengths.unsqueeze(1)  # (B, F)
+        valid = length_mask(lengths, mel.size(1))  # (B, F)
         level = mel.mean(-1)  # (B, F)
         average = (level * valid).sum(1, keepdim=True) / lengths.unsqueeze(1)
         loud = (valid & (level >= average)).unsqueeze(-1)  # (B, F, 1)
@@ -95,18 +97,3 @@ class MelStatistics(AbsSpeakerEmbedder):
         shape = torch.cat(shapes)  # (utterances, M)
         self.mean = shape.mean(0)
         self.deviation = shape.std(0, unbiased=False).clamp(min=1e-3)
-
-    def fitted_state(self) -> dict[str, torch.Tensor]:
-        """See ``AbsFitted.fitted_state``."""
-        return {"mean": self.mean.cpu(), "deviation": self.deviation.cpu()}
-
-    def load_fitted_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """See ``AbsFitted.load_fitted_state``."""
-        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if found != {"mean": (self.size,), "deviation": (self.size,)}:
-            raise ValueError(
-                f"expected mean and deviation ({self.size},), found {found}; fit the "
-                "units again"
-            )
-        self.mean = state["mean"].to(self.mean.device)
-        self.deviation = state["deviation"].to(self.mean.device)

@@ -21,7 +21,7 @@ from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.batches import speech_batches
 from espnet2_taste.units.campplus import CampplusEmbedder
 from espnet2_taste.units.espnet_codec import EspnetCodecUnits
-from espnet2_taste.units.kmeans import RecognizerKmeansUnits
+from espnet2_taste.units.kmeans import KmeansUnits
 from espnet2_taste.units.resemblyzer import ResemblyzerEmbedder
 from espnet2_taste.units.s3 import S3Units
 from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
@@ -29,7 +29,7 @@ from espnet2_taste.units.speaker import AbsSpeakerEmbedder, MelStatistics
 unit_extractor_choices = ClassChoices(
     name="unit_extractor",
     classes={
-        "kmeans": RecognizerKmeansUnits,
+        "kmeans": KmeansUnits,
         "s3": S3Units,
         "espnet_codec": EspnetCodecUnits,
     },

@@ -89,24 +89,8 @@ class GriffinLim(AbsRenderer):
         return VoiceSource(self.mel.hop_length, self.mel.sample_rate, seed=self.seed)
 
     @torch.no_grad()
-    def forward(
-        self,
-        log_mel: torch.Tensor,
-        lengths: torch.Tensor,
-        f0: torch.Tensor | None = None,
-        source: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Synthesize a batch.
-
-        Args:
-            log_mel: (B, F, M).
-            lengths: Valid frames, (B,).
-            f0: Hz, 0 where unvoiced, (B, F); None means a noise source throughout.
-            source: In its place, of pieces of utterances, (B, F * hop_length).
-
-        Returns:
-            Waveforms (B, F * hop_length), zero at padding, and lengths (B,).
-        """
+    def forward(self, log_mel, lengths, f0=None, source=None):
+        """See ``AbsRenderer.forward``; without F0 the source is noise throughout."""
         mask = length_mask(lengths, log_mel.size(1)).unsqueeze(2)
         mel = torch.where(mask, log_mel.exp(), 0.0)
         samples = lengths * self.mel.hop_length

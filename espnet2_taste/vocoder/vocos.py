@@ -14,7 +14,7 @@ import torch
 
 from espnet2_taste.data.files import read_yaml
 from espnet2_taste.data.log_mel import LogMel
-from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.experiment_files import load_part, load_weights
 from espnet2_taste.optional import require
 from espnet2_taste.vocoder.abs_renderer import SingleRenderer, check_front_end
 
@@ -64,13 +64,8 @@ class Vocos(SingleRenderer):
     def _load(self, model_file: Path, config: Path) -> None:
         state = load_weights(model_file)
         for name in ("backbone", "head"):
-            part = {
-                key.removeprefix(f"{name}."): value
-                for key, value in state.items()
-                if key.startswith(f"{name}.")
-            }
             try:
-                getattr(self, name).load_state_dict(part)
+                load_part(getattr(self, name), name, state)
             except RuntimeError as error:
                 raise RuntimeError(
                     f"{model_file} does not fit {config}: {error}"

@@ -8,12 +8,14 @@ ESPnet's convolutions see padding of other utterances; here they are shielded fr
 so that an utterance gives the same states in any batch.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.masks import length_mask
 from espnet2_taste.precision import in_float32
 from espnet2_taste.tokenizer.encoders.abs_encoder import (
     AbsSpeechEncoder,
@@ -65,10 +67,7 @@ class _PaddingShield:
     @property
     def subsampling(self) -> int:
         """Frontend frames in an encoder frame."""
-        factor = 1
-        for conv in self.strided:
-            factor *= conv.stride[0]
-        return factor
+        return math.prod(conv.stride[0] for conv in self.strided)
 
     def frames(self, lengths: torch.Tensor) -> torch.Tensor:
         """Encoder frames of utterances of ``lengths`` frontend frames, (B,)."""
@@ -79,12 +78,10 @@ class _PaddingShield:
 
     def _exact_mask(self, module, args, output):
         hidden = output[0][0] if isinstance(output[0], tuple) else output[0]
-        places = torch.arange(hidden.size(1), device=hidden.device)
-        return output[0], (places < self.lengths[:, None])[:, None]  # (B, 1, F)
+        return output[0], length_mask(self.lengths, hidden.size(1))[:, None]
 
     def _without_padding(self, module, args):
-        places = torch.arange(args[0].size(-1), device=args[0].device)
-        return (args[0] * (places < self.lengths[:, None])[:, None],)
+        return (args[0] * length_mask(self.lengths, args[0].size(-1))[:, None],)
 
 
 class EspnetStack(AbsSpeechEncoder):

@@ -9,6 +9,7 @@ time, so that padding would change every frame. The Transformer runs on the batc
 padding masked.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.experiment_files import local_place
+from espnet2_taste.masks import length_mask
 from espnet2_taste.tokenizer.encoders.abs_encoder import (
     AbsSpeechEncoder,
     LayerTap,
@@ -61,12 +63,8 @@ class SslEncoder(AbsSpeechEncoder):
         self.num_layers = config.num_hidden_layers
         self.key_size = self.value_size = config.hidden_size
         self.choose_layers(value_layer)
-        self.sample_rate, said = _input_format(model, normalize)
-        self.normalize = said
-        stride = 1
-        for step in config.conv_stride:
-            stride *= step
-        self.frame_rate = self.sample_rate / stride
+        self.sample_rate, self.normalize = _input_format(model, normalize)
+        self.frame_rate = self.sample_rate / math.prod(config.conv_stride)
         self.smallest = _receptive_field(config.conv_kernel, config.conv_stride)
         self.freeze()
 
@@ -81,8 +79,7 @@ class SslEncoder(AbsSpeechEncoder):
         features = pad_sequence(rows, batch_first=True)  # (B, F, C)
         projected = self.model.feature_projection(features)
         hidden = projected[0] if isinstance(projected, tuple) else projected
-        places = torch.arange(hidden.size(1), device=speech.device)
-        mask = places < lengths[:, None]  # (B, F)
+        mask = length_mask(lengths, hidden.size(1))  # (B, F)
         with LayerTap(self.model.encoder.layers, layers) as tap:
             final = self.model.encoder(hidden, attention_mask=mask)[0]
         return [tap.states[layer] for layer in layers], final, lengths

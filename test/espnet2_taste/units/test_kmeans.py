@@ -1,6 +1,7 @@
 """k-means: against a slow loop, on clear clusters, as units of a batch."""
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from espnet2_taste.tokenizer.encoders.abs_encoder import AbsSpeechEncoder
+from espnet2_taste.units import kmeans
 from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.kmeans import FrameDraw, KmeansUnits, fit_kmeans, nearest
 
@@ -27,6 +29,14 @@ class HopEncoder(AbsSpeechEncoder):
     def layer_states(self, speech, speech_lengths, layers):
         frames = speech[:, : speech.size(1) // 2 * 2].unflatten(1, (-1, 2))
         return [frames * layer for layer in layers], frames, speech_lengths // 2
+
+
+@pytest.fixture
+def hops(monkeypatch):
+    """A recognizer with that encoder."""
+    found = SimpleNamespace(frame_encoder=lambda layer: HopEncoder())
+    monkeypatch.setattr(kmeans, "load_recognizer", lambda *_: found)
+    return "hops"
 
 
 def blobs():
@@ -59,8 +69,8 @@ def test_same_seed_same_units_and_more_units_than_places():
     torch.testing.assert_close(fit_kmeans(frames, 7, 3), fit_kmeans(frames, 7, 3))
 
 
-def test_units_of_a_batch_and_their_state():
-    extractor = KmeansUnits(HopEncoder(), layer=1, num_units=4)
+def test_units_of_a_batch_and_their_state(hops):
+    extractor = KmeansUnits(hops, layer=1, num_units=4)
     _, frames = blobs()
     speech = frames.flatten().repeat(2, 1)  # (2, 240)
     lengths = torch.tensor([240, 7])
@@ -71,18 +81,18 @@ def test_units_of_a_batch_and_their_state():
     assert (units[1, 3:] == -1).all() and (units[1, :3] == units[0, :3]).all()
     assert len(set(units[0, :30].tolist())) == 1
 
-    again = KmeansUnits(HopEncoder(), layer=1, num_units=4)
+    again = KmeansUnits(hops, layer=1, num_units=4)
     again.load_fitted_state(extractor.fitted_state())
     assert torch.equal(again(speech, lengths)[0], units)
 
 
-def test_errors():
+def test_errors(hops):
     with pytest.raises(ValueError, match="3 frames.*5 units"):
         fit_kmeans(torch.randn(3, 2), 5)
     with pytest.raises(ValueError, match="layer 2"):
-        KmeansUnits(HopEncoder(), layer=2, num_units=4)
-    with pytest.raises(ValueError, match=r"\(4, D\).*\(3, 2\)"):
-        KmeansUnits(HopEncoder(), 1, 4).load_fitted_state(
+        KmeansUnits(hops, layer=2, num_units=4)
+    with pytest.raises(ValueError, match=r"centroids of 4 rows.*\(3, 2\)"):
+        KmeansUnits(hops, num_units=4).load_fitted_state(
             {"centroids": torch.zeros(3, 2)}
         )
 
