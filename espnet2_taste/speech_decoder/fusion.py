@@ -14,7 +14,15 @@ from torch.nn import functional
 
 
 class AbsFusion(nn.Module, ABC):
-    """Joins text and TASTE row by row."""
+    """Joins text and TASTE row by row.
+
+    Args:
+        size: Features D.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
 
     @abstractmethod
     def forward(self, text: torch.Tensor, taste: torch.Tensor) -> torch.Tensor:
@@ -47,8 +55,7 @@ class WeightedSumFusion(AbsFusion):
         text_logit: float = 1.0,
         normalize: bool = False,
     ):
-        super().__init__()
-        self.size = size
+        super().__init__(size)
         self.normalize = normalize
         self.weights = nn.Parameter(torch.tensor([taste_logit, text_logit]))
 
@@ -62,15 +69,7 @@ class WeightedSumFusion(AbsFusion):
 
 
 class SumFusion(AbsFusion):
-    """Plain sum: both sides keep their size, as with added embeddings.
-
-    Args:
-        size: Features D, unused by the sum itself.
-    """
-
-    def __init__(self, size: int):
-        super().__init__()
-        self.size = size
+    """Plain sum: both sides keep their size, as with added embeddings."""
 
     def forward(self, text: torch.Tensor, taste: torch.Tensor) -> torch.Tensor:
         """See ``AbsFusion.forward``."""
@@ -85,8 +84,7 @@ class ConcatFusion(AbsFusion):
     """
 
     def __init__(self, size: int):
-        super().__init__()
-        self.size = size
+        super().__init__(size)
         self.linear = nn.Linear(2 * size, size)
 
     def forward(self, text: torch.Tensor, taste: torch.Tensor) -> torch.Tensor:

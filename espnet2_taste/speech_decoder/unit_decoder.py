@@ -39,8 +39,8 @@ from espnet2_taste.speech_decoder.unit_condition import (
 from espnet2_taste.speech_decoder.unit_sampling import (
     AbsUnitSampler,
     LengthRule,
-    UnitWriter,
     UtteranceNoise,
+    units_of_steps,
 )
 
 START, TASK = 0, 1
@@ -277,7 +277,7 @@ class UnitDecoder(AbsUnitDecoder):
         cache = self.llm.start_cache(text.size(0), sure + SPARE_POSITIONS)
         hidden = self.llm.extend(condition.embeds, cache, condition.mask)[:, -1]
         rows = torch.arange(text.size(0), device=text.device)
-        writer, logits = UnitWriter(text.size(0)), affine(self.llm_decoder)
+        steps, logits = [], affine(self.llm_decoder)
         soonest = int(most.min())  # units at which an utterance may be cut
         for step in range(int(most.max())):
             scores = logits(hidden.squeeze(0)).view(len(rows), -1)
@@ -288,7 +288,7 @@ class UnitDecoder(AbsUnitDecoder):
             going = units != self.end
             if step + 1 >= soonest:
                 going &= most > step
-            writer.write(rows, units, going)
+            steps.append((rows, units, going))
             if not going.all():
                 kept = going.nonzero().squeeze(1)
                 if kept.numel() == 0:
@@ -302,7 +302,7 @@ class UnitDecoder(AbsUnitDecoder):
                     place.select(kept)
             embeds = self.speech_embedding.weight.index_select(0, units)
             hidden = self._read(embeds, cache, place)
-        return writer.utterances()
+        return units_of_steps(steps, text.size(0))
 
     def generate_units(self, inputs, names, seed, settings):
         """See ``AbsUnitDecoder.generate_units``; the times of words are not known.

@@ -206,24 +206,14 @@ class LengthRule:
         return (condition * self.min_ratio).long(), (condition * self.max_ratio).long()
 
 
-class UnitWriter:
-    """Collects the units of a batch whose utterances end at different times.
+def units_of_steps(
+    steps: Sequence[tuple[torch.Tensor, ...]], batch: int
+) -> list[torch.Tensor]:
+    """Units of each of the utterances, which end at different times, in order.
 
     Args:
-        batch: B.
+        steps: Of each step the utterances (B',), their units, and which of them go on.
+        batch: Utterances at first.
     """
-
-    def __init__(self, batch: int):
-        self.batch = batch
-        self.steps: list[tuple[torch.Tensor, ...]] = []
-
-    def write(
-        self, rows: torch.Tensor, units: torch.Tensor, going: torch.Tensor
-    ) -> None:
-        """Add one unit to each row that goes on; all three are (B',)."""
-        self.steps.append((rows, units, going))
-
-    def utterances(self) -> list[torch.Tensor]:
-        """Units of each utterance, in order."""
-        rows, units, going = (torch.cat(column).cpu() for column in zip(*self.steps))
-        return [units[going & (rows == row)] for row in range(self.batch)]
+    rows, units, going = (torch.cat(column).cpu() for column in zip(*steps))
+    return [units[going & (rows == row)] for row in range(batch)]

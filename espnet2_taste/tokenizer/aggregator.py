@@ -102,6 +102,7 @@ class DecoderAggregator(AbsAggregator):
 
     key_bias: bool
     norm_eps: float
+    activation: type[nn.Module]  # of the feed-forwards
 
     def __init__(
         self,
@@ -159,10 +160,6 @@ class DecoderAggregator(AbsAggregator):
         if identity_values:
             self._make_values_identity()
         self._choose_trainable(trainable_layers, train_embeddings)
-
-    @abstractmethod
-    def activation(self) -> nn.Module:
-        """Activation of the feed-forwards."""
 
     @abstractmethod
     def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
@@ -317,6 +314,7 @@ class WhisperAggregator(DecoderAggregator):
 
     key_bias = False
     norm_eps = 1e-5
+    activation = nn.GELU
 
     def __init__(
         self,
@@ -330,10 +328,6 @@ class WhisperAggregator(DecoderAggregator):
         super().__init__(vocab_size, key_size, value_size, size, **options)
         self.positions = nn.Embedding(max_positions, size)
         self.positions.requires_grad_(self.embed.weight.requires_grad)
-
-    def activation(self) -> nn.Module:
-        """GELU."""
-        return nn.GELU()
 
     def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
         """See ``DecoderAggregator.embed_text``."""
@@ -356,15 +350,12 @@ class EspnetAggregator(DecoderAggregator):
 
     key_bias = True
     norm_eps = 1e-12
+    activation = nn.ReLU
 
     @classmethod
     def default_prefix(cls, vocab_size: int) -> tuple[int, ...]:
         """ESPnet's ``<sos/eos>``, the last token of its lists."""
         return (vocab_size - 1,)
-
-    def activation(self) -> nn.Module:
-        """ReLU."""
-        return nn.ReLU()
 
     def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
         """See ``DecoderAggregator.embed_text``."""

@@ -177,10 +177,11 @@ class SummedStates(AbsStatesSource):
                 f"keys of {key_size} and values of {value_size} features cannot be "
                 "added: set states_source to separate"
             )
+        self.norm: nn.Module = nn.Identity()
 
     def forward(self, states: EncoderStates) -> EncoderStates:
         """(B, F, D) keys plus values serve as both."""
-        both = states.keys + states.values
+        both = self.norm(states.keys + states.values)
         return replace(states, keys=both, values=both)
 
 
@@ -190,8 +191,3 @@ class NormedSumStates(SummedStates):
     def __init__(self, key_size: int, value_size: int, num_layers: int = 1):
         super().__init__(key_size, value_size, num_layers)
         self.norm = nn.LayerNorm(key_size)
-
-    def forward(self, states: EncoderStates) -> EncoderStates:
-        """(B, F, D) normed keys plus values serve as both."""
-        both = self.norm(states.keys + states.values)
-        return replace(states, keys=both, values=both)

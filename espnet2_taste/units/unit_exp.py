@@ -8,6 +8,7 @@ Enters and leaves: a folder with ``config.yaml`` (choices, options, sizes, rate)
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from espnet2.train.class_choices import ClassChoices
@@ -21,6 +22,7 @@ from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.batches import speech_batches
 from espnet2_taste.units.campplus import CampplusEmbedder
 from espnet2_taste.units.espnet_codec import EspnetCodecUnits
+from espnet2_taste.units.fitted import AbsFitted
 from espnet2_taste.units.kmeans import KmeansUnits
 from espnet2_taste.units.resemblyzer import ResemblyzerEmbedder
 from espnet2_taste.units.s3 import S3Units
@@ -90,34 +92,36 @@ def write_units_dir(
 
 def build_unit_extractor(config: Mapping) -> AbsUnitExtractor:
     """Extractor that ``config`` names, not fitted."""
-    cls = unit_extractor_choices.get_class(config["unit_extractor"])
-    return cls(**config["unit_extractor_conf"]).eval()
+    return _built(unit_extractor_choices, config)
 
 
 def build_speaker_embedder(config: Mapping) -> AbsSpeakerEmbedder:
     """Embedder that ``config`` names, not fitted."""
-    cls = speaker_embedder_choices.get_class(config["speaker_embedder"])
-    return cls(**config["speaker_embedder_conf"]).eval()
+    return _built(speaker_embedder_choices, config)
+
+
+def _built(choices: ClassChoices, config: Mapping) -> AbsFitted:
+    class_ = choices.get_class(config[choices.name])
+    return class_(**config[f"{choices.name}_conf"]).eval()
 
 
 def load_unit_extractor(units_dir: str | Path) -> AbsUnitExtractor:
     """Fitted extractor of a unit directory."""
-    extractor = build_unit_extractor(read_config(units_dir))
-    extractor.load_fitted_state(_load(config_of(units_dir).parent / UNITS))
-    return extractor
+    return _loaded(unit_extractor_choices, units_dir, UNITS)
 
 
 def load_speaker_embedder(units_dir: str | Path) -> AbsSpeakerEmbedder:
     """Fitted embedder of a unit directory."""
-    embedder = build_speaker_embedder(read_config(units_dir))
-    embedder.load_fitted_state(_load(config_of(units_dir).parent / SPEMBS))
-    return embedder
+    return _loaded(speaker_embedder_choices, units_dir, SPEMBS)
 
 
-def _load(path: Path) -> dict[str, torch.Tensor]:
+def _loaded(choices: ClassChoices, units_dir: str | Path, name: str) -> AbsFitted:
+    network = _built(choices, read_config(units_dir))
+    path = config_of(units_dir).parent / name
     if not path.is_file():
         raise ValueError(f"{path} not found: run units fit (stage 5) again")
-    return experiment_files.load_weights(path)
+    network.load_fitted_state(experiment_files.load_weights(path))
+    return network
 
 
 def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str):
@@ -136,9 +140,6 @@ def extract_set(extractor, embedder, folder: Path, batch_size: int, device: str)
     Raises:
         ValueError: Audio cannot be read, or the two want different sample rates.
     """
-    import numpy as np
-    import torch
-
     if extractor.sample_rate != embedder.sample_rate:
         raise ValueError(
             f"the units want {extractor.sample_rate} Hz, the speaker embeddings "

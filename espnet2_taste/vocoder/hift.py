@@ -161,15 +161,9 @@ class HarmonicSource(nn.Module):
         loudness = voiced * self.noise_std + (1 - voiced) * self.amplitude / 3
         return self.amplitude * waves * voiced + loudness * noise
 
-    def forward(
-        self,
-        f0: torch.Tensor,
-        phases: torch.Tensor,
-        noise: torch.Tensor,
-        turns: torch.Tensor | float = 0.0,
-    ) -> torch.Tensor:
+    def forward(self, *given: torch.Tensor | float) -> torch.Tensor:
         """To the source (B, 1, S); arguments are those of :meth:`sines`."""
-        waves = self.sines(f0, phases, noise, turns).transpose(1, 2)
+        waves = self.sines(*given).transpose(1, 2)
         return torch.tanh(self.l_linear(waves)).transpose(1, 2)
 
 
