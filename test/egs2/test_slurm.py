@@ -7,15 +7,28 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+
+from espnet2_taste.text.training import train_lm_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "egs2/TEMPLATE/taslm1"
 NODES = ROOT / "test/support/slurm_nodes.sh"
+TRAINING = f"""
+PATH={TEMPLATE}/utils:$PATH
+. {TEMPLATE}/scripts/stages.sh
+. {TEMPLATE}/scripts/training.sh
+cmd_backend=slurm
+. {TEMPLATE}/cmd.sh
+python={sys.executable} ngpu=0 num_nodes=2 num_workers=0 OMP_NUM_THREADS=2
+train_model espnet2_taste.bin.text_lm_train exp/text_lm --config train.yaml "$@"
+"""
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(shutil.which(name) for name in PROGRAMS),
@@ -121,3 +134,28 @@ def test_a_script_that_was_killed_leaves_the_id_of_its_job(recipe, cluster):
     wait_until(lambda: not squeue(cluster))
     quick = command("exp/train.log", "true")
     subprocess.run(quick, cwd=recipe, env=cluster, check=True)
+
+
+def test_a_training_runs_on_two_nodes(recipe, cluster):
+    """By the recipes' own function: a process on each node, one group of both."""
+    sentences = ["the red dog runs home", "a small bird sings"] * 4
+    train_lm_tokenizer(sentences, recipe / "tokenizer", vocab_size=280)
+    lines = [f"utt{number} {text}\n" for number, text in enumerate(sentences)]
+    (recipe / "text").write_text("".join(lines))
+    config = {
+        "lm_conf": {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16}
+        | {"num_hidden_layers": 1, "num_attention_heads": 2},
+        **{"tokenizer_path": "tokenizer", "max_epoch": 1, "batch_type": "unsorted"},
+        **{"batch_size": 4, "use_matplotlib": False, "use_tensorboard": False},
+    }
+    (recipe / "train.yaml").write_text(yaml.safe_dump(config))
+    options = ["bash", "-euc", TRAINING, "-"]
+    for part in ("train", "valid"):
+        options += [f"--{part}_data_path_and_name_and_type", "text,text,text"]
+        options += [f"--{part}_shape_file", "text"]
+    environment = {**cluster, "PYTHONPATH": str(ROOT)}
+    subprocess.run(options, cwd=recipe, env=environment, check=True)
+    assert ":0/2]" in (recipe / "exp/text_lm/train.log").read_text()  # rank 0 of 2
+    jobs = subprocess.check_output(["scontrol", "show", "job"], env=cluster, text=True)
+    assert "JobName=text_lm\n" in jobs and " NodeList=one,two\n" in jobs
+    assert (recipe / "exp/text_lm/1epoch.pth").is_file()
