@@ -57,12 +57,14 @@ def spelling_table(token_bytes: Sequence[bytes]) -> torch.Tensor:
             for tokens that are not spoken.
 
     Returns:
-        Bytes in lower case plus 1, 0 behind the last one, (V, L).
+        Bytes in lower case plus 1, 0 behind the last one, (V, L); 255 for both bytes
+        that UTF-8 does not have. Of a type that processes of a training can exchange.
     """
     rows = [
         torch.tensor(list(token.lower()), dtype=torch.int16) for token in token_bytes
     ]
-    return pad_sequence(rows, batch_first=True, padding_value=-1) + 1
+    table = pad_sequence(rows, batch_first=True, padding_value=-1) + 1
+    return table.clamp(max=255).to(torch.uint8)
 
 
 def lay_out(letters: torch.Tensor, word_ids: torch.Tensor) -> Symbols:

@@ -231,7 +231,7 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path, change, message):
         TasteTask.build_model(args)
 
 
-def training_batch(recipe, step):
+def training_batch(recipe, step, *more):
     """A model as the trainer builds it, and all utterances as one batch."""
     from espnet2.train.dataset import ESPnetDataset
 
@@ -244,6 +244,7 @@ def training_batch(recipe, step):
         (f"{folder}/text", "text", "text"),
         (f"{folder}/units", "units", "text_int"),
         (f"{folder}/spembs.scp", "spembs", "kaldi_ark"),
+        *((f"{folder}/{file}", name, kind) for file, name, kind in more),
     ]
     dataset = ESPnetDataset(files, preprocess)
     rows = [dataset[f"utt{index}"] for index in range(NUM_UTTERANCES)]
@@ -293,8 +294,11 @@ def test_two_processes_learn_what_one_learns(recipe, tmp_path, step):
         torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
 
 
-def test_pitch_and_times_stand_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
-    """A decoder that predicts prosody, values with measured pitch, words with times."""
+def test_pitch_and_times_stand_in_the_vectors(recipe, tmp_path, tiny_asr_exp, bpe_dir):
+    """A decoder that predicts prosody, values with measured pitch, words with times.
+
+    Trained by two processes, as the mini recipes' parts would be on a large machine.
+    """
     shape = (LetterModels.count("abc"), Cepstra.SIZE)
     mean = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     LetterModels("abc", mean, np.ones_like(mean)).save(recipe / "letters.npz")
@@ -321,11 +325,14 @@ def test_pitch_and_times_stand_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
     kaldiio.save_ark(str(folder / "pitch.ark"), pitch, scp=str(folder / scp))
     more = ["--train_shape_file", str(folder / "wav.scp")]
     more += ["--valid_shape_file", str(folder / "wav.scp"), "--batch_type", "unsorted"]
+    tables = [("word_times", "word_times", "text_float"), (scp, "pitch", "kaldi_ark")]
     for part in ("train", "valid"):
-        for entry in ("word_times,word_times,text_float", f"{scp},pitch,kaldi_ark"):
-            more += [f"--{part}_data_path_and_name_and_type", f"{folder}/{entry}"]
+        for table in tables:
+            entry = f"{folder}/{','.join(table)}"
+            more += [f"--{part}_data_path_and_name_and_type", entry]
     more += ["--letter_models", str(recipe / "letters.npz")]
-    run(recipe, "prosody", recipe / "prosody", *more)
+    in_two = partial(train_in_two, tmp_path, taste_train.__name__)
+    run(recipe, "prosody", recipe / "prosody", *more, main=in_two)
     (recipe / "letters.npz").unlink()  # the experiment has them from now on
     encoder = TasteEncoder.from_exp(recipe / "prosody", None, "cpu")
     assert encoder.model.unit_decoder.prosody is not None
@@ -340,3 +347,5 @@ def test_pitch_and_times_stand_in_the_vectors(recipe, tiny_asr_exp, bpe_dir):
     batch = SpeechBatch.from_arrays({"u": speech[0].numpy()})
     ids, vectors = encoder.vectors(batch, ["a cab"])
     assert vectors.shape[:2] == ids.text.shape and torch.isfinite(vectors).all()
+    for dtype in (torch.bfloat16, torch.float16):
+        check_half_precision(*training_batch(recipe, "prosody", *tables), dtype)
