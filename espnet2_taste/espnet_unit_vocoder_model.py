@@ -10,6 +10,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.abs_gan_espnet_model import AbsGANESPnetModel
 
+from espnet2_taste.ranks import joint_weight
 from espnet2_taste.trainable_state import TrainableState
 from espnet2_taste.vocoder.abs_vocoder import AbsUnitVocoder
 
@@ -63,7 +64,8 @@ class ESPnetUnitVocoderModel(TrainableState, AbsESPnetModel):
             **kwargs: ``utt_id`` of ESPnet's trainer.
 
         Returns:
-            Loss, statistics and the number of utterances as weight.
+            Loss, statistics and weight (the batch size; with several ranks that of all,
+            divided by their number).
         """
         speech, speech_lengths = self._resample(speech, speech_lengths)
         loss, stats = self.vocoder(
@@ -71,7 +73,8 @@ class ESPnetUnitVocoderModel(TrainableState, AbsESPnetModel):
         )
         stats = {name: value.detach() for name, value in stats.items()}
         stats["loss"] = loss.detach()
-        return force_gatherable((loss, stats, units.size(0)), loss.device)
+        weight = joint_weight(units.size(0), loss.device)
+        return force_gatherable((loss, stats, weight), loss.device)
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing: the shapes of the inputs are all that the batches need."""

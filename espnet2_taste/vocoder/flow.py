@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from espnet2_taste.masks import length_mask
+from espnet2_taste.ranks import joint_mean
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
 from espnet2_taste.vocoder.excitation import white_noise
 from espnet2_taste.vocoder.flow_estimator import FlowEstimator, MaskedGroupNorm
@@ -150,7 +151,7 @@ class FlowDecoder(nn.Module):
             speaker: Projected speaker vectors, (B, M).
 
         Returns:
-            Mean over valid frames and bands, scalar.
+            Mean over valid frames and bands, scalar, this rank's share of it.
         """
         batch = mel.size(0)
         time = 1 - torch.cos(torch.rand(batch, device=mel.device) * 0.5 * math.pi)
@@ -167,7 +168,7 @@ class FlowDecoder(nn.Module):
             torch.zeros_like(mu),
         )
         error = (velocity.float() - wanted).square() * mask
-        return error.sum() / (mask.sum() * mel.size(1))
+        return joint_mean(error.sum(), mask.sum() * mel.size(1))
 
 
 class UnitFlow(nn.Module):

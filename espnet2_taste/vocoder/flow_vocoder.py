@@ -12,10 +12,10 @@ S samples, P pitch frames (one every 10 ms).
 import math
 
 import torch
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.prosody import PITCH_RATE
+from espnet2_taste.ranks import joint_mean
 from espnet2_taste.vocoder.abs_vocoder import by_length
 from espnet2_taste.vocoder.flow import UnitFlow
 from espnet2_taste.vocoder.flow_chunks import FlowChunks
@@ -213,10 +213,10 @@ class FlowHiFT(FlowVocoder):
         piece = piece.transpose(1, 2)  # (B, M, T')
         wave = self.hift(piece)
         rebuilt, _ = self.log_mel(wave, start.new_full((len(mel),), wave.size(1)))
-        mel_error = functional.l1_loss(rebuilt[:, :frames].transpose(1, 2), piece)
+        mel_error = _distance(rebuilt[:, :frames].transpose(1, 2), piece)
         at = index * (self.hop_length / self.sample_rate * PITCH_RATE)
         at = at.round().long().clamp(max=pitch.size(1) - 1)
-        f0_error = functional.l1_loss(
+        f0_error = _distance(
             self.hift.f0_predictor(piece) / 100, pitch.gather(1, at) / 100
         )
         return mel_error + f0_error, dict(hift_mel_l1=mel_error, hift_f0_l1=f0_error)
@@ -238,3 +238,8 @@ class FlowHiFT(FlowVocoder):
             lengths,
             self.hop_length,
         )
+
+
+def _distance(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of tensors of one shape, this rank's share of it."""
+    return joint_mean((found - wanted).abs().sum(), wanted.numel())

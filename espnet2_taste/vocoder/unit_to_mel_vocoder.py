@@ -16,6 +16,7 @@ from espnet2_taste.prosody import (
     REFERENCE_F0,
     measure_prosody,
 )
+from espnet2_taste.ranks import joint_mean
 from espnet2_taste.vocoder.mel_vocoder import MelVocoder, PredictedMel
 from espnet2_taste.vocoder.unit_to_mel import MelPrediction, UnitToMel
 from espnet2_taste.vocoder.wave_stream import (
@@ -221,21 +222,24 @@ class UnitToMelVocoder(MelVocoder):
         error = (prediction.mel - mel)[mask]  # (frames, M)
         voiced = mask & (f0 > 0)
         log_f0 = (f0.clamp(min=1.0) / REFERENCE_F0).log()
-        pitch_error = ((prediction.log_f0 - log_f0).abs() * voiced).sum()
-        pitch_error = pitch_error / voiced.sum().clamp(min=1)
+        pitch_errors = (prediction.log_f0 - log_f0).abs() * voiced
+        pitch_error = joint_mean(pitch_errors.sum(), voiced.sum())
         voicing = torch.nn.functional.binary_cross_entropy_with_logits(
-            prediction.voicing[mask], (f0 > 0)[mask].to(mel.dtype)
+            prediction.voicing[mask], (f0 > 0)[mask].to(mel.dtype), reduction="sum"
         )
+        voicing = joint_mean(voicing, mask.sum())
         wrong = ((prediction.voicing > 0) != (f0 > 0))[mask].to(mel.dtype).mean()
+        mel_l1 = joint_mean(error.abs().sum(), error.numel())
+        mel_l2 = joint_mean(error.square().sum(), error.numel())
         loss = (
-            error.abs().mean()
-            + error.square().mean()
+            mel_l1
+            + mel_l2
             + self.pitch_weight * pitch_error
             + self.voicing_weight * voicing
         )
         stats = dict(
-            mel_l1=error.abs().mean(),
-            mel_l2=error.square().mean(),
+            mel_l1=mel_l1,
+            mel_l2=mel_l2,
             log_f0_l1=pitch_error,
             voicing_bce=voicing,
             voicing_error=wrong,

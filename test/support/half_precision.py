@@ -11,14 +11,13 @@ def loss_of(result):
     return result["loss"] if isinstance(result, dict) else result[0]
 
 
-def check_half_precision(model, batch, dtype, tolerance=0.01):
+def check_half_precision(model, batch, dtype):
     """Finite gradients, and a loss within 1 % of that in float32.
 
     Args:
         model: An ESPnet model, put in evaluation mode.
         batch: Its input.
         dtype: Of the autocast.
-        tolerance: Largest relative difference.
     """
     model.eval()
     torch.manual_seed(0)
@@ -29,7 +28,7 @@ def check_half_precision(model, batch, dtype, tolerance=0.01):
     model.zero_grad()
     loss.backward()
     assert loss.dtype == torch.float32
-    assert abs(loss.item() - exact) <= tolerance * abs(exact)
+    assert abs(loss.item() - exact) <= 0.01 * abs(exact)
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             assert torch.isfinite(parameter.grad).all(), name

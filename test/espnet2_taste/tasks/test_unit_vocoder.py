@@ -231,13 +231,25 @@ def test_a_vocoder_with_a_discriminator_trains_resumes_and_speaks(data_dir, tmp_
     assert lengths.tolist() == [4 * 640] and torch.isfinite(wave).all()
 
 
+def test_two_processes_learn_what_one_learns(data_dir, tmp_path):
+    """No matter how long the utterances of each process are."""
+    network = CONFIG["vocoder_conf"]["network_conf"] | {"dropout": 0.0}
+    options = dict(batch_type="unsorted", max_epoch=1, optim="sgd")
+    options |= dict(vocoder_conf=CONFIG["vocoder_conf"] | {"network_conf": network})
+    in_two = partial(train_in_two, tmp_path, unit_vocoder_train.__name__)
+    run_task(data_dir, tmp_path, "one", optim_conf=dict(lr=0.1), **options)
+    run_task(data_dir, tmp_path, "two", main=in_two, optim_conf=dict(lr=0.1), **options)
+    one, two = (
+        torch.load(tmp_path / name / "1epoch.pth", weights_only=True)
+        for name in ("one", "two")
+    )
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "name, conf",
-    [
-        (CONFIG["vocoder"], CONFIG["vocoder_conf"]),
-        ("unit_hifigan", GAN),
-        ("flow", FLOW | FLOW_CHOICES["flow"]),
-    ],
+    [("unit_hifigan", GAN), ("flow", FLOW | FLOW_CHOICES["flow"])],
 )
 def test_two_processes_train(data_dir, tmp_path, name, conf):
     run_task(
@@ -256,14 +268,14 @@ def test_two_processes_train(data_dir, tmp_path, name, conf):
 
 @DTYPES
 @pytest.mark.parametrize(
-    "name, conf, tolerance",
+    "name, conf",
     [
-        (CONFIG["vocoder"], CONFIG["vocoder_conf"], 0.01),
-        ("unit_hifigan", GAN, 0.02),  # squares of what an untrained judge says
-        *((name, FLOW | conf, 0.01) for name, conf in FLOW_CHOICES.items()),
+        (CONFIG["vocoder"], CONFIG["vocoder_conf"]),
+        ("unit_hifigan", GAN),
+        *((name, FLOW | conf) for name, conf in FLOW_CHOICES.items()),
     ],
 )
-def test_half_precision_changes_little(name, conf, tolerance, dtype):
+def test_half_precision_changes_little(name, conf, dtype):
     torch.manual_seed(0)
     vocoder = vocoder_choices.get_class(name)(**conf)
     model = task_of(name).model_class(vocoder, fs=RATE)
@@ -276,7 +288,13 @@ def test_half_precision_changes_little(name, conf, tolerance, dtype):
         "pitch": torch.full((2, 101), 150.0),
         "pitch_lengths": torch.tensor([101, 51]),
     }
-    check_half_precision(model, batch, dtype, tolerance)
+    turns = [{}]
+    if name == "unit_hifigan":  # spectral norms of the judge settle in training steps
+        for _ in range(10):
+            model(**batch)
+        turns = [{"forward_generator": turn} for turn in (True, False)]
+    for turn in turns:
+        check_half_precision(model, batch | turn, dtype)
 
 
 TUNING = Path(__file__).parents[3] / "egs2/mini_espeak/taslm1/conf/tuning"
