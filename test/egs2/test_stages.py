@@ -220,6 +220,20 @@ def test_a_failed_change_can_be_taken_back(trained):
     assert sorted(models(trained)) == ["1", "2"] and models(trained)[0] == "1"
 
 
+@pytest.mark.parametrize("ngpu, loaders, cpus", [("0", "1", 3), ("4", "4", 20)])
+def test_a_training_asks_for_cpus_of_its_gpus_and_loaders(
+    tmp_path, ngpu, loaders, cpus
+):
+    """Without a GPU, for its threads and its loaders."""
+    script = STAGES + f"""
+ngpu={ngpu} num_workers={loaders} num_nodes=2 OMP_NUM_THREADS=2 cuda_cmd=slurm.pl
+python=echo; train_model task exp/model
+"""
+    asked = run(tmp_path, script).stdout
+    assert f"--cmd slurm.pl --name model --num_threads {cpus} --log" in asked
+    assert f"--ngpu {ngpu} --num_nodes 2 " in asked
+
+
 SIDE = STAGES + """
 parallel=${PARALLEL:-2} OMP_NUM_THREADS=4 current_stage=7
 work() { begin "$1" --outputs "$1" || return 0; mkdir -p "$1"

@@ -187,19 +187,30 @@ def test_trainer_writes_an_experiment(data, tmp_path):
     assert cost.flops == cost.steps * cost.step.flops > 6 * sum(trained)
 
 
-@pytest.mark.parametrize("design", ["moshi", "llama_omni"])
-def test_two_processes_train(data, tmp_path, design):
+@pytest.mark.parametrize("design", ["gslm", "moshi", "llama_omni"])
+def test_two_processes_learn_what_one_learns(data, tmp_path, design):
+    """A design for each head: linear, depth, CTC."""
     conf = ["--batch_type", "unsorted", "--batch_size", "8", "--max_epoch", "1"]
     conf += ["--num_workers", "0", "--use_matplotlib", "false"]
+    changed = yaml.safe_load((SYSTEMS / f"{design}.yaml").read_text(encoding="utf-8"))
+    changed |= {"optim": "sgd", "optim_conf": {"lr": 0.5}, "scheduler": None}
+    (tmp_path / "sgd.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    conf += ["--config", f"{tmp_path}/sgd.yaml"]
     kinds = {"text": "text", "word_times": "text_float"}
     for part in ("train", "valid"):
         conf += [f"--{part}_shape_file", f"{data}/text"]
         for name in ("text", "units", "word_times", "pitch", "style"):
             entry = f"{data}/{name},{name},{kinds.get(name, 'text_int')}"
             conf += [f"--{part}_data_path_and_name_and_type", entry]
-    cmd = options(data, design, *conf, "--output_dir", f"{tmp_path}/exp")
-    train_in_two(tmp_path, slm_train.__name__, cmd)
-    assert (tmp_path / "exp" / "1epoch.pth").is_file()
+    cmd = options(data, design, *conf, "--output_dir")
+    slm_train.main([*cmd, f"{tmp_path}/one"])
+    train_in_two(tmp_path, slm_train.__name__, [*cmd, f"{tmp_path}/two"])
+    one, two = (
+        torch.load(tmp_path / name / "1epoch.pth", weights_only=True)
+        for name in ("one", "two")
+    )
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
 
 
 def test_spans_are_drawn_anew_in_training_only(data):
