@@ -257,6 +257,7 @@ class Tools:
         args = argparse.Namespace(**(vars(args) | options))
         torch.manual_seed(0)
         model = task.build_model(args).train()
+        check_exchange(model)
         preprocess = task.build_preprocess_fn(args, True)
         rows = [(uid, preprocess(uid, dict(data))) for uid, data in rows]
         batch = task.build_collate_fn(args, True)(rows)[1]
@@ -274,8 +275,18 @@ class Tools:
         torch.testing.assert_close(got, want, atol=0, rtol=0, equal_nan=True)
 
 
+def check_exchange(model):
+    """Several processes can train the model: they begin by sending all its tensors."""
+    whole = (torch.uint8, torch.int8, torch.int32, torch.int64, torch.bool)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert tensor.is_floating_point() or tensor.dtype in whole, name
+
+
 def train_one_step(model, batch):
-    """One step of every optimizer; a model with a discriminator has two losses."""
+    """One step of every optimizer; a model with a discriminator has two losses.
+
+    What trains gets a gradient, for which processes of a training would wait.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=0.01)
     turns = [{"forward_generator": turn} for turn in (True, False)]
@@ -285,4 +296,7 @@ def train_one_step(model, batch):
         assert torch.isfinite(loss)
         optimizer.zero_grad()
         loss.backward()
+        if not isinstance(result, dict):
+            named = model.named_parameters()
+            assert not [n for n, p in named if p.requires_grad and p.grad is None]
         optimizer.step()
