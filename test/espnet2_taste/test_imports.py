@@ -127,6 +127,7 @@ def test_a_recognizer_of_espnet_needs_no_training_either(root, asr_exp):
     assert (root / "taste_asr" / "codes" / "test" / "codes.scp").is_file()
     assert "espnet2.asr.encoder.conformer_encoder" in modules
     assert not modules & (TRAINING | {"espnet2.asr.espnet_model", "transformers"})
+    assert not modules & {"librosa.filters", "numba"}
 
 
 def test_commands_show_their_options_without_torch():

@@ -12,7 +12,9 @@ from torch import nn
 
 ASR = "espnet2.asr"
 PARTS = {
-    "frontend": {"default": f"{ASR}.frontend.default.DefaultFrontend"},
+    "frontend": {
+        "default": "espnet2_taste.tokenizer.encoders.mel_frontend.MelFrontend"
+    },
     "normalize": {
         "global_mvn": "espnet2.layers.global_mvn.GlobalMVN",
         "utterance_mvn": "espnet2.layers.utterance_mvn.UtteranceMVN",
@@ -29,7 +31,7 @@ PARTS = {
     },
     "decoder": {"transformer": f"{ASR}.decoder.transformer_decoder.TransformerDecoder"},
 }
-"""Names of common parts in ``config.yaml``, and their classes."""
+"""Names of common parts in ``config.yaml``, and ESPnet's classes or subclasses."""
 
 
 def part_class(kind: str, name: str | None) -> type[nn.Module] | None:

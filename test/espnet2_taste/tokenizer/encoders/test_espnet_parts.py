@@ -20,7 +20,7 @@ def test_common_names_are_espnets(kind):
 
     classes = getattr(asr, f"{kind}_choices").classes
     for name in PARTS[kind]:
-        assert part_class(kind, name) is classes[name]
+        assert issubclass(part_class(kind, name), classes[name])
     assert part_class(kind, None) is None
     with pytest.raises(ValueError, match=f"--{kind} must be one of .*: --{kind} lost"):
         part_class(kind, "lost")
@@ -42,7 +42,7 @@ def test_parts_compute_what_the_whole_model_does(asr_exp_builder, changes):
     assert parts.token_list == whole.token_list
     for kind in ("frontend", "normalize", "preencoder", "encoder", "ctc", "decoder"):
         own, espnets = getattr(parts, kind), getattr(whole, kind)
-        assert type(own) is type(espnets)
+        assert own is espnets is None or isinstance(own, type(espnets))
         if own is not None:
             torch.testing.assert_close(own.state_dict(), espnets.state_dict())
 
