@@ -10,6 +10,7 @@ a trained one computes the same to the bit.
 
 from collections.abc import Mapping
 
+import torch
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.layers.log_mel import LogMel
 from espnet2.layers.stft import Stft
@@ -35,7 +36,8 @@ class TorchaudioLogMel(LogMel):
         scale = "htk" if htk else "slaney"
         self.mel_options = {"sr": fs, "n_fft": n_fft, "n_mels": n_mels, "scale": scale}
         self.log_base = None
-        filters = melscale_fbanks(bins, *edges, n_mels, fs, "slaney", scale)
+        with torch.device("cpu"):  # torchaudio looks at values, "meta" has none
+            filters = melscale_fbanks(bins, *edges, n_mels, fs, "slaney", scale)
         self.register_buffer("melmat", filters)  # (bins, M)
 
 
