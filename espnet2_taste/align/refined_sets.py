@@ -10,7 +10,6 @@ Legend: F frames, D features, W words.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +154,7 @@ def write_summary(folder: Path, record: dict) -> dict:
     summary |= {"not_refined": len(problems), "made_from": record}
     if (folder / "ctm").is_file():
         pairs = pair_words(read_ctm(folder / "ctm"), read_ctm(folder / CTM))
-        summary["durations_against_truth"] = asdict(score_durations(pairs))
+        summary["durations_against_truth"] = score_durations(pairs)
     write_json(folder / SUMMARY, summary)
     return summary
 

@@ -23,6 +23,7 @@ Examples:
 import argparse
 import logging
 import time
+from importlib import import_module
 
 from espnet2.utils.config_argparse import ArgumentParser
 
@@ -30,22 +31,16 @@ from espnet2_taste.bin.command import Command, add_shared, save_study
 from espnet2_taste.metrics.tables import markdown_table
 
 WAYS = ("opponent", "plain", "one", "batch")
-TASKS = ("tokenization", "unit_decoding", "continuation", "training")
+COMPARED = ("tokenization", "unit_decoding", "continuation")
 OTHER_TASKS = ("streaming", "start", "profile", "alignment", "memory", "lm_sizes")
-OTHER_TASKS += ("states",)
+OTHER_TASKS = ("training", *OTHER_TASKS, "states")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
-    tasks = list(TASKS)
-    add(
-        "--tasks",
-        nargs="+",
-        default=tasks,
-        choices=[*tasks, *OTHER_TASKS],
-        help="What to measure",
-    )
+    tasks = dict(default=[*COMPARED, "training"], choices=[*COMPARED, *OTHER_TASKS])
+    add("--tasks", nargs="+", **tasks, help="What to measure")
     several = dict(type=int, nargs="+")
     add("--words", **several, default=[8, 32, 64], help="Of each task")
     add("--units", type=int, default=24, help="Units to decode for any of the words")
@@ -59,20 +54,13 @@ def add_options(parser: ArgumentParser) -> None:
     add("--training_vocabularies", **several, default=[8192, 49152], help=vocabularies)
     batch = "Utterances of a step, and tokens of each"
     add("--training_batch", type=int, nargs=2, default=[16, 60], help=batch)
-    add(
-        "--model",
-        help="streaming: packed TASLM, whose other parts speak; start: it is loaded",
-    )
+    model = "streaming: packed TASLM, whose other parts speak; start: it is loaded"
+    add("--model", help=model)
     add("--exp", help="profile: experiment whose training is looked at")
     add("--exp_task", default="taste", help="profile: taste, spoken_lm or text_lm")
     add("--steps", type=int, default=20, help="profile: of the training")
-    add(
-        "--minutes",
-        type=float,
-        nargs="+",
-        default=[0.5, 5, 60],
-        help="alignment: of the recordings",
-    )
+    minutes = dict(type=float, nargs="+", default=[0.5, 5, 60])
+    add("--minutes", **minutes, help="alignment: of the recordings")
     add("--whisper", default="large", help="states: tiny or large")
     add("--windows", type=int, default=1, help="states: of 30 s, at once")
     add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
@@ -82,7 +70,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 class Bench:
-    """Measures the tasks on one device.
+    """Compares ways to do the same on one device.
 
     Args:
         args: Options.
@@ -135,22 +123,20 @@ class Bench:
             limit: Seconds below which one item cannot be made; None if unknown.
 
         Returns:
-            Amounts a second, ratios and memory.
+            A row: words, units or utterances a second, ratios and memory.
         """
-        speed = {n: amount / ways[n].seconds if n in ways else None for n in WAYS}
-        if speed["batch"]:
-            speed["batch"] *= self.args.batch_size
-        speed["limit"] = amount / limit if limit else None
         logging.info("%s: %s", task, {n: f"{w.seconds:.4f} s" for n, w in ways.items()})
-        return {
-            "task": task,
-            "opponent": opponent,
-            "per_second": speed,
-            "speedup": speed["one"] / speed["opponent"],
-            "time_against_limit": ways["one"].seconds / limit if limit else None,
-            "batch_speedup": speed["batch"] and speed["batch"] / speed["one"],
-            "megabytes": {n: ways[n].megabytes if n in ways else None for n in WAYS},
-        }
+        speed = {n: amount / ways[n].seconds if n in ways else None for n in WAYS}
+        one, batch = speed["one"], speed.pop("batch")
+        together = batch and batch * self.args.batch_size
+        row = {"task": task, "opponent": opponent}
+        row |= {f"{name} /s": value for name, value in speed.items()}
+        row[f"{self.args.batch_size} at once /s"] = together
+        row["limit /s"] = amount / limit if limit else None
+        row["one x opponent"] = one / speed["opponent"]
+        row["time x limit"] = ways["one"].seconds / limit if limit else None
+        row["batch x one"] = together and together / one
+        return row | {f"MB {n}": ways[n].megabytes if n in ways else None for n in WAYS}
 
     def continuation(self) -> list[dict]:
         """Words of TASLM: unmerged and uncached, with a static cache, and ours."""
@@ -239,112 +225,55 @@ class Bench:
             results.append(self.summary(name, 1, kind, ways, limit))
         return results
 
-    def training(self) -> list[dict]:
-        """Steps of TASLM's training and of plain LoRA, in turns."""
-        from espnet2_taste.evaluation.training_benchmark import training_rows
 
-        args = self.args
-        sizes = tuple(args.training_batch)
-        return training_rows(
-            args.training_vocabularies, self.device, sizes, args.repeat
-        )
+def other_rows(task: str, args: argparse.Namespace) -> list[dict]:
+    """Rows of one of ``OTHER_TASKS``, as the function says that measures it."""
+    import torch
 
-    def streaming(self) -> list[dict]:
-        """How soon speech begins; see ``stream_benchmark``."""
-        import torch
+    from espnet2_taste.evaluation.benchmark import LM_SIZES
 
-        from espnet2_taste.evaluation.benchmark import LM_SIZES
-        from espnet2_taste.evaluation.stream_benchmark import stream_benchmark
-
-        args = self.args
-        lm = (LM_SIZES[args.lm_size], self.device, getattr(torch, args.dtype))
-        return [stream_benchmark(args.model, args.cache_dir, args.wav, lm, args.repeat)]
-
-    def start(self) -> list[dict]:
-        """How long modules take to be imported and a model to be loaded."""
-        from espnet2_taste.evaluation.start_benchmark import start_commands, start_rows
-
-        args = self.args
-        return start_rows(start_commands(args.model, args.cache_dir), args.repeat)
-
-    def profile(self) -> list[dict]:
-        """What the steps of a training spend their time on."""
-        from espnet2_taste.evaluation.training_profile import profile_rows
-
-        args = self.args
-        return profile_rows(args.exp_task, args.exp, args.steps)
-
-    def alignment(self) -> list[dict]:
-        """Time and memory of the alignment of long recordings."""
-        from espnet2_taste.evaluation.alignment_benchmark import alignment_rows
-
-        return alignment_rows(self.args.minutes)
-
-    def memory(self) -> list[dict]:
-        """What trainings and generation need, computed and measured."""
-        from espnet2_taste.evaluation.benchmark import LM_SIZES
-        from espnet2_taste.evaluation.memory import memory_rows
-
-        args = self.args
-        sizes = tuple(args.training_batch)
-        return memory_rows(args.lm_size, LM_SIZES[args.lm_size], sizes, self.device)
-
-    def lm_sizes(self) -> list[dict]:
-        """What LMs of known sizes need, computed."""
-        from espnet2_taste.evaluation.memory import computed_rows
-
-        return computed_rows()
-
-    def states(self) -> list[dict]:
-        """Encoder states on the fly and kept; see ``memory.state_rows``."""
-        from espnet2_taste.evaluation.memory import state_rows
-
-        return state_rows(self.args.whisper, self.args.windows, self.device)
-
-    def sampler_tables(self) -> float:
-        """Seconds to prepare the vocabulary's tables: once for all calls."""
-        from espnet2_taste.evaluation.benchmark import make_tokens
-        from espnet2_taste.slm.vocabulary import vocabulary_masks
-
-        tokenizer = make_tokens(self.args.vocabulary)
-        start = time.perf_counter()
-        vocabulary_masks(tokenizer)
-        return time.perf_counter() - start
+    device, batch = "cuda" if args.ngpu else "cpu", tuple(args.training_batch)
+    size, repeat, model = LM_SIZES[args.lm_size], args.repeat, args.model
+    lm = (size, device, getattr(torch, args.dtype))
+    sizes = args.training_vocabularies
+    place, *given = {
+        "training": ("training_benchmark.training_rows", sizes, device, batch, repeat),
+        "streaming": (
+            *("stream_benchmark.stream_rows", model, args.cache_dir, args.wav),
+            *(lm, repeat),
+        ),
+        "start": ("start_benchmark.start_rows", model, args.cache_dir, repeat),
+        "profile": (
+            "training_profile.profile_rows",
+            args.exp_task,
+            args.exp,
+            args.steps,
+        ),
+        "alignment": ("alignment_benchmark.alignment_rows", args.minutes),
+        "memory": ("memory.memory_rows", args.lm_size, size, batch, device),
+        "lm_sizes": ("memory.computed_rows",),
+        "states": ("memory.state_rows", args.whisper, args.windows, device),
+    }[task]
+    module, function = place.split(".")
+    found = import_module(f"espnet2_taste.evaluation.{module}")
+    return getattr(found, function)(*given)
 
 
-def table(results: list[dict], batch_size: int) -> str:
-    """Set the results.
+def sampler_tables(vocabulary: int) -> float:
+    """Seconds to prepare the vocabulary's tables: once for all calls."""
+    from espnet2_taste.evaluation.benchmark import make_tokens
+    from espnet2_taste.slm.vocabulary import vocabulary_masks
 
-    Args:
-        results: Of :class:`Bench`.
-        batch_size: Items of the batched measurements.
+    tokenizer = make_tokens(vocabulary)
+    start = time.perf_counter()
+    vocabulary_masks(tokenizer)
+    return time.perf_counter() - start
 
-    Returns:
-        Markdown; speeds are words, units or utterances a second.
-    """
-    header = ("task", "opponent", "opponent /s", "plain /s", "one /s")
-    header += (f"{batch_size} at once /s", "limit /s", "one x opponent")
-    header += (
-        "time x limit",
-        "batch x one",
-        "MB opponent",
-        "MB plain",
-        "MB one",
-        "MB batch",
-    )
-    rows = [
-        (
-            result["task"],
-            result["opponent"],
-            *result["per_second"].values(),
-            result["speedup"],
-            result["time_against_limit"],
-            result["batch_speedup"],
-            *result["megabytes"].values(),
-        )
-        for result in results
-    ]
-    return markdown_table(header, rows)
+
+def show(rows: list[dict]) -> None:
+    """Print a table, if it has rows."""
+    if rows:
+        print(markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -365,27 +294,24 @@ def run(args: argparse.Namespace) -> None:
 
     torch.manual_seed(0)
     torch.set_num_threads(args.num_threads)
-    bench, results, tables = Bench(args), [], None
-    other: dict[str, list[dict]] = {name: [] for name in ("training", *OTHER_TASKS)}
+    bench, results, seconds = Bench(args), [], None
+    other: dict[str, list[dict]] = {name: [] for name in OTHER_TASKS}
     for task in args.tasks:
-        found = getattr(bench, task)()
         if task in other:
-            other[task] = found
+            other[task] = other_rows(task, args)
         else:
-            results += found
-    if results:
-        print(table(results, args.batch_size))
-    for rows in filter(None, other.values()):
-        print(markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
+            results += getattr(bench, task)()
+    for rows in (results, *other.values()):
+        show(rows)
     if "continuation" in args.tasks:
-        tables = bench.sampler_tables()
+        seconds = sampler_tables(args.vocabulary)
         print(
-            f"tables of the sampler for {args.vocabulary} tokens: {tables:.2f} s once, "
-            "nothing a call"
+            f"tables of the sampler for {args.vocabulary} tokens: {seconds:.2f} s "
+            "once, nothing a call"
         )
     if args.output:
         settings = {name: getattr(args, name) for name in ("lm_size", "dtype", "ngpu")}
-        numbers = {"results": results, "sampler_tables_seconds": tables}
+        numbers = {"results": results, "sampler_tables_seconds": seconds}
         save_study(args, args.output, "benchmark", settings, **numbers, **other)
 
 

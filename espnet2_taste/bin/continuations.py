@@ -148,13 +148,11 @@ def score_set(name: str, args: argparse.Namespace) -> dict:
         args: Options.
 
     Returns:
-        ``AnswerScore`` fields and who wrote the transcripts.
+        What ``score_answers`` gives, and who wrote the transcripts.
 
     Raises:
         ValueError: A file is missing, or nothing was said to any question.
     """
-    from dataclasses import asdict
-
     from espnet2_taste.evaluation.questions import read_answers, score_answers
 
     folder = args.continuation_dir / name
@@ -173,7 +171,7 @@ def score_set(name: str, args: argparse.Namespace) -> dict:
     args.output_dir.mkdir(parents=True, exist_ok=True)
     header = ("utt", "answers", "said", "right")
     write_rows(args.output_dir / f"{name}.tsv", header, rows)
-    return asdict(score) | {"transcripts": said.source}
+    return score | {"transcripts": said.source}
 
 
 def run_answers(args: argparse.Namespace) -> None:

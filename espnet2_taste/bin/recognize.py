@@ -58,7 +58,7 @@ def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> 
         summary |= {"wer": errors.rate, **asdict(errors)}
     if (folder / "ctm").is_file():
         pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
-        summary["durations_against_truth"] = asdict(score_durations(pairs))
+        summary["durations_against_truth"] = score_durations(pairs)
     return summary
 
 

@@ -59,16 +59,17 @@ def run_budget(args: argparse.Namespace) -> None:
 
     known = read_rows(args.padding) if args.padding else []
     padding = {row["design"].split()[0]: row for row in known}
-    names = args.names.split()
-    folders = {name: Path(args.expdir) / name for name in names}
-    costs = {name: budgets.training_cost(folders[name], SpokenLMTask) for name in names}
-    first = costs[names[0]]
-    reference = None if first is None else first.flops
-    rows = []
-    for name, folder in folders.items():
-        own = budgets.padding_of(Path(name).name, padding)
-        rows.append(budgets.budget_line(name, folder, own, costs[name], reference))
-    show_table(budgets.BUDGET_HEADER, rows, args.output)
+    folders = [Path(args.expdir) / name for name in args.names.split()]
+    costs = [budgets.training_cost(folder, SpokenLMTask) for folder in folders]
+    reference = costs[0] and costs[0]["flops"]
+    rows = [
+        budgets.budget_row(folder, padding, cost, reference)
+        for folder, cost in zip(folders, costs)
+    ]
+    header = budgets.BUDGET_HEADER
+    show_table(
+        header, [tuple(r.get(c, "-") for c in header) for r in rows], args.output
+    )
 
 
 def padding_options(parser: ArgumentParser) -> None:
@@ -135,7 +136,7 @@ def measure(layout, utterances: dict, true_units: bool, seed: int):
         seed: Of the layout's draws.
 
     Returns:
-        ``RowBudget`` or str.
+        What ``count_rows`` gives, or str.
     """
     from espnet2_taste.evaluation.budget import count_rows
 
@@ -173,12 +174,12 @@ def table(args: argparse.Namespace) -> list[tuple]:
         if isinstance(found, str):
             rows.append((design, kind, *["-"] * (len(PADDING_HEADER) - 3), found))
             continue
-        reference = reference or found.rows
-        shares = (100 * found.padding, 100 * found.text_padding)
-        numbers = (found.rows, found.rows_per_second, *shares, found.tail)
+        reference = reference or found["rows"]
+        shares = (100 * found["padding"], 100 * found["text_padding"])
+        numbers = (found["rows"], found["rows_per_second"], *shares, found["tail"])
         shown = [f"{number:.1f}" for number in numbers]
-        epochs = f"{reference / found.rows:.2f}"
-        rows.append((design, kind, found.utterances, *shown, epochs))
+        epochs = f"{reference / found['rows']:.2f}"
+        rows.append((design, kind, found["utterances"], *shown, epochs))
     return rows
 
 
@@ -241,26 +242,18 @@ def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
     Raises:
         ValueError: A set has no scores or lacks a column.
     """
-    from dataclasses import asdict
-
     from espnet2_taste.evaluation.slm import score_pair_set
-    from espnet2_taste.metrics.pairs import PairAccuracy, mean_accuracy
+    from espnet2_taste.metrics.pairs import mean_accuracy
 
-    sets, lines = args.sets.split(), []
-    results: dict[str, dict[str, dict]] = {}
-    for name in sets:
-        results[name] = score_pair_set(
-            exp / "likelihood", args.dump_dir, name, args.columns.split()
-        )
+    sets, columns, lines = args.sets.split(), args.columns.split(), []
+    likelihood = exp / "likelihood"
+    results = {n: score_pair_set(likelihood, args.dump_dir, n, columns) for n in sets}
     for name, members in read_groups(args.groups, sets).items():
-        shared = [
-            c for c in results[members[0]] if all(c in results[m] for m in members)
-        ]
+        parts = [results[member] for member in members]
         results[name] = {
-            column: asdict(
-                mean_accuracy([PairAccuracy(**results[m][column]) for m in members])
-            )
-            for column in shared
+            column: mean_accuracy([part[column] for part in parts])
+            for column in parts[0]
+            if all(column in part for part in parts)
         }
     for name, by_column in results.items():
         for column, result in by_column.items():

@@ -16,7 +16,6 @@ Examples:
 """
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -137,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
     if said["own"].timings:
         predicted, _ = swap.read_swaps(plans, said["own"], said["swapped"])
         result["predicted"] = score_swaps(predicted)
-    result |= {"by_distance": [asdict(point) for point in curve], "left_out": left_out}
+    result |= {"by_distance": curve, "left_out": left_out}
     save_study(args, output / "scores.json", args.study, settings, **result)
     print(f"{output / 'scores.json'} written")
 

@@ -5,7 +5,6 @@ figures that stand beside quality in every table.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +15,6 @@ from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
 from espnet2_taste.slm.layouts.streams import SPEECH, TEXT, Stream
 from espnet2_taste.slm.layouts.text_aligned import IGNORE, AbsTextAlignedLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
-
-
-@dataclass(frozen=True)
-class RowBudget:
-    """Rows of a set under one layout.
-
-    Attributes:
-        utterances: How many.
-        rows: Mean rows of an utterance.
-        rows_per_second: Rows of a second of speech.
-        padding: Share of cells that carry nothing.
-        text_padding: The same of the stream of text alone; nan without one.
-        tail: Mean units that no row holds.
-    """
-
-    utterances: int
-    rows: float
-    rows_per_second: float
-    padding: float
-    text_padding: float
-    tail: float
 
 
 class TextAligned:
@@ -70,7 +48,7 @@ def count_rows(
     layout: AbsGridLayout | TextAligned,
     utterances: Iterable[Utterance],
     seed: int | None = None,
-) -> RowBudget:
+) -> dict[str, float]:
     """Lay a set out and count.
 
     Args:
@@ -79,7 +57,10 @@ def count_rows(
         seed: Draw what the layout draws in training; None for the form that is scored.
 
     Returns:
-        Its budget.
+        Number of ``utterances``, mean ``rows`` of one, ``rows_per_second`` of speech,
+        ``padding``: the share of cells that carry nothing, ``text_padding``: the same
+        of the stream of text alone, nan without one, ``tail``: mean units that no row
+        holds.
 
     Raises:
         ValueError: No utterances, or something the layout needs is missing.
@@ -99,14 +80,14 @@ def count_rows(
         seconds += utterance.seconds
     if not count:
         raise ValueError("no utterances to count rows of: give a set that has some")
-    return RowBudget(
-        utterances=count,
-        rows=rows / count,
-        rows_per_second=rows / max(seconds, 1e-9),
-        padding=padded / cells,
-        text_padding=text_padded / rows if text else float("nan"),
-        tail=tail / count,
-    )
+    return {
+        "utterances": count,
+        "rows": rows / count,
+        "rows_per_second": rows / max(seconds, 1e-9),
+        "padding": padded / cells,
+        "text_padding": text_padded / rows if text else float("nan"),
+        "tail": tail / count,
+    }
 
 
 def equal_flops_steps(steps: int, epochs: int, cost: float, reference: float) -> int:

@@ -12,6 +12,7 @@ Legend: B utterances, S samples, F frames, D features.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -205,43 +206,29 @@ def memory_rows(
     return rows
 
 
-@dataclass(frozen=True)
-class EncoderRun:
-    """A frozen Whisper encoder on noise.
+@torch.no_grad()
+def encode_noise(
+    sizes: tuple[int, ...], dtype: torch.dtype, device: str, utterances: int
+) -> tuple[int, int]:
+    """Run a random, frozen Whisper encoder; every utterance fills a window.
 
-    Attributes:
+    Args:
         sizes: Of ``WHISPER_FIELDS``.
         dtype: What it computes in, by autocast if not in float32.
         device: "cpu" or "cuda".
+        utterances: B.
+
+    Returns:
+        Bytes of the weights, and of the states.
     """
-
-    sizes: tuple[int, ...]
-    dtype: torch.dtype
-    device: str
-
-    def build(self) -> WhisperSpeechEncoder:
-        """A random encoder; every utterance fills a window, as published."""
-        layer = min(VALUE_LAYER, self.sizes[-1])
-        config = dict(zip(WHISPER_FIELDS, self.sizes))
-        return WhisperSpeechEncoder(random_encoder(config), layer).to(self.device)
-
-    @torch.no_grad()
-    def __call__(self, utterances: int) -> tuple[int, int]:
-        """Bytes of the weights, and of the states of so many utterances."""
-        encoder = self.build()
-        speech = torch.randn(utterances, WINDOW * SAMPLE_RATE, device=self.device)
-        lengths = torch.full((utterances,), speech.size(1), device=self.device)
-        half = self.dtype != torch.float32
-        with torch.autocast(self.device, self.dtype, enabled=half):
-            states = encoder(speech, lengths)
-        weights = sum(p.nbytes for p in encoder.parameters())
-        return weights, states.keys.nbytes + states.values.nbytes
-
-    @property
-    def gigabytes_an_hour(self) -> float:
-        """Of the keys and values of an hour of frames, in the type computed in."""
-        features = 2 * dict(zip(WHISPER_FIELDS, self.sizes))["d_model"]
-        return 3600 * FRAME_RATE * features * self.dtype.itemsize / 1e9
+    network = random_encoder(dict(zip(WHISPER_FIELDS, sizes)))
+    encoder = WhisperSpeechEncoder(network, min(VALUE_LAYER, sizes[-1])).to(device)
+    speech = torch.randn(utterances, WINDOW * SAMPLE_RATE, device=device)
+    lengths = torch.full((utterances,), speech.size(1), device=device)
+    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+        states = encoder(speech, lengths)
+    weights = sum(p.nbytes for p in encoder.parameters())
+    return weights, states.keys.nbytes + states.values.nbytes
 
 
 def state_rows(name: str, utterances: int, device: str) -> list[dict]:
@@ -253,18 +240,22 @@ def state_rows(name: str, utterances: int, device: str) -> list[dict]:
         device: "cpu" or "cuda".
 
     Returns:
-        For float32 and bfloat16: GiB on the fly, GB an hour that is kept.
+        For float32 and bfloat16: GiB on the fly, GB an hour of keys and values that is
+        kept, in the type computed in.
     """
-    rows, meter = [], Meter(device)
+    rows, meter, sizes = [], Meter(device), WHISPER_SIZES[name]
+    features = 2 * dict(zip(WHISPER_FIELDS, sizes))["d_model"]
     for dtype in (torch.float32, torch.bfloat16):
-        EncoderRun(TINY_WHISPER, dtype, device)(1)  # what is set up once does not count
-        run, made = EncoderRun(WHISPER_SIZES[name], dtype, device), []
-        found = meter(lambda: made.append(run(utterances))).megabytes / 1024
+        encode_noise(TINY_WHISPER, dtype, device, 1)  # what is set up once is left out
+        made = []
+        work = partial(encode_noise, sizes, dtype, device, utterances)
+        found = meter(lambda: made.append(work())).megabytes / 1024
         weights, states = (size / GIB for size in made[0])
         row = {"Whisper": name, "windows of 30 s": utterances}
         row |= {"computed in": str(dtype).removeprefix("torch.")}
         row |= {"weights GiB": weights, "states GiB": states, "measured GiB": found}
         row |= {"beyond GiB": found - weights - states}
-        rows.append(row | {"kept, GB an hour": run.gigabytes_an_hour})
+        kept = 3600 * FRAME_RATE * features * dtype.itemsize / 1e9
+        rows.append(row | {"kept, GB an hour": kept})
         logging.info("%s", rows[-1])
     return rows

@@ -23,29 +23,6 @@ ARTICLES = frozenset(("a", "an", "the"))
 HEADER = ("utt", "answer")
 
 
-@dataclass(frozen=True)
-class AnswerScore:
-    """Result of a set.
-
-    Attributes:
-        questions: Number of questions.
-        right: How many continuations hold an accepted answer.
-        silent: How many say nothing.
-        accuracy: Share of right ones.
-        low: Lower end of the 95 % bootstrap interval.
-        high: Upper end.
-        by_chance: Mean share of continuations that hold another question's answer.
-    """
-
-    questions: int
-    right: int
-    silent: int
-    accuracy: float
-    low: float
-    high: float
-    by_chance: float
-
-
 def answer_words(text: str) -> tuple[str, ...]:
     """Words that count: lower case, no punctuation, no articles.
 
@@ -89,7 +66,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
 
 def score_answers(
     answers: Mapping[str, Sequence[str]], said: Mapping[str, str], seed: int = 0
-) -> tuple[AnswerScore, dict[str, bool]]:
+) -> tuple[dict[str, float], dict[str, bool]]:
     """Score what was said after each question.
 
     Args:
@@ -98,7 +75,10 @@ def score_answers(
         seed: Seed of the bootstrap.
 
     Returns:
-        The result, and whether each question was answered.
+        Numbers of ``questions``, of ``right`` continuations and of ``silent`` ones,
+        ``accuracy`` with ``low`` and ``high`` of its 95 % bootstrap interval, and
+        ``by_chance``, the mean share of continuations that hold another question's
+        answer; and whether each question was answered.
 
     Raises:
         ValueError: There is no question.
@@ -112,15 +92,15 @@ def score_answers(
     low, high = bootstrap_interval(right, seed=seed)
     others = len(right) * (len(right) - 1)
     by_chance = (held.sum() - right.sum()) / others if others else float("nan")
-    score = AnswerScore(
-        questions=len(right),
-        right=int(right.sum()),
-        silent=sum(not words for words in recognized),
-        accuracy=float(right.mean()),
-        low=low,
-        high=high,
-        by_chance=float(by_chance),
-    )
+    score = {
+        "questions": len(right),
+        "right": int(right.sum()),
+        "silent": sum(not words for words in recognized),
+        "accuracy": float(right.mean()),
+        "low": low,
+        "high": high,
+        "by_chance": float(by_chance),
+    }
     return score, dict(zip(answers, right.tolist()))
 
 

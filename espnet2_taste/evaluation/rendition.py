@@ -9,7 +9,7 @@ Legend: W words, P pitch frames.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -135,10 +135,14 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
 def score_original(original: OriginalSet) -> dict:
     """Word errors and, with known truth, how good the aligner is on the recordings."""
     aligned = AlignedSet(original.timings, original.recognized, {})
-    scores = {"wer": _errors(aligned, original)} if original.recognized else {}
+    scores = (
+        {"wer": aligned.errors(original.spoken).as_dict()}
+        if original.recognized
+        else {}
+    )
     if original.truth:
         pairs = pair_words(original.truth, original.timings)
-        scores["durations_against_truth"] = asdict(score_durations(pairs))
+        scores["durations_against_truth"] = score_durations(pairs)
     return scores
 
 
@@ -169,23 +173,18 @@ def score_rendition(
     second = _values(word_f0, pairs)
     speakers = [original.speakers[name] for name in pairs.utterances]
     scores = {
-        "wer": _errors(aligned, original),
-        "durations": asdict(score_durations(pairs, tolerance)),
-        "pitch": asdict(score_pitch(first, second, speakers, pairs.utterances)),
+        "wer": aligned.errors(original.spoken).as_dict(),
+        "durations": score_durations(pairs, tolerance),
+        "pitch": score_pitch(first, second, speakers, pairs.utterances),
         "left_out": dict(pairs.left_out) | aligned.problems,
     }
     if predicted:
         chosen = pair_words(original.refined, predicted)
-        scores["durations_predicted"] = asdict(score_durations(chosen, tolerance))
+        scores["durations_predicted"] = score_durations(chosen, tolerance)
     if original.truth:
         against = pair_words(original.truth, aligned.timings)
-        scores["durations_against_truth"] = asdict(score_durations(against, tolerance))
+        scores["durations_against_truth"] = score_durations(against, tolerance)
     return scores, PairedValues(pairs.durations(), (first, second))
-
-
-def _errors(aligned: AlignedSet, original: OriginalSet) -> dict:
-    errors = aligned.errors(original.spoken)
-    return {"rate": errors.rate, **asdict(errors)}
 
 
 def _values(by_utterance: Mapping[str, np.ndarray], pairs: WordPairs) -> np.ndarray:

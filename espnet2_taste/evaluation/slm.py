@@ -10,7 +10,6 @@ Legend: W words.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from espnet2_taste.data.ctm import finite, read_ctm, read_rows, write_rows
@@ -100,7 +99,7 @@ def score_pairs(
         columns: Reductions to try.
 
     Returns:
-        ``PairAccuracy`` fields by column.
+        What ``pair_accuracy`` gives, by column.
 
     Raises:
         ValueError: A member has no score or a column is missing.
@@ -117,7 +116,7 @@ def score_pairs(
                         "run stage 12 again"
                     )
                 side.append(value)
-        results[column] = asdict(pair_accuracy(*sides))
+        results[column] = pair_accuracy(*sides)
     return results
 
 
@@ -133,7 +132,7 @@ def score_pair_set(
         columns: Reductions; all that are no sums over tokens if empty.
 
     Returns:
-        ``PairAccuracy`` fields by column.
+        What ``pair_accuracy`` gives, by column.
 
     Raises:
         ValueError: A file, a member or a column is missing.
@@ -175,7 +174,7 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
         aligner: Function that gives the aligner.
 
     Returns:
-        ``RateFollowing`` fields.
+        What ``follow_rates`` gives.
 
     Raises:
         ValueError: A file is missing.
@@ -192,10 +191,9 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     }
     names = sorted(first)
     missing = float("nan")
-    result = follow_rates(
+    return follow_rates(
         [first[name] for name in names], [second.get(name, missing) for name in names]
     )
-    return asdict(result)
 
 
 def score_words(continuation: Path, aligner) -> dict:

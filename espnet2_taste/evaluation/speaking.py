@@ -9,7 +9,6 @@ Legend: B utterances, W words, E speaker features.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +107,7 @@ def score_spoken(
         embed: Gives the speaker embedding (E,) of a recording.
 
     Returns:
-        What ``score_rendition`` gives, ``rate`` (``RateFollowing`` of the recording
+        What ``score_rendition`` gives, ``rate`` (``follow_rates`` of the recording
         that was followed and the speech), ``voice_named``, ``timings``.
     """
     texts = {name: original.texts[name] for name in followed}
@@ -126,7 +125,7 @@ def score_spoken(
     said = {(name, original.speakers[name]): embed(wavs[name]) for name in names}
     claimed = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
     return scores | {
-        "rate": asdict(follow_rates(*rates)),
+        "rate": follow_rates(*rates),
         "voice_named": voices_named(said, means),
         "timings": timing_agreement(claimed, aligned.timings),
     }

@@ -43,16 +43,18 @@ def start_commands(model: str | None, cache_dir: str | None) -> dict[str, list[s
     return commands
 
 
-def start_rows(commands: dict[str, list[str]], repeat: int) -> list[dict]:
+def start_rows(model: str | None, cache_dir: str | None, repeat: int) -> list[dict]:
     """Start each in turns, after one turn that fills the caches of files.
 
     Args:
-        commands: Arguments of Python by name.
+        model: See :func:`start_commands`.
+        cache_dir: Likewise.
         repeat: Turns.
 
     Returns:
         For each its median of processor seconds, and what it takes beyond the first.
     """
+    commands = start_commands(model, cache_dir)
     turns = [
         {name: _processor_seconds(given) for name, given in commands.items()}
         for _ in range(1 + repeat)

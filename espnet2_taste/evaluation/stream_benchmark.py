@@ -68,13 +68,13 @@ class RandomWriter:
         return self.tokenizer.stream(self.words(), voice)
 
 
-def stream_benchmark(
+def stream_rows(
     model: str,
     cache_dir: str | Path | None,
     wav: str | Path,
     random_lm: tuple[LmSize, str, torch.dtype],
     turns: int,
-) -> dict[str, float]:
+) -> list[dict[str, float]]:
     """Measure how soon the speech of 30 words begins.
 
     Args:
@@ -85,7 +85,7 @@ def stream_benchmark(
         turns: See ``stream_speed``.
 
     Returns:
-        See ``stream_speed``.
+        One row, see ``stream_speed``.
     """
     limits = {"max_words": WORDS, "min_words": WORDS}
     lm = SpokenLM.from_pretrained(model, cache_dir, device=random_lm[1], **limits)
@@ -95,4 +95,4 @@ def stream_benchmark(
     spoken = lm.continue_(prompt)
     generator = make_generator(taslm, len(spoken.words))
     writer = RandomWriter(lm.tokenizer, generator, spoken)
-    return stream_speed(writer, [prompt], [voice], turns)
+    return [stream_speed(writer, [prompt], [voice], turns)]

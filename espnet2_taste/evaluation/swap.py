@@ -22,13 +22,7 @@ from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.evaluation.rendition import measure_word_f0
 from espnet2_taste.inference.resynthesis import UnitBatch
 from espnet2_taste.metrics.plots import plot_curves, plot_swap
-from espnet2_taste.metrics.swap import (
-    SwapLeakage,
-    SwapReading,
-    WordPitch,
-    choose_words,
-    exchange,
-)
+from espnet2_taste.metrics.swap import SwapReading, choose_words, exchange
 
 WORDS = "words.tsv"
 
@@ -259,7 +253,7 @@ def add_pitch(
     return [
         replace(
             reading,
-            pitch=WordPitch(
+            pitch=(
                 before[reading.name],
                 after[reading.name],
                 before[partners[reading.name]],
@@ -275,9 +269,8 @@ def write_words(path: Path, readings: Sequence[SwapReading]) -> None:
     header += ("own_f0", "after_f0", "other_f0")
     rows = []
     for reading in readings:
-        pitch = reading.pitch
         timings = zip(reading.own, reading.swapped, reading.other)
-        f0 = zip(pitch.own, pitch.swapped, pitch.other)
+        f0 = zip(*reading.pitch)
         for index, (times, hertz) in enumerate(zip(timings, f0)):
             marks = (index, times[0].word, int(index in reading.chosen))
             seconds = (f"{timing.duration:.4f}" for timing in times)
@@ -307,13 +300,13 @@ def draw_swaps(images: Path, readings: Sequence[SwapReading], count: int = 3) ->
         )
 
 
-def draw_leakage(images: Path, curve: Sequence[SwapLeakage]) -> None:
+def draw_leakage(images: Path, curve: Sequence[Mapping[str, float]]) -> None:
     """Draw what a swap does to words by their distance from a swapped one."""
     plot_curves(
         images / "leakage.png",
         {
-            "change of the duration": [(p.distance, p.change) for p in curve],
-            "way to the other reading": [(p.distance, p.way) for p in curve],
+            "change of the duration": [(p["distance"], p["change"]) for p in curve],
+            "way to the other reading": [(p["distance"], p["way"]) for p in curve],
         },
         "words from a swapped one",
     )

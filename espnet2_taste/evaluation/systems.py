@@ -12,7 +12,6 @@ the same perplexity, since the designs that start from the first one are favoure
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from espnet2_taste.data.audio import read_header
@@ -39,7 +38,7 @@ def score_pair_sets(
         pair_sets: Sets with ``pairs.tsv``.
 
     Returns:
-        ``PairAccuracy`` fields by set, then column.
+        What ``pair_accuracy`` gives, by set, then column.
     """
     if not likelihood.is_dir():
         return {}
@@ -67,7 +66,7 @@ def score_continuations(
     Returns:
         ``perplexity`` by the text LM, ``other_lms``, for each what
         :func:`measure_perplexity` gives, ``words`` recognized, ``silent`` continuations
-        in which nothing is recognized, and ``rate``, ``RateFollowing`` fields.
+        in which nothing is recognized, and ``rate`` of ``follow_rates``.
     """
     recognized = recognize_continuations(continued, aligner, recognizer)
     wavs = read_table(continued / "wav.scp")
@@ -89,7 +88,7 @@ def score_continuations(
         },
         "words": sum(words.values()),
         "silent": len(wavs) - len(names),
-        "rate": asdict(rates),
+        "rate": rates,
     }
 
 
@@ -144,10 +143,10 @@ def answer_questions(
         questions: The set, with ``answers.tsv``.
 
     Returns:
-        ``accuracy`` and ``by_chance`` of ``AnswerScore``.
+        ``accuracy`` and ``by_chance`` of ``score_answers``.
     """
     score, _ = score_answers(read_answers(questions / "answers.tsv"), recognized)
-    return {"accuracy": score.accuracy, "by_chance": score.by_chance}
+    return {key: score[key] for key in ("accuracy", "by_chance")}
 
 
 def merge_seeds(runs: Sequence[Mapping]) -> dict:

@@ -28,8 +28,8 @@ from espnet2_taste.evaluation.rendition import (
     score_rendition,
 )
 from espnet2_taste.evaluation.unit_accuracy import (
-    count_taste_hits,
     round_trip_accuracies,
+    taste_accuracies,
 )
 from espnet2_taste.evaluation.variants import (
     Variant,
@@ -150,10 +150,9 @@ def _score_units(
     scores = {}
     for variant in variants:
         if variant.trained and not variant.speaks_units:
-            counts = count_taste_hits(
+            scores[variant.label] = taste_accuracies(
                 variant.exp, args.inference_model, folder, args.batch_size, device
             )
-            scores[variant.label] = counts.accuracies()
         if not variant.speaks_units:
             continue
         wav_scp = variant.rendition(folder.name) / "wav.scp"
@@ -181,14 +180,13 @@ def score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict
     texts = [original.texts[name].split() for name in codes]
     marks = {key: config.get(key, True) for key in ("first_word_space", "word_space")}
     tokens = sum(len(tokenize_words(row, tokenizer, **marks).ids) for row in texts)
-    rate = measure_bitrate(
+    return measure_bitrate(
         [codes[name].astype(np.int64) for name in codes],
         sum(read_header(original.wavs[name]).duration for name in codes),
         read_json(summary)["codebook_size"],
         tokens,
         tokenizer.vocab_size,
     )
-    return rate.as_dict()
 
 
 def _draw_values(

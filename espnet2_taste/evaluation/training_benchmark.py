@@ -11,7 +11,7 @@ Legend: B utterances, N text tokens, W words, Q codebooks, V text vocabulary.
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -31,21 +31,6 @@ KL_WEIGHT = 0.9
 CACHE_MB = 1000
 EVERY = 4
 Step = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """Steps of one way.
-
-    Attributes:
-        seconds: Median of a step.
-        ratio: Median of the ratios to the opponent's step of the same turn.
-        megabytes: Peak above what was in use before the step.
-    """
-
-    seconds: float
-    ratio: float
-    megabytes: float
 
 
 def training_batch(
@@ -153,7 +138,7 @@ def training_ways(size: LmSize, device: str, batch_size: tuple[int, int]) -> dic
     return ways
 
 
-def time_steps(ways: dict[str, Step], repeat: int, device: str) -> dict[str, StepTimes]:
+def time_steps(ways: dict[str, Step], repeat: int, device: str) -> list[dict]:
     """Time the ways in turns.
 
     Args:
@@ -162,7 +147,8 @@ def time_steps(ways: dict[str, Step], repeat: int, device: str) -> dict[str, Ste
         device: "cpu" or "cuda".
 
     Returns:
-        Times by name.
+        Rows: the median of a way's milliseconds and of its ratios to the opponent's
+        step of the same turn, and its peak of memory above what was in use before.
     """
     clock = time.perf_counter if device == "cuda" else time.process_time
     meter = Meter(device)
@@ -179,14 +165,12 @@ def time_steps(ways: dict[str, Step], repeat: int, device: str) -> dict[str, Ste
                 torch.cuda.synchronize()
             seconds[name].append(clock() - start)
     against = seconds[next(iter(ways))]
-    return {
-        name: StepTimes(
-            median(times),
-            median(own / other for own, other in zip(times, against)),
-            memory[name],
-        )
-        for name, times in seconds.items()
-    }
+    rows = []
+    for name, times in seconds.items():
+        ratio = median(own / other for own, other in zip(times, against))
+        row = {"step": name, "ms": 1000 * median(times), "x LoRA": ratio}
+        rows.append(row | {"MB": memory[name]})
+    return rows
 
 
 def training_rows(
@@ -201,20 +185,11 @@ def training_rows(
         repeat: Turns.
 
     Returns:
-        Names, milliseconds, ratios, megabytes.
+        Rows of :func:`time_steps` with their vocabulary.
     """
     rows = []
     for vocabulary in vocabularies:
         size = replace(LmSize(), vocab_size=vocabulary)
-        times = time_steps(training_ways(size, device, batch_size), repeat, device)
-        rows += [
-            {
-                "vocabulary": vocabulary,
-                "step": name,
-                "ms": 1000 * found.seconds,
-                "x LoRA": found.ratio,
-                "MB": found.megabytes,
-            }
-            for name, found in times.items()
-        ]
+        found = time_steps(training_ways(size, device, batch_size), repeat, device)
+        rows += [{"vocabulary": vocabulary} | row for row in found]
     return rows

@@ -8,10 +8,8 @@ nothing that runs in a step is left out: attention, the pass of the base LM, a t
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -25,43 +23,6 @@ from espnet2_taste.resuming import CHECKPOINT
 STEP_COST = "step_cost.json"
 SAMPLED_BATCHES = 8
 """Batches whose operations are counted."""
-
-
-@dataclass(frozen=True)
-class StepCost:
-    """What one step of a training takes.
-
-    Attributes:
-        trained: Parameters that train.
-        total: All parameters.
-        flops: Floating point operations of a step, forward and backward, on average.
-    """
-
-    trained: int
-    total: int
-    flops: float
-
-
-@dataclass(frozen=True)
-class TrainingCost:
-    """Cost of a training.
-
-    Attributes:
-        step: Of one step.
-        epochs: Epochs that were finished.
-        steps: Batches in them.
-        seconds: Spent in training, validation left out.
-    """
-
-    step: StepCost
-    epochs: int
-    steps: int
-    seconds: float
-
-    @property
-    def flops(self) -> float:
-        """Floating point operations of all steps."""
-        return self.steps * self.step.flops
 
 
 def count_flops(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> int:
@@ -112,7 +73,7 @@ def sample_batches(task, args: argparse.Namespace, count: int) -> Iterator[dict]
         yield batch
 
 
-def measure_step(task, config: Path) -> StepCost:
+def measure_step(task, config: Path) -> dict[str, float]:
     """Build a model without its weights and count the operations of its steps.
 
     Args:
@@ -120,7 +81,8 @@ def measure_step(task, config: Path) -> StepCost:
         config: ``config.yaml`` of the experiment.
 
     Returns:
-        The cost of a step.
+        ``trained`` and ``total`` parameters; ``flops``, floating point operations of a
+        step, forward and backward, on average.
     """
     args = argparse.Namespace(**read_config(config))
     model = task.build_model(args).train()
@@ -128,14 +90,14 @@ def measure_step(task, config: Path) -> StepCost:
         count_flops(model, b) for b in sample_batches(task, args, SAMPLED_BATCHES)
     ]
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return StepCost(
-        trained=sum(size for size, trains in sizes if trains),
-        total=sum(size for size, _ in sizes),
-        flops=sum(counts) / len(counts),
-    )
+    return {
+        "trained": sum(size for size, trains in sizes if trains),
+        "total": sum(size for size, _ in sizes),
+        "flops": sum(counts) / len(counts),
+    }
 
 
-def step_cost(experiment: Path, task) -> StepCost:
+def step_cost(experiment: Path, task) -> dict[str, float]:
     """Cost of a step; it is kept beside the options that it follows from.
 
     Args:
@@ -143,17 +105,17 @@ def step_cost(experiment: Path, task) -> StepCost:
         task: The task class that trained it.
 
     Returns:
-        The cost of a step.
+        See :func:`measure_step`.
     """
     config, kept = experiment / "config.yaml", experiment / STEP_COST
     if kept.is_file() and kept.stat().st_mtime >= config.stat().st_mtime:
-        return StepCost(**read_json(kept))
+        return read_json(kept)
     cost = measure_step(task, config)
-    kept.write_text(json.dumps(asdict(cost)), encoding="utf-8")
+    kept.write_text(json.dumps(cost), encoding="utf-8")
     return cost
 
 
-def training_cost(experiment: str | Path, task) -> TrainingCost | None:
+def training_cost(experiment: str | Path, task) -> dict[str, float] | None:
     """Cost of a training that ESPnet keeps a checkpoint of.
 
     Args:
@@ -161,7 +123,9 @@ def training_cost(experiment: str | Path, task) -> TrainingCost | None:
         task: The task class that trained it.
 
     Returns:
-        The cost, None if no epoch was finished.
+        ``trained`` and ``total`` parameters, finished ``epochs``, ``steps`` in them,
+        ``seconds`` of training, validation left out, ``flops`` of all steps; None if
+        no epoch was finished.
     """
     from espnet2.train.reporter import Reporter
 
@@ -171,13 +135,11 @@ def training_cost(experiment: str | Path, task) -> TrainingCost | None:
     reporter = Reporter()
     reporter.load_state_dict(load_weights(experiment / CHECKPOINT)["reporter"])
     epochs = range(1, reporter.get_epoch() + 1)
-    done: list[dict[str, Any]] = [reporter.stats[epoch]["train"] for epoch in epochs]
-    return TrainingCost(
-        step=step_cost(experiment, task),
-        epochs=len(done),
-        steps=done[-1]["total_count"],
-        seconds=sum(stats["time"].total_seconds() for stats in done),
-    )
+    done = [reporter.stats[epoch]["train"] for epoch in epochs]
+    step, steps = step_cost(experiment, task), done[-1]["total_count"]
+    seconds = sum(stats["time"].total_seconds() for stats in done)
+    cost = {"epochs": len(done), "steps": steps, "seconds": seconds}
+    return step | cost | {"flops": steps * step["flops"]}
 
 
 BUDGET_HEADER = (
@@ -195,70 +157,64 @@ BUDGET_HEADER = (
 )
 
 
-MISSING = "-"
-
-
-def rows_per_second(folder: Path) -> str:
+def rows_per_second(folder: Path) -> dict[str, str]:
     """Rows that generation wrote in a second, over all sets that were continued."""
     found = [
         row
         for path in sorted(folder.glob("continuation/*/speed.tsv"))
         for row in read_rows(path, {"seconds": finite, "rows": int})
     ]
-    seconds = sum(row["seconds"] for row in found)
-    if not seconds:
-        return MISSING
-    return f"{sum(row['rows'] for row in found) / seconds:.1f}"
+    seconds, rows = (sum(row[key] for row in found) for key in ("seconds", "rows"))
+    return {"rows_written_per_second": f"{rows / seconds:.1f}"} if seconds else {}
 
 
 def padding_of(name: str, padding: dict) -> dict:
     """Row of a design in the table of padding; TASLM's variants share one."""
-    return padding.get(name, padding.get(name.split("_")[0], {}))
+    found = padding.get(name, padding.get(name.split("_")[0], {}))
+    return {key: found[key] for key in ("rows", "padding_percent") if key in found}
 
 
-def equal_flops(folder: Path, cost, reference: float) -> tuple[str, str]:
+def equal_flops(folder: Path, cost: Mapping, reference: float) -> dict[str, str]:
     """How a training would cost what another one did.
 
     Args:
         folder: Its experiment.
-        cost: ``TrainingCost`` of it.
+        cost: ``training_cost`` of it.
         reference: Operations of the other training.
 
     Returns:
         Steps an epoch, and the corners of the learning rate's schedule in steps as a
-        YAML list; "-" for a schedule of another kind.
+        YAML list, absent for a schedule of another kind.
     """
-    steps = equal_flops_steps(cost.steps, cost.epochs, cost.flops, reference)
+    sizes = (cost[key] for key in ("steps", "epochs", "flops"))
+    steps = equal_flops_steps(*sizes, reference)
+    found = {"equal_flops_steps_an_epoch": str(steps)}
     conf = read_config(folder / "config.yaml").get("scheduler_conf", {})
-    corners = conf.get("warmup_steps_list")
-    if corners is None:
-        return str(steps), MISSING
-    scaled = scaled_steps(corners, steps * cost.epochs / cost.steps)
-    return str(steps), f"[{','.join(map(str, scaled))}]"
+    if corners := conf.get("warmup_steps_list"):
+        scaled = scaled_steps(corners, steps * cost["epochs"] / cost["steps"])
+        found["equal_flops_warmup_steps"] = f"[{','.join(map(str, scaled))}]"
+    return found
 
 
-def budget_line(name: str, folder: Path, padding: dict, cost, reference) -> tuple:
-    """One line of the table.
+def budget_row(
+    folder: Path, padding: dict, cost: Mapping | None, reference: float | None
+) -> dict:
+    """What is known of a design.
 
     Args:
-        name: Of the design.
         folder: Its experiment.
-        padding: Row of the table of padding, or nothing.
-        cost: ``TrainingCost``, or None.
+        padding: Rows of the table of padding by design.
+        cost: Its ``training_cost``.
         reference: Operations of the training that sets the budget, or None.
 
     Returns:
-        Cells under ``BUDGET_HEADER``.
+        Values of columns of ``BUDGET_HEADER``.
     """
-    rows = padding.get("rows", MISSING)
-    share = padding.get("padding_percent", MISSING)
-    spent: tuple = (MISSING,) * 4
-    arithmetic, equal = MISSING, (MISSING, MISSING)
+    row = {"design": folder.name, **padding_of(folder.name, padding)}
     if cost is not None:
-        step = cost.step
-        spent = (step.trained, step.total, cost.epochs, f"{cost.seconds:.0f}")
-        arithmetic = f"{cost.flops / 1e12:.2f}"
+        row |= {"trained_parameters": cost["trained"], "parameters": cost["total"]}
+        row |= {"epochs": cost["epochs"], "training_seconds": f"{cost['seconds']:.0f}"}
+        row["training_teraflops"] = f"{cost['flops'] / 1e12:.2f}"
         if reference is not None:
-            equal = equal_flops(folder, cost, reference)
-    speed = rows_per_second(folder)
-    return (Path(name).name, *spent, rows, share, arithmetic, *equal, speed)
+            row |= equal_flops(folder, cost, reference)
+    return row | rows_per_second(folder)

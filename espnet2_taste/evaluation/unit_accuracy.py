@@ -7,6 +7,7 @@ recipe's own renderer: units of audio that was made from the true units, against
 Legend: B utterances, N tokens, U units, K classes.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,16 +26,16 @@ from espnet2_taste.inference.resynthesis import (
     read_spembs,
 )
 from espnet2_taste.inference.taste_encoder import TasteEncoder
-from espnet2_taste.metrics.units import UnitCounts, count_unit_hits
+from espnet2_taste.metrics.units import count_unit_hits, unit_accuracies
 from espnet2_taste.speech_decoder.abs_unit_decoder import UnitInputs
 from espnet2_taste.units.batches import padded_units, speech_batches
 
 
 @torch.no_grad()
-def count_taste_hits(
+def taste_accuracies(
     taste_exp: Path, model_file: str, folder: Path, batch_size: int, device: str
-) -> UnitCounts:
-    """Teacher-forced unit hits of an experiment on a set.
+) -> dict[str, float]:
+    """Teacher-forced unit accuracy of an experiment on a set.
 
     Args:
         taste_exp: Experiment directory.
@@ -44,7 +45,7 @@ def count_taste_hits(
         device: Torch device.
 
     Returns:
-        The counts over the set.
+        Rates of ``unit_accuracies`` over the set.
 
     Raises:
         ValueError: A table lacks an utterance of wav.scp, or the set has no times of
@@ -54,7 +55,7 @@ def count_taste_hits(
     wavs, spembs = read_table(folder / "wav.scp"), read_spembs(folder)
     texts, units = read_table(folder / "text"), read_table(folder / "units")
     times = read_training_times(taste_exp, folder)
-    counts = UnitCounts()
+    counts = Counter()
     for batch in speech_batches(wavs, encoder.sample_rate, batch_size, device=device):
         names = batch.names
         ids, taste = encoder.vectors(batch, look_up(texts, names, folder / "text"))
@@ -72,7 +73,7 @@ def count_taste_hits(
         )
         logits = encoder.model.unit_decoder.score(inputs, target, lengths).logits
         counts += count_unit_hits(logits, target, lengths)
-    return counts
+    return unit_accuracies(counts)
 
 
 def read_training_times(taste_exp: Path, folder: Path) -> dict[str, np.ndarray] | None:
@@ -128,7 +129,7 @@ def round_trip_accuracies(
     """
     from espnet2_taste.units.unit_exp import load_unit_extractor
 
-    extractor, counts = load_unit_extractor(units_dir), UnitCounts()
+    extractor, counts = load_unit_extractor(units_dir), Counter()
     truth = read_table(units_file)
     for name, path in wavs.items():
         if name not in truth:
@@ -142,5 +143,5 @@ def round_trip_accuracies(
         counts += count_unit_hits(
             guesses.float(), target[None, :size], torch.tensor([size])
         )
-    accuracies = counts.accuracies()
+    accuracies = unit_accuracies(counts)
     return {name: accuracies[name] for name in ("acc", "acc_change")}

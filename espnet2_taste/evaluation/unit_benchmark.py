@@ -2,9 +2,7 @@
 
 Enters: sizes. Leaves: works to be measured in turns (seconds and memory) and the rows
 that compare them. A further unit is the difference between long and short utterances,
-so that what is read before the first unit has no part in it. The plain way computes
-everything again: every unit encodes text and TASTE and runs the unit language model
-over condition and history.
+so that what is read before the first unit has no part in it.
 
 Legend: B utterances, N text tokens, U units.
 """
@@ -75,7 +73,6 @@ class UnitWorks:
         works = {
             "opponent": lambda: reference_units(decoder, one, units),
             "opponent, short": lambda: reference_units(decoder, one, SHORT),
-            "plain": lambda: plain_units(decoder, one, units),
             "one": lambda: ours(decoder, one, units),
             "short": lambda: ours(decoder, one, SHORT),
             "batch": lambda: ours(decoder, several, units),
@@ -102,10 +99,10 @@ def unit_rows(words: int, units: int, found: dict[str, Measure]) -> list[dict]:
 
     Returns:
         For each row: its task, what it makes (amount), who is compared (opponent), the
-        measures ("opponent", "plain", "one", "batch") and the limit in seconds.
+        measures ("opponent", "one", "batch") and the limit in seconds.
     """
     name, published = f"decoding, {words} words", "published loop with its cache"
-    whole = {key: found[key] for key in ("opponent", "plain", "one", "batch")}
+    whole = {key: found[key] for key in ("opponent", "one", "batch")}
     limit, steps = found["limit"].seconds, units - SHORT
     next_unit = {
         "opponent": further(found, "opponent", "opponent, short", steps),
@@ -183,18 +180,6 @@ def generate_units(
     return decoder.generate(
         **inputs, sampler=sampler, noise=noise, length_rule=rule, place=place
     )
-
-
-@torch.no_grad()
-def plain_units(decoder: UnitDecoder, inputs: dict, units: int) -> torch.Tensor:
-    """The same for one utterance, computing everything again for each unit."""
-    history = inputs["text"].new_zeros(1, 0)
-    for length in range(units):
-        lengths = torch.tensor([length], device=history.device)
-        logits = decoder(**inputs, units=history, units_lengths=lengths)
-        best = logits[:, -1, :-1].argmax(dim=-1, keepdim=True)
-        history = torch.cat([history, best], dim=1)
-    return history
 
 
 def make_aligned_decoder(device: str) -> AlignedUnitDecoder:

@@ -10,38 +10,8 @@ Legend: W words, Q codebooks, K codes.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class BitRate:
-    """Cost of a set.
-
-    Attributes:
-        seconds: Speech in the set.
-        tokens: Code rows (one a word) in the set.
-        tokens_per_second: Their rate.
-        bits_per_token: Q log2 K.
-        bits_per_second: Of the codes as stored.
-        entropy_bits_per_token: Sum over codebooks of the entropy of their codes.
-        entropy_bits_per_second: The same a second.
-        text_bits_per_second: Of the text tokens at log2 V each, not part of the above.
-    """
-
-    seconds: float
-    tokens: int
-    tokens_per_second: float
-    bits_per_token: float
-    bits_per_second: float
-    entropy_bits_per_token: float
-    entropy_bits_per_second: float
-    text_bits_per_second: float
-
-    def as_dict(self) -> dict[str, float]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def entropy_bits(codes: np.ndarray) -> float:
@@ -60,7 +30,7 @@ def measure_bitrate(
     codebook_size: int,
     text_tokens: int = 0,
     text_vocab_size: int = 1,
-) -> BitRate:
+) -> dict[str, float]:
     """Count bits.
 
     Args:
@@ -71,7 +41,12 @@ def measure_bitrate(
         text_vocab_size: Size of their vocabulary.
 
     Returns:
-        The cost.
+        ``seconds`` of speech, ``tokens`` (code rows, one a word) and
+        ``tokens_per_second``; ``bits_per_token`` (Q log2 K) and ``bits_per_second`` of
+        the codes as stored; ``entropy_bits_per_token`` (sum over codebooks of the
+        entropy of their codes) and ``entropy_bits_per_second``;
+        ``text_bits_per_second`` of the text tokens at log2 V each, not part of the
+        others.
 
     Raises:
         ValueError: There are no codes, no seconds, or codes beyond the codebook.
@@ -90,13 +65,13 @@ def measure_bitrate(
     bits = rows.shape[1] * np.log2(codebook_size)
     entropy = sum(entropy_bits(column) for column in rows.T)
     rate = len(rows) / seconds
-    return BitRate(
-        seconds=float(seconds),
-        tokens=len(rows),
-        tokens_per_second=rate,
-        bits_per_token=float(bits),
-        bits_per_second=float(bits * rate),
-        entropy_bits_per_token=entropy,
-        entropy_bits_per_second=entropy * rate,
-        text_bits_per_second=float(text_tokens * np.log2(text_vocab_size) / seconds),
-    )
+    return {
+        "seconds": float(seconds),
+        "tokens": len(rows),
+        "tokens_per_second": rate,
+        "bits_per_token": float(bits),
+        "bits_per_second": float(bits * rate),
+        "entropy_bits_per_token": entropy,
+        "entropy_bits_per_second": entropy * rate,
+        "text_bits_per_second": float(text_tokens * np.log2(text_vocab_size) / seconds),
+    }

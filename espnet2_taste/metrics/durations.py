@@ -17,7 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import pearson, pearson_given, pearson_within
+from espnet2_taste.metrics.statistics import (
+    mean,
+    pearson,
+    pearson_given,
+    pearson_within,
+)
 from espnet2_taste.structures import WordTiming
 
 
@@ -44,38 +49,6 @@ class WordPairs:
         first = np.array([timing.duration for timing in self.reference])
         second = np.array([timing.duration for timing in self.rendition])
         return first, second
-
-
-@dataclass(frozen=True)
-class DurationScores:
-    """Agreement of durations.
-
-    Attributes:
-        words: Number of word pairs.
-        utterances: Number of utterances.
-        pearson: Correlation over all words.
-        pearson_within: Correlation within utterances.
-        pearson_beyond_letters: Partial correlation, given the words' numbers of
-            letters: what is known of this reading, and not of the spelling.
-        share_within: Share of words with |difference| below ``tolerance``.
-        share_within_half: The same with half the tolerance.
-        tolerance: That tolerance in seconds.
-        mean_difference: Mean of rendition minus reference, seconds.
-        mean_absolute_difference: Mean of |rendition - reference|, seconds.
-        length_pearson: Correlation of utterance lengths, first to last word.
-    """
-
-    words: int
-    utterances: int
-    pearson: float
-    pearson_within: float
-    pearson_beyond_letters: float
-    share_within: float
-    share_within_half: float
-    tolerance: float
-    mean_difference: float
-    mean_absolute_difference: float
-    length_pearson: float
 
 
 def pair_words(
@@ -111,7 +84,7 @@ def pair_words(
     )
 
 
-def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> DurationScores:
+def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, float]:
     """Compare the durations of paired words.
 
     Args:
@@ -119,7 +92,14 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> DurationScores
         tolerance: Seconds two durations may differ to count as equal.
 
     Returns:
-        The scores; correlations are nan where they are undefined.
+        Numbers of ``words`` and ``utterances``; correlations, nan where they are
+        undefined: ``pearson`` over all words, ``pearson_within`` utterances,
+        ``pearson_beyond_letters`` (partial, given the words' numbers of letters: what
+        is known of this reading, not of the spelling), ``length_pearson`` of utterance
+        lengths, first to last word; ``share_within``, the share of words with
+        |difference| below ``tolerance`` seconds, and ``share_within_half`` with half of
+        it; ``mean_difference`` of rendition minus reference and
+        ``mean_absolute_difference``, seconds.
     """
     first, second = pairs.durations()
     difference = second - first
@@ -129,30 +109,20 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> DurationScores
             for rows in _rows_by_utterance(pairs.utterances)
         ]
     ).reshape(-1, 2)
-    letters = [len(word) for word in pairs.words]
-    some = len(difference) > 0
-    return DurationScores(
-        words=len(difference),
-        utterances=len(lengths),
-        pearson=pearson(first, second),
-        pearson_within=pearson_within(first, second, pairs.utterances),
-        pearson_beyond_letters=pearson_given(first, second, letters),
-        share_within=_share_below(difference, tolerance),
-        share_within_half=_share_below(difference, tolerance / 2),
-        tolerance=tolerance,
-        mean_difference=_mean(difference) if some else float("nan"),
-        mean_absolute_difference=_mean(np.abs(difference)) if some else float("nan"),
-        length_pearson=pearson(lengths[:, 0], lengths[:, 1]),
-    )
-
-
-def _share_below(difference: np.ndarray, tolerance: float) -> float:
-    """Share of differences that are smaller than the tolerance, nan without any."""
-    return _mean(np.abs(difference) < tolerance) if len(difference) else float("nan")
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(np.mean(values))
+    letters, far = [len(word) for word in pairs.words], np.abs(difference)
+    return {
+        "words": len(difference),
+        "utterances": len(lengths),
+        "pearson": pearson(first, second),
+        "pearson_within": pearson_within(first, second, pairs.utterances),
+        "pearson_beyond_letters": pearson_given(first, second, letters),
+        "share_within": mean(far < tolerance),
+        "share_within_half": mean(far < tolerance / 2),
+        "tolerance": tolerance,
+        "mean_difference": mean(difference),
+        "mean_absolute_difference": mean(far),
+        "length_pearson": pearson(lengths[:, 0], lengths[:, 1]),
+    }
 
 
 def _rows_by_utterance(utterances: Sequence[str]) -> list[list[int]]:

@@ -5,36 +5,16 @@ share of pairs in the right order, ties counted half, with a bootstrap interval 
 SALMON and StoryCloze; paper, section 4.2).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import bootstrap_interval
-
-
-@dataclass(frozen=True)
-class PairAccuracy:
-    """Result over all pairs.
-
-    Attributes:
-        pairs: Number of pairs.
-        accuracy: Share in the right order, ties one half.
-        ties: Number of ties.
-        low: Lower end of the 95 % bootstrap interval.
-        high: Upper end.
-    """
-
-    pairs: int
-    accuracy: float
-    ties: int
-    low: float
-    high: float
+from espnet2_taste.metrics.statistics import bootstrap_interval, mean
 
 
 def pair_accuracy(
     preferred: Sequence[float], other: Sequence[float], seed: int = 0
-) -> PairAccuracy:
+) -> dict[str, float]:
     """Compare the scores of each pair.
 
     Args:
@@ -43,7 +23,9 @@ def pair_accuracy(
         seed: Seed of the bootstrap.
 
     Returns:
-        Accuracy and interval; nan without pairs.
+        Numbers of ``pairs`` and ``ties``, ``accuracy``: the share in the right order,
+        ties one half, and ``low`` and ``high`` of its 95 % bootstrap interval; nan
+        without pairs.
 
     Raises:
         ValueError: The numbers of scores differ, or a score is nan.
@@ -59,14 +41,17 @@ def pair_accuracy(
         raise ValueError(f"pair {missing[0]} has a score that is not a number")
     wins = np.where(preferred == other, 0.5, preferred > other)
     low, high = bootstrap_interval(wins, seed=seed)
-    accuracy = float(wins.mean()) if len(wins) else float("nan")
-    ties = int((preferred == other).sum())
-    return PairAccuracy(len(wins), accuracy, ties, low, high)
+    return _result(len(wins), mean(wins), (preferred == other).sum(), low, high)
+
+
+def _result(pairs: int, accuracy: float, ties: int, low: float, high: float) -> dict:
+    ends = {"low": float(low), "high": float(high)}
+    return {"pairs": pairs, "accuracy": accuracy, "ties": int(ties), **ends}
 
 
 def mean_accuracy(
-    results: Sequence[PairAccuracy], draws: int = 2000, seed: int = 0
-) -> PairAccuracy:
+    results: Sequence[Mapping[str, float]], draws: int = 2000, seed: int = 0
+) -> dict[str, float]:
     """Mean over sets, each of the same weight whatever its size.
 
     Args:
@@ -75,20 +60,20 @@ def mean_accuracy(
         seed: Seed of the bootstrap.
 
     Returns:
-        Sums of pairs and ties, mean accuracy and its interval; nan without sets or if
-        a set has no pairs.
+        As :func:`pair_accuracy`: sums of pairs and ties, mean accuracy and its
+        interval; nan without sets or if a set has no pairs.
     """
-    pairs, ties = (sum(getattr(r, key) for r in results) for key in ("pairs", "ties"))
-    if not results or not all(result.pairs for result in results):
-        return PairAccuracy(pairs, float("nan"), ties, float("nan"), float("nan"))
+    pairs, ties = (sum(result[key] for result in results) for key in ("pairs", "ties"))
+    if not results or not all(result["pairs"] for result in results):
+        return _result(pairs, *(float("nan"), ties, float("nan"), float("nan")))
     rng = np.random.default_rng(seed)
     resampled = []
     for result in results:
-        won = round(result.accuracy * result.pairs - result.ties / 2)
-        lost = result.pairs - result.ties - won
-        shares = np.array([won, result.ties, lost]) / result.pairs
-        counts = rng.multinomial(result.pairs, shares, size=draws)  # (draws, 3)
-        resampled.append((counts[:, 0] + counts[:, 1] / 2) / result.pairs)
+        count, tied = result["pairs"], result["ties"]
+        won = round(result["accuracy"] * count - tied / 2)
+        shares = np.array([won, tied, count - tied - won]) / count
+        counts = rng.multinomial(count, shares, size=draws)  # (draws, 3)
+        resampled.append((counts[:, 0] + counts[:, 1] / 2) / count)
     low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
-    accuracy = float(np.mean([result.accuracy for result in results]))
-    return PairAccuracy(pairs, accuracy, ties, float(low), float(high))
+    accuracy = mean([result["accuracy"] for result in results])
+    return _result(pairs, accuracy, ties, low, high)

@@ -5,31 +5,11 @@ second of each and their correlation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import pearson
+from espnet2_taste.metrics.statistics import mean, pearson
 from espnet2_taste.structures import WordTiming
-
-
-@dataclass(frozen=True)
-class RateFollowing:
-    """How the tempo carries over.
-
-    Attributes:
-        utterances: Continuations with at least one word on both sides.
-        pearson: Correlation of words per second.
-        prompt_mean: Mean tempo of the prompts, words per second.
-        continuation_mean: Mean tempo of the continuations.
-        left_out: Continuations without a measurable tempo.
-    """
-
-    utterances: int
-    pearson: float
-    prompt_mean: float
-    continuation_mean: float
-    left_out: int
 
 
 def speaking_rate(timings: Sequence[WordTiming]) -> float:
@@ -47,7 +27,7 @@ def speaking_rate(timings: Sequence[WordTiming]) -> float:
 
 def follow_rates(
     prompts: Sequence[float], continuations: Sequence[float]
-) -> RateFollowing:
+) -> dict[str, float]:
     """Correlate the tempo of prompts and continuations.
 
     Args:
@@ -55,16 +35,18 @@ def follow_rates(
         continuations: The same of each continuation, (n,).
 
     Returns:
-        The result over pairs known on both sides.
+        Over the ``utterances`` whose tempo is known on both sides: correlation
+        ``pearson``, ``prompt_mean`` and ``continuation_mean`` in words per second; and
+        how many are ``left_out``.
     """
     first = np.asarray(prompts, dtype=np.float64)
     second = np.asarray(continuations, dtype=np.float64)
     known = np.isfinite(first) & np.isfinite(second)
     first, second = first[known], second[known]
-    return RateFollowing(
-        utterances=int(known.sum()),
-        pearson=pearson(first, second),
-        prompt_mean=float(first.mean()) if known.any() else float("nan"),
-        continuation_mean=float(second.mean()) if known.any() else float("nan"),
-        left_out=int((~known).sum()),
-    )
+    return {
+        "utterances": int(known.sum()),
+        "pearson": pearson(first, second),
+        "prompt_mean": mean(first),
+        "continuation_mean": mean(second),
+        "left_out": int((~known).sum()),
+    }

@@ -11,6 +11,11 @@ import numpy as np
 from scipy import stats
 
 
+def mean(values: Sequence[float]) -> float:
+    """Mean of samples, (n,), as a plain number; nan without any."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:
     """Pearson correlation.
 

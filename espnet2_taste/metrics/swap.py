@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from espnet2_taste.metrics.statistics import mean
 from espnet2_taste.structures import WordTiming
 
 DIRECTIONS = {"slow": -1, "fast": 1}
@@ -26,21 +27,6 @@ FARTHEST = 3
 """Words from a swapped one up to which leakage is measured."""
 LEAST_SEMITONES = 1.0
 """Words whose two readings are nearer than that have no way between them."""
-
-
-@dataclass(frozen=True)
-class WordPitch:
-    """Mean F0 of a reading's words, Hz, nan where unvoiced, (W,) each.
-
-    Attributes:
-        own: With its own codes.
-        swapped: After the swap.
-        other: Of the other reading with its own codes.
-    """
-
-    own: np.ndarray
-    swapped: np.ndarray
-    other: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,8 @@ class SwapReading:
         own: Word times with its own codes, (W,).
         swapped: Word times after the swap, (W,).
         other: Word times of the other reading with its own codes, (W,).
-        pitch: F0 of the words in these three, or None.
+        pitch: Mean F0 of the words in these three, Hz, nan where unvoiced, (W,) each;
+            or None.
     """
 
     name: str
@@ -65,72 +52,7 @@ class SwapReading:
     own: tuple[WordTiming, ...]
     swapped: tuple[WordTiming, ...]
     other: tuple[WordTiming, ...]
-    pitch: WordPitch | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class SwapScores:
-    """What swapping does, over all readings.
-
-    Attributes:
-        readings: Number of readings.
-        swapped_words: Number of swapped words.
-        share_right: Share of them whose duration moved the right way (a duration
-            that did not change counts as wrong): that of the reading's kind, or
-            towards the other reading where these differ by 20 ms or more.
-        share_right_slow: The same of words that should become shorter.
-        share_right_fast: The same of words that should become longer.
-        way: Median of how far swapped words went, 1 being the other reading's
-            duration; over words whose two readings differ by 20 ms or more.
-        unswapped_words: Number of words that kept their codes.
-        unswapped_change: Median of their |change| / duration.
-        unswapped_change_neighbours: The same of words next to a swapped one.
-    """
-
-    readings: int
-    swapped_words: int
-    share_right: float
-    share_right_slow: float
-    share_right_fast: float
-    way: float
-    unswapped_words: int
-    unswapped_change: float
-    unswapped_change_neighbours: float
-
-
-@dataclass(frozen=True)
-class PitchSwapScores:
-    """What swapping does to F0, over all readings.
-
-    Attributes:
-        swapped_words: Swapped words whose two readings differ by a semitone or more.
-        way: Median of how far these went, 1 being the other reading's F0.
-        unswapped_words: Number of voiced words that kept their codes.
-        unswapped_semitones: Median of their change.
-    """
-
-    swapped_words: int
-    way: float
-    unswapped_words: int
-    unswapped_semitones: float
-
-
-@dataclass(frozen=True)
-class SwapLeakage:
-    """What swapping does at one distance from the nearest swapped word.
-
-    Attributes:
-        distance: In words, 0 for the swapped ones.
-        words: Number of words.
-        change: Median of their |change| / duration.
-        way: Median of how far they went towards the other reading, 1 being its
-            duration, over words whose two readings differ by 20 ms or more.
-    """
-
-    distance: int
-    words: int
-    change: float
-    way: float
+    pitch: Sequence[np.ndarray] | None = field(default=None, compare=False)
 
 
 def choose_words(
@@ -186,41 +108,56 @@ def exchange(
     return mixed_first, mixed_second
 
 
-def score_swaps(readings: Sequence[SwapReading]) -> SwapScores:
+def score_swaps(readings: Sequence[SwapReading]) -> dict[str, float]:
     """Measure what the swap did to durations.
 
     Args:
         readings: Both readings of every pair.
 
     Returns:
-        The scores; nan where nothing was swapped.
+        Numbers of ``readings``, ``swapped_words`` and ``unswapped_words``, and, nan
+        where nothing was swapped:
+
+        - ``share_right``: Share of swapped words whose duration moved the right way (a
+          duration that did not change counts as wrong): that of the reading's kind, or
+          towards the other reading where these differ by 20 ms or more;
+          ``share_right_slow`` and ``share_right_fast`` of words that should become
+          shorter, and longer.
+        - ``way``: Median of how far swapped words went, 1 being the other reading's
+          duration; over words whose two readings differ by 20 ms or more.
+        - ``unswapped_change``: Median of |change| / duration of the other words, and
+          ``unswapped_change_neighbours`` of those next to a swapped one.
     """
     parts = [_measure(reading) for reading in readings]
     right, towards, way, change, neighbours = (
         np.concatenate(column) if column else np.zeros(0)
         for column in (list(zip(*parts)) or [()] * 5)
     )
-    return SwapScores(
-        readings=len(readings),
-        swapped_words=len(right),
-        share_right=_mean(right),
-        share_right_slow=_mean(right[towards < 0]),
-        share_right_fast=_mean(right[towards > 0]),
-        way=_median(way),
-        unswapped_words=len(change),
-        unswapped_change=_median(change),
-        unswapped_change_neighbours=_median(change[neighbours.astype(bool)]),
-    )
+    return {
+        "readings": len(readings),
+        "swapped_words": len(right),
+        "share_right": mean(right),
+        "share_right_slow": mean(right[towards < 0]),
+        "share_right_fast": mean(right[towards > 0]),
+        "way": _median(way),
+        "unswapped_words": len(change),
+        "unswapped_change": _median(change),
+        "unswapped_change_neighbours": _median(change[neighbours.astype(bool)]),
+    }
 
 
-def measure_leakage(readings: Sequence[SwapReading]) -> list[SwapLeakage]:
+def measure_leakage(readings: Sequence[SwapReading]) -> list[dict[str, float]]:
     """Durations by distance from the nearest swapped word.
 
     Args:
         readings: Both readings of every pair.
 
     Returns:
-        A curve from distance 0 to ``FARTHEST``; nan where there are no words.
+        A curve: for each ``distance`` in words from 0, the swapped ones, to
+        ``FARTHEST`` the number of ``words``, the median ``change`` (|change| /
+        duration) and the median ``way`` towards the other reading, 1 being its
+        duration, over words whose two readings differ by 20 ms or more; nan where there
+        are none.
     """
     found: list[list[tuple[float, float]]] = [[] for _ in range(FARTHEST + 1)]
     for reading in readings:
@@ -239,29 +176,35 @@ def measure_leakage(readings: Sequence[SwapReading]) -> list[SwapLeakage]:
     for distance, pairs in enumerate(found):
         change, way = np.array(pairs).reshape(-1, 2).T
         way = way[np.isfinite(way)]
-        curve.append(SwapLeakage(distance, len(change), _median(change), _median(way)))
+        point = {"distance": distance, "words": len(change)}
+        curve.append(point | {"change": _median(change), "way": _median(way)})
     return curve
 
 
-def score_pitch_swaps(readings: Sequence[SwapReading]) -> PitchSwapScores:
+def score_pitch_swaps(readings: Sequence[SwapReading]) -> dict[str, float]:
     """Measure what the swap did to F0.
 
     Args:
         readings: Both readings of every pair, with ``pitch``.
 
     Returns:
-        The scores; nan where nothing was swapped.
+        ``swapped_words`` whose two readings differ by a semitone or more, the median
+        ``way`` that they went, 1 being the other reading's F0, voiced
+        ``unswapped_words`` and the median of their change, ``unswapped_semitones``; nan
+        where nothing was swapped.
     """
     ways, changes = [np.zeros(0)], [np.zeros(0)]
     for reading in readings:
-        pitch, chosen = reading.pitch, _marks(reading)
-        move = 12 * np.log2(pitch.swapped / pitch.own)  # nan where unvoiced
-        distance = 12 * np.log2(pitch.other / pitch.own)
+        (own, swapped, other), chosen = reading.pitch, _marks(reading)
+        move = 12 * np.log2(swapped / own)  # nan where unvoiced
+        distance = 12 * np.log2(other / own)
         far = chosen & np.isfinite(move) & (np.abs(distance) >= LEAST_SEMITONES)
         ways.append(move[far] / distance[far])
         changes.append(np.abs(move[~chosen & np.isfinite(move)]))
     way, change = np.concatenate(ways), np.concatenate(changes)
-    return PitchSwapScores(len(way), _median(way), len(change), _median(change))
+    scores = {"swapped_words": len(way), "way": _median(way)}
+    moved = {"unswapped_words": len(change), "unswapped_semitones": _median(change)}
+    return scores | moved
 
 
 def _marks(reading: SwapReading) -> np.ndarray:
@@ -295,10 +238,6 @@ def _measure(reading: SwapReading) -> tuple[np.ndarray, ...]:
 
 def _durations(timings: Sequence[WordTiming]) -> np.ndarray:
     return np.array([timing.duration for timing in timings])
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _median(values: np.ndarray) -> float:

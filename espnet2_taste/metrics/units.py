@@ -7,54 +7,34 @@ little about what else a decoder knows; at changes it can not copy.
 Legend: B utterances, U units, K classes.
 """
 
-from dataclasses import dataclass
+from collections import Counter
 
 import torch
 
+COUNTS = ("units", "top1", "top5", "changes", "change_top1", "change_top5")
 
-@dataclass(frozen=True)
-class UnitCounts:
-    """Hits over any number of units.
 
-    Attributes:
-        units: Units scored.
-        top1: Units that were the best guess.
-        top5: Units among the five best guesses.
-        changes: Units that differ from the unit before.
-        change_top1: Of those, best guesses.
-        change_top5: Of those, among the five best guesses.
+def unit_accuracies(counts: Counter) -> dict[str, float]:
+    """Rates of hits, nan without units.
+
+    Args:
+        counts: Sums of what ``count_unit_hits`` gives.
+
+    Returns:
+        ``acc``, ``acc_top5``, ``acc_change`` and ``acc_change_top5``.
     """
-
-    units: int = 0
-    top1: int = 0
-    top5: int = 0
-    changes: int = 0
-    change_top1: int = 0
-    change_top5: int = 0
-
-    def __add__(self, other: "UnitCounts") -> "UnitCounts":
-        return UnitCounts(
-            self.units + other.units,
-            self.top1 + other.top1,
-            self.top5 + other.top5,
-            self.changes + other.changes,
-            self.change_top1 + other.change_top1,
-            self.change_top5 + other.change_top5,
-        )
-
-    def accuracies(self) -> dict[str, float]:
-        """Rates: ``acc``, ``acc_top5``, ``acc_change`` and ``acc_change_top5``."""
-        return {
-            "acc": _ratio(self.top1, self.units),
-            "acc_top5": _ratio(self.top5, self.units),
-            "acc_change": _ratio(self.change_top1, self.changes),
-            "acc_change_top5": _ratio(self.change_top5, self.changes),
-        }
+    rates = {"acc": ("top1", "units"), "acc_top5": ("top5", "units")}
+    rates["acc_change"] = ("change_top1", "changes")
+    rates["acc_change_top5"] = ("change_top5", "changes")
+    return {
+        name: counts[hits] / counts[every] if counts[every] else float("nan")
+        for name, (hits, every) in rates.items()
+    }
 
 
 def count_unit_hits(
     logits: torch.Tensor, units: torch.Tensor, lengths: torch.Tensor
-) -> UnitCounts:
+) -> Counter:
     """Compare teacher-forced predictions with the truth.
 
     Args:
@@ -64,7 +44,9 @@ def count_unit_hits(
         lengths: Valid units, (B,).
 
     Returns:
-        The counts. The first unit of an utterance is no change.
+        ``units`` scored, ``top1``: those that were the best guess, ``top5``: among the
+        five best ones; ``changes``: units that differ from the one before, the first of
+        an utterance left out, and of those ``change_top1`` and ``change_top5``.
 
     Raises:
         ValueError: There are fewer predictions than units.
@@ -83,8 +65,4 @@ def count_unit_hits(
     change = torch.zeros_like(valid)
     change[:, 1:] = (units[:, 1:] != units[:, :-1]) & valid[:, 1:]
     counted = (valid, first, five, change, first & change, five & change)
-    return UnitCounts(*(int(mask.sum()) for mask in counted))
-
-
-def _ratio(hits: int, count: int) -> float:
-    return hits / count if count else float("nan")
+    return Counter(dict(zip(COUNTS, (int(mask.sum()) for mask in counted))))

@@ -6,7 +6,7 @@ insertions and their rate.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rapidfuzz.distance import Levenshtein
 
@@ -44,6 +44,10 @@ class WordErrors:
     def rate(self) -> float:
         """Errors per reference word; nan without reference words."""
         return self.errors / self.words if self.words else float("nan")
+
+    def as_dict(self) -> dict[str, float]:
+        """``rate`` and the counts by name."""
+        return {"rate": self.rate, **asdict(self)}
 
 
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:

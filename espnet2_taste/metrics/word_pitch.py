@@ -8,36 +8,14 @@ Legend: S samples, P pitch frames, W words.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import pearson, pearson_within
+from espnet2_taste.metrics.statistics import mean, pearson, pearson_within
 from espnet2_taste.structures import WordTiming
 
 HOP_SECONDS = 0.01
 MIN_VOICED_FRAMES = 2
-
-
-@dataclass(frozen=True)
-class PitchScores:
-    """Agreement of word mean F0.
-
-    Attributes:
-        words: Words voiced in both readings.
-        unvoiced: Words left out because one reading has no voiced frames there.
-        pearson: Correlation over all words.
-        pearson_within_speaker: Correlation within speakers.
-        pearson_within_utterance: Correlation within utterances.
-        mean_absolute_semitones: Mean |12 log2 ratio|.
-    """
-
-    words: int
-    unvoiced: int
-    pearson: float
-    pearson_within_speaker: float
-    pearson_within_utterance: float
-    mean_absolute_semitones: float
 
 
 def word_mean_f0(
@@ -68,7 +46,7 @@ def score_pitch(
     rendition: Sequence[float],
     speakers: Sequence[str],
     utterances: Sequence[str],
-) -> PitchScores:
+) -> dict[str, float]:
     """Compare mean F0 of paired words.
 
     Args:
@@ -78,18 +56,21 @@ def score_pitch(
         utterances: Utterance of each word, (W,).
 
     Returns:
-        The scores over words voiced in both.
+        Over ``words`` voiced in both readings: correlation ``pearson``, within speakers
+        ``pearson_within_speaker`` and utterances ``pearson_within_utterance``,
+        ``mean_absolute_semitones`` (12 log2 of the ratio); and how many words are
+        ``unvoiced`` in one of both.
     """
     first, second = np.asarray(reference, float), np.asarray(rendition, float)
     voiced = np.isfinite(first) & np.isfinite(second)
     first, second = first[voiced], second[voiced]
     speaker, utterance = np.asarray(speakers)[voiced], np.asarray(utterances)[voiced]
     semitones = np.abs(12 * np.log2(second / first))
-    return PitchScores(
-        words=int(voiced.sum()),
-        unvoiced=int((~voiced).sum()),
-        pearson=pearson(first, second),
-        pearson_within_speaker=pearson_within(first, second, speaker),
-        pearson_within_utterance=pearson_within(first, second, utterance),
-        mean_absolute_semitones=float(semitones.mean()) if voiced.any() else np.nan,
-    )
+    return {
+        "words": int(voiced.sum()),
+        "unvoiced": int((~voiced).sum()),
+        "pearson": pearson(first, second),
+        "pearson_within_speaker": pearson_within(first, second, speaker),
+        "pearson_within_utterance": pearson_within(first, second, utterance),
+        "mean_absolute_semitones": mean(semitones),
+    }

@@ -69,9 +69,9 @@ def test_the_first_audio_is_that_of_the_benchmark(figures, monkeypatch):
 
     def measure(*arguments):
         given.append(arguments)
-        return {"first": 0.25, "seconds": 2.0}
+        return [{"first": 0.25, "seconds": 2.0}]
 
-    monkeypatch.setattr(stream_benchmark, "stream_benchmark", measure)
+    monkeypatch.setattr(stream_benchmark, "stream_rows", measure)
     more = ("--taslm", "taslm.zip", "--wav", "a.wav", "--repeat", "3")
     made = figures.Figures(figures.get_parser().parse_args(options(*more)))
     made.first_audio()

@@ -23,10 +23,10 @@ for module, options in json.loads(sys.argv[1]):
     importlib.import_module(f"espnet2_taste.bin.{module}").main(options)
 """
 ACCURACY = """
-from espnet2_taste.evaluation.unit_accuracy import count_taste_hits
+from espnet2_taste.evaluation.unit_accuracy import taste_accuracies
 
 exp, model_file, folder = map(Path, sys.argv[2:])
-assert 0 <= count_taste_hits(exp, model_file, folder, 2, "cpu").accuracies()["acc"] < 1
+assert 0 <= taste_accuracies(exp, model_file, folder, 2, "cpu")["acc"] < 1
 """
 
 

@@ -21,7 +21,6 @@ Examples:
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -115,8 +114,8 @@ def refined(models: LetterModels, files: dict, aligned: AlignedSet) -> AlignedSe
 def scores(plans: Sequence[PlannedReading], found: dict[str, AlignedSet]) -> dict:
     """What stage 10 says of word times by condition."""
     readings, left_out = read_swaps(plans, found["own"], found["swapped"])
-    curve = [asdict(point) for point in measure_leakage(readings)]
-    return {**asdict(score_swaps(readings)), "by_distance": curve, "left_out": left_out}
+    curve = {"by_distance": measure_leakage(readings)}
+    return {**score_swaps(readings), **curve, "left_out": left_out}
 
 
 def main(cmd: list[str] | None = None) -> None:

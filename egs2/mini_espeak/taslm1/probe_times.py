@@ -8,7 +8,6 @@ Example:
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from espnet2_taste.data.ctm import read_ctm
@@ -29,7 +28,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Print the scores as JSON."""
     args = get_parser().parse_args(cmd)
     pairs = pair_words(read_ctm(args.reference), read_ctm(args.rendition))
-    print(json.dumps(asdict(score_durations(pairs)), indent=1))
+    print(json.dumps(score_durations(pairs), indent=1))
 
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ def test_rows_and_padding_are_counted():
         Utterance(((2,),), ((1,), (1,))),
     ]
     budget = count_rows(ParallelLayout(Inventory(TEXT, 3)), utterances)
-    assert (budget.utterances, budget.rows) == (2, 4.0)
-    assert budget.rows_per_second == pytest.approx(8 / (6 / 25))
-    assert budget.padding == pytest.approx(2 / 16)
-    assert budget.text_padding == pytest.approx(2 / 8)
+    assert (budget["utterances"], budget["rows"]) == (2, 4.0)
+    assert budget["rows_per_second"] == pytest.approx(8 / (6 / 25))
+    assert budget["padding"] == pytest.approx(2 / 16)
+    assert budget["text_padding"] == pytest.approx(2 / 8)
     tails = count_rows(TextCtcLayout(Inventory(TEXT, 3)), utterances)
-    assert tails.tail == 2.0 and tails.padding == 0 and tails.rows == 3.0
+    assert tails["tail"] == 2.0 and tails["padding"] == 0 and tails["rows"] == 3.0
     with pytest.raises(ValueError, match="no utterances"):
         count_rows(ParallelLayout(Inventory(TEXT, 3)), [])
 

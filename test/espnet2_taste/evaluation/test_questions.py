@@ -39,10 +39,10 @@ def test_scores_with_chance_beside_them():
     said = {"q1": "it is the nile", "q2": "a rose and the nile", "q3": ""}
     score, right = score_answers(answers, said)
     assert right == {"q1": True, "q2": False, "q3": False}
-    assert (score.questions, score.right, score.silent) == (3, 1, 1)
-    assert score.accuracy == pytest.approx(1 / 3)
-    assert score.by_chance == pytest.approx(2 / 6)
-    assert score.low <= score.accuracy <= score.high
+    assert (score["questions"], score["right"], score["silent"]) == (3, 1, 1)
+    assert score["accuracy"] == pytest.approx(1 / 3)
+    assert score["by_chance"] == pytest.approx(2 / 6)
+    assert score["low"] <= score["accuracy"] <= score["high"]
     with pytest.raises(ValueError, match="no question"):
         score_answers({}, said)
 
@@ -55,7 +55,7 @@ def test_scores_equal_a_loop(said, seed):
     for name, accepted in answers.items():
         words = said.get(name, [])
         assert right[name] == any(holds_slowly(words, a.split()) for a in accepted)
-    assert score.right == sum(right.values())
+    assert score["right"] == sum(right.values())
 
 
 def test_answers_are_read_with_their_alternatives(tmp_path):

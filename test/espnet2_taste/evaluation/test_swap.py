@@ -85,14 +85,14 @@ def test_study_from_codes_to_scores(tmp_path):
     }
     said = [word_times(plans, made) for made in batches.values()]
     predicted = score_swaps(read_swaps(plans, *said)[0])
-    assert predicted.share_right == predicted.way == 1.0
-    assert predicted.unswapped_change == 0.0
+    assert predicted["share_right"] == predicted["way"] == 1.0
+    assert predicted["unswapped_change"] == 0.0
     aligned = align_conditions(plans, wavs, RulerAligner())
     readings, left_out = read_swaps(plans, aligned["own"], aligned["swapped"])
     assert left_out == {} and len(readings) == 4
     scores = score_swaps(readings)
-    assert scores.share_right == 1.0
-    assert scores.swapped_words == 4
+    assert scores["share_right"] == 1.0
+    assert scores["swapped_words"] == 4
     readings = add_pitch(readings, plans, wavs)
     write_words(tmp_path / "words.tsv", readings)
     rows = read_rows(tmp_path / "words.tsv")

@@ -71,9 +71,9 @@ def test_an_experiment_is_measured_once(data, tmp_path):
     assert training_cost(exp, SpokenLMTask) is None
     cost = step_cost(exp, SpokenLMTask)
     sizes = [p.numel() for p in model.parameters() if p.requires_grad]
-    assert cost.trained == sum(sizes) and cost.total > cost.trained
+    assert cost["trained"] == sum(sizes) and cost["total"] > cost["trained"]
     wanted = count_flops(model.train(), grids.batch_of(data, args, 4))
-    assert 0.3 < cost.flops / wanted < 3.0  # of batches of other lengths
+    assert 0.3 < cost["flops"] / wanted < 3.0  # of batches of other lengths
     assert (exp / STEP_COST).is_file()
 
     assert step_cost(exp, task=None) == cost  # it is not measured again

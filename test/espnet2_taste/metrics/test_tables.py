@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from espnet2_taste.data.files import read_json
-from espnet2_taste.metrics.pairs import PairAccuracy
 from espnet2_taste.metrics.tables import (
     Target,
     format_number,
@@ -14,13 +13,14 @@ from espnet2_taste.metrics.tables import (
     provenance,
     write_json,
 )
+from espnet2_taste.metrics.wer import WordErrors
 
 
 def test_results_survive_the_disk(tmp_path):
-    content = {"a": np.float32(0.5), "b": math.nan, "c": PairAccuracy(1, 1.0, 0, 1, 1)}
+    content = {"a": np.float32(0.5), "b": math.nan, "c": WordErrors(words=1)}
     write_json(tmp_path / "new" / "scores.json", content)
     back = read_json(tmp_path / "new" / "scores.json")
-    assert back["a"] == 0.5 and back["b"] is None and back["c"]["pairs"] == 1
+    assert back["a"] == 0.5 and back["b"] is None and back["c"]["words"] == 1
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.json"]
 
 

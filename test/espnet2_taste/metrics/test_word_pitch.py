@@ -18,11 +18,11 @@ def test_speakers_do_not_help_within_speakers():
     first = [100, 110, 200, 210, np.nan]
     second = [110, 100, 210, 200, 150]
     scores = score_pitch(first, second, list("aabbb"), ["u", "u", "v", "v", "v"])
-    assert scores.pearson > 0.9
-    assert scores.pearson_within_speaker == pytest.approx(-1)
-    assert (scores.words, scores.unvoiced) == (4, 1)
+    assert scores["pearson"] > 0.9
+    assert scores["pearson_within_speaker"] == pytest.approx(-1)
+    assert (scores["words"], scores["unvoiced"]) == (4, 1)
 
 
 def test_semitones():
     scores = score_pitch([100.0], [200.0], ["a"], ["u"])
-    assert scores.mean_absolute_semitones == pytest.approx(12)
+    assert scores["mean_absolute_semitones"] == pytest.approx(12)

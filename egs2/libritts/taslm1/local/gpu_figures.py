@@ -170,11 +170,11 @@ class Figures:
 
     def first_audio(self) -> None:
         """Time from a prompt to the first samples of the speech that follows it."""
-        from espnet2_taste.evaluation.stream_benchmark import stream_benchmark
+        from espnet2_taste.evaluation.stream_benchmark import stream_rows
 
         args = self.args
         lm = (benchmark.LM_SIZES[args.lm_size], args.device, torch.bfloat16)
-        speed = stream_benchmark(args.taslm, None, args.wav, lm, args.repeat)
+        (speed,) = stream_rows(args.taslm, None, args.wav, lm, args.repeat)
         name = f"first audio of a stream, LM {args.lm_size}"
         self.note(name, 1000 * speed["first"], "ms", "300")
 
