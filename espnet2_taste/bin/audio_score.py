@@ -19,6 +19,7 @@ Examples:
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -26,7 +27,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, add_shared, save_study
-from espnet2_taste.data.parts import is_part, set_of
+from espnet2_taste.data.parts import is_part, only_listed, set_of
 from espnet2_taste.evaluation.audio_metrics.choices import (
     audio_metric_choices,
     build_metrics,
@@ -87,7 +88,10 @@ def run(args: argparse.Namespace) -> None:
     sets = {}
     for name in args.sets.split():
         found = audio.renditions_of(dump / set_of(name), places, args.with_reference)
-        sets[name] = audio.part_of(found, args.ids_dir, name)
+        sets[name] = [
+            replace(item, wavs=only_listed(item.wavs, args.ids_dir, name))
+            for item in found
+        ]
     names = args.metrics.split() or list(audio_metric_choices.classes)
     metrics, left_out = build_metrics(names, args.metric_conf)
     if not metrics:

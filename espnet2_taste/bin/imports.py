@@ -9,7 +9,7 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.files import read_yaml
-from espnet2_taste.data.finished import digest
+from espnet2_taste.data.finished import digest, is_finished
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation import pair_folders, recorded
 from espnet2_taste.evaluation.pair_folders import LAYOUTS
@@ -106,14 +106,12 @@ def run_pairs(args: argparse.Namespace) -> None:
     for part, name in set_names(args, parts).items():
         pairs, target = parts[part], args.output_dir / name
         record = made_from(args, pairs)
-        if pair_folders.is_made(target, record):
+        if is_finished(target, pair_folders.RECORD, record):
             print(f"{target}: {len(pairs)} pairs, as it was")
             continue
         texts = table | (recognize(pairs, aligner) if aligner else {})
-        pairs = pair_folders.set_texts(
-            pairs, lambda member: pair_folders.table_text(member, texts)
-        )
-        pair_folders.write_pair_set(target, pairs, record)
+        complete = pair_folders.set_texts(pairs, texts)
+        pair_folders.write_pair_set(target, complete, record)
         print(f"{target}: {len(pairs)} pairs")
 
 

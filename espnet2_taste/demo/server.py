@@ -57,7 +57,7 @@ def make_app(service: Service, hosts: list[str]) -> FastAPI:
     add_errors(app)
     for path, (name, kind) in PAGE.items():
         content = (files(__package__) / name).read_bytes()
-        app.get(path, include_in_schema=False)(_page(content, kind))
+        app.router.add_route(path, Response(content, media_type=kind))
     add_functions(app, service)
     return app
 
@@ -97,23 +97,14 @@ def add_functions(app: FastAPI, service: Service) -> None:
         )
 
 
-def _page(content: bytes, kind: str):
-    async def page() -> Response:
-        return Response(content, media_type=kind)
-
-    return page
-
-
 def add_errors(app: FastAPI) -> None:
     """Say in one form what was wrong with a request."""
 
-    @app.exception_handler(ValueError)
-    async def refused(request: Request, error: ValueError) -> JSONResponse:
-        return problem(400, str(error))
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        return problem(429 if isinstance(error, Busy) else 400, str(error))
 
-    @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> JSONResponse:
-        return problem(429, str(error))
+    app.add_exception_handler(ValueError, refused)
+    app.add_exception_handler(Busy, refused)
 
     @app.exception_handler(HTTPException)
     async def wrong(request: Request, error: HTTPException) -> JSONResponse:

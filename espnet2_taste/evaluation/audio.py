@@ -9,17 +9,17 @@ of sets and leave their numbers in a folder of each part, which are then joined.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.data.parts import find_parts, only_listed
+from espnet2_taste.data.parts import find_parts
 from espnet2_taste.evaluation.audio_metrics.abs_metric import AbsAudioMetric, SetScores
 from espnet2_taste.evaluation.noisy_sets import clean_recordings
-from espnet2_taste.metrics.statistics import bootstrap_interval
+from espnet2_taste.metrics.statistics import mean_interval
 from espnet2_taste.metrics.tables import format_number, write_json
 
 ORIGINAL = "original"
@@ -100,28 +100,16 @@ def score_renditions(
         folder = output / VALUES / name
         values, reasons = measure(renditions, metrics, folder, parts)
         scores["sets"][name] = {
-            label: {column: summarize(numbers) for column, numbers in columns.items()}
+            label: {
+                column: mean_interval(numbers.values())
+                for column, numbers in columns.items()
+            }
             for label, columns in values.items()
             if columns  # the recordings alone have none without a measure of their own
         }
         scores["not_scored"][name] = {k: v for k, v in reasons.items() if v}
         write_utterances(output / f"{name}.tsv", values)
     return scores
-
-
-def part_of(
-    renditions: Sequence[Rendition], ids_dir: Path | None, name: str
-) -> list[Rendition]:
-    """Those utterances of renditions that a part of their set lists.
-
-    Args:
-        renditions: Of the whole set.
-        ids_dir: Where the parts are; None: take all.
-        name: Of the part.
-    """
-    return [
-        replace(item, wavs=only_listed(item.wavs, ids_dir, name)) for item in renditions
-    ]
 
 
 def measure(
@@ -239,21 +227,6 @@ def file_name(label: str) -> str:
         'no_VQ'
     """
     return "".join(letter if letter.isalnum() else "_" for letter in label)
-
-
-def summarize(numbers: Mapping[str, float]) -> dict[str, float | int]:
-    """Mean over utterances with its 95 % bootstrap interval.
-
-    Args:
-        numbers: By utterance.
-
-    Returns:
-        ``mean``, ``low``, ``high``, ``utterances``; nan without utterances.
-    """
-    samples = list(numbers.values())
-    low, high = bootstrap_interval(samples)
-    mean = sum(samples) / len(samples) if samples else float("nan")
-    return {"mean": mean, "low": low, "high": high, "utterances": len(samples)}
 
 
 def write_utterances(

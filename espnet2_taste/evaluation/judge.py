@@ -22,7 +22,7 @@ from pathlib import Path
 from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import write_lines
 from espnet2_taste.evaluation.chat import Completion
-from espnet2_taste.metrics.statistics import bootstrap_interval
+from espnet2_taste.metrics.statistics import mean, mean_interval
 from espnet2_taste.text.normalizers import has_letter_or_digit
 
 LOWEST, HIGHEST = 1, 5
@@ -269,19 +269,14 @@ def summarize(judgements: Iterable[Judgement], seed: int = 0) -> dict:
     judgements = list(judgements)
     scores = [item.score for item in judgements if item.score is not None]
     failures = len(judgements) - len(scores)
-    low, high = bootstrap_interval(scores, seed=seed)
-    total = sum(scores)
-    missing = float("nan")
+    failed = [LOWEST] * failures
+    ends = mean_interval(scores, seed)
     return {
         "prompts": len(judgements),
         "empty": sum(item.reason == "empty" for item in judgements),
         "parse_failures": failures,
-        "mean": total / len(scores) if scores else missing,
-        "low": low,
-        "high": high,
-        "mean_failures_lowest": (
-            (total + LOWEST * failures) / len(judgements) if judgements else missing
-        ),
+        **{key: ends[key] for key in ("mean", "low", "high")},
+        "mean_failures_lowest": mean(scores + failed),
         "counts": {s: scores.count(s) for s in range(LOWEST, HIGHEST + 1)},
         "answered_by": sorted({item.model for item in judgements if item.model}),
     }

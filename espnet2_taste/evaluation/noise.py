@@ -11,14 +11,12 @@ Legend: S samples, T thresholds.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.data.audio import load_speech
-from espnet2_taste.data.kaldi_dir import read_table
 
 SMOOTHING_SECONDS = 0.03
 HANGOVER_SECONDS = 0.2
@@ -26,23 +24,6 @@ MARGIN_DB = 15.9
 LOWEST_THRESHOLD = -15
 HIGHEST_PEAK = 0.999
 SPECTRUM_SAMPLES = 1024
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Speech in noise.
-
-    Attributes:
-        mixed: Speech with noise, (S,) float64, its peak below one.
-        speech: The speech in it, (S,).
-        noise: The noise in it, (S,).
-        gain_db: By how much both were changed so that nothing is clipped.
-    """
-
-    mixed: np.ndarray
-    speech: np.ndarray
-    noise: np.ndarray
-    gain_db: float
 
 
 def active_level(speech: np.ndarray, sample_rate: int) -> float:
@@ -99,7 +80,7 @@ def _active_samples(above: np.ndarray, hangover: int) -> int:
 
 def mix_at_snr(
     speech: np.ndarray, noise: np.ndarray, snr_db: float, sample_rate: int
-) -> Mixture:
+) -> tuple[np.ndarray, float]:
     """Add noise to speech.
 
     Args:
@@ -109,7 +90,8 @@ def mix_at_snr(
         sample_rate: Samples a second.
 
     Returns:
-        The mixture; if its peak would be clipped, all of it is made quieter.
+        Speech with noise, (S,) float64, its peak below one, and by how many dB all of
+        it was changed so that nothing is clipped.
 
     Raises:
         ValueError: The lengths differ, or one of both is silent.
@@ -124,8 +106,7 @@ def mix_at_snr(
     wanted = active_level(speech, sample_rate) - snr_db
     noise = noise * (10 ** (wanted / 20) / np.sqrt(power))
     gain = min(1.0, HIGHEST_PEAK / np.abs(speech + noise).max())
-    speech, noise = gain * speech, gain * noise
-    return Mixture(speech + noise, speech, noise, float(20 * np.log10(gain)))
+    return gain * (speech + noise), float(20 * np.log10(gain))
 
 
 def utterance_rng(seed: int, name: str) -> np.random.Generator:
@@ -238,18 +219,3 @@ noise_choices = ClassChoices(
     type_check=AbsNoise,
     default="white",
 )
-
-
-def find_recordings(place: Path) -> dict[str, str]:
-    """Recordings of a ``wav.scp`` or of a folder.
-
-    Args:
-        place: Either of both.
-
-    Returns:
-        Paths by name.
-    """
-    if place.is_file():
-        return read_table(place)
-    found = sorted(p for p in place.glob("*") if p.suffix in (".wav", ".flac"))
-    return {path.stem: str(path) for path in found}

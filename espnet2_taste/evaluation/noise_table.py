@@ -11,6 +11,7 @@ from pathlib import Path
 
 from espnet2_taste.data.files import read_json
 from espnet2_taste.evaluation.noisy_sets import RECORD
+from espnet2_taste.metrics.tables import dig
 
 CLEAN = "clean"
 TOKENIZER_COLUMNS = {
@@ -32,23 +33,21 @@ def set_scores(studies: Iterable[Mapping]) -> dict[str, dict[str, dict[str, floa
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     for study in studies:
-        read = _audio_numbers if "metrics" in study else _tokenizer_numbers
         for name, renditions in study["sets"].items():
             for label, scores in renditions.items():
                 row = found.setdefault(name, {}).setdefault(label, {})
-                row.update(read(scores))
+                if "metrics" in study:
+                    row |= {column: value["mean"] for column, value in scores.items()}
+                else:
+                    row |= _tokenizer_numbers(scores)
     return found
-
-
-def _audio_numbers(scores: Mapping) -> dict[str, float]:
-    return {column: value["mean"] for column, value in scores.items()}
 
 
 def _tokenizer_numbers(scores: Mapping) -> dict[str, float]:
     """Numbers of ``TOKENIZER_COLUMNS`` that there are."""
     numbers = {}
-    for column, (group, key) in TOKENIZER_COLUMNS.items():
-        value = scores.get(group, {}).get(key)
+    for column, path in TOKENIZER_COLUMNS.items():
+        value = dig(scores, *path)
         if value is not None:
             numbers[column] = 100 * value if column.endswith("%") else value
     return numbers

@@ -32,11 +32,11 @@ from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.evaluation.noise import (
     AbsNoise,
     NoiseMaterial,
-    find_recordings,
     mix_at_snr,
     noise_choices,
     utterance_rng,
 )
+from espnet2_taste.evaluation.recorded import recordings
 
 RECORD, CLEAN_WAVS, CLEAN_TIMES = "noise.json", "clean.scp", "ctm_clean"
 FINER_TIMES = ("ctm_refined", "word_times_refined")
@@ -89,7 +89,9 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
         ValueError: The set is malformed, or an utterance cannot be mixed.
     """
     tables = read_kaldi_dir(source)
-    noise_wavs = find_recordings(Path(form.noise_wavs)) if form.noise_wavs else {}
+    noise, noise_wavs = Path(form.noise_wavs), {}
+    if form.noise_wavs:
+        noise_wavs = read_table(noise) if noise.is_file() else recordings(noise)
     record = {"source": source.name, **set_record(asdict(form))} | {
         "tables": digest(
             [source / name for name in (*SOURCE_TABLES, *FINER_TIMES)], contents=True
@@ -128,11 +130,11 @@ def _mix_audio(
         try:
             speech = load_speech(path, form.sample_rate)
             drawn = noise.excerpt(len(speech), utterance_rng(form.seed, name))
-            mixture = mix_at_snr(speech, drawn, form.snr_db, form.sample_rate)
+            mixed, gain = mix_at_snr(speech, drawn, form.snr_db, form.sample_rate)
         except ValueError as error:
             raise ValueError(f"utterance {name}: {error}") from error
-        wavs[name] = writer(name, mixture.mixed)
-        rows.append((name, f"{mixture.gain_db:.2f}"))
+        wavs[name] = writer(name, mixed)
+        rows.append((name, f"{gain:.2f}"))
         samples[name] = len(speech)
     return rows, samples, wavs
 

@@ -9,7 +9,7 @@ fit its layout is an error: one file that is passed over would shift all later p
 
 import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from espnet2_taste.data.kaldi_dir import KaldiDir, write_kaldi_dir
 RECORD, GOLD = "imported.json", "gold.csv"
 _SALMON = re.compile(r"sample_(\d+)_([01])")
 _LABELLED = re.compile(r"(.+)_(correct|incorrect|mutual)")
-_NUMBERED = re.compile(r"(\d+)(?:_.*)?")
+_NUMBERED = re.compile(r"(\d+)((?:_.*)?)")
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,34 @@ def match_files(folder: Path, pattern: re.Pattern, expected: str) -> dict[tuple,
     return found
 
 
-def _member(found: Mapping[tuple, Path], key: tuple, folder: Path, name: str) -> Path:
-    """File of a member, or an error that names the missing one."""
-    if key not in found:
-        raise ValueError(
-            f"{folder}: pair '{key[0]}' has no {name}; copy it there, or move what "
-            "there is of the pair away"
-        )
-    return found[key]
+def _named_pairs(
+    folder: Path, pattern: re.Pattern, file_name: str, kinds: Sequence[str], order=str
+) -> list[SpokenPair]:
+    """Pairs of the files of one folder.
+
+    Args:
+        folder: Where they are.
+        pattern: For a name without suffix: the pair's name and the kind of the member.
+        file_name: The same as a template, for errors.
+        kinds: Of the better and the other member; ``mutual`` comes before both.
+        order: Of the names.
+
+    Raises:
+        ValueError: A file is missing or has another name.
+    """
+    expected = " and ".join(file_name.format(12, kind) for kind in kinds)
+    found, pairs = match_files(folder, pattern, expected), []
+    for name in sorted({name for name, _ in found}, key=order):
+        first = [found[name, "mutual"]] if (name, "mutual") in found else []
+        for kind in kinds:
+            if (name, kind) not in found:
+                raise ValueError(
+                    f"{folder}: pair '{name}' has no {file_name.format(name, kind)}; "
+                    "copy it there, or move what there is of the pair away"
+                )
+        members = (candidate(*first, found[name, kind]) for kind in kinds)
+        pairs.append(SpokenPair(name, *members))
+    return pairs
 
 
 def read_salmon(source: Path) -> dict[str, list[SpokenPair]]:
@@ -122,23 +142,8 @@ def read_salmon(source: Path) -> dict[str, list[SpokenPair]]:
         raise ValueError(
             f"{source}: expected <part>/sample_<i>_<0 or 1>.wav, found no such folder"
         )
-    parts = {}
-    for folder in folders:
-        found = match_files(folder, _SALMON, "sample_12_0.wav")
-        numbers = sorted({number for number, _ in found}, key=int)
-        parts[folder.name] = [
-            SpokenPair(
-                number,
-                *(
-                    candidate(
-                        _member(found, (number, k), folder, f"sample_{number}_{k}.wav")
-                    )
-                    for k in "01"
-                ),
-            )
-            for number in numbers
-        ]
-    return parts
+    names = ("sample_{}_{}.wav", "01", int)
+    return {folder.name: _named_pairs(folder, _SALMON, *names) for folder in folders}
 
 
 def read_labelled(source: Path) -> dict[str, list[SpokenPair]]:
@@ -156,16 +161,8 @@ def read_labelled(source: Path) -> dict[str, list[SpokenPair]]:
     Raises:
         ValueError: A file is missing or has another name.
     """
-    found = match_files(source, _LABELLED, "12_correct.wav and 12_incorrect.wav")
-    pairs = []
-    for name in sorted({name for name, _ in found}):
-        first = [found[name, "mutual"]] if (name, "mutual") in found else []
-        members = [
-            candidate(*first, _member(found, (name, kind), source, f"{name}_{kind}"))
-            for kind in ("correct", "incorrect")
-        ]
-        pairs.append(SpokenPair(name, *members))
-    return {"": pairs}
+    kinds = ("correct", "incorrect")
+    return {"": _named_pairs(source, _LABELLED, "{}_{}.wav", kinds)}
 
 
 def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
@@ -180,23 +177,20 @@ def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
     Raises:
         ValueError: A number is there twice, or has no partner.
     """
-    by_number: dict[int, Path] = {}
-    for (number,), path in match_files(source, _NUMBERED, "12_story.wav").items():
-        by_number[int(number)] = path
-    files = [p for p in source.glob("*") if p.suffix.lower() in (".wav", ".flac")]
+    found = match_files(source, _NUMBERED, "12_story.wav")
+    by_number = {int(number): path for (number, _), path in found.items()}
     numbers = sorted(by_number)
-    if len(files) != len(numbers):
+    if len(found) != len(numbers):
         raise ValueError(
-            f"{source}: {len(files)} recordings have {len(numbers)} numbers; expected "
+            f"{source}: {len(found)} recordings have {len(numbers)} numbers; expected "
             "each number once, since pairs follow from the order"
         )
-    start = numbers[0]
-    for place, number in enumerate(numbers):
-        if number != start + place:
-            raise ValueError(
-                f"{source}: number {start + place} is missing; expected numbers "
-                "without a gap, since pairs follow from the order"
-            )
+    missing = set(range(numbers[0], numbers[-1])).difference(numbers)
+    if missing:
+        raise ValueError(
+            f"{source}: number {min(missing)} is missing; expected numbers without a "
+            "gap, since pairs follow from the order"
+        )
     if len(numbers) % 2:
         raise ValueError(
             f"{source}: {by_number[numbers[-1]].name} has no partner: expected an even "
@@ -263,15 +257,12 @@ LAYOUTS: dict[str, Callable[[Path], dict[str, list[SpokenPair]]]] = {
 }
 
 
-def set_texts(
-    pairs: list[SpokenPair],
-    find: Callable[[Candidate], str | None],
-) -> list[SpokenPair]:
+def set_texts(pairs: list[SpokenPair], table: Mapping[str, str]) -> list[SpokenPair]:
     """Give each member a text.
 
     Args:
         pairs: Some with texts.
-        find: Gives the text of a member that has none.
+        table: Other texts by ``<folder>/<file stem>`` of the files.
 
     Returns:
         The pairs, all with texts.
@@ -281,30 +272,19 @@ def set_texts(
     """
 
     def complete(member: Candidate) -> Candidate:
-        text = member.text if member.text is not None else find(member)
-        if text is None:
+        keys = [f"{path.parent.name}/{path.stem}" for path in member.audio]
+        if member.text is not None:
+            return member
+        if any(key not in table for key in keys):
             raise ValueError(
                 f"{member.audio[-1]}: it has no transcript; put a .txt beside it, give "
                 "a table with --text, or --recognizer to recognize it"
             )
-        return replace(member, text=text)
+        return replace(member, text=" ".join(table[key] for key in keys))
 
     return [
         SpokenPair(p.name, complete(p.positive), complete(p.negative)) for p in pairs
     ]
-
-
-def table_text(member: Candidate, table: Mapping[str, str]) -> str | None:
-    """Text of a member by ``<folder>/<file stem>`` of its files, or None."""
-    keys = [f"{path.parent.name}/{path.stem}" for path in member.audio]
-    if any(key not in table for key in keys):
-        return None
-    return " ".join(table[key] for key in keys)
-
-
-def is_made(target: Path, record: dict) -> bool:
-    """Whether a set is there, made from the same things."""
-    return is_finished(target, RECORD, record)
 
 
 def join_audio(files: tuple[Path, ...], output: Path) -> Path:
@@ -348,7 +328,7 @@ def write_pair_set(target: Path, pairs: list[SpokenPair], record: dict) -> bool:
     Raises:
         ValueError: The folder holds something else, or a recording cannot be read.
     """
-    if is_made(target, record):
+    if is_finished(target, RECORD, record):
         return False
     folder = start_folder(target, RECORD, record)
     tables, rows = KaldiDir({}, {}, {}), []

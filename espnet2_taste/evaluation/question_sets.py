@@ -5,7 +5,7 @@ words have known times. Leaves: Kaldi-style sets with ``prompt_words`` (the whol
 question is the prompt) and ``answers.tsv``, which go through the stages as prompts do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,7 @@ from espnet2_taste.data.finished import (
 )
 from espnet2_taste.data.kaldi_dir import KaldiDir, read_kaldi_dir, write_kaldi_dir
 from espnet2_taste.data.recording_writer import RecordingWriter
-from espnet2_taste.evaluation.questions import (
-    HEADER,
-    Cloze,
-    cut_cloze,
-    related_endings,
-)
+from espnet2_taste.evaluation.questions import HEADER, cut_cloze, related_endings
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.text.normalizers import BasicNormalizer
 
@@ -114,7 +109,7 @@ def read_clozes(source: Path, sentences: Iterable[Sequence[str]]) -> list[Questi
         ValueError: A file is missing, or a pair does not fit.
     """
     tables, timings = read_kaldi_dir(source), read_ctm(source / "ctm")
-    clozes = []
+    clozes = {}
     for row in read_rows(source / "pairs.tsv"):
         words = []
         for side in ("positive", "negative"):
@@ -124,34 +119,25 @@ def read_clozes(source: Path, sentences: Iterable[Sequence[str]]) -> list[Questi
                     "expected the columns positive and negative with utterance ids"
                 )
             words.append(tables.text[row[side]].split())
-        clozes.append(cut_cloze(row["positive"], *words))
-    known = [tables.text[cloze.utterance].split() for cloze in clozes]
-    related = related_endings([c.ending for c in clozes], [*known, *sentences])
-    return [_cloze_question(c, tables, timings, related, source) for c in clozes]
-
-
-def _cloze_question(
-    cloze: Cloze, tables: KaldiDir, timings: Mapping, related: Mapping, source: Path
-) -> Question:
-    """The question of one pair."""
-    name, count = cloze.utterance, len(cloze.beginning)
-    times = timings.get(name, [])
-    audio = find_audio(tables.wav[name], source)
-    if audio is None or len(times) != len(tables.text[name].split()):
-        raise ValueError(
-            f"{source}: '{name}' needs audio and a time in ctm for each of its "
-            f"{len(tables.text[name].split())} words, found {len(times)} times and "
-            f"{'audio' if audio else 'no audio'}; run stages 2 to 4 on the set first"
-        )
-    return Question(
-        name=f"{name}-question",
-        speaker=tables.utt2spk[name],
-        audio=audio,
-        text=" ".join(cloze.beginning),
-        answers=(cloze.ending, *sorted(related[cloze.ending] - {cloze.ending})),
-        end=times[count].start,
-        timings=tuple(times[:count]),
-    )
+        count, end = cut_cloze(row["positive"], *words)
+        clozes[row["positive"]] = words[0], count, words[0][end]
+    known = [words for words, *_ in clozes.values()]
+    related = related_endings([e for *_, e in clozes.values()], [*known, *sentences])
+    questions = []
+    for name, (words, count, ending) in clozes.items():
+        times, audio = timings.get(name, []), find_audio(tables.wav[name], source)
+        if audio is None or len(times) != len(words):
+            raise ValueError(
+                f"{source}: '{name}' needs audio and a time in ctm for each of its "
+                f"{len(words)} words, found {len(times)} times and "
+                f"{'audio' if audio else 'no audio'}; run stages 2 to 4 on the set "
+                "first"
+            )
+        said = (f"{name}-question", tables.utt2spk[name], audio)
+        accepted = (ending, *sorted(related[ending] - {ending}))
+        cut = (times[count].start, tuple(times[:count]))
+        questions.append(Question(*said, " ".join(words[:count]), accepted, *cut))
+    return questions
 
 
 def write_question_set(

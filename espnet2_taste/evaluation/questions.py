@@ -10,7 +10,6 @@ line an accepted answer) and ``prompt_words`` (the whole question is the prompt)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -104,22 +103,9 @@ def score_answers(
     return score, dict(zip(answers, right.tolist()))
 
 
-@dataclass(frozen=True)
-class Cloze:
-    """A sentence to be ended.
-
-    Attributes:
-        utterance: Whose beginning it is.
-        beginning: Its first words.
-        ending: The word that should come soon after.
-    """
-
-    utterance: str
-    beginning: tuple[str, ...]
-    ending: str
-
-
-def cut_cloze(name: str, positive: Sequence[str], negative: Sequence[str]) -> Cloze:
+def cut_cloze(
+    name: str, positive: Sequence[str], negative: Sequence[str]
+) -> tuple[int, int]:
     """Make a question of two sentences that differ in one place.
 
     Args:
@@ -128,15 +114,15 @@ def cut_cloze(name: str, positive: Sequence[str], negative: Sequence[str]) -> Cl
         negative: Words of the one that does not.
 
     Returns:
-        The words before the difference, and the last word of the difference: what
-        agrees with it (a or an) may differ before.
+        How many words come before the difference, and the index of its last word in
+        the first sentence: what agrees with it (a or an) may differ before.
 
     Raises:
         ValueError: They do not differ, or already in their first word.
 
     Example:
         >>> cut_cloze("u", "he rules an island".split(), "he rules a ship".split())
-        Cloze(utterance='u', beginning=('he', 'rules'), ending='island')
+        (2, 3)
     """
     same = 0
     while same < min(len(positive), len(negative)) and positive[same] == negative[same]:
@@ -149,7 +135,7 @@ def cut_cloze(name: str, positive: Sequence[str], negative: Sequence[str]) -> Cl
             f"'{name}': expected two sentences that begin alike and then differ, found "
             f"'{' '.join(positive)}' and '{' '.join(negative)}'; leave the pair out"
         )
-    return Cloze(name, tuple(positive[:same]), positive[end - 1])
+    return same, end - 1
 
 
 def related_endings(

@@ -16,13 +16,12 @@ from espnet2_taste.data.prompt_words import read_prompt_words
 from espnet2_taste.data.recording_writer import RecordingWriter
 
 
-def recordings(wavs: Path, name: str) -> dict[str, Path]:
-    """Audio files by utterance id.
+def recordings(place: Path) -> dict[str, Path]:
+    """Audio files by name.
 
     Args:
-        wavs: Folder, with or without a folder of the set in it, or a manifest whose
-            paths are relative to its folder.
-        name: Of the set.
+        place: Folder of wav and flac files, or a manifest whose paths are relative to
+            its folder.
 
     Returns:
         Paths.
@@ -30,16 +29,14 @@ def recordings(wavs: Path, name: str) -> dict[str, Path]:
     Raises:
         ValueError: Nothing there.
     """
-    if wavs.is_file():
-        return {u: wavs.parent / path for u, path in read_table(wavs).items()}
-    folder = wavs / name if (wavs / name).is_dir() else wavs
-    found = {
-        p.stem: p for p in sorted(folder.glob("*")) if p.suffix in (".wav", ".flac")
-    }
+    if place.is_file():
+        return {name: place.parent / path for name, path in read_table(place).items()}
+    files = (p for p in sorted(place.glob("*")) if p.suffix in (".wav", ".flac"))
+    found = {path.stem: path for path in files}
     if not found:
         raise ValueError(
-            f"{folder}: expected <utt>.wav or <utt>.flac, found none; give a folder or "
-            "a manifest of lines 'utt path' with --wavs"
+            f"{place}: expected <utt>.wav or <utt>.flac, found none; give a folder of "
+            "recordings, or a manifest of lines 'utt path'"
         )
     return found
 
@@ -86,16 +83,17 @@ def given_recordings(wavs: Path, name: str, rate: int) -> dict[str, np.ndarray]:
     """Samples (S,) of the recordings given for a set, by utterance id.
 
     Args:
-        wavs: Folder or manifest.
+        wavs: Folder, with or without a folder of the set in it, or manifest.
         name: Of the set.
         rate: Samples a second.
 
     Returns:
         All that there are.
     """
+    place = wavs / name if (wavs / name).is_dir() else wavs
     return {
         utterance: load_speech(path, rate, keep_silence=True)
-        for utterance, path in recordings(wavs, name).items()
+        for utterance, path in recordings(place).items()
     }
 
 

@@ -7,14 +7,41 @@ made it, and the versions at the end. A study that is missing is named as missin
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from espnet2_taste.evaluation.audio_report import audio_tables, noise_tables
 from espnet2_taste.evaluation.saying_report import saying_tables
-from espnet2_taste.evaluation.swap_report import swap_tables
 from espnet2_taste.evaluation.systems_report import systems_tables
 from espnet2_taste.evaluation.variants import NO_VQ, TASTE, TEXT_ONLY, TOPLINE
-from espnet2_taste.metrics.tables import Target, format_number, markdown_table
+from espnet2_taste.metrics.tables import (
+    Target,
+    dig,
+    format_number,
+    markdown_table,
+    results_table,
+)
+
+
+def swap_tables(study: Mapping) -> list[str]:
+    """Durations and F0 after a swap.
+
+    Args:
+        study: A swap study.
+
+    Returns:
+        Parts of a page.
+    """
+    measures = {f"durations: {k}": v for k, v in study["scores"].items()}
+    said = study.get("predicted", {})
+    measures |= {f"durations as predicted: {k}": v for k, v in said.items()}
+    measures |= {f"F0: {k}": v for k, v in study.get("pitch", {}).items()}
+    rows = [(name.replace("_", " "), value) for name, value in measures.items()]
+    parts = [markdown_table(("measure", "value"), rows)]
+    if "by_distance" in study:
+        curve = [tuple(point.values()) for point in study["by_distance"]]
+        header = ("words from a swapped one", "words", "change", "way to the other")
+        parts.append(markdown_table(header, curve))
+    return parts
+
 
 STUDIES = {"tokenizer": "10", "swap": "10", "slm": "13"}
 EXTRA_STUDIES = {
@@ -37,48 +64,62 @@ ABLATION = {
 """Rows of the unit accuracies, as the paper's ablation names its parts."""
 
 
-@dataclass(frozen=True)
-class Measure:
+RENDITION_NOTE = """\
+Epochs are those of all steps of a training: a row with fewer has had less of it. F0 r \
+is mostly the difference between voices, which the speaker embedding brings; see the \
+column within speaker for what the codes add. Predicted durations are those the unit \
+decoder chose, without an aligner's errors in the rendition, against the recordings' \
+times, refined where stage 4 does that; beyond letters: given the words' numbers of \
+letters."""
+UNIT_NOTE = """\
+Next unit, teacher-forced. The encoder alone has no row: a unit decoder that reads its \
+frames is not trained here. Ceiling: units found again in speech made from the true \
+units, one guess a unit."""
+UNIT_COLUMNS = {
+    "top-1": "acc",
+    "top-5": "acc_top5",
+    "top-1 at changes": "acc_change",
+    "top-5 at changes": "acc_change_top5",
+}
+BITRATE_COLUMNS = {
+    "words/s": "tokens_per_second",
+    "bit/word": "bits_per_token",
+    "bit/s": "bits_per_second",
+    "bit/s (entropy)": "entropy_bits_per_second",
+    "text bit/s": "text_bits_per_second",
+}
+
+
+RATES = {
+    "rate follows, r": "pearson",
+    "words a second, prompt": "prompt_mean",
+    "words a second, continuation": "continuation_mean",
+}
+
+
+def target_row(
+    name: str, value: float | None, target: Target, count: int | None, least: int
+) -> tuple:
     """One line of the table of targets.
 
-    Attributes:
+    Args:
         name: What is measured.
-        study: Where it is found.
         value: Its value, None if it does not exist.
         target: What it should be.
         count: Words, pairs or utterances it was measured on; None if unknown.
         least: How many a target needs.
     """
-
-    name: str
-    study: str
-    value: float | None
-    target: Target
-    count: int | None = None
-    least: int = 0
-
-    def row(self) -> tuple:
-        """Cells of the table."""
-        verdict = "met" if self.target.met(self.value) else "**missed**"
-        if self.target == Target():
-            verdict = ""
-        if self.count is not None and self.count < self.least:
-            verdict = f"too few to say ({self.count})"
-        if self.value is None:
-            verdict = "not measured"
-        return self.name, self.value, str(self.target), verdict
+    verdict = "met" if target.met(value) else "**missed**"
+    if target == Target():
+        verdict = ""
+    if count is not None and count < least:
+        verdict = f"too few to say ({count})"
+    if value is None:
+        verdict = "not measured"
+    return name, value, str(target), verdict
 
 
-def dig(content, *path, default=None):
-    """Value at a path of nested dictionaries, ``default`` where it breaks off."""
-    for key in path:
-        if not isinstance(content, Mapping) or key not in content:
-            return default
-        content = content[key]
-    return default if content is None else content
-
-
-def set_targets(study: Mapping, set_name: str) -> list[Measure]:
+def set_targets(study: Mapping, set_name: str) -> list[tuple]:
     """The recipe's targets for the tokenizer on one test set.
 
     Args:
@@ -86,7 +127,7 @@ def set_targets(study: Mapping, set_name: str) -> list[Measure]:
         set_name: Test set.
 
     Returns:
-        One measure a line.
+        See :func:`target_row`.
     """
     scores = dig(study, "sets", set_name, default={})
     duration, longer = gain_over_text(scores, "durations", "pearson")
@@ -100,7 +141,7 @@ def set_targets(study: Mapping, set_name: str) -> list[Measure]:
         ("WER of resynthesis", dig(scores, TASTE, "wer", "rate"), Target(maximum=0.15)),
     )
     words = dig(scores, "original", "wer", "words")
-    return [Measure(n, "tokenizer", v, t, words, FEWEST_WORDS) for n, v, t in measures]
+    return [target_row(*measure, words, FEWEST_WORDS) for measure in measures]
 
 
 def gain_over_text(scores: Mapping, *path: str) -> tuple[float | None, float | None]:
@@ -114,14 +155,14 @@ def gain_over_text(scores: Mapping, *path: str) -> tuple[float | None, float | N
     return own, None if own is None or text is None else own - text
 
 
-def swap_targets(study: Mapping) -> list[Measure]:
+def swap_targets(study: Mapping) -> list[tuple]:
     """The recipe's targets for the token swap.
 
     Args:
         study: The swap study.
 
     Returns:
-        One measure a line.
+        See :func:`target_row`.
     """
     goals = (
         ("swapped words that move the right way", "share_right", Target(minimum=0.85)),
@@ -129,19 +170,19 @@ def swap_targets(study: Mapping) -> list[Measure]:
     )
     words = dig(study, "scores", "swapped_words")
     return [
-        Measure(name, "swap", dig(study, "scores", key), goal, words, FEWEST_PAIRS)
+        target_row(name, dig(study, "scores", key), goal, words, FEWEST_PAIRS)
         for name, key, goal in goals
     ]
 
 
-def slm_targets(study: Mapping) -> list[Measure]:
+def slm_targets(study: Mapping) -> list[tuple]:
     """The recipe's targets for every spoken language model.
 
     Args:
         study: The study of the spoken language models.
 
     Returns:
-        One measure a line.
+        See :func:`target_row`.
     """
     models = dig(study, "models", default={}) or {"TASLM": {}}
     goals = (
@@ -152,9 +193,8 @@ def slm_targets(study: Mapping) -> list[Measure]:
         ("rate follows the prompt, r", ("rate", "pearson"), Target(0.4)),
     )
     return [
-        Measure(
+        target_row(
             f"{model}: {name}",
-            "slm",
             dig(scores, *path),
             goal,
             _count(scores, path),
@@ -212,8 +252,7 @@ def _target_sections(
     )
     header = ("measure", "value", "target", "")
     parts = []
-    for title, measures in tables.items():
-        rows = [measure.row() for measure in measures]
+    for title, rows in tables.items():
         parts += [f"## Targets {title}", markdown_table(header, rows)]
     return parts
 
@@ -234,96 +273,40 @@ def _tokenizer_sections(study: Mapping) -> list[str]:
     parts = ["## Tokenizer", _source(study)]
     for name, scores in study["sets"].items():
         tolerance = dig(study, "settings", "tolerance_seconds", default=0.05)
-        table = _rendition_table(scores, 1000 * tolerance)
-        parts += [f"### Resynthesis of `{name}`", table]
+        left_out = {
+            label: {**values, "left_out": len(dig(values, "left_out", default={}))}
+            for label, values in scores.items()
+        }
+        columns = _rendition_columns(1000 * tolerance)
+        table = results_table("rendition", left_out, columns)
+        parts += [f"### Resynthesis of `{name}`", table, RENDITION_NOTE]
         units = dig(study, "units", name, default={})
-        parts += [f"### Unit accuracy on `{name}`", _unit_table(units)]
-    parts += ["### Bit rate", _bitrate_table(dig(study, "bitrate", default={}))]
-    return parts
+        named = {ABLATION.get(label, label): hits for label, hits in units.items()}
+        table = results_table("", named, UNIT_COLUMNS)
+        parts += [f"### Unit accuracy on `{name}`", table, UNIT_NOTE]
+    bitrate = dig(study, "bitrate", default={})
+    return parts + ["### Bit rate", results_table("set", bitrate, BITRATE_COLUMNS, 1)]
 
 
-def _rendition_table(scores: Mapping[str, Mapping], tolerance_ms: float) -> str:
-    header = (
-        "rendition",
-        "epochs",
-        "WER %",
-        "duration r",
-        "within utt.",
-        f"duration consistency ±{tolerance_ms:g} ms",
-        f"±{tolerance_ms / 2:g} ms",
-        "r beyond letters",
-        "r to truth",
-        "length r",
-        "predicted durations: r",
-        "beyond letters",
-        f"±{tolerance_ms:g} ms",
-        "F0 r",
-        "F0 r within speaker",
-        "left out",
-    )
-    rows = []
-    for label, values in scores.items():
-        rate = dig(values, "wer", "rate")
-        rows.append(
-            (
-                label,
-                dig(values, "epochs"),
-                format_number(100 * rate if rate is not None else None, 1),
-                dig(values, "durations", "pearson"),
-                dig(values, "durations", "pearson_within"),
-                dig(values, "durations", "share_within"),
-                dig(values, "durations", "share_within_half"),
-                dig(values, "durations", "pearson_beyond_letters"),
-                dig(values, "durations_against_truth", "pearson"),
-                dig(values, "durations", "length_pearson"),
-                dig(values, "durations_predicted", "pearson"),
-                dig(values, "durations_predicted", "pearson_beyond_letters"),
-                dig(values, "durations_predicted", "share_within"),
-                dig(values, "pitch", "pearson"),
-                dig(values, "pitch", "pearson_within_speaker"),
-                len(dig(values, "left_out", default={})),
-            )
-        )
-    note = (
-        "Epochs are those of all steps of a training: a row with fewer has had less of "
-        "it. F0 r is mostly the difference between voices, which the speaker "
-        "embedding brings; see the column within speaker for what the codes add. "
-        "Predicted durations are those the unit decoder chose, without an aligner's "
-        "errors in the rendition, against the recordings' times, refined where stage 4 "
-        "does that; beyond letters: given the words' numbers of letters."
-    )
-    return markdown_table(header, rows) + "\n\n" + note
-
-
-def _unit_table(units: Mapping[str, Mapping]) -> str:
-    columns = ("acc", "acc_top5", "acc_change", "acc_change_top5")
-    header = ("", "top-1", "top-5", "top-1 at changes", "top-5 at changes")
-    note = (
-        "Next unit, teacher-forced. The encoder alone has no row: a unit decoder that "
-        "reads its frames is not trained here. Ceiling: units found again in speech "
-        "made from the true units, one guess a unit."
-    )
-    rows = [
-        (ABLATION.get(label, label), *(dig(v, c) for c in columns))
-        for label, v in units.items()
-    ]
-    return markdown_table(header, rows) + "\n\n" + note
-
-
-def _bitrate_table(bitrate: Mapping[str, Mapping]) -> str:
-    columns = (
-        "tokens_per_second",
-        "bits_per_token",
-        "bits_per_second",
-        "entropy_bits_per_second",
-        "text_bits_per_second",
-    )
-    header = ("set", "words/s", "bit/word", "bit/s", "bit/s (entropy)", "text bit/s")
-    rows = [
-        (name, *(format_number(dig(values, c), 1) for c in columns))
-        for name, values in bitrate.items()
-    ]
-    return markdown_table(header, rows)
+def _rendition_columns(tolerance_ms: float) -> dict[str, str]:
+    """Columns of a resynthesis."""
+    return {
+        "epochs": "epochs",
+        "WER %": "wer.rate",
+        "duration r": "durations.pearson",
+        "within utt.": "durations.pearson_within",
+        f"duration consistency ±{tolerance_ms:g} ms": "durations.share_within",
+        f"±{tolerance_ms / 2:g} ms": "durations.share_within_half",
+        "r beyond letters": "durations.pearson_beyond_letters",
+        "r to truth": "durations_against_truth.pearson",
+        "length r": "durations.length_pearson",
+        "predicted durations: r": "durations_predicted.pearson",
+        "beyond letters": "durations_predicted.pearson_beyond_letters",
+        f"±{tolerance_ms:g} ms": "durations_predicted.share_within",
+        "F0 r": "pitch.pearson",
+        "F0 r within speaker": "pitch.pearson_within_speaker",
+        "left out": "left_out",
+    }
 
 
 def _slm_sections(study: Mapping) -> list[str]:
@@ -338,28 +321,25 @@ def _slm_sections(study: Mapping) -> list[str]:
         for name, pairs in dig(scores, "pairs", default={}).items():
             interval = f"{format_number(pairs['low'])}-{format_number(pairs['high'])}"
             rows.append((model, name, pairs["accuracy"], interval, pairs["pairs"]))
-        rate, said = (dig(scores, k, default={}) for k in ("rate", "continuation"))
-        count = dig(rate, "utterances")
-        rows.append((model, "rate follows, r", dig(rate, "pearson"), "", count))
-        for side in ("prompt", "continuation"):
-            value = dig(rate, f"{side}_mean")
-            rows.append((model, f"words a second, {side}", value, "", count))
-        words = dig(said, "words")
-        rows.append((model, "WER of continuations", dig(said, "wer"), "", words))
+        count = dig(scores, "rate", "utterances")
+        for name, key in RATES.items():
+            rows.append((model, name, dig(scores, "rate", key), "", count))
+        said = [dig(scores, "continuation", key) for key in ("wer", "words")]
+        rows.append((model, "WER of continuations", said[0], "", said[1]))
     table = markdown_table(header, rows)
     return ["## Spoken language model", _source(study), table, *_pair_sections(study)]
 
 
 def _pair_sections(study: Mapping) -> list[str]:
     """Pair accuracy under every score: rankings turn on this choice."""
-    rows, columns = [], []
-    for model, scores in study["models"].items():
-        for name, by_column in dig(scores, "pairs_by_reduction", default={}).items():
-            columns = columns or list(by_column)
-            accuracies = [dig(by_column, c, "accuracy") for c in columns]
-            rows.append((model, name, *accuracies))
-    if not rows:
+    by_model = {m: dig(s, "pairs_by_reduction") for m, s in study["models"].items()}
+    found = [
+        (m, n, row) for m, sets in by_model.items() for n, row in (sets or {}).items()
+    ]
+    if not found:
         return []
+    columns = list(found[0][2])
+    rows = [(m, n, *(dig(row, c, "accuracy") for c in columns)) for m, n, row in found]
     header = ("model", "pairs", *(column.replace("_", " ") for column in columns))
     return ["### Pair accuracy by score", markdown_table(header, rows)]
 

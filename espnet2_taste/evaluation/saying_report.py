@@ -2,37 +2,30 @@
 
 from collections.abc import Mapping
 
-from espnet2_taste.metrics.tables import format_number, markdown_table
+from espnet2_taste.metrics.tables import results_table
 
 LABELS = {
     "text_only": "text only, no LM",
     "plain": "TASLM",
     "styled": "TASLM, in the manner of another recording",
 }
-HEADER = (
-    *("speech", "WER %", "duration r", "rate r", "voice named %", "words timed"),
-    *("median difference s", "within 50 ms"),
-)
+COLUMNS = {
+    "WER %": "wer.rate",
+    "duration r": "durations.pearson",
+    "rate r": "rate.pearson",
+    "voice named %": "voice_named",
+    "words timed": "timings.words",
+    "median difference s": "timings.median_difference",
+    "within 50 ms": "timings.share_within",
+}
 
 
 def saying_tables(study: Mapping) -> list[str]:
     """Markdown for each set of the study, a row for each way of saying its texts."""
     parts = []
     for name, scores in study["sets"].items():
-        rows = [
-            (
-                LABELS[label],
-                format_number(100 * row["wer"]["rate"], 1),
-                row["durations"]["pearson"],
-                row["rate"]["pearson"],
-                format_number(100 * row["voice_named"], 1),
-                row["timings"]["words"],
-                row["timings"].get("median_difference"),
-                row["timings"].get("share_within"),
-            )
-            for label, row in scores.items()
-        ]
-        parts += [f"### Texts of `{name}`", markdown_table(HEADER, rows)]
+        named = {LABELS[label]: row for label, row in scores.items()}
+        parts += [f"### Texts of `{name}`", results_table("speech", named, COLUMNS)]
     speed = study["streaming"]
     parts.append(
         f"While a continuation of {speed['words']} words is written, its speech begins "

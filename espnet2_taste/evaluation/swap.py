@@ -93,14 +93,10 @@ def plan_swaps(
         chosen = choose_words(f"{first} {second}", len(words), seed, share)
         mixed = exchange(codes[first], codes[second], chosen)
         kinds = (kind, other_kind)
-        plans += [
-            PlannedReading(
-                first, second, *kinds, chosen, words, codes[first], mixed[0]
-            ),
-            PlannedReading(
-                second, first, *kinds[::-1], chosen, words, codes[second], mixed[1]
-            ),
-        ]
+        for name, other, swapped in zip((first, second), (second, first), mixed):
+            own = (chosen, words, codes[name], swapped)
+            plans.append(PlannedReading(name, other, *kinds, *own))
+            kinds = kinds[::-1]
     return plans
 
 
@@ -184,25 +180,15 @@ def read_swaps(
     """
     readings, left_out = [], {}
     for plan in plans:
-        problem = (
-            own.problems.get(plan.name)
-            or own.problems.get(plan.partner)
-            or swapped.problems.get(plan.name)
-        )
+        name, other = plan.name, plan.partner
+        problems = (own.problems.get(name), own.problems.get(other))
+        problem = next(filter(None, (*problems, swapped.problems.get(name))), None)
         if problem:
-            left_out[plan.name] = problem
+            left_out[name] = problem
             continue
-        readings.append(
-            SwapReading(
-                name=plan.name,
-                kind=plan.kind,
-                other_kind=plan.other_kind,
-                chosen=plan.chosen,
-                own=tuple(own.timings[plan.name]),
-                swapped=tuple(swapped.timings[plan.name]),
-                other=tuple(own.timings[plan.partner]),
-            )
-        )
+        times = own.timings[name], swapped.timings[name], own.timings[other]
+        known = (name, plan.kind, plan.other_kind, plan.chosen)
+        readings.append(SwapReading(*known, *map(tuple, times)))
     return readings, left_out
 
 
@@ -243,23 +229,15 @@ def add_pitch(
     Returns:
         The readings with ``pitch``.
     """
-    own = {reading.name: reading.own for reading in readings}
     partners = {plan.name: plan.partner for plan in plans}
+    own = {reading.name: reading.own for reading in readings}
     own |= {partners[reading.name]: reading.other for reading in readings}
+    after = {reading.name: reading.swapped for reading in readings}
     before = measure_word_f0(wavs["own"], own)
-    after = measure_word_f0(
-        wavs["swapped"], {reading.name: reading.swapped for reading in readings}
-    )
+    swapped = measure_word_f0(wavs["swapped"], after)
     return [
-        replace(
-            reading,
-            pitch=(
-                before[reading.name],
-                after[reading.name],
-                before[partners[reading.name]],
-            ),
-        )
-        for reading in readings
+        replace(r, pitch=(before[r.name], swapped[r.name], before[partners[r.name]]))
+        for r in readings
     ]
 
 

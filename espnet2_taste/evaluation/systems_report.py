@@ -6,7 +6,7 @@ points of the picture.
 
 from collections.abc import Mapping
 
-from espnet2_taste.metrics.tables import format_number, markdown_table
+from espnet2_taste.metrics.tables import dig, format_number, markdown_table
 
 COLUMNS = {
     "coherent ending": ("pairs", "pairs_coherent", "both_mean", "accuracy"),
@@ -94,7 +94,7 @@ def systems_points(designs: Mapping) -> dict[str, dict[str, tuple[float, ...]]]:
     points: dict[str, dict[str, tuple[float, ...]]] = {}
     for title in DRAWN:
         for name, scores in designs.items():
-            value = _value(scores, COLUMNS[title])
+            value = dig(scores, *COLUMNS[title])
             if value:
                 row = (value["mean"], value["low"], value["high"])
                 points.setdefault(title, {})[name] = row
@@ -111,17 +111,9 @@ def _other_lm_columns(designs: Mapping) -> dict[str, tuple[str, ...]]:
     return columns
 
 
-def _value(scores: Mapping, path: tuple[str, ...]) -> Mapping | None:
-    """Mean, least and most of a column; None if the design has no such number."""
-    value: Mapping | None = scores
-    for key in path:
-        value = value.get(key) if value else None
-    return value
-
-
 def _cell(scores: Mapping, path: tuple[str, ...]) -> str:
     """Mean with least and most, as text."""
-    value = _value(scores, path)
+    value = dig(scores, *path)
     if not value:
         return "-"
     text = format_number(value["mean"])

@@ -103,16 +103,22 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, floa
     """
     first, second = pairs.durations()
     difference = second - first
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(pairs.utterances):
+        rows.setdefault(name, []).append(row)
     lengths = np.array(
         [
-            (_length(pairs.reference, rows), _length(pairs.rendition, rows))
-            for rows in _rows_by_utterance(pairs.utterances)
+            (timings[own[-1]].end - timings[own[0]].start)
+            for timings in (pairs.reference, pairs.rendition)
+            for own in rows.values()
         ]
-    ).reshape(-1, 2)
+    ).reshape(
+        2, -1
+    )  # from the begin of the first word to the end of the last one
     letters, far = [len(word) for word in pairs.words], np.abs(difference)
     return {
         "words": len(difference),
-        "utterances": len(lengths),
+        "utterances": len(rows),
         "pearson": pearson(first, second),
         "pearson_within": pearson_within(first, second, pairs.utterances),
         "pearson_beyond_letters": pearson_given(first, second, letters),
@@ -121,18 +127,5 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, floa
         "tolerance": tolerance,
         "mean_difference": mean(difference),
         "mean_absolute_difference": mean(far),
-        "length_pearson": pearson(lengths[:, 0], lengths[:, 1]),
+        "length_pearson": pearson(*lengths),
     }
-
-
-def _rows_by_utterance(utterances: Sequence[str]) -> list[list[int]]:
-    """Rows of each utterance, in order of first appearance."""
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(utterances):
-        rows.setdefault(name, []).append(row)
-    return list(rows.values())
-
-
-def _length(timings: Sequence[WordTiming], rows: list[int]) -> float:
-    """Seconds from the begin of the first to the end of the last of these words."""
-    return timings[rows[-1]].end - timings[rows[0]].start

@@ -8,7 +8,7 @@ Legend: F frames, N tokens, M mel bins, P pitch frames, W words.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,22 +40,13 @@ def _save(figure, path: str | os.PathLike) -> None:
         figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
-def _mark_words(axis, timings: Sequence[WordTiming], top: bool = True) -> None:
-    """Draw word boundaries and, above the axis, the words."""
+def _write_words(axis, timings: Iterable[WordTiming], middle: bool) -> None:
+    """Write words above an axis, from their begin on or around their middle."""
+    place = {"ha": "center"} if middle else {}
     for timing in timings:
-        for time in (timing.start, timing.end):
-            axis.axvline(time, color="white" if top else GREY, linewidth=0.7)
-        if top:
-            middle = timing.start + timing.duration / 2
-            axis.text(
-                middle,
-                1.01,
-                timing.word,
-                transform=axis.get_xaxis_transform(),
-                ha="center",
-                va="bottom",
-                fontsize=9,
-            )
+        x = timing.start + middle * timing.duration / 2
+        transform = axis.get_xaxis_transform()
+        axis.text(x, 1.01, timing.word, transform=transform, fontsize=8, **place)
 
 
 def plot_attention(
@@ -93,19 +84,17 @@ def plot_attention(
     lines = max((timing.word.count("\n") for timing in timings), default=0)
     title = "attention of subwords over frames"
     above.set_title(title, fontsize=10, pad=18 + 11 * lines)
-    weights = below.imshow(
-        attention,
-        aspect="auto",
-        extent=(0, seconds, len(tokens) - 0.5, -0.5),
-        cmap="magma",
-        interpolation="nearest",
-    )
+    extent = (0, seconds, len(tokens) - 0.5, -0.5)
+    options = {"aspect": "auto", "cmap": "magma", "interpolation": "nearest"}
+    weights = below.imshow(attention, extent=extent, **options)
     below.set_yticks(range(len(tokens)), tokens, fontsize=8)
     below.set_xlabel("time (s)")
     below.set_ylabel("subword")
     figure.colorbar(weights, ax=below, label="weight", pad=0.01)
-    _mark_words(above, timings)
+    _write_words(above, timings, middle=True)
     for timing in timings:
+        for time in (timing.start, timing.end):
+            above.axvline(time, color="white", linewidth=0.7)
         below.axvline(timing.start, color="white", linewidth=0.5, alpha=0.6)
     _save(figure, path)
 
@@ -127,25 +116,15 @@ def plot_swap(
         moved = moved_words(before, timings, chosen)
         for index, timing in enumerate(timings):
             color = ORANGE if index in chosen else BLUE
-            axis.barh(
-                line,
-                timing.duration,
-                left=timing.start - origin,
-                color=color,
-                edgecolor="white",
-                hatch="///" if index in moved else None,
-                height=0.8,
+            hatch = "///" if index in moved else None
+            left, style = timing.start - origin, {"color": color, "hatch": hatch}
+            bar = axis.barh(
+                line, timing.duration, left=left, edgecolor="white", **style
             )
-            axis.text(
-                timing.start - origin + timing.duration / 2,
-                line,
-                f"{timing.word}\n{1000 * timing.duration:.0f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white",
-                bbox={"facecolor": color, "edgecolor": "none", "pad": 0.5},
-            )
+            label = f"{timing.word}\n{1000 * timing.duration:.0f}"
+            box = {"facecolor": color, "edgecolor": "none", "pad": 0.5}
+            text = {"label_type": "center", "fontsize": 7, "color": "white"}
+            axis.bar_label(bar, [label], **text, bbox=box)
     axis.set_yticks(range(len(rows)), [title for title, _, _ in rows])
     axis.invert_yaxis()
     axis.set_title(
@@ -202,15 +181,10 @@ def plot_pitch(
         times = np.arange(len(track)) * hop_seconds
         voiced = np.where(track > 0, track, np.nan)
         axis.plot(times, voiced, ".", markersize=3, color=BLUE)
-        for timing in timings.get(title, ()):
+        words = timings.get(title, ())
+        _write_words(axis, words, middle=False)
+        for timing in words:
             axis.axvline(timing.start, color=GREY, linewidth=0.5)
-            axis.text(
-                timing.start,
-                1.01,
-                timing.word,
-                transform=axis.get_xaxis_transform(),
-                fontsize=8,
-            )
         axis.set_ylabel(f"{title}\nHz", fontsize=8)
     axes[0].set_title("F0 (Hz)", fontsize=10, pad=18)
     axes[-1].set_xlabel("time (s)")
@@ -357,19 +331,13 @@ def plot_losses(
     parts = sorted(name for name in found if name.startswith("loss_"))
     parts = [name for name in parts if name != "loss_scale"]  # of half precision
     shown = [name for name in ("loss", *parts, *names) if name in found]
-    figure, axes = _figure(
-        max(1, len(shown)), (7, 2.2 * max(1, len(shown))), sharex=True
-    )
+    rows = max(1, len(shown))
+    figure, axes = _figure(rows, (7, 2.2 * rows), sharex=True)
     for axis, name in zip(axes, shown):
         for phase, color in (("train", BLUE), ("valid", ORANGE)):
             points = curves.get(phase, {}).get(name, {})
-            axis.plot(
-                list(points),
-                list(points.values()),
-                color=color,
-                marker=".",
-                label=phase,
-            )
+            values = list(points.values())
+            axis.plot(list(points), values, color=color, marker=".", label=phase)
         axis.set_ylabel(name)
         axis.legend(fontsize=8)
     axes[0].set_title("mean of each epoch", fontsize=10)

@@ -5,7 +5,7 @@ correlation that does not exist (fewer than three pairs, or one side constant) i
 nan, never zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -127,3 +127,19 @@ def bootstrap_interval(
     )
     low, high = found.confidence_interval
     return float(low), float(high)
+
+
+def mean_interval(samples: Iterable[float], seed: int = 0) -> dict[str, float]:
+    """Mean over utterances with its 95 % bootstrap interval.
+
+    Args:
+        samples: One an utterance.
+        seed: Seed of the resampling.
+
+    Returns:
+        ``mean``, ``low``, ``high``, nan without utterances; ``utterances``.
+    """
+    samples = list(samples)
+    low, high = bootstrap_interval(samples, seed=seed)
+    count = len(samples)
+    return {"mean": mean(samples), "low": low, "high": high, "utterances": count}

@@ -159,25 +159,23 @@ def measure_leakage(readings: Sequence[SwapReading]) -> list[dict[str, float]]:
         duration, over words whose two readings differ by 20 ms or more; nan where there
         are none.
     """
-    found: list[list[tuple[float, float]]] = [[] for _ in range(FARTHEST + 1)]
+    parts = [np.zeros((3, 0))]
     for reading in readings:
         timings = (reading.own, reading.swapped, reading.other)
         own, swapped, other = map(_durations, timings)
-        change = np.abs(swapped - own) / own.clip(min=0.01)
-        far = np.abs(other - own) >= LEAST_SECONDS
-        way = np.divide(
-            swapped - own, other - own, np.full_like(own, np.nan), where=far
-        )
-        for index, pair in enumerate(zip(change.tolist(), way.tolist())):
-            distance = min(abs(index - chosen) for chosen in reading.chosen)
-            if distance <= FARTHEST:
-                found[distance].append(pair)
+        move, way = swapped - own, other - own
+        places = np.subtract.outer(np.arange(len(own)), reading.chosen)
+        far = np.abs(way) >= LEAST_SECONDS
+        ways = np.divide(move, way, np.full_like(own, np.nan), where=far)
+        change = np.abs(move) / own.clip(min=0.01)
+        parts.append(np.stack([np.abs(places).min(axis=1), change, ways]))
+    distances, changes, ways = np.concatenate(parts, axis=1)
     curve = []
-    for distance, pairs in enumerate(found):
-        change, way = np.array(pairs).reshape(-1, 2).T
-        way = way[np.isfinite(way)]
-        point = {"distance": distance, "words": len(change)}
-        curve.append(point | {"change": _median(change), "way": _median(way)})
+    for distance in range(FARTHEST + 1):
+        there = distances == distance
+        point = {"distance": distance, "words": int(there.sum())}
+        point["change"] = _median(changes[there])
+        curve.append(point | {"way": _median(ways[there & np.isfinite(ways)])})
     return curve
 
 

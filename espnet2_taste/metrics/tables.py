@@ -127,6 +127,46 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def dig(content, *path, default=None):
+    """Value at a path of nested dictionaries, ``default`` where it breaks off."""
+    for key in path:
+        if not isinstance(content, Mapping) or key not in content:
+            return default
+        content = content[key]
+    return default if content is None else content
+
+
+def results_table(
+    first: str,
+    results: Mapping[str, Mapping],
+    columns: Mapping[str, str],
+    digits: int = 3,
+) -> str:
+    """Set nested results, a row each.
+
+    Args:
+        first: Title of the names.
+        results: By name.
+        columns: Keys, joined by dots, by title; shares are shown in % where it says so.
+        digits: Of numbers that are no percentages.
+
+    Returns:
+        Markdown.
+    """
+
+    def cell(content: Mapping, title: str, path: str) -> str:
+        value = dig(content, *path.split("."))
+        if "%" in title and value is not None:
+            return format_number(100 * value, 1)
+        return format_number(value, digits)
+
+    rows = [
+        (name, *(cell(content, *column) for column in columns.items()))
+        for name, content in results.items()
+    ]
+    return markdown_table((first, *columns), rows)
+
+
 def aligned_lines(rows: Sequence[Sequence]) -> list[str]:
     """Lay rows out in columns for a terminal.
 

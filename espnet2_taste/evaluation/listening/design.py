@@ -11,9 +11,8 @@ are systems like any other).
 
 import hashlib
 import random
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 REFERENCE = "reference"
 """System of natural recordings: hidden among the others, and used for screening."""
@@ -54,24 +53,29 @@ class Trial:
     context: Clip | None = None
 
 
+QUIET = (
+    "Use headphones in a quiet room, and do not change the volume once you have "
+    "started."
+)
+
+
 @dataclass(frozen=True)
-class AbsTest(ABC):
+class ListeningTest:
     """A kind of listening test.
 
     Attributes:
+        scale: How the page asks: ``low``, ``high`` and ``choices`` or ``bands``.
         instructions: Shown before the test, one paragraph an item.
         reference_below: A hidden reference rated lower than this counts as missed.
+        side_by_side: All systems of an utterance in one trial, beside an open
+            reference that is also hidden among them; else one recording a trial.
     """
 
-    instructions: tuple[str, ...] = field(default=())
-    reference_below: float = 0.0
-    needs_reference = False
+    scale: dict
+    instructions: tuple[str, ...]
+    reference_below: float
+    side_by_side: bool
 
-    @abstractmethod
-    def scale(self) -> dict:
-        """How the page asks: ``low``, ``high`` and ``choices`` or ``bands``."""
-
-    @abstractmethod
     def trials(
         self, utterances: Sequence[str], systems: Sequence[str], namer: "Namer"
     ) -> list[Trial]:
@@ -85,75 +89,48 @@ class AbsTest(ABC):
         Returns:
             All of them; the page chooses the order.
         """
+        together, trials = self.side_by_side, []
+        for name in utterances:
+            for group in [systems] if together else [[system] for system in systems]:
+                trial = Trial(
+                    namer.id("trial", *([] if together else group), name),
+                    tuple(namer.clip(system, name) for system in group),
+                    namer.clip(REFERENCE, name, "open") if together else None,
+                    namer.context(name),
+                )
+                trials.append(trial)
+        return trials
 
 
-@dataclass(frozen=True)
-class MosTest(AbsTest):
-    """One recording after the other, 1 to 5."""
-
-    instructions: tuple[str, ...] = (
+MOS = ListeningTest(
+    {
+        "low": 1,
+        "high": 5,
+        "choices": [{"score": s, "label": label} for s, label in enumerate(GRADES, 1)],
+    },
+    (
         "You will hear short recordings of speech. Rate how natural and pleasant each "
         "one sounds, from 1 (bad) to 5 (excellent). If something is played before it, "
         "rate how well the recording goes on from there.",
-        "Use headphones in a quiet room, and do not change the volume once you have "
-        "started.",
-    )
-    reference_below: float = 3.0
-
-    def scale(self):
-        """See :meth:`AbsTest.scale`."""
-        labels = [
-            {"score": score, "label": label} for score, label in enumerate(GRADES, 1)
-        ]
-        return {"low": 1, "high": 5, "choices": labels}
-
-    def trials(self, utterances, systems, namer):
-        """See :meth:`AbsTest.trials`."""
-        return [
-            Trial(
-                namer.id("trial", system, name),
-                (namer.clip(system, name),),
-                context=namer.context(name),
-            )
-            for name in utterances
-            for system in systems
-        ]
-
-
-@dataclass(frozen=True)
-class MushraTest(AbsTest):
-    """All systems side by side with a hidden reference, 0 to 100."""
-
-    instructions: tuple[str, ...] = (
+        QUIET,
+    ),
+    reference_below=3.0,
+    side_by_side=False,
+)
+MUSHRA = ListeningTest(
+    {"low": 0, "high": 100, "bands": list(GRADES)},
+    (
         "On each page you will hear a reference and several other recordings of the "
         "same sentence. Rate each recording from 0 (bad) to 100 (excellent) by how "
         "near it is to the reference.",
         "One of the recordings is the reference itself and should get 100. Listen as "
         "often as you like, and compare the recordings with one another.",
-        "Use headphones in a quiet room, and do not change the volume once you have "
-        "started.",
-    )
-    reference_below: float = 90.0
-    needs_reference = True
-
-    def scale(self):
-        """See :meth:`AbsTest.scale`."""
-        return {"low": 0, "high": 100, "bands": list(GRADES)}
-
-    def trials(self, utterances, systems, namer):
-        """See :meth:`AbsTest.trials`."""
-        return [
-            Trial(
-                namer.id("trial", name),
-                tuple(namer.clip(system, name) for system in systems),
-                reference=namer.clip(REFERENCE, name, "open"),
-                context=namer.context(name),
-            )
-            for name in utterances
-        ]
-
-
-TESTS: dict[str, AbsTest] = {"mos": MosTest(), "mushra": MushraTest()}
+        QUIET,
+    ),
+    reference_below=90.0,
+    side_by_side=True,
+)
+TESTS = {"mos": MOS, "mushra": MUSHRA}
 
 
 class Namer:

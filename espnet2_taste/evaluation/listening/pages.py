@@ -30,8 +30,8 @@ from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.listening.design import (
     CONTEXT,
     REFERENCE,
-    AbsTest,
     Clip,
+    ListeningTest,
     Namer,
     Trial,
     choose_utterances,
@@ -132,7 +132,9 @@ def low_pass(speech: np.ndarray, rate: int, cutoff: int) -> np.ndarray:
     return sosfiltfilt(filter_, speech, padlen=min(100, len(speech) - 1))
 
 
-def study_json(test: AbsTest, trials: list[Trial], study_id: str, options) -> dict:
+def study_json(
+    test: ListeningTest, trials: list[Trial], study_id: str, options
+) -> dict:
     """What the page gets: no system, no utterance.
 
     Args:
@@ -154,7 +156,7 @@ def study_json(test: AbsTest, trials: list[Trial], study_id: str, options) -> di
         "words": WORDS,
         "seed": options.seed,
         "trials_per_listener": options.trials_per_listener,
-        "scale": test.scale(),
+        "scale": test.scale,
         "trials": [
             {
                 "id": trial.id,
@@ -208,13 +210,13 @@ def _clips(trials: list[Trial]) -> list[Clip]:
     return list(found.values())
 
 
-def check_systems(test: AbsTest, systems: Mapping[str, Path], anchors) -> None:
+def check_systems(test: ListeningTest, systems: Mapping[str, Path], anchors) -> None:
     """Refuse a study that lacks what its kind needs.
 
     Raises:
         ValueError: There is no reference, or nothing to rate.
     """
-    if (test.needs_reference or anchors) and REFERENCE not in systems:
+    if (test.side_by_side or anchors) and REFERENCE not in systems:
         raise ValueError(
             "a MUSHRA test and anchors need natural recordings: give --reference "
             "FOLDER with a wav.scp of the same utterances"
@@ -223,10 +225,12 @@ def check_systems(test: AbsTest, systems: Mapping[str, Path], anchors) -> None:
         raise ValueError("no system to rate: give --systems name=folder name=folder")
 
 
-def _made_from(test: AbsTest, systems: Mapping, files: list[Path], options) -> dict:
+def _made_from(
+    test: ListeningTest, systems: Mapping, files: list[Path], options
+) -> dict:
     """What a study depends on, in plain values."""
     return {
-        "test": type(test).__name__,
+        "scale": test.scale,
         "instructions": list(test.instructions),
         "options": vars(options) | {"anchors": list(options.anchors)},
         "systems": {name: str(folder) for name, folder in systems.items()},
@@ -235,7 +239,7 @@ def _made_from(test: AbsTest, systems: Mapping, files: list[Path], options) -> d
 
 
 def write_study(
-    target: Path, test: AbsTest, systems: Mapping[str, Path], options: PageOptions
+    target: Path, test: ListeningTest, systems: Mapping[str, Path], options: PageOptions
 ) -> bool:
     """Make the folder of a study, unless it is there.
 
@@ -278,7 +282,7 @@ def write_study(
 
 
 def _write_texts(
-    folder: Path, test: AbsTest, trials: list[Trial], study: dict, record: dict
+    folder: Path, test: ListeningTest, trials: list[Trial], study: dict, record: dict
 ) -> None:
     """Write the page, the key, and what the analysis has to know."""
     page = render_page(study, record["options"]["title"])

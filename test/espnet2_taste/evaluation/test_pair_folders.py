@@ -19,7 +19,6 @@ from espnet2_taste.evaluation.pair_folders import (
     read_salmon,
     read_zerospeech,
     set_texts,
-    table_text,
     write_pair_set,
 )
 
@@ -149,8 +148,11 @@ def test_numbers_without_partner_are_refused(tmp_path):
 
 def test_a_table_has_a_text_for_every_file():
     member = Candidate((Path("part/m.wav"), Path("part/p.wav")), None)
-    assert table_text(member, {"part/m": "so it", "part/p": "is"}) == "so it is"
-    assert table_text(member, {"part/m": "so it", "p": "is"}) is None
+    pairs = [SpokenPair("1", member, Candidate((Path("a/n.wav"),), "so"))]
+    (found,) = set_texts(pairs, {"part/m": "so it", "part/p": "is"})
+    assert (found.positive.text, found.negative.text) == ("so it is", "so")
+    with pytest.raises(ValueError, match="part/p.wav: it has no transcript"):
+        set_texts(pairs, {"part/m": "so it", "p": "is"})
 
 
 def test_a_set_goes_through_the_stages(tmp_path):
@@ -166,8 +168,8 @@ def test_a_set_goes_through_the_stages(tmp_path):
         ),
     ]
     with pytest.raises(ValueError, match="n.wav: it has no transcript"):
-        set_texts(pairs, lambda member: None)
-    pairs = set_texts(pairs, lambda member: "no")
+        set_texts(pairs, {})
+    pairs = set_texts(pairs, {f"{tmp_path.name}/n": "no"})
     target = tmp_path / "data" / "cloze"
     assert write_pair_set(target, pairs, {"made": 1})
     assert not write_pair_set(target, pairs, {"made": 1})
