@@ -1,6 +1,7 @@
 """Listening tests: their pages, and the scores of their ratings."""
 
 import argparse
+from dataclasses import fields, replace
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -10,6 +11,10 @@ from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.files import read_json, read_lines
 from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE, TESTS
 from espnet2_taste.evaluation.listening.pages import PageOptions, write_study
+from espnet2_taste.option_fields import add_field_options
+
+NAMES = {"sample_rate": "fs"}
+"""Options that are not called as the field of ``PageOptions``."""
 
 
 def pages_options(parser: ArgumentParser) -> None:
@@ -21,19 +26,9 @@ def pages_options(parser: ArgumentParser) -> None:
     add("--reference", help="Folder of natural recordings, hidden among the others")
     add("--anchors", type=int, nargs="*", default=[], help="Hz: low-passed references")
     add("--context", help="Folder of recordings that are played before, not rated")
-    add("--utterances", type=int, default=20, help="Drawn utterances; 0 for all")
-    add(
-        "--trials_per_listener",
-        type=int,
-        default=0,
-        help="Most trials of one listener; 0 for all",
-    )
-    add("--title", default="Listening test", help="Shown to listeners")
     add("--instructions", type=Path, help="Text file, one paragraph a line")
-    add("--fs", type=int, default=16000, help="Sample rate of what is played")
-    add("--level", type=float, default=-26.0, help="RMS in dB of full scale")
     add("--keep_level", action="store_true", help="Leave levels as they are")
-    add("--seed", type=int, default=0, help="Of the draw and of the orders")
+    add_field_options(parser, PageOptions, NAMES, ("anchors",))
     add("--output_dir", type=Path, required=True, help="Folder of the study")
 
 
@@ -80,22 +75,16 @@ def run_pages(args: argparse.Namespace) -> None:
                       text=exp/taste_text_only/resynthesis/test \\
             --output_dir exp/mushra
     """
-    from dataclasses import replace
-
     test = TESTS[args.test]
     if args.instructions:
         if not args.instructions.is_file():
             raise ValueError(f"--instructions: no such file: '{args.instructions}'")
         test = replace(test, instructions=tuple(read_lines(args.instructions)))
-    options = PageOptions(
-        title=args.title,
-        utterances=args.utterances,
-        trials_per_listener=args.trials_per_listener,
-        seed=args.seed,
-        sample_rate=args.fs,
-        level=None if args.keep_level else args.level,
-        anchors=tuple(args.anchors),
-    )
+    given = {
+        f.name: getattr(args, NAMES.get(f.name, f.name)) for f in fields(PageOptions)
+    }
+    given["anchors"] = tuple(args.anchors)
+    options = PageOptions(**given | ({"level": None} if args.keep_level else {}))
     made = write_study(args.output_dir, test, read_systems(args), options)
     recordings = len(read_rows(args.output_dir / "key.tsv"))
     left_out = len(read_rows(args.output_dir / "left_out.tsv"))

@@ -10,7 +10,6 @@ Legend: S samples, T thresholds.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
@@ -114,26 +113,19 @@ def utterance_rng(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(name.encode("utf-8"))])
 
 
-@dataclass(frozen=True)
-class NoiseMaterial:
-    """What noise can be made from.
+class AbsNoise(ABC):
+    """A kind of noise.
 
-    Attributes:
+    Args:
         wavs: Recordings of the set that gets the noise.
         noise_wavs: Recordings of noise, by name.
         sample_rate: Of the result, Hz.
     """
 
-    wavs: Mapping[str, str]
-    noise_wavs: Mapping[str, str]
-    sample_rate: int
-
-
-class AbsNoise(ABC):
-    """A kind of noise; the constructor takes the material."""
-
-    def __init__(self, material: NoiseMaterial):
-        self.material = material
+    def __init__(
+        self, wavs: Mapping[str, str], noise_wavs: Mapping[str, str], sample_rate: int
+    ):
+        self.wavs, self.noise_wavs, self.sample_rate = wavs, noise_wavs, sample_rate
 
     @abstractmethod
     def excerpt(self, samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -159,13 +151,13 @@ class WhiteNoise(AbsNoise):
 class SpeechShapedNoise(AbsNoise):
     """White noise with the long-term spectrum of the set's own speech."""
 
-    def __init__(self, material: NoiseMaterial):
-        super().__init__(material)
+    def __init__(self, *material):
+        super().__init__(*material)
         from scipy.signal import welch
 
         power = 0.0
-        for path in material.wavs.values():
-            speech = load_speech(path, material.sample_rate, keep_silence=True)
+        for path in self.wavs.values():
+            speech = load_speech(path, self.sample_rate, keep_silence=True)
             size = min(SPECTRUM_SAMPLES, len(speech))
             _, found = welch(speech, nperseg=size, nfft=SPECTRUM_SAMPLES)
             power = power + len(speech) * found
@@ -188,9 +180,9 @@ class RecordedNoise(AbsNoise):
         ValueError: No recordings are given.
     """
 
-    def __init__(self, material: NoiseMaterial):
-        super().__init__(material)
-        self.names = sorted(material.noise_wavs)
+    def __init__(self, *material):
+        super().__init__(*material)
+        self.names = sorted(self.noise_wavs)
         if not self.names:
             raise ValueError(
                 "recorded noise needs recordings: give a wav.scp or a folder of wavs "
@@ -200,8 +192,8 @@ class RecordedNoise(AbsNoise):
     def excerpt(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         """See ``AbsNoise.excerpt``."""
         name = self.names[rng.integers(len(self.names))]
-        path = self.material.noise_wavs[name]
-        noise = load_speech(path, self.material.sample_rate)
+        path = self.noise_wavs[name]
+        noise = load_speech(path, self.sample_rate)
         start = rng.integers(max(len(noise) - samples, 0) + 1)
         if len(noise) < samples:
             start = rng.integers(len(noise))

@@ -31,7 +31,6 @@ from espnet2_taste.data.kaldi_dir import (
 from espnet2_taste.data.recording_writer import RecordingWriter
 from espnet2_taste.evaluation.noise import (
     AbsNoise,
-    NoiseMaterial,
     mix_at_snr,
     noise_choices,
     utterance_rng,
@@ -89,9 +88,9 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
         ValueError: The set is malformed, or an utterance cannot be mixed.
     """
     tables = read_kaldi_dir(source)
-    noise, noise_wavs = Path(form.noise_wavs), {}
+    place, noise_wavs = Path(form.noise_wavs), {}
     if form.noise_wavs:
-        noise_wavs = read_table(noise) if noise.is_file() else recordings(noise)
+        noise_wavs = read_table(place) if place.is_file() else recordings(place)
     record = {"source": source.name, **set_record(asdict(form))} | {
         "tables": digest(
             [source / name for name in (*SOURCE_TABLES, *FINER_TIMES)], contents=True
@@ -100,8 +99,8 @@ def add_noise_to_set(source: Path, target: Path, form: NoiseForm) -> bool:
     }
     if is_finished(target, RECORD, record):
         return False
-    material = NoiseMaterial(tables.wav, noise_wavs, form.sample_rate)
-    noise = noise_choices.get_class(form.noise)(material)
+    kind = noise_choices.get_class(form.noise)
+    noise = kind(tables.wav, noise_wavs, form.sample_rate)
     folder = start_folder(target, RECORD, record)
     shown = (form.sample_rate, form.audio_format, target)
     with RecordingWriter(folder, *shown) as writer:

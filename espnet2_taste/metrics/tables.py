@@ -8,43 +8,14 @@ import json
 import math
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
 
 from espnet2_taste.data.files import whole_file
 
 PACKAGES = ("espnet", "espnet2_taste", "torch", "torchaudio", "transformers", "peft")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a measure should reach.
-
-    Attributes:
-        minimum: Lowest good value, or None.
-        maximum: Highest good value, or None.
-    """
-
-    minimum: float | None = None
-    maximum: float | None = None
-
-    def met(self, value: float | None) -> bool:
-        """Whether a value is good; a value that does not exist is not."""
-        if value is None or math.isnan(value):
-            return False
-        above = self.minimum is None or value >= self.minimum
-        return above and (self.maximum is None or value <= self.maximum)
-
-    def __str__(self) -> str:
-        parts = []
-        if self.minimum is not None:
-            parts.append(f">= {self.minimum:g}")
-        if self.maximum is not None:
-            parts.append(f"<= {self.maximum:g}")
-        return " and ".join(parts) or "reported"
 
 
 def plain(value):
@@ -71,19 +42,18 @@ def write_json(path: str | os.PathLike, content) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def provenance(module: str, cmd: Sequence[str] | None, settings: Mapping) -> dict:
+def provenance(module: str, cmd: Sequence[str], settings: Mapping) -> dict:
     """Say how a result came to be.
 
     Args:
         module: Module that was run, e.g. ``espnet2_taste.bin.taste_score``.
-        cmd: Its arguments, None for those of the process.
+        cmd: Its arguments.
         settings: Choices that change the numbers.
 
     Returns:
         ``command``, ``versions`` and ``settings``.
     """
-    arguments = sys.argv[1:] if cmd is None else [str(item) for item in cmd]
-    quoted = [f'"{item}"' if " " in item else item for item in arguments]
+    quoted = [f'"{item}"' if " " in item else item for item in cmd]
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

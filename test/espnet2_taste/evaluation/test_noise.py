@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from espnet2_taste.data.audio import write_audio
 from espnet2_taste.evaluation.noise import (
-    NoiseMaterial,
     active_level,
     mix_at_snr,
     noise_choices,
@@ -122,7 +121,7 @@ def material(tmp_path, **noise_wavs):
     spectrum[len(spectrum) // 4 :] *= 0.01  # nothing above 1 kHz
     path = str(tmp_path / "speech.wav")
     write_audio(path, np.fft.irfft(spectrum), RATE)
-    return NoiseMaterial({"u": path}, noise_wavs, RATE)
+    return {"u": path}, noise_wavs, RATE
 
 
 def share_above(noise, hertz):
@@ -131,8 +130,8 @@ def share_above(noise, hertz):
 
 
 def test_noise_has_the_spectrum_it_is_named_after(tmp_path):
-    white = noise_choices.get_class("white")(material(tmp_path))
-    shaped = noise_choices.get_class("speech_shaped")(material(tmp_path))
+    white = noise_choices.get_class("white")(*material(tmp_path))
+    shaped = noise_choices.get_class("speech_shaped")(*material(tmp_path))
     for samples in (4000, 4001):
         drawn = white.excerpt(samples, utterance_rng(0, "u"))
         assert drawn.shape == (samples,)
@@ -147,13 +146,13 @@ def test_recorded_noise_is_cut_or_repeated(tmp_path, samples):
     write_audio(tmp_path / "ramp.wav", ramp, RATE)
     found = recordings(tmp_path)
     assert list(found) == ["ramp"]
-    recorded = noise_choices.get_class("recorded")(NoiseMaterial({}, found, RATE))
+    recorded = noise_choices.get_class("recorded")({}, found, RATE)
     drawn = recorded.excerpt(samples, utterance_rng(1, "u"))
     assert drawn.shape == (samples,)
     steps = np.diff(drawn)
     assert ((steps > 0) | (np.abs(drawn[1:] - ramp[0]) < 1e-3)).all()
     with pytest.raises(ValueError, match="--noise_wavs"):
-        noise_choices.get_class("recorded")(NoiseMaterial({}, {}, RATE))
+        noise_choices.get_class("recorded")({}, {}, RATE)
 
 
 def test_noise_of_an_utterance_depends_on_its_name_and_the_seed_only():

@@ -7,7 +7,6 @@ import pytest
 
 from espnet2_taste.data.files import read_json
 from espnet2_taste.metrics.tables import (
-    Target,
     format_number,
     markdown_table,
     provenance,
@@ -28,13 +27,6 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ValueError, match="x.json: expected JSON"):
         read_json(tmp_path / "x.json")
-
-
-def test_targets():
-    assert Target(minimum=0.8).met(0.8) and not Target(minimum=0.8).met(0.79)
-    assert not Target(maximum=0.1).met(math.nan) and not Target(maximum=0.1).met(None)
-    assert str(Target(0.1, 0.2)) == ">= 0.1 and <= 0.2"
-    assert str(Target()) == "reported"
 
 
 def test_tables_write_missing_numbers_as_a_dash():
