@@ -1,6 +1,7 @@
 """Tables of a comparison: budgets, padding, pairs, noise, mistakes."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -11,18 +12,32 @@ from espnet2_taste.data.files import read_json, read_yaml
 from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.evaluation.audio_report import noise_tables
 from espnet2_taste.evaluation.mistakes import collect_mistakes
-from espnet2_taste.evaluation.noise_table import collect_noise, flat_table
+from espnet2_taste.evaluation.noise_table import collect_noise
 from espnet2_taste.metrics.plots import plot_curves
 from espnet2_taste.metrics.tables import aligned_lines
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 
-def show_table(header: tuple, rows: list[tuple], output: Path | None) -> None:
-    """Print a table and, if there is a path, write it with tabs."""
-    print("\n".join(aligned_lines([header, *rows])))
+def table_of(rows: list[dict], columns: Sequence[str] = ()) -> list[list]:
+    """Header and lines of a table.
+
+    Args:
+        rows: Cells by column; what is not there is shown as "-".
+        columns: The first ones; others follow as they come.
+    """
+    header = [*dict.fromkeys([*columns, *(key for row in rows for key in row)])]
+    return [header, *([row.get(key, "-") for key in header] for row in rows)]
+
+
+def show_table(
+    rows: list[dict], output: Path | None, columns: Sequence[str] = ()
+) -> None:
+    """Print a table (see :func:`table_of`) and, if there is a path, write it."""
+    header, *lines = table_of(rows, columns)
+    print("\n".join(aligned_lines([header, *lines])))
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(output, header, rows)
+        write_rows(output, header, lines)
 
 
 def budget_options(parser: ArgumentParser) -> None:
@@ -66,10 +81,7 @@ def run_budget(args: argparse.Namespace) -> None:
         budgets.budget_row(folder, padding, cost, reference)
         for folder, cost in zip(folders, costs)
     ]
-    header = budgets.BUDGET_HEADER
-    show_table(
-        header, [tuple(r.get(c, "-") for c in header) for r in rows], args.output
-    )
+    show_table(rows, args.output, budgets.BUDGET_HEADER)
 
 
 def padding_options(parser: ArgumentParser) -> None:
@@ -84,19 +96,6 @@ def padding_options(parser: ArgumentParser) -> None:
     add("--unit_rate", type=float, default=25.0, help="Units a second")
     add("--seed", type=int, default=0, help="Of layouts with chance in training")
     add("--output", type=Path, help="Tab-separated table")
-
-
-PADDING_HEADER = (
-    "design",
-    "layout",
-    "utterances",
-    "rows",
-    "rows_per_second",
-    "padding_percent",
-    "text_padding_percent",
-    "tail_units",
-    "epochs_for_one_of_taslm",
-)
 
 
 TASLM = "taslm (text_aligned)"
@@ -126,38 +125,16 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     return result
 
 
-def measure(layout, utterances: dict, true_units: bool, seed: int):
-    """Budget of a layout on a set, or the reason why there is none.
-
-    Args:
-        layout: Of the design.
-        utterances: By id.
-        true_units: The units are not placeholders.
-        seed: Of the layout's draws.
-
-    Returns:
-        What ``count_rows`` gives, or str.
-    """
-    from espnet2_taste.evaluation.budget import count_rows
-
-    if layout.deduplicates and not true_units:
-        return "repeated units are left out: needs true units"
-    try:
-        return count_rows(layout, utterances.values(), seed)
-    except ValueError as error:
-        return str(error)
-
-
-def table(args: argparse.Namespace) -> list[tuple]:
+def table(args: argparse.Namespace) -> list[dict]:
     """One line a design.
 
     Args:
         args: Options.
 
     Returns:
-        Rows under ``PADDING_HEADER``.
+        Cells by column; the last one holds why a layout has no others.
     """
-    from espnet2_taste.evaluation.budget import add_placeholders
+    from espnet2_taste.evaluation.budget import add_placeholders, count_rows
     from espnet2_taste.slm.grid_data import UtteranceOptions, UtteranceReader
 
     folder = Path(args.data_dir)
@@ -169,17 +146,22 @@ def table(args: argparse.Namespace) -> list[tuple]:
     utterances = {name: reader(name, field) for name, field in fields.items()}
     rows, reference = [], None
     for design, layout in layouts(args, tokenizer).items():
-        kind = type(layout).__name__.removesuffix("Layout")
-        found = measure(layout, utterances, true_units, args.seed)
-        if isinstance(found, str):
-            rows.append((design, kind, *["-"] * (len(PADDING_HEADER) - 3), found))
+        row = {"design": design, "layout": type(layout).__name__.removesuffix("Layout")}
+        rows.append(row)
+        try:
+            if layout.deduplicates and not true_units:
+                raise ValueError("repeated units are left out: needs true units")
+            found = count_rows(layout, utterances.values(), args.seed)
+        except ValueError as error:
+            row["epochs_for_one_of_taslm"] = str(error)
             continue
         reference = reference or found["rows"]
-        shares = (100 * found["padding"], 100 * found["text_padding"])
-        numbers = (found["rows"], found["rows_per_second"], *shares, found["tail"])
-        shown = [f"{number:.1f}" for number in numbers]
-        epochs = f"{reference / found['rows']:.2f}"
-        rows.append((design, kind, found["utterances"], *shown, epochs))
+        row |= {"utterances": found["utterances"], "rows": f"{found['rows']:.1f}"}
+        row["rows_per_second"] = f"{found['rows_per_second']:.1f}"
+        row["padding_percent"] = f"{100 * found['padding']:.1f}"
+        row["text_padding_percent"] = f"{100 * found['text_padding']:.1f}"
+        row["tail_units"] = f"{found['tail']:.1f}"
+        row["epochs_for_one_of_taslm"] = f"{reference / found['rows']:.2f}"
     return rows
 
 
@@ -198,8 +180,7 @@ def run_padding(args: argparse.Namespace) -> None:
             --tokenizer_path exp/llm_base --systems conf/systems/*.yaml \\
             --output exp/padding.tsv
     """
-    rows = table(args)
-    show_table(PADDING_HEADER, rows, args.output)
+    show_table(table(args), args.output)
 
 
 def pairs_options(parser: ArgumentParser) -> None:
@@ -212,9 +193,6 @@ def pairs_options(parser: ArgumentParser) -> None:
     add("--groups", default="", help='Means: "name=set,set name=set,set"')
     add("--output", type=Path, help="Tab-separated table")
     add_shared(parser, "dump_dir")
-
-
-PAIRS_HEADER = ("design", "set", "score", "pairs", "ties", "accuracy", "low", "high")
 
 
 def read_groups(text: str, sets: list[str]) -> dict[str, list[str]]:
@@ -236,7 +214,7 @@ def read_groups(text: str, sets: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
+def score_design(exp: Path, args: argparse.Namespace) -> list[dict]:
     """Lines of one design.
 
     Raises:
@@ -257,10 +235,10 @@ def score_design(exp: Path, args: argparse.Namespace) -> list[tuple]:
         }
     for name, by_column in results.items():
         for column, result in by_column.items():
-            numbers = [f"{result[key]:.4f}" for key in ("accuracy", "low", "high")]
-            lines.append(
-                (exp.name, name, column, result["pairs"], result["ties"], *numbers)
-            )
+            row = {"design": exp.name, "set": name, "score": column}
+            row |= {key: result[key] for key in ("pairs", "ties")}
+            ends = {k: f"{result[k]:.4f}" for k in ("accuracy", "low", "high")}
+            lines.append(row | ends)
     return lines
 
 
@@ -281,7 +259,7 @@ def run_pairs(args: argparse.Namespace) -> None:
     rows = []
     for name in args.names.split():
         rows += score_design(args.expdir / name, args)
-    show_table(PAIRS_HEADER, rows, args.output)
+    show_table(rows, args.output)
 
 
 def noise_options(parser: ArgumentParser) -> None:
@@ -314,7 +292,9 @@ def run_noise(args: argparse.Namespace) -> None:
     output = Path(args.output_dir)
     path = output / "scores.json"
     result = save_study(args, path, "noise", settings, groups=groups)
-    write_rows(output / "noise.tsv", *flat_table(groups))
+    named = [({"set": g["source"], "noise": g["noise"]}, g["rows"]) for g in groups]
+    header, *lines = table_of([names | row for names, rows in named for row in rows])
+    write_rows(output / "noise.tsv", header, lines)
     print("\n\n".join(noise_tables(result)))
     print(f"{path} written")
 
@@ -342,8 +322,7 @@ def run_mistakes(args: argparse.Namespace) -> None:
     studies = [read_json(path) for path in args.scores.split()]
     rows = collect_mistakes(studies, Path(args.dump_dir), args.rendition)
     quantity, *columns = dict.fromkeys(key for row in rows for key in row)
-    table = [[row.get(key, "-") for key in (quantity, *columns)] for row in rows]
-    show_table((quantity, *columns), table, args.output)
+    show_table(rows, args.output)
     curves = {
         key: [(row[quantity], row[key]) for row in rows if key in row]
         for key in columns

@@ -95,16 +95,3 @@ def collect_noise(studies: Iterable[Mapping], dump_dir: Path) -> list[dict]:
             {"source": source, "noise": kind, "columns": columns, "rows": rows}
         )
     return groups
-
-
-def flat_table(groups: Iterable[Mapping]) -> tuple[tuple[str, ...], list[tuple]]:
-    """Header and rows of one table of all groups."""
-    groups = list(groups)
-    columns = list(dict.fromkeys(c for group in groups for c in group["columns"]))
-    rows = [
-        (group["source"], group["noise"], row["snr"], row["rendition"])
-        + tuple(row.get(column, "-") for column in columns)
-        for group in groups
-        for row in group["rows"]
-    ]
-    return ("set", "noise", "snr", "rendition", *columns), rows
