@@ -18,12 +18,7 @@ import numpy as np
 
 from espnet2_taste.data.ctm import read_ctm, write_ctm
 from espnet2_taste.data.files import read_json
-from espnet2_taste.data.finished import (
-    digest,
-    finish_folder,
-    is_finished,
-    start_folder,
-)
+from espnet2_taste.data.finished import digest, finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.evaluation.noise_table import TOKENIZER_COLUMNS, set_scores
 

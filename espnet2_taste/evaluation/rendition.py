@@ -56,19 +56,6 @@ class OriginalSet:
     word_f0: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class PairedValues:
-    """Values of each word in the original and in the resynthesis, for pictures.
-
-    Attributes:
-        durations: Seconds, two arrays of (W,).
-        f0: Hz, two arrays of (W,), nan where unvoiced.
-    """
-
-    durations: tuple[np.ndarray, np.ndarray]
-    f0: tuple[np.ndarray, np.ndarray]
-
-
 def read_pitch(path: str) -> np.ndarray:
     """F0 of a file in every hop of 10 ms, (P,)."""
     speech, rate = read_audio(path)
@@ -152,7 +139,7 @@ def score_rendition(
     wavs: Mapping[str, str],
     tolerance: float = 0.05,
     predicted: Mapping[str, list[WordTiming]] | None = None,
-) -> tuple[dict, PairedValues]:
+) -> tuple[dict, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Compare a resynthesized set with the original.
 
     Args:
@@ -165,7 +152,9 @@ def score_rendition(
 
     Returns:
         Numbers (``wer``, ``durations``, ``durations_predicted``,
-        ``durations_against_truth``, ``pitch``, ``left_out``), and the paired values.
+        ``durations_against_truth``, ``pitch``, ``left_out``); and, for pictures, the
+        ``durations`` in seconds and ``f0`` in Hz, nan where unvoiced, of each word in
+        the original and in the resynthesis, two arrays of (W,) each.
     """
     pairs = pair_words(original.timings, aligned.timings)
     word_f0 = measure_word_f0(wavs, aligned.timings)
@@ -184,7 +173,7 @@ def score_rendition(
     if original.truth:
         against = pair_words(original.truth, aligned.timings)
         scores["durations_against_truth"] = score_durations(against, tolerance)
-    return scores, PairedValues(pairs.durations(), (first, second))
+    return scores, {"durations": pairs.durations(), "f0": (first, second)}
 
 
 def _values(by_utterance: Mapping[str, np.ndarray], pairs: WordPairs) -> np.ndarray:

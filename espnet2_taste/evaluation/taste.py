@@ -21,7 +21,6 @@ from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.attention import draw_attention
 from espnet2_taste.evaluation.rendition import (
     OriginalSet,
-    PairedValues,
     read_original,
     read_pitch,
     score_original,
@@ -31,22 +30,20 @@ from espnet2_taste.evaluation.unit_accuracy import (
     round_trip_accuracies,
     taste_accuracies,
 )
-from espnet2_taste.evaluation.variants import (
-    Variant,
-    find_variants,
-    trained_epochs,
-)
+from espnet2_taste.evaluation.variants import Variant, find_variants, trained_epochs
 from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.metrics.bitrate import measure_bitrate
-from espnet2_taste.metrics.plots import (
-    plot_pitch,
-    plot_scatter,
-)
+from espnet2_taste.metrics.plots import plot_pitch, plot_scatter
 from espnet2_taste.recognizers.options import LazyAligner
 from espnet2_taste.structures import WordTiming
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.words import tokenize_words
 
+SCATTERED = {
+    "durations": ("durations", "pearson", "r", "duration (s)"),
+    "f0": ("pitch", "pearson_within_speaker", "r within speakers", "word F0 (Hz)"),
+}
+"""Pictures of values: where their correlation is, its name, and the axes'."""
 ALIGNMENT = ("ctm_aligned", "text_asr")
 
 
@@ -120,7 +117,7 @@ def _score_set(
 ) -> dict:
     """Scores of each variant on one set, and its pictures."""
     scores = {"original": score_original(original)}
-    values: dict[str, PairedValues] = {}
+    values: dict[str, dict] = {}
     renditions: dict[str, tuple[AlignedSet, dict[str, str]]] = {}
     for variant in variants:
         folder = variant.rendition(original.name)
@@ -189,20 +186,15 @@ def score_codes(codes_scp: Path, taste_exp: Path, original: OriginalSet) -> dict
     )
 
 
-def _draw_values(
-    images: Path, set_name: str, scores: dict, values: dict[str, PairedValues]
-) -> None:
+def _draw_values(images: Path, set_name: str, scores: dict, values: dict) -> None:
     """Scatter plots of durations and of F0."""
-    if not values:
-        return
-    durations, pitch = {}, {}
-    for label, pairs in values.items():
-        r_duration = scores[label]["durations"]["pearson"]
-        r_pitch = scores[label]["pitch"]["pearson_within_speaker"]
-        durations[label] = (*pairs.durations, f"r = {r_duration:.2f}")
-        pitch[label] = (*pairs.f0, f"r within speakers = {r_pitch:.2f}")
-    plot_scatter(images / f"durations_{set_name}.png", durations, "duration (s)")
-    plot_scatter(images / f"f0_{set_name}.png", pitch, "word F0 (Hz)")
+    for kind, (group, key, note, axis) in SCATTERED.items():
+        panels = {
+            label: (*pairs[kind], f"{note} = {scores[label][group][key]:.2f}")
+            for label, pairs in values.items()
+        }
+        if panels:
+            plot_scatter(images / f"{kind}_{set_name}.png", panels, axis)
 
 
 def _draw_pitch(

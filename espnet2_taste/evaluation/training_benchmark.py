@@ -18,12 +18,7 @@ import torch
 from torch.nn import functional
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.evaluation.benchmark import (
-    TOKENS_A_WORD,
-    LmSize,
-    Meter,
-    make_taslm,
-)
+from espnet2_taste.evaluation.benchmark import TOKENS_A_WORD, LmSize, Meter, make_taslm
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.state_cache import StateCache
 

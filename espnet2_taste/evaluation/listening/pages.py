@@ -20,12 +20,7 @@ from espnet2_taste.data.audio import load_speech, write_audio
 from espnet2_taste.data.audio_arks import file_of
 from espnet2_taste.data.checks import find_audio
 from espnet2_taste.data.ctm import write_rows
-from espnet2_taste.data.finished import (
-    digest,
-    finish_folder,
-    is_finished,
-    start_folder,
-)
+from espnet2_taste.data.finished import digest, finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.evaluation.listening.design import (
     CONTEXT,

@@ -58,7 +58,7 @@ def test_a_set_against_itself_is_perfect(folder):
     assert scores["durations_against_truth"]["share_within"] == 1
     assert scores["pitch"]["pearson"] == pytest.approx(1)
     assert scores["left_out"] == {} and "durations_predicted" not in scores
-    np.testing.assert_allclose(values.f0[0][:2], [120, 150], rtol=0.05)
+    np.testing.assert_allclose(values["f0"][0][:2], [120, 150], rtol=0.05)
 
 
 def test_words_that_are_missing_count(folder):
