@@ -23,6 +23,7 @@ Examples:
 import argparse
 import logging
 import time
+from functools import partial
 from importlib import import_module
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -77,11 +78,11 @@ class Bench:
     """
 
     def __init__(self, args: argparse.Namespace):
-        from espnet2_taste.evaluation.benchmark import Meter
+        from espnet2_taste.evaluation.benchmark import measure
 
         self.args = args
         self.device = "cuda" if args.ngpu else "cpu"
-        self.meter = Meter(self.device)
+        self.meter = partial(measure, device=self.device)
 
     def measure(self, **works: tuple) -> dict:
         """Measure some ways in turns, so that other load falls on all of them.

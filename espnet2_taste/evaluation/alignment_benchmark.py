@@ -11,7 +11,7 @@ import time
 import torch
 
 from espnet2_taste.align.ctc import align_tokens
-from espnet2_taste.evaluation.benchmark import Meter
+from espnet2_taste.evaluation.benchmark import measure
 
 FRAMES_A_MINUTE = 1500
 FRAMES_A_TOKEN = 6
@@ -49,12 +49,12 @@ def alignment_rows(minutes: list[float]) -> list[dict]:
         For each its processor seconds, those of a minute, and the peak of memory above
         the log-probabilities.
     """
-    rows, meter = [], Meter()
+    rows = []
     for length in minutes:
         scores, tokens = random_speech(length)
         sizes = torch.tensor([len(scores)]), tokens[None], torch.tensor([len(tokens)])
         start = time.process_time()
-        found = meter(lambda: align_tokens(scores[None], *sizes))
+        found = measure(lambda: align_tokens(scores[None], *sizes))
         seconds = time.process_time() - start
         row = {"minutes": length, "tokens": len(tokens), "CPU s": seconds}
         rows.append(row | {"CPU s a minute": seconds / length, "MB": found.megabytes})

@@ -16,11 +16,9 @@ Legend: W words, Q codebooks.
 
 import ctypes
 import gc
-import resource
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -77,7 +75,7 @@ LM_SIZES = {
 """Of SmolLM2-135M, Llama-3.2-1B and Llama-2-7B, beside the benchmark's own."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Measure:
     """Time and peak memory of one piece of work.
 
@@ -87,63 +85,36 @@ class Measure:
             in use at the start.
     """
 
-    seconds: float = 0.0
-    megabytes: float = 0.0
+    seconds: float
+    megabytes: float
 
 
-@dataclass
-class Meter:
-    """Measures on one device.
+def measure(work: Callable[[], object], device: str = "cpu") -> Measure:
+    """Do some work once.
 
-    Attributes:
-        device: "cpu" or "cuda".
-        interval: Seconds between two looks at the memory of a CPU process.
+    Args:
+        work: What to measure.
+        device: "cpu" (of Linux, which keeps the peak of a process) or "cuda".
+
+    Returns:
+        Its time and memory.
     """
-
-    device: str = "cpu"
-    interval: float = 0.005
-    _done: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, work: Callable[[], object]) -> Measure:
-        """Do the work once.
-
-        Args:
-            work: What to measure.
-
-        Returns:
-            Its time and memory.
-        """
-        measure = self._on_gpu if self.device == "cuda" else self._on_cpu
-        return measure(work)
-
-    def _on_gpu(self, work) -> Measure:
+    cuda = device == "cuda"
+    if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        before, start = torch.cuda.memory_allocated(), time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        peak = torch.cuda.max_memory_allocated() - before
-        return Measure(seconds, peak / MEGABYTE)
-
-    def _on_cpu(self, work) -> Measure:
+        before = torch.cuda.memory_allocated()
+    else:
         release_memory()
-        before, peak = resident_bytes(), [0]
-        self._done.clear()
-        watcher = threading.Thread(target=self._watch, args=(peak,))
-        watcher.start()
-        start = time.perf_counter()
-        try:
-            work()
-        finally:
-            seconds = time.perf_counter() - start
-            self._done.set()
-            watcher.join()
-        return Measure(seconds, max(0, peak[0] - before) / MEGABYTE)
-
-    def _watch(self, peak: list[int]) -> None:
-        while not self._done.wait(self.interval):
-            peak[0] = max(peak[0], resident_bytes())
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = process_bytes("VmRSS")
+    start = time.perf_counter()
+    work()
+    if cuda:
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    peak = torch.cuda.max_memory_allocated() if cuda else process_bytes("VmHWM")
+    return Measure(seconds, max(0, peak - before) / MEGABYTE)
 
 
 def further(ways: dict[str, Measure], long: str, short: str, steps: int) -> Measure:
@@ -160,10 +131,10 @@ def release_memory() -> None:
         trim(0)
 
 
-def resident_bytes() -> int:
-    """Memory of this process in use now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def process_bytes(name: str) -> int:
+    """Memory of this process in use now (VmRSS), or the most it had (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(row.split()[1]) for row in lines if row.startswith(name))
 
 
 def model_megabytes(model: torch.nn.Module) -> float:

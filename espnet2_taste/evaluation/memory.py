@@ -21,11 +21,11 @@ from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.benchmark import (
     LM_SIZES,
     LmSize,
-    Meter,
     continue_prompts,
     make_generator,
     make_prompts,
     make_taslm,
+    measure,
 )
 from espnet2_taste.evaluation.training_benchmark import KL_WEIGHT, training_batch
 from espnet2_taste.slm.backbone import AbsBackbone, FullBackbone, LoraBackbone
@@ -194,10 +194,11 @@ def memory_rows(
     Returns:
         What is done with the LM, and GiB.
     """
-    rows, meter = [], Meter(device)
+    rows = []
     for use in USES:
         use.run(TINY, (2, 4), device)  # what is set up once does not count
-        found = meter(lambda: use.run(size, batch_size, device)).megabytes / 1024
+        work = partial(use.run, size, batch_size, device)
+        found = measure(work, device).megabytes / 1024
         needed = use.computed(size)
         row = {"LM": name, "use": use.name, "weights": use.dtype}
         numbers = {"computed GiB": needed, "measured GiB": found}
@@ -243,13 +244,13 @@ def state_rows(name: str, utterances: int, device: str) -> list[dict]:
         For float32 and bfloat16: GiB on the fly, GB an hour of keys and values that is
         kept, in the type computed in.
     """
-    rows, meter, sizes = [], Meter(device), WHISPER_SIZES[name]
+    rows, sizes = [], WHISPER_SIZES[name]
     features = 2 * dict(zip(WHISPER_FIELDS, sizes))["d_model"]
     for dtype in (torch.float32, torch.bfloat16):
         encode_noise(TINY_WHISPER, dtype, device, 1)  # what is set up once is left out
         made = []
         work = partial(encode_noise, sizes, dtype, device, utterances)
-        found = meter(lambda: made.append(work())).megabytes / 1024
+        found = measure(lambda: made.append(work()), device).megabytes / 1024
         weights, states = (size / GIB for size in made[0])
         row = {"Whisper": name, "windows of 30 s": utterances}
         row |= {"computed in": str(dtype).removeprefix("torch.")}

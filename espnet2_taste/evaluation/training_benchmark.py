@@ -18,7 +18,12 @@ import torch
 from torch.nn import functional
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.evaluation.benchmark import TOKENS_A_WORD, LmSize, Meter, make_taslm
+from espnet2_taste.evaluation.benchmark import (
+    TOKENS_A_WORD,
+    LmSize,
+    make_taslm,
+    measure,
+)
 from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.state_cache import StateCache
 
@@ -146,11 +151,10 @@ def time_steps(ways: dict[str, Step], repeat: int, device: str) -> list[dict]:
         step of the same turn, and its peak of memory above what was in use before.
     """
     clock = time.perf_counter if device == "cuda" else time.process_time
-    meter = Meter(device)
     memory = {}
     for name, step in ways.items():
         step()  # the first one fills the cache
-        memory[name] = meter(step).megabytes
+        memory[name] = measure(step, device).megabytes
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeat):
         for name, step in ways.items():
