@@ -228,14 +228,12 @@ def judge_all(
         answers.add(name, requests[name], ask(requests[name]))
 
     _for_each(ask_and_keep, waiting, workers)
-    judged = {n: read_judgement(answers.find(n, body)) for n, body in requests.items()}
+    judged = {}
+    for name, body in requests.items():
+        record = answers.find(name, body)
+        rating = parse_rating(record["answer"])
+        judged[name] = Judgement(name, *rating, record["model"])
     return [judged.get(name, Judgement(name, LOWEST, "empty")) for name in prompts]
-
-
-def read_judgement(record: Mapping[str, str]) -> Judgement:
-    """Score of one kept answer."""
-    score, reason = parse_rating(record["answer"])
-    return Judgement(record["utt"], score, reason, record["model"])
 
 
 def _for_each(work: Callable[[str], None], names: Sequence[str], workers: int) -> None:

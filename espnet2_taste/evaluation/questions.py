@@ -64,14 +64,13 @@ def read_answers(path: Path) -> dict[str, list[str]]:
 
 
 def score_answers(
-    answers: Mapping[str, Sequence[str]], said: Mapping[str, str], seed: int = 0
+    answers: Mapping[str, Sequence[str]], said: Mapping[str, str]
 ) -> tuple[dict[str, float], dict[str, bool]]:
     """Score what was said after each question.
 
     Args:
         answers: Accepted answers of every question.
         said: Text after each question; absent counts as silence.
-        seed: Seed of the bootstrap.
 
     Returns:
         Numbers of ``questions``, of ``right`` continuations and of ``silent`` ones,
@@ -88,7 +87,7 @@ def score_answers(
     recognized = [answer_words(said.get(name, "")) for name in answers]
     held = np.array([[holds(words, own) for own in accepted] for words in recognized])
     right = held.diagonal()  # (questions,)
-    low, high = bootstrap_interval(right, seed=seed)
+    low, high = bootstrap_interval(right)
     others = len(right) * (len(right) - 1)
     by_chance = (held.sum() - right.sum()) / others if others else float("nan")
     score = {

@@ -82,7 +82,7 @@ def measure_word_f0(
     }
 
 
-def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
+def read_original(folder: Path) -> OriginalSet:
     """Read a set that has been through stage 4 and measure its F0.
 
     Of a noisy set (``data noise``) word times and F0 are those of its clean
@@ -90,7 +90,6 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
 
     Args:
         folder: The set.
-        ctm_name: Word times by the aligner.
 
     Returns:
         The recordings.
@@ -101,7 +100,7 @@ def read_original(folder: Path, ctm_name: str = "ctm_aligned") -> OriginalSet:
     tables = read_kaldi_dir(folder)
     clean = clean_recordings(folder) or tables.wav
     clean_times = folder / CLEAN_TIMES
-    timings = read_ctm(clean_times if clean_times.is_file() else folder / ctm_name)
+    timings = read_ctm(clean_times if clean_times.is_file() else folder / "ctm_aligned")
     finer = folder / "ctm_refined"
     truth = read_ctm(folder / "ctm") if (folder / "ctm").is_file() else {}
     recognized_file = folder / "text_asr"

@@ -35,7 +35,6 @@ from espnet2_taste.inference.taste_encoder import TasteEncoder
 from espnet2_taste.metrics.bitrate import measure_bitrate
 from espnet2_taste.metrics.plots import plot_pitch, plot_scatter
 from espnet2_taste.recognizers.options import LazyAligner
-from espnet2_taste.structures import WordTiming
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.words import tokenize_words
 
@@ -125,19 +124,15 @@ def _score_set(
             continue
         aligned, wavs = align_rendition(folder, original.texts, aligner)
         renditions[variant.label] = (aligned, wavs)
+        ctm = folder / "ctm"  # of unit decoders that choose times of words
+        predicted = read_ctm(ctm) if ctm.is_file() else {}
         scores[variant.label], values[variant.label] = score_rendition(
-            original, aligned, wavs, args.tolerance, _predicted_times(folder)
+            original, aligned, wavs, args.tolerance, predicted
         )
         scores[variant.label]["epochs"] = trained_epochs(variant.exp)
     _draw_values(images, original.name, scores, values)
     _draw_pitch(images, original, renditions)
     return scores
-
-
-def _predicted_times(rendition: Path) -> dict[str, list[WordTiming]]:
-    """Word times that the unit decoder chose; none of decoders that do not say them."""
-    ctm = rendition / "ctm"
-    return read_ctm(ctm) if ctm.is_file() else {}
 
 
 def _score_units(

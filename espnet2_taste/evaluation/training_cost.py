@@ -168,12 +168,6 @@ def rows_per_second(folder: Path) -> dict[str, str]:
     return {"rows_written_per_second": f"{rows / seconds:.1f}"} if seconds else {}
 
 
-def padding_of(name: str, padding: dict) -> dict:
-    """Row of a design in the table of padding; TASLM's variants share one."""
-    found = padding.get(name, padding.get(name.split("_")[0], {}))
-    return {key: found[key] for key in ("rows", "padding_percent") if key in found}
-
-
 def equal_flops(folder: Path, cost: Mapping, reference: float) -> dict[str, str]:
     """How a training would cost what another one did.
 
@@ -210,7 +204,10 @@ def budget_row(
     Returns:
         Values of columns of ``BUDGET_HEADER``.
     """
-    row = {"design": folder.name, **padding_of(folder.name, padding)}
+    name = folder.name  # TASLM's variants share one row of padding
+    laid_out = padding.get(name, padding.get(name.split("_")[0], {}))
+    row = {key: laid_out[key] for key in ("rows", "padding_percent") if key in laid_out}
+    row["design"] = name
     if cost is not None:
         row |= {"trained_parameters": cost["trained"], "parameters": cost["total"]}
         row |= {"epochs": cost["epochs"], "training_seconds": f"{cost['seconds']:.0f}"}

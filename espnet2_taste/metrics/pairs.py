@@ -49,30 +49,27 @@ def _result(pairs: int, accuracy: float, ties: int, low: float, high: float) -> 
     return {"pairs": pairs, "accuracy": accuracy, "ties": int(ties), **ends}
 
 
-def mean_accuracy(
-    results: Sequence[Mapping[str, float]], draws: int = 2000, seed: int = 0
-) -> dict[str, float]:
+def mean_accuracy(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean over sets, each of the same weight whatever its size.
 
     Args:
         results: One a set (the six consistency parts make the paper's SALMON).
-        draws: Resamples of the bootstrap, in which every set keeps its size.
-        seed: Seed of the bootstrap.
 
     Returns:
         As :func:`pair_accuracy`: sums of pairs and ties, mean accuracy and its
-        interval; nan without sets or if a set has no pairs.
+        interval, of 2000 resamples in which every set keeps its size; nan without sets
+        or if a set has no pairs.
     """
     pairs, ties = (sum(result[key] for result in results) for key in ("pairs", "ties"))
     if not results or not all(result["pairs"] for result in results):
         return _result(pairs, *(float("nan"), ties, float("nan"), float("nan")))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     resampled = []
     for result in results:
         count, tied = result["pairs"], result["ties"]
         won = round(result["accuracy"] * count - tied / 2)
         shares = np.array([won, tied, count - tied - won]) / count
-        counts = rng.multinomial(count, shares, size=draws)  # (draws, 3)
+        counts = rng.multinomial(count, shares, size=2000)  # (2000, 3)
         resampled.append((counts[:, 0] + counts[:, 1] / 2) / count)
     low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
     accuracy = mean([result["accuracy"] for result in results])

@@ -73,7 +73,8 @@ def track_pitch(
     correlation = _correlate_loud(frames, loud, max_lag)
     peaks = _peak_heights(correlation, min_lag)  # (F, T), -1 where no peak
     voiced = loud & (peaks.max(axis=1) > VOICING_THRESHOLD)
-    lags = min_lag + _shortest_good_peak(peaks)
+    good = peaks >= NEAR_PEAK * peaks.max(axis=1, keepdims=True)
+    lags = min_lag + np.argmax(good, axis=1)  # the first one nearly as high as any
     lags = _agree_with_neighbours(lags, peaks, min_lag, voiced)
     periods = _interpolate(correlation, lags)
     return np.where(voiced, sample_rate / periods, 0.0)
@@ -138,12 +139,6 @@ def _peak_heights(correlation: np.ndarray, min_lag: int) -> np.ndarray:
         middle > correlation[:, min_lag + 1 :]
     )
     return np.where(is_peak, middle, -1.0)
-
-
-def _shortest_good_peak(peaks: np.ndarray) -> np.ndarray:
-    """Index of the first peak that is nearly as high as the highest one, (F,)."""
-    good = peaks >= NEAR_PEAK * peaks.max(axis=1, keepdims=True)
-    return np.argmax(good, axis=1)
 
 
 def _agree_with_neighbours(

@@ -11,9 +11,9 @@ from espnet2_taste.metrics.statistics import pearson
 
 
 def crossed_interval(
-    ratings: np.ndarray, level: float = 0.95, draws: int = 2000, seed: int = 0
+    ratings: np.ndarray, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean rating over listeners and items.
+    """95 % bootstrap interval of the mean rating over listeners and items.
 
     Listeners and items are both drawn anew: ratings of one listener resemble each
     other, and so do those of one item, so that drawing single ratings would promise
@@ -21,7 +21,6 @@ def crossed_interval(
 
     Args:
         ratings: (L, T), nan where there is none.
-        level: Coverage.
         draws: Resamples.
         seed: Seed of the resampling.
 
@@ -41,8 +40,7 @@ def crossed_interval(
     means = total[count > 0] / count[count > 0]
     if not len(means):
         return float("nan"), float("nan")
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -98,15 +98,11 @@ def pearson_given(
     return pearson(*left)
 
 
-def bootstrap_interval(
-    samples: Sequence[float], level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of one sample.
+def bootstrap_interval(samples: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of one sample, of 2000 resamples.
 
     Args:
         samples: Observations, (n,).
-        level: Coverage.
-        draws: Resamples.
         seed: Seed of the resampling.
 
     Returns:
@@ -117,15 +113,8 @@ def bootstrap_interval(
         only = float(values[0]) if len(values) else float("nan")
         return only, only
     rng = np.random.default_rng(seed)
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=draws,
-        confidence_level=level,
-        method="percentile",
-        rng=rng,
-    )
-    low, high = found.confidence_interval
+    options = {"n_resamples": 2000, "method": "percentile", "rng": rng}
+    low, high = stats.bootstrap((values,), np.mean, **options).confidence_interval
     return float(low), float(high)
 
 
