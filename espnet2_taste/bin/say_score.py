@@ -45,7 +45,9 @@ def add_options(parser: ArgumentParser) -> None:
     add_shared(parser, "dump_dir", "sets", "batch_size", "ngpu")
 
 
-class Speakers:
+def ways_of_saying(
+    lm, text_only: str, original, followed: Mapping[str, str]
+) -> dict[str, Callable[[Sequence[str]], list]]:
     """Ways of saying the texts of a set, by the names of their folders.
 
     Args:
@@ -53,58 +55,47 @@ class Speakers:
         text_only: TASTE experiment without codes.
         original: ``OriginalSet``.
         followed: Recording that each text is said like.
+
+    Returns:
+        Functions of utterance ids that give ``DecodedSpeech`` of each: without codes,
+        with the language model's, and with these behind the recording that is followed.
     """
+    import numpy as np
+    import torch
 
-    def __init__(self, lm, text_only: str, original, followed: Mapping[str, str]):
-        from espnet2_taste.inference.taste_encoder import TasteEncoder
+    from espnet2_taste.inference.resynthesis import UnitBatch
+    from espnet2_taste.inference.results import decoded_speech
+    from espnet2_taste.inference.taste_encoder import TasteEncoder
 
-        taste = lm.tokenizer
-        encoder = TasteEncoder.from_exp(text_only, None, taste.encoder.device)
-        self.generator = taste.sampling.generator(encoder)
-        self.lm, self.taste, self.followed = lm, taste, followed
-        self.wavs, self.all_texts = original.wavs, original.texts
+    taste = lm.tokenizer
+    encoder = TasteEncoder.from_exp(text_only, None, taste.encoder.device)
+    generator = taste.sampling.generator(encoder)
 
-    @property
-    def ways(self) -> dict[str, Callable[[Sequence[str]], list]]:
-        """Functions of utterance ids that give ``DecodedSpeech`` of each."""
-        ways = {"text_only": self.text_only, "plain": self.plain}
-        return {**ways, "styled": self.styled}
+    def material(names: Sequence[str]):
+        """Texts, and speakers (B, E) of the recordings that are followed."""
+        wavs = [original.wavs[followed[name]] for name in names]
+        voices = np.stack([taste.embed_speaker(wav) for wav in wavs])
+        return [original.texts[name] for name in names], voices
 
-    def voices(self, names: Sequence[str]):
-        """Speakers (B, E) of the recordings that are followed."""
-        import numpy as np
-
-        wavs = [self.wavs[self.followed[name]] for name in names]
-        return np.stack([self.taste.embed_speaker(wav) for wav in wavs])
-
-    def texts(self, names: Sequence[str]) -> list[str]:
-        """What is said."""
-        return [self.all_texts[name] for name in names]
-
-    def text_only(self, names: Sequence[str]) -> list:
-        """Without codes."""
-        import torch
-
-        from espnet2_taste.inference.results import decoded_speech
-        from espnet2_taste.inference.resynthesis import UnitBatch
-
-        speakers, texts = torch.from_numpy(self.voices(names)), self.texts(names)
-        ids = self.generator.encoder.texts(names, texts)
-        units = self.generator(names, ids, None, speakers)
+    def without_codes(names: Sequence[str]) -> list:
+        texts, voices = material(names)
+        speakers = torch.from_numpy(voices)
+        ids = encoder.texts(names, texts)
+        units = generator(names, ids, None, speakers)
         batch = UnitBatch.of(names, units, speakers)
-        return decoded_speech(self.taste.vocoder, batch, texts)
+        return decoded_speech(taste.vocoder, batch, texts)
 
-    def plain(self, names: Sequence[str], styles: list | None = None) -> list:
-        """With the language model's codes."""
-        voices = self.voices(names)
-        said = self.lm.say_batch(self.texts(names), voices, styles, names)
-        return [speech for _, speech in said]
+    def plain(names: Sequence[str], styles: list | None = None) -> list:
+        texts, voices = material(names)
+        return [s for _, s in lm.say_batch(texts, voices, styles, names)]
 
-    def styled(self, names: Sequence[str]) -> list:
-        """Likewise, behind the recording that is followed."""
-        others = [self.followed[name] for name in names]
-        wavs, texts = [self.wavs[other] for other in others], self.texts(others)
-        return self.plain(names, self.taste.encode_batch(wavs, texts, others, False))
+    def styled(names: Sequence[str]) -> list:
+        others = [followed[name] for name in names]
+        texts = [original.texts[other] for other in others]
+        wavs = [original.wavs[other] for other in others]
+        return plain(names, taste.encode_batch(wavs, texts, others, False))
+
+    return {"text_only": without_codes, "plain": plain, "styled": styled}
 
 
 def write_said(
@@ -152,7 +143,7 @@ def score_set(args: argparse.Namespace, lm, name: str) -> dict:
             f"{args.dump_dir}/{name}: no speaker has two recordings, one to be said "
             "like the other"
         )
-    ways = Speakers(lm, args.text_only, original, followed).ways
+    ways = ways_of_saying(lm, args.text_only, original, followed)
     aligner, scores = LazyAligner.from_args(args), {}
     for label, make in ways.items():
         folder = args.output_dir / name / label
