@@ -10,7 +10,7 @@ from espnet2_taste.bin.command import Command, Program, add_shared, save_study
 from espnet2_taste.data.ctm import write_rows
 from espnet2_taste.data.files import read_text
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys
-from espnet2_taste.evaluation.chat import ChatEndpoint, Patience
+from espnet2_taste.evaluation.chat import ChatEndpoint
 from espnet2_taste.evaluation.transcripts import read_transcripts
 
 
@@ -105,9 +105,8 @@ def run_judge(args: argparse.Namespace) -> None:
             --output_dir exp/taslm_embed/judge
     """
     rules = build_rules(args)
-    patience = Patience(args.timeout, args.retries)
     key = os.environ.get(args.api_key_env)
-    endpoint = ChatEndpoint(args.base_url, key, patience)
+    endpoint = ChatEndpoint(args.base_url, key, args.timeout, args.retries)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     (args.output_dir / "prompt.txt").write_text(rules.prompt, encoding="utf-8")
     sets = {}

@@ -40,21 +40,6 @@ class Completion:
     finish: str
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long an answer is waited for.
-
-    Attributes:
-        timeout: Seconds for one answer.
-        retries: How often a request is repeated.
-        first_wait: Seconds before the first repetition; then twice as many each time.
-    """
-
-    timeout: float = 120.0
-    retries: int = 6
-    first_wait: float = 1.0
-
-
 class PassingError(Exception):
     """A request failed in a way that may not happen again.
 
@@ -73,7 +58,9 @@ class ChatEndpoint:
     Args:
         base_url: Address up to and without ``/chat/completions``.
         api_key: Sent as bearer token; None for servers that want none.
-        patience: Timeouts and repetitions.
+        timeout: Seconds for one answer.
+        retries: How often a request is repeated, after one second and then twice as
+            many each time.
         sleep: Waits so many seconds.
 
     Raises:
@@ -84,7 +71,8 @@ class ChatEndpoint:
         self,
         base_url: str,
         api_key: str | None = None,
-        patience: Patience = Patience(),
+        timeout: float = 120.0,
+        retries: int = 6,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
@@ -96,8 +84,7 @@ class ChatEndpoint:
         self.headers = {"Content-Type": "application/json"}
         if api_key:
             self.headers["Authorization"] = f"Bearer {api_key}"
-        self.patience = patience
-        self.sleep = sleep
+        self.timeout, self.retries, self.sleep = timeout, retries, sleep
 
     def complete(self, body: Mapping) -> Completion:
         """Ask once, and again while that may help.
@@ -112,14 +99,14 @@ class ChatEndpoint:
             RuntimeError: The server refuses, or does not answer in time.
         """
         data = json.dumps(body).encode("utf-8")
-        wait = self.patience.first_wait
-        for left in range(self.patience.retries, -1, -1):
+        wait = 1.0
+        for left in range(self.retries, -1, -1):
             try:
                 return read_completion(self._post(data))
             except PassingError as error:
                 if not left:
                     raise RuntimeError(
-                        f"{self.url} gave no answer after {self.patience.retries + 1} "
+                        f"{self.url} gave no answer after {self.retries + 1} "
                         f"tries ({error}). Answers so far are kept: repeat the command "
                         "when the server is up, or raise --retries or --timeout"
                     ) from error
@@ -131,9 +118,7 @@ class ChatEndpoint:
         """Send the request once; gives the body of the answer."""
         request = urllib.request.Request(self.url, data, self.headers)
         try:
-            with urllib.request.urlopen(
-                request, timeout=self.patience.timeout
-            ) as reply:
+            with urllib.request.urlopen(request, timeout=self.timeout) as reply:
                 return reply.read()
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from error

@@ -8,7 +8,6 @@ from chat_server import ChatServer
 from espnet2_taste.evaluation.chat import (
     ChatEndpoint,
     PassingError,
-    Patience,
     read_completion,
 )
 
@@ -19,8 +18,7 @@ def no_proxy(monkeypatch):
 
 
 def endpoint(server, waits, key=None, retries=2):
-    patience = Patience(timeout=5, retries=retries, first_wait=1)
-    return ChatEndpoint(server.base_url, key, patience, sleep=waits.append)
+    return ChatEndpoint(server.base_url, key, 5, retries, waits.append)
 
 
 def test_an_answer_comes_with_the_model_that_gave_it():
