@@ -67,19 +67,15 @@ def count_rows(
     """
     rng = None if seed is None else np.random.default_rng(seed)
     text = [i for i, stream in enumerate(layout.streams) if stream.group == TEXT]
-    rows = cells = padded = text_padded = tail = count = 0
-    seconds = 0.0
+    counts = []
     for utterance in utterances:
         grid = layout.encode(utterance, rng)
-        count += 1
-        rows += len(grid.ids)
-        cells += grid.padding.size
-        padded += int(grid.padding.sum())
-        text_padded += int(grid.padding[:, text].sum())
-        tail += len(grid.tail)
-        seconds += utterance.seconds
-    if not count:
+        padded = grid.padding.size, grid.padding.sum(), grid.padding[:, text].sum()
+        counts.append((len(grid.ids), *padded, len(grid.tail), utterance.seconds))
+    if not counts:
         raise ValueError("no utterances to count rows of: give a set that has some")
+    count = len(counts)
+    rows, cells, padded, text_padded, tail, seconds = np.sum(counts, axis=0)
     return {
         "utterances": count,
         "rows": rows / count,
