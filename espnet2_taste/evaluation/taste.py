@@ -83,7 +83,7 @@ def score_tokenizer(args: argparse.Namespace) -> dict:
 
 
 def align_rendition(
-    rendition: Path, texts: dict[str, str], aligner, batch_size: int = 16
+    rendition: Path, texts: dict[str, str], aligner
 ) -> tuple[AlignedSet, dict[str, str]]:
     """Word times of a resynthesized set, kept beside its audio.
 
@@ -91,7 +91,6 @@ def align_rendition(
         rendition: Folder with ``wav.scp``.
         texts: What is said in it.
         aligner: Function that gives the aligner.
-        batch_size: Utterances at once.
 
     Returns:
         The alignment and the audio of each utterance.
@@ -101,7 +100,7 @@ def align_rendition(
     made = (rendition / "wav.scp").stat().st_mtime
     if kept and (rendition / "ctm_aligned").stat().st_mtime >= made:
         return kept, wavs
-    aligned = align_set(aligner(), wavs, texts, batch_size, str(rendition))
+    aligned = align_set(aligner(), wavs, texts, label=str(rendition))
     aligned.write(rendition, *ALIGNMENT)
     # as written, so that a second run sees the same numbers to the last digit
     return read_aligned_set(rendition, *ALIGNMENT), wavs

@@ -18,20 +18,17 @@ HOP_SECONDS = 0.01
 MIN_VOICED_FRAMES = 2
 
 
-def word_mean_f0(
-    pitch: np.ndarray, timings: Sequence[WordTiming], hop_seconds: float = HOP_SECONDS
-) -> np.ndarray:
+def word_mean_f0(pitch: np.ndarray, timings: Sequence[WordTiming]) -> np.ndarray:
     """Mean F0 of each word.
 
     Args:
-        pitch: Hz in each frame, 0 where unvoiced; frame i is at i hops, (P,).
+        pitch: Hz in each frame, 0 where unvoiced; frame i is at 10 i ms, (P,).
         timings: Words with their times, (W,).
-        hop_seconds: Distance of the frames.
 
     Returns:
         Hz, nan for words with fewer than two voiced frames, (W,).
     """
-    times = np.arange(len(pitch)) * hop_seconds
+    times = np.arange(len(pitch)) * HOP_SECONDS
     means = np.full(len(timings), np.nan)
     for index, timing in enumerate(timings):
         inside = pitch[(times >= timing.start) & (times < timing.end)]

@@ -156,22 +156,21 @@ def screen(
     return reasons
 
 
-def rating_matrix(ratings: Sequence[Rating], item: str) -> np.ndarray:
+def rating_matrix(
+    ratings: Sequence[Rating], item: str, among: Sequence[Rating] = ()
+) -> np.ndarray:
     """Arrange ratings by listener and item.
 
     Args:
         ratings: At most one for each listener and item.
         item: Attribute that names the item.
+        among: Ratings whose listeners and items have a place; these if there are none.
 
     Returns:
         (L, T), nan where there is no rating; listeners and items sorted.
     """
-    listeners = sorted({rating.listener for rating in ratings})
-    items = sorted({getattr(rating, item) for rating in ratings})
-    return _fill(ratings, item, listeners, items)
-
-
-def _fill(ratings, item: str, listeners: list[str], items: list[str]) -> np.ndarray:
+    listeners = sorted({rating.listener for rating in among or ratings})
+    items = sorted({getattr(rating, item) for rating in among or ratings})
     matrix = np.full((len(listeners), len(items)), np.nan)
     for rating in ratings:
         column = items.index(getattr(rating, item))
@@ -229,13 +228,10 @@ def summarize(ratings: Sequence[Rating], seed: int = 0) -> dict:
 
 def _by_system(ratings: Sequence[Rating]) -> dict[str, np.ndarray]:
     """Ratings of each system, (L, T), the same listeners and utterances for all."""
-    listeners = sorted({rating.listener for rating in ratings})
-    utterances = sorted({rating.utterance for rating in ratings})
-    result = {}
-    for system in sorted({rating.system for rating in ratings}):
-        own = [rating for rating in ratings if rating.system == system]
-        result[system] = _fill(own, "utterance", listeners, utterances)
-    return result
+    own: dict[str, list[Rating]] = {}
+    for rating in sorted(ratings, key=lambda rating: rating.system):
+        own.setdefault(rating.system, []).append(rating)
+    return {s: rating_matrix(rows, "utterance", ratings) for s, rows in own.items()}
 
 
 def _differences(by_system: Mapping[str, np.ndarray], seed: int) -> dict[str, dict]:
