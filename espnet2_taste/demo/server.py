@@ -57,7 +57,8 @@ def make_app(service: Service, hosts: list[str]) -> FastAPI:
     add_errors(app)
     for path, (name, kind) in PAGE.items():
         content = (files(__package__) / name).read_bytes()
-        app.router.add_route(path, Response(content, media_type=kind))
+        page = Response(content, media_type=kind)
+        app.router.add_route(path, lambda _, page=page: page, ["GET"])
     add_functions(app, service)
     return app
 
