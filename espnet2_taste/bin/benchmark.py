@@ -272,9 +272,11 @@ def sampler_tables(vocabulary: int) -> float:
 
 
 def show(rows: list[dict]) -> None:
-    """Print a table, if it has rows."""
+    """Print the columns that all rows have, if there are rows."""
     if rows:
-        print(markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
+        columns = [name for name in rows[0] if all(name in row for row in rows)]
+        cells = [[row[name] for name in columns] for row in rows]
+        print(markdown_table(columns, cells))
 
 
 def run(args: argparse.Namespace) -> None:
