@@ -164,7 +164,7 @@ def score_rendition(
         "wer": aligned.errors(original.spoken).as_dict(),
         "durations": score_durations(pairs, tolerance),
         "pitch": score_pitch(first, second, speakers, pairs.utterances),
-        "left_out": dict(pairs.left_out) | aligned.problems,
+        "left_out": pairs.left_out | aligned.problems,
     }
     if predicted:
         chosen = pair_words(original.refined, predicted)

@@ -65,7 +65,7 @@ def timing_agreement(
     if not len(difference):
         return {"words": 0}
     return {
-        "words": len(pairs.words),
+        "words": len(pairs.reference),
         "median_difference": float(np.median(np.abs(difference))),
         "median_signed": float(np.median(difference)),
         "share_within": float(np.mean(np.abs(difference) < 0.05)),

@@ -32,17 +32,15 @@ class WordPairs:
 
     Attributes:
         utterances: Utterance of each word, (W,).
-        words: The words, (W,).
-        reference: Their times in the first reading, (W,).
-        rendition: Their times in the second reading, (W,).
+        reference: The words with their times in the first reading, (W,).
+        rendition: The same in the second reading, (W,).
         left_out: Utterances that could not be compared, with the reason.
     """
 
-    utterances: tuple[str, ...]
-    words: tuple[str, ...]
-    reference: tuple[WordTiming, ...]
-    rendition: tuple[WordTiming, ...]
-    left_out: tuple[tuple[str, str], ...]
+    utterances: list[str]
+    reference: list[WordTiming]
+    rendition: list[WordTiming]
+    left_out: dict[str, str]
 
     def durations(self) -> tuple[np.ndarray, np.ndarray]:
         """Durations in both readings, two arrays of (W,) seconds."""
@@ -65,23 +63,18 @@ def pair_words(
         All pairs; utterances that only the reference has, or whose words differ,
         are listed as left out.
     """
-    names, words, first, second, left_out = [], [], [], [], []
+    pairs = WordPairs([], [], [], {})
     for name, timings in reference.items():
         others = rendition.get(name)
         if others is None:
-            left_out.append((name, "no rendition"))
-            continue
-        spoken = [timing.word for timing in timings]
-        if spoken != [timing.word for timing in others]:
-            left_out.append((name, "the words differ"))
-            continue
-        names.extend([name] * len(spoken))
-        words.extend(spoken)
-        first.extend(timings)
-        second.extend(others)
-    return WordPairs(
-        tuple(names), tuple(words), tuple(first), tuple(second), tuple(left_out)
-    )
+            pairs.left_out[name] = "no rendition"
+        elif [timing.word for timing in timings] != [timing.word for timing in others]:
+            pairs.left_out[name] = "the words differ"
+        else:
+            pairs.utterances.extend([name] * len(timings))
+            pairs.reference.extend(timings)
+            pairs.rendition.extend(others)
+    return pairs
 
 
 def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, float]:
@@ -115,7 +108,7 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, floa
     ).reshape(
         2, -1
     )  # from the begin of the first word to the end of the last one
-    letters, far = [len(word) for word in pairs.words], np.abs(difference)
+    letters, far = [len(t.word) for t in pairs.reference], np.abs(difference)
     return {
         "words": len(difference),
         "utterances": len(rows),

@@ -59,7 +59,7 @@ def test_what_cannot_be_compared_is_listed():
         {"u1": reading([0.1]), "u2": reading([0.1])},
         {"u2": reading([0.1], words="z")},
     )
-    assert dict(pairs.left_out) == {"u1": "no rendition", "u2": "the words differ"}
+    assert pairs.left_out == {"u1": "no rendition", "u2": "the words differ"}
     scores = score_durations(pairs)
     assert scores["words"] == 0 and math.isnan(scores["pearson"])
     assert np.isnan(scores["share_within"])
