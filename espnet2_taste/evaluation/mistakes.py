@@ -9,18 +9,16 @@ mistakes. From the scores of such sets: a row a rate.
 """
 
 import shutil
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from espnet2_taste.data.ctm import read_ctm, write_ctm
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.finished import digest, finish_folder, is_finished, start_folder
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.evaluation.noise_table import TOKENIZER_COLUMNS, set_scores
+from espnet2_taste.metrics.statistics import utterance_rng
 
 RECORD = "mistakes.json"
 TIMES = ("ctm", "ctm_aligned", "ctm_refined")
@@ -51,8 +49,7 @@ def mistake_words(
     Returns:
         As many words.
     """
-    name = " ".join(words).encode("utf-8")
-    rng = np.random.default_rng([seed, zlib.crc32(name)])
+    rng = utterance_rng(seed, " ".join(words))
     wrong = 100 * rng.random(len(words)) < percent
     others = rng.integers(0, len(vocabulary), len(words))
     result = []

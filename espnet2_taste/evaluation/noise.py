@@ -10,7 +10,6 @@ Legend: S samples, T thresholds.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from zlib import crc32
 
 import numpy as np
 from espnet2.train.class_choices import ClassChoices
@@ -106,11 +105,6 @@ def mix_at_snr(
     noise = noise * (10 ** (wanted / 20) / np.sqrt(power))
     gain = min(1.0, HIGHEST_PEAK / np.abs(speech + noise).max())
     return gain * (speech + noise), float(20 * np.log10(gain))
-
-
-def utterance_rng(seed: int, name: str) -> np.random.Generator:
-    """Random numbers of one utterance, whatever set, order or ratio it is used in."""
-    return np.random.default_rng([seed, crc32(name.encode("utf-8"))])
 
 
 class AbsNoise(ABC):

@@ -29,13 +29,9 @@ from espnet2_taste.data.kaldi_dir import (
     write_table,
 )
 from espnet2_taste.data.recording_writer import RecordingWriter
-from espnet2_taste.evaluation.noise import (
-    AbsNoise,
-    mix_at_snr,
-    noise_choices,
-    utterance_rng,
-)
+from espnet2_taste.evaluation.noise import AbsNoise, mix_at_snr, noise_choices
 from espnet2_taste.evaluation.recorded import recordings
+from espnet2_taste.metrics.statistics import utterance_rng
 
 RECORD, CLEAN_WAVS, CLEAN_TIMES = "noise.json", "clean.scp", "ctm_clean"
 FINER_TIMES = ("ctm_refined", "word_times_refined")

@@ -6,9 +6,15 @@ nan, never zero.
 """
 
 from collections.abc import Iterable, Sequence
+from zlib import crc32
 
 import numpy as np
 from scipy import stats
+
+
+def utterance_rng(seed: int, name: str) -> np.random.Generator:
+    """Random numbers of one utterance, whatever set, order or ratio it is used in."""
+    return np.random.default_rng([seed, crc32(name.encode("utf-8"))])
 
 
 def mean(values: Sequence[float]) -> float:

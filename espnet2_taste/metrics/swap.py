@@ -11,13 +11,12 @@ This module holds the design and the arithmetic; the networks are driven by
 Legend: W words, Q codebooks.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from espnet2_taste.metrics.statistics import mean
+from espnet2_taste.metrics.statistics import mean, utterance_rng
 from espnet2_taste.structures import WordTiming
 
 DIRECTIONS = {"slow": -1, "fast": 1}
@@ -72,7 +71,7 @@ def choose_words(
     Returns:
         Indices in ascending order.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode("utf-8"))])
+    rng = utterance_rng(seed, name)
     wanted = max(1, round(share * num_words))
     chosen: list[int] = []
     for index in rng.permutation(num_words).tolist():

@@ -10,9 +10,9 @@ from espnet2_taste.evaluation.noise import (
     active_level,
     mix_at_snr,
     noise_choices,
-    utterance_rng,
 )
 from espnet2_taste.evaluation.recorded import recordings
+from espnet2_taste.metrics.statistics import utterance_rng
 
 RATE = 8000
 
