@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import numpy as np
-from scipy import stats
 
 
 def utterance_rng(seed: int, name: str) -> np.random.Generator:
@@ -39,12 +38,14 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float:
         >>> pearson([1, 2, 3], [2, 4, 6])
         1.0
     """
+    from scipy.stats import pearsonr
+
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.shape != y.shape:
         raise ValueError(f"expected paired samples, found {x.shape} and {y.shape}")
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    return float(stats.pearsonr(x, y).statistic)
+    return float(pearsonr(x, y).statistic)
 
 
 def center_by_group(x: Sequence[float], groups: Sequence[str]) -> np.ndarray:
@@ -94,9 +95,11 @@ def pearson_given(
     Returns:
         Correlation, nan where it is undefined.
     """
+    from scipy.stats import linregress
+
     if len(given) < 3 or np.ptp(given) == 0:
         return pearson(x, y)
-    lines = (stats.linregress(given, values) for values in (x, y))
+    lines = (linregress(given, values) for values in (x, y))
     left = [
         np.asarray(values) - line.slope * np.asarray(given)
         for values, line in zip((x, y), lines)
@@ -114,13 +117,15 @@ def bootstrap_interval(samples: Sequence[float], seed: int = 0) -> tuple[float, 
     Returns:
         Lower and upper end: the observation if there is one, (nan, nan) without any.
     """
+    from scipy.stats import bootstrap
+
     values = np.asarray(samples, dtype=np.float64)
     if len(values) < 2:
         only = float(values[0]) if len(values) else float("nan")
         return only, only
     rng = np.random.default_rng(seed)
     options = {"n_resamples": 2000, "method": "percentile", "rng": rng}
-    low, high = stats.bootstrap((values,), np.mean, **options).confidence_interval
+    low, high = bootstrap((values,), np.mean, **options).confidence_interval
     return float(low), float(high)
 
 
