@@ -35,6 +35,22 @@ def local_place(name_or_dir: str | Path) -> str:
     return str(place.parent if place.is_file() else name_or_dir)
 
 
+def from_hub(class_: type, name_or_dir: str | Path, **options) -> Any:
+    """What a class of ``transformers`` reads from a directory or the hub.
+
+    Args:
+        class_: With ``from_pretrained``.
+        name_or_dir: See :func:`local_place`.
+        **options: Of ``from_pretrained``.
+
+    Raises:
+        OSError, ValueError: It cannot be had.
+    """
+    place = local_place(name_or_dir)
+    local = Path(place).is_dir()
+    return class_.from_pretrained(place, local_files_only=local, **options)
+
+
 def current(paths: Iterable[Path], expdir: Path) -> list[Path]:
     """Leave out what a recipe made from earlier settings and set aside as ``.old``.
 

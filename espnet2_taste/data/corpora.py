@@ -97,10 +97,5 @@ def hold_out(utt2spk: Mapping[str, str], number: int, smallest: int = 50) -> lis
 def split_tables(tables: KaldiDir, chosen: list[str]) -> tuple[KaldiDir, KaldiDir]:
     """Split a set into the utterances that are not in ``chosen`` and those that are."""
     wanted = set(chosen)
-
-    def part(inside: bool) -> KaldiDir:
-        keys = [name for name in tables.wav if (name in wanted) == inside]
-        parts = (tables.wav, tables.text, tables.utt2spk)
-        return KaldiDir(*({name: table[name] for name in keys} for table in parts))
-
-    return part(False), part(True)
+    others = tables.only(name for name in tables.wav if name not in wanted)
+    return others, tables.only(name for name in tables.wav if name in wanted)

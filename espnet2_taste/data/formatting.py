@@ -129,12 +129,7 @@ def format_set(
         samples, wavs = _format_audio(tables, segments, writer, form, dropped)
     if not part:
         _check_any_left(source, samples, dropped)
-    kept = KaldiDir(
-        wavs,
-        {name: tables.text[name] for name in samples},
-        {name: tables.utt2spk[name] for name in samples},
-    )
-    write_kaldi_dir(folder, kept)
+    write_kaldi_dir(folder, replace(tables.only(samples), wav=wavs))
     write_table(folder / "utt2num_samples", {n: str(s) for n, s in samples.items()})
     write_dropped(folder / "dropped.tsv", dropped)
     copy_study_tables(source, folder, set(dropped))

@@ -33,6 +33,12 @@ class KaldiDir:
     text: dict[str, str]
     utt2spk: dict[str, str] = field(default_factory=dict)
 
+    def only(self, names: Iterable[str]) -> "KaldiDir":
+        """The tables of these utterances alone, in this order."""
+        names = list(names)
+        tables = (self.wav, self.text, self.utt2spk)
+        return KaldiDir(*({name: table[name] for name in names} for table in tables))
+
 
 def read_table(path: str | os.PathLike) -> dict[str, str]:
     """Read ``key value`` lines; the value may be empty or hold spaces.

@@ -15,7 +15,12 @@ from typing import Any
 
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.experiment_files import config_of, local_place, read_config
+from espnet2_taste.experiment_files import (
+    config_of,
+    from_hub,
+    local_place,
+    read_config,
+)
 from espnet2_taste.recognizers.abs_recognizer import AbsRecognizer
 from espnet2_taste.recognizers.espnet import EspnetRecognizer
 from espnet2_taste.recognizers.hf_ctc import HfCtcRecognizer
@@ -94,16 +99,13 @@ def recognizer_of(options: Mapping[str, Any]) -> tuple[str, Mapping | None]:
 
 def _kind_of(place: str) -> str:
     """Which kind of recognizer lies there."""
-    local = local_place(place)
-    folder = Path(local)
-    if config_of(place).is_file() and not (folder / "config.json").is_file():
+    other = Path(local_place(place)) / "config.json"
+    if config_of(place).is_file() and not other.is_file():
         return "espnet"
     from transformers import AutoConfig  # seconds, which ESPnet's need not wait for
 
     try:
-        config = AutoConfig.from_pretrained(
-            local, local_files_only=folder.is_dir(), trust_remote_code=False
-        )
+        config = from_hub(AutoConfig, place, trust_remote_code=False)
     except (OSError, ValueError):  # no Hugging Face model: ESPnet's zoo may know it
         return "espnet"
     if config.model_type == "whisper":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from espnet2_taste.experiment_files import from_hub
 from espnet2_taste.text.abs_tokenizer import AbsTextTokenizer
 
 
@@ -24,14 +25,8 @@ def load_tokenizer(path: str | Path):
     """
     from transformers import AutoTokenizer
 
-    place = Path(path)
-    if place.is_file():
-        place = place.parent
-    local = place.is_dir()
     try:
-        return AutoTokenizer.from_pretrained(
-            str(place), local_files_only=local, trust_remote_code=False
-        )
+        return from_hub(AutoTokenizer, path, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"no Hugging Face tokenizer can be loaded from '{path}' "

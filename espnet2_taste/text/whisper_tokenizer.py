@@ -6,6 +6,7 @@ again from ids.
 
 from pathlib import Path
 
+from espnet2_taste.experiment_files import from_hub
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 
 
@@ -69,11 +70,7 @@ def _generation_config(tokenizer_path: str | Path):
     """What a model's folder says of generation, None if nothing."""
     from transformers import GenerationConfig
 
-    place = Path(tokenizer_path)
-    place = place.parent if place.is_file() else place
     try:
-        return GenerationConfig.from_pretrained(
-            str(place), local_files_only=place.is_dir()
-        )
+        return from_hub(GenerationConfig, tokenizer_path)
     except OSError:
         return None

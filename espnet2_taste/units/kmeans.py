@@ -140,10 +140,7 @@ def joined_frames(
     Returns:
         (B, U, stride * D), and valid ones (B,), at least one.
     """
-    if stride == 1:
-        return frames, lengths
-    missing = max(0, stride - frames.size(1))
-    frames = functional.pad(frames, (0, 0, 0, missing))
+    frames = functional.pad(frames, (0, 0, 0, max(0, stride - frames.size(1))))
     count = frames.size(1) // stride
     joined = frames[:, : count * stride].reshape(len(frames), count, -1)
     return joined, (lengths // stride).clamp(min=1)

@@ -64,12 +64,7 @@ class MelVocoder(AbsUnitVocoder):
 
     @abstractmethod
     def predict(
-        self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
-        spembs: torch.Tensor,
-        prosody: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
+        self, units, units_lengths, spembs, prosody=None, times=None
     ) -> PredictedMel:
         """Log-mel of checked inputs, see ``AbsUnitVocoder.synthesize``."""
 

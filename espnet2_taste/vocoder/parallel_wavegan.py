@@ -150,7 +150,7 @@ def load_generator(model_file: Path, config: Mapping, source: Path) -> torch.nn.
 
 
 def _read_rows(path: Path) -> np.ndarray:
-    """Mean and scale as rows."""
+    """Mean and scale as rows, (2, M)."""
     if path.suffix == ".h5":
         h5py = require("h5py", feature="statistics in HDF5", extra="vocoders")
         with h5py.File(path, "r") as file:

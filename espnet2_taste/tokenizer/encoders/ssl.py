@@ -11,13 +11,12 @@ padding masked.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.experiment_files import local_place
+from espnet2_taste.experiment_files import from_hub
 from espnet2_taste.masks import length_mask
 from espnet2_taste.tokenizer.encoders.abs_encoder import (
     AbsSpeechEncoder,
@@ -93,13 +92,10 @@ class SslEncoder(AbsSpeechEncoder):
 
 def _input_format(model: str, normalize: bool | None) -> tuple[int, bool]:
     """Sample rate and whether to normalize, as the model's files say."""
-    import transformers
+    from transformers import AutoFeatureExtractor
 
-    place = local_place(model)
     try:
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(
-            place, local_files_only=Path(place).is_dir(), trust_remote_code=False
-        )
+        extractor = from_hub(AutoFeatureExtractor, model, trust_remote_code=False)
     except (OSError, ValueError) as error:
         if normalize is None:
             raise ValueError(
