@@ -20,13 +20,24 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.ranks import joint_weight
-from espnet2_taste.slm.abs_core import AbsCore
+from espnet2_taste.slm.core import SpokenLMCore
+from espnet2_taste.slm.group_losses import group_losses
 from espnet2_taste.slm.layouts.streams import MIXED, SPEECH, TAIL, TEXT
 from espnet2_taste.tokenizer.state_cache import StateCache
 from espnet2_taste.trainable_state import TrainableState
 
-FORMER = re.compile(r"^(taslm|grid_lm)\.")
-"""Beginnings of names in checkpoints of a time when each kind had its own model."""
+FORMER = (
+    (r"^(taslm|grid_lm)\.", "core."),
+    (
+        r"^core\.(pad_text|code_embedding|input_fusion|quantizer)\b",
+        r"core.embedding.\1",
+    ),
+    (
+        r"^core\.head\.(linear|mu|logvar|layer_weights|scale|mean)\b",
+        r"core.code_head.\1",
+    ),
+)
+"""Names in checkpoints of a time when each kind had its own network, and ours."""
 
 
 class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
@@ -55,7 +66,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
 
     def __init__(
         self,
-        core: AbsCore,
+        core: SpokenLMCore,
         text_weight: float = 0.5,
         speech_weight: float = 0.5,
         mixed_weight: float = 1.0,
@@ -107,7 +118,7 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
             of all, divided by their number).
         """
         every = self.kl_every if self.training else 1
-        found = self.core.losses(batch, self.kl_weight, self.base_rows, every)
+        found = group_losses(self.core, batch, self.kl_weight, self.base_rows, every)
         parts = [self.weights[name] * value for name, value in found.groups.items()]
         loss = torch.stack(parts).sum()
         means = {f"loss_{name}": x.detach() for name, x in found.groups.items()}
@@ -150,5 +161,8 @@ class ESPnetSpokenLMModel(TrainableState, AbsESPnetModel):
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Load what ``state_dict`` saves, or saved under the former names."""
-        renamed = {FORMER.sub("core.", name): x for name, x in state_dict.items()}
+        names = list(state_dict)
+        for former, ours in FORMER:
+            names = [re.sub(former, ours, name) for name in names]
+        renamed = dict(zip(names, state_dict.values()))
         return super().load_state_dict(renamed, strict, assign)

@@ -117,8 +117,8 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
     Raises:
         ValueError: The checkpoint is of another model.
     """
-    from espnet2_taste.slm.causal_lm import load_tokenizer
     from espnet2_taste.tasks.build_text_lm import build_text_lm
+    from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 
     config = read_yaml(train_config)
     model = build_text_lm(argparse.Namespace(**config))

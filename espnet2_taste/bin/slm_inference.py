@@ -61,7 +61,6 @@ from espnet2_taste.inference.sampling_options import (
 )
 from espnet2_taste.option_fields import add_field_options
 from espnet2_taste.tasks.fitting import check_speakable
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 _OF_TASLM = {
     "prompt_kind": "audio",
@@ -181,7 +180,7 @@ def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: 
     from espnet2_taste.slm.limits import Limits
     from espnet2_taste.slm.sampling import GenerationOptions
 
-    end = stop_id(args.stop_token, preprocessor.tokenizer.tokenizer)
+    end = stop_id(args.stop_token, preprocessor.reader.tokenizer.tokenizer)
     how = (options_of(args, Limits), options_of(args, GenerationOptions))
     continuer = TaslmContinuer(model, preprocessor, *how, args.seed, end)
     generator = build_unit_generator(args, device)
@@ -240,7 +239,7 @@ def build_design(args: argparse.Namespace, device: str):
         model, preprocessor = build_untrained(args.exp, args.lm, device)
     else:
         model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
-    build = build_taslm if isinstance(preprocessor, TaslmPreprocessor) else build_grid
+    build = build_taslm if "codes" in preprocessor.layout.needs else build_grid
     vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
     return build(args, model, preprocessor, vocoder, device)
 

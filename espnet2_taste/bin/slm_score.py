@@ -35,7 +35,6 @@ from espnet2_taste.data.parts import only_listed, set_of
 from espnet2_taste.data.set_loop import finish_sets, length_batches
 from espnet2_taste.data.spoken_sets import read_spoken_words
 from espnet2_taste.inference.loading import load_spoken_lm
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -46,7 +45,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--codes_dir", help="Parent of <set>/codes.scp, for TASLM")
     add("--ctm", default="ctm", help="File with word times in the sets")
     add("--output_dir", type=Path, required=True, help="Parent of the results")
-    add("--mask_other_vocab", type=str2bool, default=False, help="See AbsCore.scores")
+    add("--mask_other_vocab", type=str2bool, default=False, help="See utterance_scores")
     add("--window", type=int, default=3, help="Words after a pair's common beginning")
     add(
         "--decode_config",
@@ -76,7 +75,7 @@ def build_scorer(args: argparse.Namespace, device: str):
     decoding = read_yaml(args.decode_config) if args.decode_config else {}
     guidance = decoding.get("guidance", 0.0)
     scorer = Scorer(model, preprocessor, args.mask_other_vocab, guidance)
-    if isinstance(preprocessor, TaslmPreprocessor):
+    if "codes" in preprocessor.layout.needs:
         if not args.codes_dir:
             raise ValueError(f"{args.exp} is a TASLM: give --codes_dir (stage 9)")
         codes = Path(args.codes_dir)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -99,6 +100,8 @@ def padding_options(parser: ArgumentParser) -> None:
 
 
 TASLM = "taslm (text_aligned)"
+CODES = ((0, 0, 0, 0),)
+"""Of a word: how many there are counts, not which."""
 
 
 def layouts(args: argparse.Namespace, tokenizer) -> dict:
@@ -111,11 +114,9 @@ def layouts(args: argparse.Namespace, tokenizer) -> dict:
     Returns:
         Layouts by design.
     """
-    from espnet2_taste.evaluation.budget import TextAligned
-    from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
     from espnet2_taste.tasks.build_spoken_lm import build_layout, complete_options
 
-    result = {TASLM: TextAligned(WordDelayLayout(1))}
+    result = {TASLM: build_layout(complete_options({}), tokenizer)}
     for path in map(Path, args.systems):
         given = read_yaml(path)
         if "layout" not in given:
@@ -144,6 +145,10 @@ def table(args: argparse.Namespace) -> list[dict]:
     fields = {name: field for name, field in fields.items() if "units" in field}
     reader = UtteranceReader(tokenizer, UtteranceOptions(unit_rate=args.unit_rate))
     utterances = {name: reader(name, field) for name, field in fields.items()}
+    utterances = {
+        name: replace(item, codes=CODES * len(item.words))
+        for name, item in utterances.items()
+    }
     rows, reference = [], None
     for design, layout in layouts(args, tokenizer).items():
         row = {"design": design, "layout": type(layout).__name__.removesuffix("Layout")}

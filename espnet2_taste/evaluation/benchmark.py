@@ -17,24 +17,28 @@ Legend: W words, Q codebooks.
 import ctypes
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from espnet2_taste.slm.backbone import AbsBackbone, BackboneOutput, LoraBackbone
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.generator import Generator
+from espnet2_taste.slm.grid_heads import LinearGridHead
 from espnet2_taste.slm.heads import ContinueLatentLinearLastHead
 from espnet2_taste.slm.input_fusion import FillForwardEmbedding, WeightedSumFusion
-from espnet2_taste.slm.layouts.streams import TextVocabulary
+from espnet2_taste.slm.layouts.streams import Inventory, TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
+from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.layouts.word_grammar import WordGrammar
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompts import PromptRows, spoken_prompt
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.tail_heads import NoTail
 from espnet2_taste.slm.vocabulary import VocabularyMasks
+from espnet2_taste.slm.word_embedding import WordEmbedding
 from espnet2_taste.tokenizer.aggregator import WhisperAggregator
 from espnet2_taste.tokenizer.encoders.whisper import (
     WhisperSpeechEncoder,
@@ -43,6 +47,7 @@ from espnet2_taste.tokenizer.encoders.whisper import (
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.taste_tokenizer import TasteTokenizer
 
+EOS = 1
 PROMPT_WORDS = 20
 SAMPLES_A_WORD = 5000
 """At 16 kHz: 3.2 words a second, so that 32 words take 10 s."""
@@ -166,7 +171,7 @@ def make_taslm(
     device: str,
     dtype: torch.dtype,
     adapt: Callable[[torch.nn.Module], AbsBackbone] = LoraBackbone,
-) -> Taslm:
+) -> SpokenLMCore:
     """A random embedding-variant TASLM, with unmerged adapters of rank 64."""
     from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -175,44 +180,71 @@ def make_taslm(
     backbone = adapt(lm.to(device))
     quantizer = ResidualQuantizer(1280)
     width = backbone.hidden_size
-    taslm = Taslm(
-        backbone=backbone,
-        quantizer=quantizer,
-        layout=WordDelayLayout(1),
-        code_embedding=FillForwardEmbedding(quantizer),
-        input_fusion=WeightedSumFusion(width, quantizer.dim),
-        head=ContinueLatentLinearLastHead(width, backbone.num_states, quantizer),
-        bos_id=0,
-        eos_id=1,
+    embedding = WordEmbedding(
+        quantizer,
+        FillForwardEmbedding(quantizer),
+        WeightedSumFusion(width, quantizer.dim),
+        end_id=EOS,
     )
-    return taslm.to(device).eval()
+    core = SpokenLMCore(
+        backbone=backbone,
+        layout=WordDelayLayout(Inventory(every_token_a_word(backbone), units=0)),
+        embedding=embedding,
+        head=LinearGridHead(width, 1),
+        tail_head=NoTail(width, 0),
+        bos_id=0,
+        code_head=ContinueLatentLinearLastHead(width, backbone.num_states, quantizer),
+    )
+    return core.to(device).eval()
 
 
-def make_generator(taslm: Taslm, words: int) -> Generator:
-    """Greedy generation of so many words; every token is a word."""
-    rows = taslm.backbone.vocab_size
-    no, yes = torch.zeros(rows, dtype=torch.bool), torch.ones(rows, dtype=torch.bool)
-    masks = VocabularyMasks(word_start=yes, sentence_end=no, banned=no)
-    text = TextVocabulary.of(masks, (), taslm.eos_id)
-    grammar, limits = WordGrammar(taslm.layout, text), Limits(words, words)
-    return Generator(taslm, GenerationOptions(), limits, grammar=grammar)
+def every_token_a_word(backbone: AbsBackbone) -> TextVocabulary:
+    """A vocabulary in which every token is a word."""
+    rows = backbone.vocab_size
+    with torch.device("cpu"):
+        no = torch.zeros(rows, dtype=torch.bool)
+        masks = VocabularyMasks(word_start=~no, sentence_end=no, banned=no)
+        return TextVocabulary.of(masks, (), EOS)
+
+
+def make_generator(core: SpokenLMCore, words: int) -> Generator:
+    """Greedy generation of so many words."""
+    grammar = WordGrammar(core.layout, core.layout.inventory.text)
+    limits = Limits(words, words)
+    return Generator(core, GenerationOptions(), limits, grammar=grammar)
 
 
 @torch.inference_mode()
-def make_prompts(taslm: Taslm, count: int) -> list[PromptRows]:
+def make_prompts(core: SpokenLMCore, count: int) -> list[PromptRows]:
     """Random prompts of 20 words, lengths differing by their tokens."""
     generator = torch.Generator().manual_seed(0)
-    vocabulary = taslm.backbone.causal_lm.get_input_embeddings().weight.size(0)
-    prompts = []
-    for _ in range(count):
-        tokens = torch.randint(1, 3, (PROMPT_WORDS,), generator=generator)
-        word_ids = torch.repeat_interleave(torch.arange(PROMPT_WORDS), tokens)
-        text = torch.randint(2, vocabulary, word_ids.shape, generator=generator)
-        shape = (PROMPT_WORDS, taslm.quantizer.num_codebooks)
-        highest = taslm.quantizer.codebook_size
-        codes = torch.randint(0, highest, shape, generator=generator)
-        prompts.append(spoken_prompt(taslm, text, word_ids, codes))
-    return prompts
+    return [
+        spoken_prompt(
+            core,
+            random_words(
+                core,
+                torch.randint(1, 3, (PROMPT_WORDS,), generator=generator).tolist(),
+                generator,
+            ),
+        )
+        for _ in range(count)
+    ]
+
+
+def random_words(
+    core: SpokenLMCore, tokens: Sequence[int], generator: torch.Generator
+) -> Utterance:
+    """Random words with codes, given the tokens of each."""
+    quantizer = core.quantizer
+    shape = (len(tokens), quantizer.num_codebooks)
+    vocabulary = core.backbone.causal_lm.get_input_embeddings().weight.size(0)
+    text = torch.randint(2, vocabulary, (sum(tokens),), generator=generator)
+    codes = torch.randint(0, quantizer.codebook_size, shape, generator=generator)
+    words = text.split(list(tokens))
+    return Utterance(
+        words=tuple(tuple(word.tolist()) for word in words),
+        codes=tuple(map(tuple, codes.tolist())),
+    )
 
 
 def plain_continuation(generator: Generator, prompt: PromptRows) -> list[int]:
@@ -250,24 +282,25 @@ def simple_continuation(
     Returns:
         Text ids.
     """
-    taslm, grammar, rows = generator.core, generator.grammar, prompt.inputs[None]
+    core, grammar, rows = generator.core, generator.grammar, prompt.inputs[None]
+    embedding, head = core.embedding, core.code_head
     state, text, most = prompt.state, [], generator.keeper.limits.max_words
     while True:
         output = read(rows)
-        states = dict(zip(range(taslm.backbone.num_states), output.states))
-        logits = taslm.backbone.logits(output.last)[0, -1]
-        prediction = taslm.head([states[layer] for layer in taslm.head.layers])
-        codes = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
+        states = dict(zip(range(core.backbone.num_states), output.states))
+        logits = core.backbone.logits(output.last)[0, -1]
+        prediction = head([states[layer] for layer in head.layers])
+        codes = head.code_logits(prediction, core.quantizer).argmax(dim=-1)
         if len(text) == most:
             return text
-        logits[taslm.eos_id] = -torch.inf
+        logits[core.eos_id] = -torch.inf
         token = logits.argmax()
         text.append(int(token))
         state = grammar.advance(state, text[-1:])
         due = grammar.due(state)
         arriving = prompt.pending[due] if due < 0 else codes[0, -1]
-        speech = taslm.code_embedding.embed(arriving, taslm.quantizer)
-        rows = taslm.fuse(taslm.backbone.embed(token), speech)[None, None]
+        speech = embedding.code_embedding.embed(arriving, core.quantizer)
+        rows = embedding.fuse(core.backbone.embed(token), speech)[None, None]
 
 
 def continue_prompts(generator: Generator, prompts: list[PromptRows]):

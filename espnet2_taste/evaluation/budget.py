@@ -8,44 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout, Grid
-from espnet2_taste.slm.layouts.streams import SPEECH, TEXT, Stream
-from espnet2_taste.slm.layouts.text_aligned import IGNORE, AbsTextAlignedLayout
+from espnet2_taste.slm.layouts.abs_layout import AbsLayout
+from espnet2_taste.slm.layouts.streams import TEXT
 from espnet2_taste.slm.layouts.utterance import Utterance
 
 
-class TextAligned:
-    """TASLM's layout, one utterance at a time, as :func:`count_rows` reads layouts.
-
-    Args:
-        layout: Of words with codes.
-        codebooks: Q, one stream each beside the text.
-    """
-
-    deduplicates = False
-
-    def __init__(self, layout: AbsTextAlignedLayout, codebooks: int = 4):
-        self.layout = layout
-        codes = [Stream(f"code_{q}", SPEECH, None, ()) for q in range(codebooks)]
-        self.streams = (Stream("text", TEXT, None, ()), *codes)
-
-    def encode(self, utterance: Utterance, rng: np.random.Generator | None = None):
-        """Lay an utterance out: a row for each prediction, what it predicts in it."""
-        sizes = torch.tensor([len(word) for word in utterance.words])
-        word_ids = torch.arange(len(sizes)).repeat_interleave(sizes)[None]
-        tokens = word_ids.size(1)
-        grid = self.layout.encode(word_ids, torch.tensor([tokens]), word_ids, 0)
-        codes = [grid.word_labels[0]] * (len(self.streams) - 1)
-        ids = torch.stack([grid.text_labels[0], *codes], dim=-1).numpy()
-        ids = ids[: tokens + max(self.layout.delay, 1)]  # (T, 1 + Q)
-        return Grid(ids, (ids != IGNORE).astype(np.float32), ids == IGNORE)
-
-
 def count_rows(
-    layout: AbsGridLayout | TextAligned,
+    layout: AbsLayout,
     utterances: Iterable[Utterance],
     seed: int | None = None,
 ) -> dict[str, float]:

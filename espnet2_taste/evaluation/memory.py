@@ -29,8 +29,8 @@ from espnet2_taste.evaluation.benchmark import (
 )
 from espnet2_taste.evaluation.training_benchmark import KL_WEIGHT, training_batch
 from espnet2_taste.slm.backbone import AbsBackbone, FullBackbone, LoraBackbone
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.lm_options import LmOptions
-from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.tokenizer.encoders.whisper import (
     WhisperSpeechEncoder,
     random_encoder,
@@ -72,7 +72,7 @@ class Use:
     options: LmOptions = LmOptions()
     kl_weight: float = 0.0
 
-    def build(self, size: LmSize, device: str) -> Taslm:
+    def build(self, size: LmSize, device: str) -> SpokenLMCore:
         """A random model."""
         taslm = make_taslm(size, device, getattr(torch, self.dtype), self.backbone)
         self.options.apply(taslm.backbone.causal_lm)
@@ -86,7 +86,7 @@ class Use:
         kept = sum(tensor.nbytes for tensor in tensors)
         return (kept + self.learning(taslm)) / GIB
 
-    def learning(self, taslm: Taslm) -> int:
+    def learning(self, taslm: SpokenLMCore) -> int:
         """Bytes of gradients and averages."""
         trained = (p.numel() for p in taslm.parameters() if p.requires_grad)
         return LEARNING * sum(trained)

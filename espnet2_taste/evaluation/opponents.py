@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from espnet2_taste.evaluation.benchmark import simple_continuation
 from espnet2_taste.slm.backbone import BackboneOutput
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.prompts import PromptRows
-from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.speech_decoder.rel_attention import distance_encoding, visible_keys
 from espnet2_taste.speech_decoder.rel_step import LayerCache
 from espnet2_taste.speech_decoder.rel_transformer import RelTransformer
@@ -113,9 +113,9 @@ def unit_weights(decoder: UnitDecoder) -> list[torch.Tensor]:
     return matrices([*stack, decoder.llm_decoder])
 
 
-def word_weights(taslm: Taslm) -> list[torch.Tensor]:
+def word_weights(taslm: SpokenLMCore) -> list[torch.Tensor]:
     """Matrices that a row of TASLM reads."""
-    return matrices([*taslm.backbone.causal_lm.modules(), *taslm.head.modules()])
+    return matrices([*taslm.backbone.causal_lm.modules(), *taslm.code_head.modules()])
 
 
 def matrices(modules: Sequence[nn.Module]) -> list[torch.Tensor]:

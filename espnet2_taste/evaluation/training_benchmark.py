@@ -23,8 +23,10 @@ from espnet2_taste.evaluation.benchmark import (
     LmSize,
     make_taslm,
     measure,
+    random_words,
 )
-from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.inference.scorer import padded
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.tokenizer.state_cache import StateCache
 
 KL_WEIGHT = 0.9
@@ -34,12 +36,12 @@ Step = Callable[[], object]
 
 
 def training_batch(
-    taslm: Taslm, utterances: int, tokens: int
+    core: SpokenLMCore, utterances: int, tokens: int
 ) -> dict[str, torch.Tensor]:
     """Random utterances of equal length, as the training reads them.
 
     Args:
-        taslm: Gives vocabulary and codebooks.
+        core: Gives vocabulary and codebooks.
         utterances: B.
         tokens: N.
 
@@ -47,24 +49,19 @@ def training_batch(
         Fields with their lengths.
     """
     generator = torch.Generator().manual_seed(0)
-    vocabulary = taslm.backbone.causal_lm.get_input_embeddings().weight.size(0)
     words = max(1, int(tokens / TOKENS_A_WORD))
-    codebooks, highest = taslm.quantizer.num_codebooks, taslm.quantizer.codebook_size
-    shape = (utterances, tokens)
-    batch = {
-        "text": torch.randint(2, vocabulary, shape, generator=generator),
-        "text_lengths": torch.full((utterances,), tokens),
-        "word_ids": (torch.arange(tokens) * words // tokens).expand(shape),
-        "word_ids_lengths": torch.full((utterances,), tokens),
-        "codes": torch.randint(
-            0, highest, (utterances, words, codebooks), generator=generator
-        ),
-        "codes_lengths": torch.full((utterances,), words),
-    }
-    return {name: x.to(taslm.pad_text.device) for name, x in batch.items()}
+    word_ids = torch.arange(tokens) * words // tokens
+    sizes = word_ids.bincount(minlength=words).tolist()
+    batch = padded(
+        [
+            core.layout.encode(random_words(core, sizes, generator)).fields
+            for _ in range(utterances)
+        ]
+    )
+    return {name: x.to(core.device) for name, x in batch.items()}
 
 
-def plain_step(taslm: Taslm, text: torch.Tensor) -> Step:
+def plain_step(taslm: SpokenLMCore, text: torch.Tensor) -> Step:
     """A step of LoRA on the text alone, as peft and Hugging Face compute it.
 
     Args:
@@ -88,7 +85,7 @@ def plain_step(taslm: Taslm, text: torch.Tensor) -> Step:
 
 
 def taslm_step(
-    taslm: Taslm, batch: dict[str, torch.Tensor], forget: bool = False, **options
+    taslm: SpokenLMCore, batch: dict[str, torch.Tensor], forget: bool = False, **options
 ) -> Step:
     """A step of TASLM's training.
 
@@ -132,7 +129,11 @@ def training_ways(size: LmSize, device: str, batch_size: tuple[int, int]) -> dic
         f"KL, first epoch, kl_every {EVERY}": {**first, "kl_every": EVERY},
         "KL, nothing kept": kl,
     }
-    ways = {"LoRA of peft, text alone": plain_step(taslm, batch["text"])}
+    ways = {
+        "LoRA of peft, text alone": plain_step(
+            taslm, batch["grid"][:, : batch_size[1], 0]
+        )
+    }
     for name, given in options.items():
         ways[name] = taslm_step(taslm, batch, **given)
     return ways

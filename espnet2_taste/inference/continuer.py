@@ -16,17 +16,17 @@ from espnet2_taste.inference.inputs import check_codes, model_digest, normal_tex
 from espnet2_taste.inference.results import SpeechTokens
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generator import Generator
+from espnet2_taste.slm.grid_data import GridPreprocessor
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.word_grammar import PublishedGrammar, WordGrammar
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompt_specs import PromptSpec, SpokenPrompt, WrittenPrompt
 from espnet2_taste.slm.prompts import PromptRows
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.vocabulary import reference_masks, vocabulary_masks
+from espnet2_taste.slm.vocabulary import reference_masks
 from espnet2_taste.structures import WordCodes
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.preparation import TextRules
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
 class AbsContinuer(ABC):
@@ -81,7 +81,7 @@ class TaslmContinuer(AbsContinuer):
     Args:
         model: A trained model in evaluation mode; without guidance its adapters are
             merged.
-        preprocessor: Its text side.
+        preprocessor: Its data side.
         limits: How much is generated.
         options: How to sample; their ``reference_compat`` holds for the vocabulary,
             the head and the prompts as well.
@@ -95,7 +95,7 @@ class TaslmContinuer(AbsContinuer):
     def __init__(
         self,
         model: ESPnetSpokenLMModel,
-        preprocessor: TaslmPreprocessor,
+        preprocessor: GridPreprocessor,
         limits: Limits,
         options: GenerationOptions,
         seed: int = 0,
@@ -105,20 +105,20 @@ class TaslmContinuer(AbsContinuer):
         options.prepare(core)
         self.preprocessor = preprocessor
         self.reference_compat = options.reference_compat
-        text_side, size = preprocessor.tokenizer.tokenizer, core.backbone.vocab_size
+        tokenizer, text = preprocessor.reader.tokenizer, core.layout.inventory.text
         if options.reference_compat:
-            core.head.reference_compat = True
-            masks = reference_masks(text_side, core.eos_id).resized(size)
+            core.code_head.reference_compat = True
+            masks = reference_masks(tokenizer.tokenizer, core.eos_id)
+            masks = masks.resized(core.backbone.vocab_size)
             text = TextVocabulary.of(masks, (), core.eos_id)
             words = limits.sentence_end_after
             grammar = PublishedGrammar(core.layout, text, words, stop_id)
         else:
-            masks = vocabulary_masks(text_side, preprocessor.word_space).resized(size)
-            end_id = core.eos_id if stop_id is None else stop_id
-            text = TextVocabulary.of(masks, text_side.all_special_ids, end_id)
+            if stop_id is not None:
+                text = text.ending_with(stop_id)
             grammar = WordGrammar(core.layout, text)
         generator = Generator(core, options, limits, grammar=grammar)
-        super().__init__(generator, preprocessor.tokenizer, seed)
+        super().__init__(generator, tokenizer, seed)
 
     @cached_property
     def digest(self) -> str:
@@ -179,11 +179,10 @@ class TaslmContinuer(AbsContinuer):
         """
         if self.reference_compat:
             raise ValueError("reference_compat: the published system reads no texts")
-        data = self.preprocessor(name, {"text": " ".join([*spec.words, text])})
-        first = int((data["word_ids"] < len(spec.words)).sum())
-        tokens, words = (data[key][first:].tolist() for key in ("text", "word_ids"))
+        data = {"text": " ".join([*spec.words, text])}
+        words = self.preprocessor.reader(name, data).words[len(spec.words) :]
         end_id = self.generator.grammar.inventory.text.end_id
-        return self.prompt(name, spec).with_text(tokens, words, end_id)
+        return self.prompt(name, spec).with_text(words, end_id)
 
     @torch.inference_mode()
     def prompt(self, name: str, spec: PromptSpec) -> PromptRows:

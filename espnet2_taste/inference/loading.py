@@ -68,7 +68,7 @@ def load_spoken_lm(
     remedy = REMEDY.format("spoken language model", "11 or 16")
     config, path = trained_files(exp, model_file, MODEL_FILE, remedy)
     model, args = load_model(build_spoken_lm, config, path, device)
-    return model, build_preprocessor(args, False)
+    return model, build_preprocessor(args, False, model.core.layout)
 
 
 def build_untrained(
@@ -97,7 +97,7 @@ def build_untrained(
             "of the YAML"
         )
     model = builder.build_spoken_lm(args).to(device).eval()
-    return model, builder.build_preprocessor(args, False)
+    return model, builder.build_preprocessor(args, False, model.core.layout)
 
 
 def load_unit_vocoder(

@@ -171,7 +171,7 @@ class SpeechScore:
         speech_mean: A word.
         both_mean: Mean of the two means.
         base_text: Of the text by the text LM that the model began from, summed (nats);
-            nan of designs that write units.
+            nan without text, or where training changed it and kept no copy.
         speech_nats: Log-likelihood of the codes, summed; a log-density where the head
             predicts vectors.
         both_nats: ``text`` and ``speech_nats`` together.

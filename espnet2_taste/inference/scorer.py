@@ -12,7 +12,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.slm.scoring import UtteranceScores
+from espnet2_taste.slm.scoring import UtteranceScores, utterance_scores
 
 
 class Scorer:
@@ -21,7 +21,7 @@ class Scorer:
     Args:
         model: In evaluation mode, its adapters not merged.
         preprocessor: Its data side; lays out the form that is scored.
-        mask_other_vocab: See ``AbsCore.scores``.
+        mask_other_vocab: See ``utterance_scores``.
         guidance: Likewise.
     """
 
@@ -58,9 +58,9 @@ class Scorer:
 
     def scores(self, rows: Sequence[Mapping[str, np.ndarray]]) -> UtteranceScores:
         """Likelihoods of every entry of B utterances, as they are preprocessed."""
-        device = next(self.core.parameters()).device
+        device = self.core.device
         batch = {name: value.to(device) for name, value in padded(rows).items()}
-        return self.core.scores(batch, *self.options)
+        return utterance_scores(self.core, batch, *self.options)
 
 
 def padded(items: Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Tensor]:

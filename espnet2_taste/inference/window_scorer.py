@@ -16,8 +16,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.inference.scorer import Scorer
-from espnet2_taste.slm.word_parts import AbsWordParts, GridParts, TaslmParts
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
+from espnet2_taste.slm.word_parts import WordParts
 
 
 class WindowScorer:
@@ -36,8 +35,6 @@ class WindowScorer:
             raise ValueError(f"window: expected words, 0 for all, found {window}")
         self.scorer = scorer
         self.window = window
-        is_taslm = isinstance(scorer.preprocessor, TaslmPreprocessor)
-        self.parts_of = TaslmParts if is_taslm else GridParts
 
     def __call__(
         self,
@@ -56,19 +53,17 @@ class WindowScorer:
             ``text``, ``speech`` and ``both`` of each, ``_local`` and ``_normalised``.
         """
         rows = list(zip(names, items, shared, strict=True))
-        given = self.sums([self._parts(*row[:2]) for row in rows], shared)
-        alone = self.sums([self._parts(*row) for row in rows], [0] * len(rows))
+        side = self.scorer.preprocessor
+        given = self.sums([WordParts(side, *row[:2]) for row in rows], shared)
+        alone = self.sums([WordParts(side, *row) for row in rows], [0] * len(rows))
         return [
             {f"{key}_local": value for key, value in here.items()}
             | {f"{key}_normalised": here[key] - there[key] for key in here}
             for here, there in zip(given, alone)
         ]
 
-    def _parts(self, *row) -> AbsWordParts:
-        return self.parts_of(self.scorer.preprocessor, *row)
-
     def sums(
-        self, parts: Sequence[AbsWordParts], firsts: Sequence[int]
+        self, parts: Sequence[WordParts], firsts: Sequence[int]
     ) -> list[dict[str, float]]:
         """Sums over the window of each utterance.
 

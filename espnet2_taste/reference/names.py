@@ -33,7 +33,7 @@ LORA_LM = SPOKEN_LM + "language_model.base_model.model."
 PLAIN_LM = SPOKEN_LM + "language_model."
 OUR_QUANTIZER = "tokenizer.quantizer."
 TASLM = "core."
-TASLM_QUANTIZER = "core.quantizer."
+TASLM_QUANTIZER = "core.embedding.quantizer."
 
 FEED_FORWARD = ((".fc", ".feed_forward.fc"),)
 CODEBOOK = (

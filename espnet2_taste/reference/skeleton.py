@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 
 from espnet2_taste.reference import names
 from espnet2_taste.reference.names import State
+from espnet2_taste.slm.layouts.streams import Inventory, TextVocabulary
 from espnet2_taste.speech_decoder.unit_decoder import UnitDecoder
 from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder
 from espnet2_taste.tasks.choices import fusion_choices
@@ -29,6 +31,8 @@ from espnet2_taste.tokenizer.encoders.whisper import random_encoder
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
 UNUSED_VARIANCE_HEADS = ("multi_linear_last",)
+NO_TEXT = TextVocabulary(np.ones(1, dtype=bool), np.zeros(1, dtype=bool), 0)
+"""Layouts have no weights, whatever the vocabulary."""
 UNUSED_DEPTH = 4
 """Layers of the networks that the published quantizer carries and never runs."""
 
@@ -110,15 +114,17 @@ def taslm_weights(options: Mapping[str, Any], text_config: Mapping[str, Any]) ->
         quantizer = ResidualQuantizer(**options["quantizer_conf"])
         lm = text_lm(text_config)
         backbone = _part(adaptation_choices, options, lm)
-        size = backbone.hidden_size
+        size, states = backbone.hidden_size, backbone.num_states
+        embedding = _part(code_embedding_choices, options, quantizer)
+        fusion = _part(input_fusion_choices, options, size, quantizer.dim)
         parts = {
             "backbone.": backbone,
-            "code_embedding.": _part(code_embedding_choices, options, quantizer),
-            "input_fusion.": _part(input_fusion_choices, options, size, quantizer.dim),
-            "head.": _part(head_choices, options, size, backbone.num_states, quantizer),
+            "embedding.code_embedding.": embedding,
+            "embedding.input_fusion.": fusion,
+            "code_head.": _part(head_choices, options, size, states, quantizer),
         }
-        _part(layout_choices, options)
-        own: State = {names.TASLM + "pad_text": torch.empty(size)}
+        _part(layout_choices, options, Inventory(NO_TEXT, units=0))
+        own: State = {names.TASLM + "embedding.pad_text": torch.empty(size)}
     for prefix, module in parts.items():
         own |= names.under(module.state_dict(), names.TASLM + prefix)
     return names.taslm_to_published(own, options["input_fusion"] == "simple_sum")

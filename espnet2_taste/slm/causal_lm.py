@@ -19,17 +19,7 @@ from torch import nn
 
 from espnet2_taste.experiment_files import local_place
 from espnet2_taste.slm.lm_options import LmOptions
-from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 from espnet2_taste.tokenizer.encoders.hub import weights_or_sizes
-
-__all__ = [
-    "build_causal_lm",
-    "check_causal_lm",
-    "check_positions",
-    "load_tokenizer",
-    "local_place",
-    "text_logits",
-]
 
 
 class _Outputs(tuple):

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from espnet2_taste.slm.abs_core import AbsRowInputs
 from espnet2_taste.slm.guidance import TextGuide
 from espnet2_taste.slm.layouts.abs_layout import HOLE
 from espnet2_taste.slm.limits import Amount
 from espnet2_taste.slm.prompts import PromptRows
+from espnet2_taste.slm.row_embedding import AbsRowInputs
 from espnet2_taste.slm.row_reader import RowReader, States
 from espnet2_taste.slm.sampling import UniformStreams
 

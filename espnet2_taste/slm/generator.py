@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.slm.abs_core import AbsCore
 from espnet2_taste.slm.continuation import Batch, Continuation, Item
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.guidance import TextGuide
 from espnet2_taste.slm.layouts.abs_layout import HOLE, AbsGrammar
 from espnet2_taste.slm.layouts.streams import TEXT, TEXT_KINDS, IdSet, text_of
@@ -44,7 +44,7 @@ class Generator:
 
     def __init__(
         self,
-        core: AbsCore,
+        core: SpokenLMCore,
         options: GenerationOptions = GenerationOptions(),
         limits: Limits = Limits(),
         unit_seconds: Sequence[float] | None = None,
@@ -52,7 +52,7 @@ class Generator:
     ):
         self.core = core
         self.grammar = core.layout if grammar is None else grammar
-        self.device = next(core.parameters()).device
+        self.device = core.device
         self.text_sampler = options.text_sampler()
         self.speech_sampler = options.speech_sampler()
         self.mixture = core.mixture(options.guidance if core.text_size else 0.0)
@@ -62,7 +62,7 @@ class Generator:
         text_streams = [s for s in self.grammar.streams if s.group == TEXT]
         mask = text_streams[0].mask(IdSet(TEXT_KINDS)) if text_streams else np.zeros(0)
         self.is_text = torch.from_numpy(mask).to(self.device)
-        self.row_inputs = core.row_inputs(self.grammar)
+        self.row_inputs = core.embedding.row_inputs(core.backbone, self.grammar)
         self.num_codebooks = 0
         if core.quantizer is not None:
             core.quantizer.hold_tables()
@@ -288,11 +288,12 @@ class Generator:
             for item, row in zip(items, rows)
         ]
         core, due = self.core, torch.tensor([kind == CODES for kind in kinds])
-        batch.prediction = core.head(batch.last[:-1])
+        batch.prediction = core.code_head(batch.last[:-1])
         shape = (len(items), self.num_codebooks)
         codes = torch.full(shape, IGNORE, device=self.device)
         if due.any():
-            logits = core.head.code_logits(batch.prediction, core.quantizer).float()
+            given = (batch.prediction, core.quantizer)
+            logits = core.code_head.code_logits(*given).float()
             chosen = self.speech_sampler(logits, batch.streams, due)
             codes = torch.where(due.to(self.device)[:, None], chosen, codes)
         batch.codes, batch.arriving = codes, codes.clone()

@@ -2,12 +2,12 @@
 
 Two small families of modules.
 
-- Code embeddings turn word codes into one vector a row. Enters: codes (B, W, Q) and
-  the grid's word of each row (B, L). Leaves: (B, L, D).
+- Code embeddings turn word codes into one vector a row. Enters: the codes that arrive
+  in each row (B, T, Q). Leaves: (B, T, D).
 - Input fusions join it with the text. Enters: text (..., H) and speech (..., D).
   Leaves: (..., H).
 
-Legend: B utterances, W words, L rows, Q codebooks, K codes, D word-vector size of the
+Legend: B utterances, T rows, Q codebooks, K codes, D word-vector size of the
 quantizer, H hidden size of the LM.
 """
 
@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
-from espnet2_taste.slm.layouts.text_aligned import IGNORE, gather_words
+from espnet2_taste.slm.layouts.text_aligned import NOTHING
 from espnet2_taste.tokenizer.quantizers.codebooks import code_spread
 
 
@@ -55,28 +55,26 @@ class AbsCodeEmbedding(nn.Module, ABC):
         """
         return current if self.between is None else self.between.expand_as(current)
 
-    def forward(
-        self,
-        codes: torch.Tensor,
-        words: torch.Tensor,
-        arrivals: torch.Tensor,
-        quantizer: nn.Module,
-    ) -> torch.Tensor:
+    def forward(self, codes: torch.Tensor, quantizer: nn.Module) -> torch.Tensor:
         """Embed what each row reads.
 
         Args:
-            codes: (B, W, Q), -1 at padding.
-            words: Word of each row, (B, L), ``IGNORE`` before the first.
-            arrivals: True where a word is new, (B, L).
+            codes: That arrive in it, (B, T, Q), -1 where none do; from ``NOTHING`` on
+                it is as if none had come before.
             quantizer: The frozen quantizer.
 
         Returns:
-            (B, L, D).
+            (B, T, D).
         """
-        vectors = self.embed(codes, quantizer)  # (B, W, Q) -> (B, W, D)
-        rows = gather_words(vectors, words, self.pad)  # (B, L, D)
-        changed = arrivals | (words == IGNORE)
-        return torch.where(changed[..., None], rows, self.hold(rows))
+        arrives, ends = (codes >= 0).any(dim=-1), (codes == NOTHING).all(dim=-1)
+        rows = torch.arange(codes.size(1), device=codes.device).expand_as(arrives)
+        last = torch.where(arrives | ends, rows, -1).cummax(dim=1).values  # (B, T)
+        index = last.clamp(min=0)
+        vectors = self.embed(codes.clamp(min=-1), quantizer)  # (B, T, D)
+        held = vectors.gather(1, index[..., None].expand_as(vectors))
+        vectors = torch.where(arrives[..., None], vectors, self.hold(held))
+        spoken = arrives.gather(1, index) & (last >= 0)
+        return torch.where(spoken[..., None], vectors, self.pad)
 
 
 class FillForwardEmbedding(AbsCodeEmbedding):

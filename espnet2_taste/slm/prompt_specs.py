@@ -10,18 +10,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
+from espnet2_taste.slm.core import SpokenLMCore
+from espnet2_taste.slm.grid_data import GridPreprocessor
+from espnet2_taste.slm.layouts.utterance import Turn
 from espnet2_taste.slm.prompts import (
     PromptRows,
     empty_prompt,
     spoken_prompt,
+    turn_prompt,
     written_prompt,
 )
-from espnet2_taste.slm.taslm import Taslm
-from espnet2_taste.slm.turns import TurnFrame
+from espnet2_taste.slm.turns import turn_frame
 from espnet2_taste.structures import WordCodes
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
 class PromptSpec(ABC):
@@ -40,16 +40,16 @@ class PromptSpec(ABC):
     @abstractmethod
     def rows(
         self,
-        taslm: Taslm,
-        preprocessor: TaslmPreprocessor,
+        core: SpokenLMCore,
+        preprocessor: GridPreprocessor,
         name: str,
         reference_compat: bool = False,
     ) -> PromptRows:
         """Tokenise and embed.
 
         Args:
-            taslm: The model in evaluation mode.
-            preprocessor: Its text side.
+            core: The model in evaluation mode.
+            preprocessor: Its data side.
             name: Utterance id, for errors.
             reference_compat: Published behaviour of prompts, see
                 :mod:`espnet2_taste.slm.prompts`.
@@ -78,11 +78,9 @@ class SpokenPrompt(PromptSpec):
         """See :meth:`PromptSpec.first`."""
         return replace(self, spoken=self.spoken.first(count))
 
-    def rows(self, taslm, preprocessor, name, reference_compat=False):
+    def rows(self, core, preprocessor, name, reference_compat=False):
         """See :meth:`PromptSpec.rows`."""
-        data = preprocessor(name, self.spoken.fields)
-        keys = ("text", "word_ids", "codes")
-        return spoken_prompt(taslm, *(torch.from_numpy(data[key]) for key in keys))
+        return spoken_prompt(core, preprocessor.reader(name, self.spoken.fields))
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,10 @@ class WrittenPrompt(PromptSpec):
         """See :meth:`PromptSpec.first`."""
         return WrittenPrompt(self.words[:count])
 
-    def rows(self, taslm, preprocessor, name, reference_compat=False):
+    def rows(self, core, preprocessor, name, reference_compat=False):
         """See :meth:`PromptSpec.rows`."""
-        data = preprocessor(name, {"text": " ".join(self.words)})
-        text = torch.from_numpy(data["text"])
-        return written_prompt(taslm, text, reference_compat)
+        read = preprocessor.reader(name, {"text": " ".join(self.words)})
+        return written_prompt(core, read.tokens, reference_compat)
 
 
 @dataclass(frozen=True)
@@ -116,9 +113,9 @@ class EmptyPrompt(PromptSpec):
         """See :meth:`PromptSpec.first`."""
         return self
 
-    def rows(self, taslm, preprocessor, name, reference_compat=False):
+    def rows(self, core, preprocessor, name, reference_compat=False):
         """See :meth:`PromptSpec.rows`."""
-        return empty_prompt(taslm, preprocessor.first_word_space)
+        return empty_prompt(core, preprocessor.reader.options.first_word_space)
 
 
 @dataclass(frozen=True)
@@ -133,13 +130,15 @@ class SpokenTurn(SpokenPrompt):
 
     frame: tuple[str, str] | None = None
 
-    def rows(self, taslm, preprocessor, name, reference_compat=False):
+    def rows(self, core, preprocessor, name, reference_compat=False):
         """See :meth:`PromptSpec.rows`.
 
         Raises:
             RuntimeError: No frame is given and the tokenizer has none.
         """
-        spoken = super().rows(taslm, preprocessor, name)
-        frame = None if self.frame else taslm.turn_frame
-        frame = frame or TurnFrame.of(preprocessor.tokenizer, self.frame)
-        return frame.rows(taslm, spoken, reference_compat)
+        spoken = preprocessor.reader(name, self.spoken.fields)
+        if self.frame:
+            frame = turn_frame(preprocessor.reader.tokenizer, self.frame)
+        else:
+            frame = preprocessor.turn_frame
+        return turn_prompt(core, Turn(spoken, *frame), reference_compat)

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from espnet2_taste.slm.layouts.abs_layout import HOLE
 from espnet2_taste.slm.layouts.streams import TEXT_KINDS
 from espnet2_taste.slm.layouts.text_aligned import IGNORE
+from espnet2_taste.slm.layouts.utterance import Turn, Utterance
 from espnet2_taste.slm.layouts.word_grammar import WordState
 
 if TYPE_CHECKING:
-    from espnet2_taste.slm.taslm import Taslm
+    from espnet2_taste.slm.core import SpokenLMCore
 
 
 @dataclass(frozen=True)
@@ -43,159 +45,114 @@ class PromptRows:
     rows: Sequence[Sequence[int]] = ()
     known: Sequence[Sequence[int]] = ()
 
-    def with_text(
-        self, tokens: Sequence[int], word_ids: Sequence[int], end_id: int
-    ) -> "PromptRows":
+    def with_text(self, words: Sequence[Sequence[int]], end_id: int) -> "PromptRows":
         """The same with the text that follows, whose codes alone are chosen.
 
         Args:
-            tokens: Text ids, (N,), at least one.
-            word_ids: Word of each, (N,).
+            words: Text ids of each word, at least one.
             end_id: The token that ends text.
         """
-        before = (None, *word_ids[:-1])
-        starts = tuple(word != last for word, last in zip(word_ids, before))
+        starts = tuple(place == 0 for word in words for place in range(len(word)))
+        tokens = (token for word in words for token in word)
         known = [[token, HOLE] for token in (*tokens, end_id)]
         return replace(self, known=known, state=replace(self.state, given=starts))
 
 
-def silence(taslm: "Taslm", rows: int) -> torch.Tensor:
+def silence(core: "SpokenLMCore", rows: int) -> torch.Tensor:
     """Codes of rows in which no word arrives, (rows, Q) of -1."""
-    shape = (rows, taslm.quantizer.num_codebooks)
-    return torch.full(shape, IGNORE, device=taslm.pad_text.device)
+    shape = (rows, core.quantizer.num_codebooks)
+    return torch.full(shape, IGNORE, device=core.device)
 
 
-def empty_prompt(taslm: "Taslm", starts_word: bool = True) -> PromptRows:
+def read_rows(core: "SpokenLMCore", ids: np.ndarray) -> torch.Tensor:
+    """Embed rows and what comes before them, (P, 1 + Q) -> (P + 1, H)."""
+    grid = torch.from_numpy(ids).to(core.device)
+    return core.rows(grid[None])[0]
+
+
+def text_ids(core: "SpokenLMCore", ids: Sequence[int]) -> torch.Tensor:
+    """Ids on the device of a model, (N,)."""
+    return torch.tensor(ids, dtype=torch.int64, device=core.device)
+
+
+def empty_prompt(core: "SpokenLMCore", starts_word: bool = True) -> PromptRows:
     """Nothing but the beginning of an utterance.
 
     Args:
-        taslm: The model.
+        core: The model.
         starts_word: False where the first word is written without leading space.
     """
     return PromptRows(
-        inputs=taslm.begin(1)[0],
-        text=torch.empty(0, dtype=torch.int64, device=taslm.pad_text.device),
+        inputs=core.embedding.begin(core.backbone, core.bos_id)[None],
+        text=text_ids(core, ()),
         state=WordState() if starts_word else WordState(TEXT_KINDS),
-        current=silence(taslm, 1)[0],
-        pending=silence(taslm, taslm.layout.delay),
+        current=silence(core, 1)[0],
+        pending=silence(core, core.layout.delay),
     )
 
 
-def spoken_prompt(
-    taslm: "Taslm", text: torch.Tensor, word_ids: torch.Tensor, codes: torch.Tensor
-) -> PromptRows:
-    """Spoken words: text with the code of every word.
+def spoken_prompt(core: "SpokenLMCore", utterance: Utterance) -> PromptRows:
+    """Spoken words: text with the codes of every word.
 
     Args:
-        taslm: The model.
-        text: Text ids, (N,).
-        word_ids: Word of each token, (N,).
-        codes: (W, Q).
+        core: The model.
+        utterance: Words and codes.
 
     Raises:
         ValueError: Words and codes differ in number.
     """
-    device, count = taslm.pad_text.device, len(text)
-    text, word_ids = text.to(device)[None], word_ids.to(device)[None]
-    codes = codes.to(device)[None]  # (1, W, Q)
-    length = torch.tensor([count], device=device)
-    grid = taslm.layout.encode(text, length, word_ids, taslm.eos_id)
-    words = int(grid.word_labels.max()) + 1
-    if words != codes.size(1):
-        raise ValueError(
-            f"the prompt has {words} words but {codes.size(1)} rows of codes"
-        )
-    read = torch.cat([codes[0], silence(taslm, 1)])[grid.words[0]]  # (L, Q)
-    arriving = torch.where(grid.arrivals[0, :, None], read, IGNORE)
+    ids, count = core.layout.rows(utterance), len(utterance.tokens)
+    codes = torch.from_numpy(ids[:, 1:]).to(core.device)
+    read = torch.cat([silence(core, 1), codes[:count]])
+    arrived = (read != IGNORE).any(dim=-1)
+    arrived[0] = True  # none, if no other has
     return PromptRows(
-        inputs=taslm.inputs(grid, codes)[0, : count + 1],
-        text=text[0],
+        inputs=read_rows(core, ids[:count]),
+        text=text_ids(core, utterance.tokens),
         state=WordState(),
-        current=read[count],
-        pending=arriving[count + 1 :],
+        current=read[arrived.nonzero()[-1, 0]],
+        pending=codes[count : count + core.layout.delay],
     )
 
 
 def written_prompt(
-    taslm: "Taslm", text: torch.Tensor, reference_compat: bool = False
+    core: "SpokenLMCore", ids: Sequence[int], reference_compat: bool = False
 ) -> PromptRows:
     """Written words, to be continued by spoken ones.
 
     Args:
-        taslm: The model.
-        text: Text ids, (N,).
+        core: The model.
+        ids: Text ids, (N,).
         reference_compat: Published behaviour: bare text embeddings without BOS and
             without fusion, which training never shows.
     """
-    empty, text = empty_prompt(taslm), text.to(taslm.pad_text.device)
-    inputs = taslm.backbone.embed(text)  # (N, H)
+    empty, text = empty_prompt(core), text_ids(core, ids)
+    inputs = core.backbone.embed(text)  # (N, H)
     if not reference_compat:
-        inputs = torch.cat([empty.inputs, written_rows(taslm, text)])
+        rows = torch.cat([text[:, None], silence(core, len(text))], dim=1)
+        inputs = core.rows(rows[None])[0]
     return replace(empty, inputs=inputs, text=text)
 
 
 def turn_prompt(
-    taslm: "Taslm",
-    prefix: torch.Tensor,
-    spoken: PromptRows,
-    suffix: torch.Tensor,
-    reference_compat: bool = False,
+    core: "SpokenLMCore", turn: Turn, reference_compat: bool = False
 ) -> PromptRows:
     """Spoken words between written ones, e.g. the turns of a chat template.
 
     Args:
-        taslm: The model.
-        prefix: Text ids before, written as the template has them (with its BOS).
-        spoken: The spoken words.
-        suffix: Text ids after.
+        core: The model.
+        turn: The words and what stands around them.
         reference_compat: Published behaviour: the text around the spoken words is
             embedded without fusion, and the codes of the last d words are left out.
-            Otherwise d rows of text padding take them in before the suffix.
+            Otherwise d rows of text padding take them in before the text behind them.
     """
-    prefix, suffix = (ids.to(taslm.pad_text.device) for ids in (prefix, suffix))
-    empty = empty_prompt(taslm, starts_word=False)
     if reference_compat:
-        embed = taslm.backbone.embed
-        parts = [embed(prefix), spoken.inputs[1:], embed(suffix)]
+        embed = core.backbone.embed
+        before, after = (text_ids(core, ids) for ids in (turn.before, turn.after))
+        spoken = spoken_prompt(core, turn.spoken).inputs[1:]
+        inputs = torch.cat([embed(before), spoken, embed(after)])
     else:
-        written = prefix[1:] if prefix[:1].tolist() == [taslm.bos_id] else prefix
-        parts = [empty.inputs, written_rows(taslm, written)]
-        parts += [spoken.inputs[1:], drained_rows(taslm, spoken)]
-        parts.append(written_rows(taslm, suffix))
-    text = torch.cat([prefix, spoken.text, suffix])
-    return replace(empty, inputs=torch.cat(parts), text=text)
-
-
-def written_rows(taslm: "Taslm", text: torch.Tensor) -> torch.Tensor:
-    """Rows of words without codes, fused as training's rows are before a code.
-
-    Args:
-        taslm: The model.
-        text: Text ids, (N,).
-
-    Returns:
-        (N, H).
-    """
-    absent = taslm.code_embedding.pad.expand(len(text), -1)
-    return taslm.fuse(taslm.backbone.embed(text), absent)
-
-
-def drained_rows(taslm: "Taslm", rows: PromptRows) -> torch.Tensor:
-    """Rows of text padding that read the pending codes of a prompt.
-
-    Args:
-        taslm: The model.
-        rows: Of the prompt.
-
-    Returns:
-        (d, H).
-    """
-    read = torch.cat([rows.current[None], rows.pending])  # (d + 1, Q)
-    present = (read != IGNORE).any(dim=-1)
-    index = torch.arange(len(read), device=read.device)
-    words = torch.where(present, index, IGNORE).cummax(dim=0).values
-    speech = taslm.code_embedding(
-        read[None], words[None], present[None], taslm.quantizer
-    )
-    text = taslm.pad_text.expand(len(rows.pending), -1)
-    return taslm.fuse(text, speech[0, 1:])
+        inputs = read_rows(core, core.layout.turn_rows(turn))
+    text = text_ids(core, (*turn.before, *turn.spoken.tokens, *turn.after))
+    empty = empty_prompt(core, starts_word=False)
+    return replace(empty, inputs=inputs, text=text)

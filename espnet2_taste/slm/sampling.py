@@ -7,7 +7,6 @@ its own stream only, so that a batch gives what its utterances give alone.
 Legend: B utterances, V text vocabulary, R ids drawn at once, X candidates.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -144,13 +143,40 @@ def choose(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     return draw(probabilities, classes, numbers).view(logits.shape[:-1])
 
 
-class AbsTextSampler(ABC):
-    """Chooses the next text token of every utterance."""
+@dataclass(frozen=True)
+class TextSampler:
+    """How the next text token of every utterance is drawn.
 
-    needs_history = False
-    """Whether ``seen`` is read."""
+    Attributes:
+        top_p: Probability that is kept; 0 takes the likeliest token.
+        temperature: Below 1 sharpens.
+        repetition_penalty: 1 for none.
+        published: The published order: nucleus on the raw logits, then penalty and
+            temperature; otherwise penalty, temperature, nucleus.
 
-    @abstractmethod
+    Raises:
+        ValueError: A value out of range, where one is drawn.
+    """
+
+    top_p: float = 0.0
+    temperature: float = 1.0
+    repetition_penalty: float = 1.0
+    published: bool = False
+
+    def __post_init__(self):
+        for name, value, top in (
+            ("text_top_p", self.top_p, 1.0),
+            ("text_temperature", self.temperature, float("inf")),
+            ("repetition_penalty", self.repetition_penalty, float("inf")),
+        ):
+            if self.top_p and not 0.0 < value <= top:
+                raise ValueError(f"{name} must be above 0 and <= {top}, found {value}")
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether ``seen`` is read."""
+        return self.top_p > 0 and self.repetition_penalty != 1.0
+
     def __call__(
         self,
         logits: torch.Tensor,
@@ -170,70 +196,19 @@ class AbsTextSampler(ABC):
         Returns:
             Ids, (B,) int64; arbitrary where not active.
         """
-
-
-class GreedyTextSampler(AbsTextSampler):
-    """The likeliest token; nothing is drawn."""
-
-    def __call__(self, logits, seen, streams, active):
-        """See :meth:`AbsTextSampler.__call__`."""
-        return logits.argmax(dim=-1)
-
-
-class NucleusTextSampler(AbsTextSampler):
-    """Repetition penalty, then temperature, then nucleus.
-
-    Args:
-        top_p: Probability that is kept.
-        temperature: Below 1 sharpens.
-        repetition_penalty: 1 for none.
-
-    Raises:
-        ValueError: A value out of range.
-    """
-
-    def __init__(
-        self,
-        top_p: float = 0.9,
-        temperature: float = 1.0,
-        repetition_penalty: float = 1.0,
-    ):
-        for name, value, top in (
-            ("text_top_p", top_p, 1.0),
-            ("text_temperature", temperature, float("inf")),
-            ("repetition_penalty", repetition_penalty, float("inf")),
-        ):
-            if not 0.0 < value <= top:
-                raise ValueError(f"{name} must be above 0 and <= {top}, found {value}")
-        self.top_p = top_p
-        self.temperature = temperature
-        self.repetition_penalty = repetition_penalty
-        self.needs_history = repetition_penalty != 1.0
-
-    def shape(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """Apply the three rules, (B, V) -> (B, V)."""
-        logits = self.penalize(logits, seen) / self.temperature
-        return nucleus(logits, self.top_p)
-
-    def penalize(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """Apply the repetition penalty if there is one."""
-        if not self.needs_history:
-            return logits
-        return penalize_repetition(logits, seen, self.repetition_penalty)
-
-    def __call__(self, logits, seen, streams, active):
-        """See :meth:`AbsTextSampler.__call__`."""
+        if self.top_p == 0:
+            return logits.argmax(dim=-1)
         uniform = streams.take(active, 1)[:, 0]
         return choose(self.shape(logits.float(), seen), uniform)
 
-
-class ReferenceTextSampler(NucleusTextSampler):
-    """The published order: nucleus on the raw logits, then penalty and temperature."""
-
-    def shape(self, logits, seen):
+    def shape(self, logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Apply the three rules, (B, V) -> (B, V)."""
-        kept = nucleus(logits, self.top_p, keep_crossing=False)
-        return self.penalize(kept, seen) / self.temperature
+        if self.published:
+            logits = nucleus(logits, self.top_p, keep_crossing=False)
+        if self.needs_history:
+            logits = penalize_repetition(logits, seen, self.repetition_penalty)
+        logits = logits / self.temperature
+        return logits if self.published else nucleus(logits, self.top_p)
 
 
 @dataclass(frozen=True)
@@ -324,8 +299,8 @@ class GenerationOptions:
     reference_compat: bool = False
 
     def prepare(self, core) -> None:
-        """Make an ``AbsCore`` generate faster, in place: adapters become weights, and
-        these get the type asked for, then it is compiled if asked for.
+        """Make a ``SpokenLMCore`` generate faster, in place: adapters become weights,
+        and these get the type asked for, then it is compiled if asked for.
 
         With guidance they stay apart, since the base LM is asked as well. Rows, prompts
         and cached keys may be as many as they like without compiling again.
@@ -350,12 +325,14 @@ class GenerationOptions:
             raise ValueError(f"compile is '{self.compile}', expected one of {known}")
         lm.compile(backend=self.compile, dynamic=True)
 
-    def text_sampler(self) -> AbsTextSampler:
+    def text_sampler(self) -> TextSampler:
         """The sampler of text tokens."""
-        if self.text_top_p == 0:
-            return GreedyTextSampler()
-        class_ = ReferenceTextSampler if self.reference_compat else NucleusTextSampler
-        return class_(self.text_top_p, self.text_temperature, self.repetition_penalty)
+        return TextSampler(
+            self.text_top_p,
+            self.text_temperature,
+            self.repetition_penalty,
+            self.reference_compat,
+        )
 
     def speech_sampler(self) -> SpeechSampler:
         """The sampler of codes and units."""

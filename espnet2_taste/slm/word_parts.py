@@ -3,20 +3,18 @@
 Enters: the fields of an utterance. Leaves: what the model reads of the utterance from a
 word on, and which of the entries of ``UtteranceScores`` belong to given words.
 
-Legend: N text tokens, W words, T rows, S streams, U units of a tail.
+Legend: T rows, S streams, E entries.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from espnet2_taste.slm.grid_data import GridPreprocessor
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 
-class AbsWordParts(ABC):
+class WordParts:
     """An utterance from a word on.
 
     Args:
@@ -29,40 +27,6 @@ class AbsWordParts(ABC):
         data: What the model reads.
     """
 
-    data: dict[str, np.ndarray]
-
-    @abstractmethod
-    def entries(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Entries of the words first .. last - 1, counted from what is left.
-
-        Returns:
-            Masks over ``UtteranceScores.text`` and ``speech``; the ends are in none.
-        """
-
-
-class TaslmParts(AbsWordParts):
-    """Words with codes."""
-
-    def __init__(
-        self,
-        preprocessor: TaslmPreprocessor,
-        name: str,
-        fields: Mapping[str, Any],
-        first: int = 0,
-    ):
-        text = " ".join(fields["text"].split()[first:])
-        self.data = preprocessor(name, {"text": text, "codes": fields["codes"][first:]})
-
-    def entries(self, first, last):
-        """See :meth:`AbsWordParts.entries`."""
-        ids, words = self.data["word_ids"], np.arange(len(self.data["codes"]))
-        text = (ids >= first) & (ids < last)
-        return np.append(text, False), (words >= first) & (words < last)
-
-
-class GridParts(AbsWordParts):
-    """Rows of a layout; units of a tail belong to no words."""
-
     def __init__(
         self,
         preprocessor: GridPreprocessor,
@@ -74,14 +38,26 @@ class GridParts(AbsWordParts):
         self.utterance = preprocessor.reader(name, fields).rest(first)
         self.data = preprocessor.arrays(name, self.utterance)
 
-    def entries(self, first, last):
-        """See :meth:`AbsWordParts.entries`."""
-        cells = (self._known(last) & ~self._known(first)).flatten()
-        return cells, np.append(cells, np.zeros(len(self.data["tail"]), dtype=bool))
+    def entries(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Entries of the words first .. last - 1, counted from what is left.
+
+        Returns:
+            Masks (E,) over ``UtteranceScores.text`` and ``speech``; the ends are in
+            none, nor are units of a tail, which belong to no words.
+        """
+        cells = self._known(last) & ~self._known(first)  # (T, S)
+        speech, codes = cells, self.data["grid"][:, cells.shape[1] :]
+        if codes.size:
+            arrives = (codes >= 0).any(axis=1)
+            word = arrives.cumsum() - 1
+            inside = arrives & (first <= word) & (word < last)
+            speech = np.column_stack([cells, inside])
+        tail = np.zeros(len(self.data["tail"]), dtype=bool)
+        return cells.flatten(), np.append(speech, tail)
 
     def _known(self, count: int) -> np.ndarray:
         """Cells that the prompt of the first words gives, (T, S) bool."""
-        grid = self.data["grid"]
+        grid = self.data["grid"][:, : len(self.layout.streams)]
         known = np.zeros(grid.shape, dtype=bool)
         count = min(count, len(self.utterance.words))
         if count:

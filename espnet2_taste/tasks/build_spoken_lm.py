@@ -5,7 +5,6 @@ needs this and not the task, whose base class imports all of ESPnet's training.
 """
 
 import argparse
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,20 +13,17 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.slm.abs_core import AbsCore
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.grid_data import (
     GridPreprocessor,
     UtteranceOptions,
     UtteranceReader,
     text_vocabulary,
 )
-from espnet2_taste.slm.grid_embedding import GridEmbedding
-from espnet2_taste.slm.grid_lm import GridLM
-from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
+from espnet2_taste.slm.layouts.abs_layout import AbsLayout
 from espnet2_taste.slm.layouts.streams import Inventory
-from espnet2_taste.slm.layouts.text_aligned import AbsTextAlignedLayout
-from espnet2_taste.slm.taslm import Taslm
-from espnet2_taste.slm.turns import TurnFrame
+from espnet2_taste.slm.row_embedding import GridEmbedding
+from espnet2_taste.slm.word_embedding import WordEmbedding
 from espnet2_taste.tasks import fitting
 from espnet2_taste.tasks.arguments import (
     add_causal_lm_arguments,
@@ -49,7 +45,6 @@ from espnet2_taste.tasks.slm_choices import (
     tail_head_choices,
 )
 from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
 
 FAMILIES = (
     adaptation_choices,
@@ -65,98 +60,43 @@ FAMILIES = (
 DATA = "train_data_path_and_name_and_type"
 
 
-class AbsDesignBuilder(ABC):
-    """Builds the designs of one kind of layout.
-
-    Args:
-        args: Options of the task.
-    """
-
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-
-    @abstractmethod
-    def core(self, tokenizer: HuggingFaceTokenizer) -> AbsCore:
-        """Build the network; the options then hold all that rebuilding it needs."""
-
-    @abstractmethod
-    def preprocessor(self, train: bool):
-        """What makes the fields of an utterance; see :func:`build_preprocessor`."""
-
-
-class TaslmBuilder(AbsDesignBuilder):
-    """Words with the codes of a TASTE quantizer."""
-
-    def core(self, tokenizer):
-        """See :meth:`AbsDesignBuilder.core`."""
-        args = self.args
+def build_core(
+    args: argparse.Namespace, tokenizer: HuggingFaceTokenizer
+) -> SpokenLMCore:
+    """Build the network; the options then hold all that rebuilding it needs."""
+    quantizer = None
+    if has_codes(args):
         quantizer = build_quantizer(args)
         fitting.check_codes(getattr(args, DATA, ()), quantizer)
-        backbone = build_backbone(args, tokenizer)
-        size = backbone.hidden_size
-        return Taslm(
-            backbone=backbone,
-            quantizer=quantizer,
-            layout=build_part(layout_choices, args),
-            code_embedding=build_part(code_embedding_choices, args, quantizer),
-            input_fusion=build_part(input_fusion_choices, args, size, quantizer.dim),
-            head=build_part(head_choices, args, size, backbone.num_states, quantizer),
-            bos_id=tokenizer.special_id("bos"),
-            eos_id=tokenizer.special_id("eos"),
-            turn_frame=self._turn_frame(tokenizer),
-        )
-
-    def _turn_frame(self, tokenizer):
-        """Text around turns: the given one, or that of the chat template."""
-        given = getattr(self.args, "turn_frame", None)  # older experiments have none
-        if given is None and tokenizer.tokenizer.chat_template is None:
-            return None
-        return TurnFrame.of(tokenizer, given and tuple(given))
-
-    def preprocessor(self, train):
-        """See :meth:`AbsDesignBuilder.preprocessor`: text and codes of words."""
-        return TaslmPreprocessor(self.args.tokenizer_path, **word_options(self.args))
-
-
-class GridBuilder(AbsDesignBuilder):
-    """Rows of ids."""
-
-    def core(self, tokenizer):
-        """See :meth:`AbsDesignBuilder.core`."""
-        args = self.args
-        layout = build_layout(args, tokenizer)
-        backbone = build_backbone(args, tokenizer)
-        streams, size = layout.streams, backbone.hidden_size
-        bos_id = tokenizer.special_id("bos")
+    backbone = build_backbone(args, tokenizer)
+    size, bos_id = backbone.hidden_size, tokenizer.special_id("bos")
+    layout = build_layout(args, tokenizer, quantizer and backbone.vocab_size)
+    streams, code_head = layout.streams, None
+    if quantizer is None:
         fusion = build_part(stream_fusion_choices, args, streams)
-        return GridLM(
-            backbone=backbone,
-            layout=layout,
-            embedding=GridEmbedding(streams, backbone, fusion, bos_id),
-            head=build_part(grid_head_choices, args, size, len(streams)),
-            tail_head=build_part(tail_head_choices, args, size, args.num_units),
-            bos_id=bos_id,
+        embedding = GridEmbedding(streams, backbone, fusion, bos_id)
+    else:
+        embedding = WordEmbedding(
+            quantizer,
+            build_part(code_embedding_choices, args, quantizer),
+            build_part(input_fusion_choices, args, size, quantizer.dim),
+            tokenizer.special_id("eos"),
         )
-
-    def preprocessor(self, train):
-        """See :meth:`AbsDesignBuilder.preprocessor`: a grid."""
-        args = self.args
-        tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
-        reader = UtteranceReader(tokenizer, utterance_options(args))
-        return GridPreprocessor(reader, build_layout(args, tokenizer), train)
-
-
-BUILDERS: dict[type, type[AbsDesignBuilder]] = {
-    AbsTextAlignedLayout: TaslmBuilder,
-    AbsGridLayout: GridBuilder,
-}
+        code_head = build_part(head_choices, args, size, backbone.num_states, quantizer)
+    return SpokenLMCore(
+        backbone=backbone,
+        layout=layout,
+        embedding=embedding,
+        head=build_part(grid_head_choices, args, size, len(streams)),
+        tail_head=build_part(tail_head_choices, args, size, args.num_units),
+        bos_id=bos_id,
+        code_head=code_head,
+    )
 
 
-def design_builder(args: argparse.Namespace) -> AbsDesignBuilder:
-    """Find what builds the design whose layout the options name."""
-    layout = layout_choices.get_class(args.layout)
-    kind = next(kind for kind in BUILDERS if issubclass(layout, kind))
-    return BUILDERS[kind](args)
+def has_codes(args: argparse.Namespace) -> bool:
+    """Whether the layout that the options name has the codes of words."""
+    return "codes" in layout_choices.get_class(args.layout).needs
 
 
 def build_spoken_lm(args: argparse.Namespace) -> ESPnetSpokenLMModel:
@@ -171,7 +111,7 @@ def build_spoken_lm(args: argparse.Namespace) -> ESPnetSpokenLMModel:
     Raises:
         ValueError: Parts are missing or do not fit each other.
     """
-    core = design_builder(args).core(HuggingFaceTokenizer(args.tokenizer_path))
+    core = build_core(args, HuggingFaceTokenizer(args.tokenizer_path))
     conf = dict(args.model_conf)
     if "taste_weight" in conf:  # its name in former experiments
         conf["speech_weight"] = conf.pop("taste_weight")
@@ -180,18 +120,32 @@ def build_spoken_lm(args: argparse.Namespace) -> ESPnetSpokenLMModel:
     return model
 
 
-def build_preprocessor(args: argparse.Namespace, train: bool):
+def build_preprocessor(
+    args: argparse.Namespace, train: bool, layout: AbsLayout | None = None
+) -> GridPreprocessor:
     """What makes the fields of an utterance that the model reads.
 
     Args:
         args: Options of the task.
         train: Draw anew at every reading where the layout has chance in it; otherwise
             the form that is scored.
+        layout: That of the model, where it is at hand.
 
     Returns:
         The preprocessor.
     """
-    return design_builder(args).preprocessor(train)
+    tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
+    options = UtteranceOptions(
+        unit_rate=args.unit_rate,
+        codebooks=args.num_codebooks,
+        pitch_rate=args.pitch_rate,
+        style_rate=args.style_rate,
+        **word_options(args),
+    )
+    reader = UtteranceReader(tokenizer, options)
+    frame = getattr(args, "turn_frame", None)  # older experiments have none
+    layout = layout or build_layout(args, tokenizer)
+    return GridPreprocessor(reader, layout, train, frame and tuple(frame))
 
 
 def add_spoken_lm_arguments(group) -> None:
@@ -264,31 +218,23 @@ def complete_options(given: Mapping[str, Any]) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(parser.parse_args([])), **parts, **given})
 
 
-def utterance_options(args: argparse.Namespace) -> UtteranceOptions:
-    """Collect how data are read."""
-    return UtteranceOptions(
-        unit_rate=args.unit_rate,
-        codebooks=args.num_codebooks,
-        pitch_rate=args.pitch_rate,
-        style_rate=args.style_rate,
-        **word_options(args),
-    )
-
-
 def build_layout(
-    args: argparse.Namespace, tokenizer: HuggingFaceTokenizer
-) -> AbsGridLayout:
+    args: argparse.Namespace,
+    tokenizer: HuggingFaceTokenizer,
+    size: int | None = None,
+) -> AbsLayout:
     """Build the layout that the options describe.
 
     Args:
         args: Parsed options.
         tokenizer: The language model's.
+        size: Ids of text, if they are more than tokens.
 
     Returns:
         The layout.
     """
     inventory = Inventory(
-        text=text_vocabulary(tokenizer, **word_options(args)),
+        text=text_vocabulary(tokenizer, **word_options(args), size=size),
         units=args.num_units,
         codebooks=args.num_codebooks,
         pitch=args.num_pitch,

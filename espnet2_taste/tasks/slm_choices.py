@@ -13,12 +13,6 @@ from espnet2_taste.slm.backbone import (
     FullBackbone,
     LoraBackbone,
 )
-from espnet2_taste.slm.grid_embedding import (
-    AbsStreamFusion,
-    MeanStreams,
-    SumStreams,
-    WeightedStreams,
-)
 from espnet2_taste.slm.grid_heads import AbsGridHead, DepthGridHead, LinearGridHead
 from espnet2_taste.slm.heads import (
     AbsTasteHead,
@@ -48,6 +42,12 @@ from espnet2_taste.slm.layouts.text_aligned import (
 )
 from espnet2_taste.slm.layouts.text_ctc import TextCtcLayout, TextLayout
 from espnet2_taste.slm.layouts.unit import UnitLayout
+from espnet2_taste.slm.row_embedding import (
+    AbsStreamFusion,
+    MeanStreams,
+    SumStreams,
+    WeightedStreams,
+)
 from espnet2_taste.slm.tail_heads import AbsTailHead, CtcTail, NoTail
 
 adaptation_choices = ClassChoices(

@@ -18,7 +18,8 @@ from espnet2_taste.tasks.arguments import (
 )
 from espnet2_taste.tasks.build_text_lm import COLLECT, build_text_lm
 from espnet2_taste.tasks.parts import build_model
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
+from espnet2_taste.text.preprocessor import TextPreprocessor
 
 
 class TextLmTask(TableTask):
@@ -41,7 +42,8 @@ class TextLmTask(TableTask):
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Tokenise sentences word by word, as the spoken language model does."""
-        return TaslmPreprocessor(args.tokenizer_path, **word_options(args))
+        tokenizer = HuggingFaceTokenizer(args.tokenizer_path)
+        return TextPreprocessor(tokenizer, **word_options(args))
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetTextLmModel:

@@ -106,6 +106,7 @@ def fill_by_name(core):
     with torch.no_grad():
         for name, value in core.named_parameters():
             scale = 0.6 if value.dim() > 1 else 0.3
+            name = name.removeprefix("embedding.").replace("code_head.", "head.")
             value.copy_(scale * seeded(name, value.shape))
         for name, value in core.quantizer.named_buffers():
             if value.is_floating_point() and value.dim() > 1:

@@ -18,9 +18,9 @@ file                designs             a row is
                     cascade
 ==================  ==================  =============================================
 
-TASLM's own layout, ``text_aligned``, is no grid of ids: its rows refer to words, whose
-vectors a quantizer gives and which stay until the next word arrives. What may come next
-in them, ``word_grammar`` says.
+In TASLM's own layout, ``text_aligned``, a row is a text token beside the codes of a
+word, of which the LM reads a quantizer's vector until the next one arrives. What may
+come next in them, ``word_grammar`` says.
 
 Grammar. A layout is also an automaton: ``start``, ``allowed(state, row so far)``,
 ``advance(state, row)`` and ``final``. It accepts every training grid and is final

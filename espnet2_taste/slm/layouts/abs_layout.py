@@ -37,14 +37,63 @@ class Grid:
     padding: np.ndarray
     tail: Row = ()
 
+    @property
+    def fields(self) -> dict[str, np.ndarray]:
+        """What a batch is made of."""
+        return {
+            "grid": self.ids,
+            "weights": self.weights,
+            "padding": self.padding.astype(np.int64),
+            "tail": np.array(self.tail, dtype=np.int64),
+        }
+
 
 class AbsLayout(ABC):
     """How utterances become rows: data only, without parameters.
 
-    Two kinds: :class:`AbsGridLayout` writes all that a row holds as ids, one utterance
-    at a time; ``AbsTextAlignedLayout`` refers to words, whose vectors a quantizer
-    gives, a batch at a time.
+    Two kinds: in :class:`AbsGridLayout` all columns are streams of ids; columns of
+    ``AbsTextAlignedLayout`` behind the stream of text are the codes of words.
+
+    Attributes:
+        inventory: What ids are drawn from.
+        streams: The first columns of a grid.
+        needs: Fields of an utterance that must be given besides words and units.
+        reference_compat: Whether labels are the published ones.
     """
+
+    inventory: Inventory
+    streams: tuple[Stream, ...]
+    needs: frozenset[str] = frozenset()
+    deduplicates: bool = False
+    """Decoded units stand for runs of unknown length."""
+    reference_compat = False
+
+    @abstractmethod
+    def encode(
+        self, utterance: Utterance, rng: np.random.Generator | None = None
+    ) -> Grid:
+        """Lay an utterance out.
+
+        Args:
+            utterance: With all that the layout needs.
+            rng: For layouts with chance in them; without it they take the form that
+                is scored.
+
+        Returns:
+            A complete grid.
+        """
+
+    @abstractmethod
+    def prompt(self, utterance: Utterance) -> np.ndarray:
+        """Lay a beginning out in streams, to be continued.
+
+        Args:
+            utterance: The beginning, see ``Utterance.first``.
+
+        Returns:
+            Ids with ``HOLE`` where a stream has come to its end before the others,
+            (T, S).
+        """
 
 
 class AbsGrammar(ABC):
@@ -105,44 +154,10 @@ class AbsGridLayout(AbsLayout, AbsGrammar):
 
     Args:
         inventory: What ids are drawn from.
-
-    Attributes:
-        needs: Fields of an utterance that must be given besides words and units.
-        deduplicates: Decoded units stand for runs of unknown length.
     """
-
-    needs: frozenset[str] = frozenset()
-    deduplicates: bool = False
 
     def __init__(self, inventory: Inventory):
         self.inventory = inventory
-
-    @abstractmethod
-    def encode(
-        self, utterance: Utterance, rng: np.random.Generator | None = None
-    ) -> Grid:
-        """Lay an utterance out.
-
-        Args:
-            utterance: With all that the layout needs.
-            rng: For layouts with chance in them; without it they take the form that
-                is scored.
-
-        Returns:
-            A complete grid.
-        """
-
-    @abstractmethod
-    def prompt(self, utterance: Utterance) -> np.ndarray:
-        """Lay a beginning out, to be continued.
-
-        Args:
-            utterance: The beginning, see ``Utterance.first``.
-
-        Returns:
-            Ids with ``HOLE`` where a stream has come to its end before the others,
-            (T, S).
-        """
 
     @abstractmethod
     def decode(self, ids: np.ndarray, tail: Row = ()) -> Utterance:

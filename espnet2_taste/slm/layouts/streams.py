@@ -8,7 +8,7 @@ Legend: V ids of the text LM, X ids of a stream.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -67,6 +67,12 @@ class TextVocabulary:
             rules=PieceRules(masks),
             sentence_end=masks.sentence_end.numpy(),
         )
+
+    def ending_with(self, end_id: int) -> "TextVocabulary":
+        """The same with another token that ends text."""
+        special = self.special.copy()
+        special[end_id] = True
+        return replace(self, special=special, end_id=end_id)
 
     @property
     def first(self) -> frozenset[str]:

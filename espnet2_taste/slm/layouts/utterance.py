@@ -25,6 +25,8 @@ class Utterance:
         pitch_rate: Pitch tokens a second.
         style: Style tokens, or empty.
         style_rate: Style tokens a second.
+        codes: Codes of each word, W tuples of Q, or empty.
+        turn: What the words answer, if anything.
     """
 
     words: tuple[Row, ...] = ()
@@ -35,6 +37,8 @@ class Utterance:
     pitch_rate: float = 12.5
     style: Row = ()
     style_rate: float = 1.0
+    codes: tuple[Row, ...] = ()
+    turn: "Turn | None" = None
 
     @property
     def tokens(self) -> Row:
@@ -88,13 +92,16 @@ class Utterance:
                 f"a prompt of {count} words was asked for, the utterance has "
                 f"{len(self.words)}: ask for fewer"
             )
+        words = {"words": self.words[:count], "codes": self.codes[:count]}
+        if self.codes:
+            return replace(self, **words)
         self.word_frames()  # checks the times
         end = self.word_times[count - 1][1]
         frames = max(self.frame(end), 1)
         seconds = frames / self.unit_rate
         return replace(
             self,
-            words=self.words[:count],
+            **words,
             units=self.units[:frames],
             word_times=self.word_times[:count],
             pitch=self.pitch[: -int(-seconds * self.pitch_rate // 1)],
@@ -115,18 +122,36 @@ class Utterance:
         """
         if not count:
             return self
+        words = {"words": self.words[count:], "codes": self.codes[count:]}
+        if self.codes:
+            return replace(self, **words)
         self.word_frames()  # checks the times
         frame = self.frame(self.word_times[count][0])
         start = frame / self.unit_rate
         times = self.word_times[count:]
         return replace(
             self,
-            words=self.words[count:],
+            **words,
             units=self.units[frame:],
             word_times=tuple((max(a - start, 0.0), b - start) for a, b in times),
             pitch=self.pitch[round(start * self.pitch_rate) :],
             style=self.style[int(start * self.style_rate) :],
         )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Spoken words between written ones, which an answer follows.
+
+    Attributes:
+        spoken: The words with their codes.
+        before: Text ids before them, BOS first.
+        after: Text ids after them.
+    """
+
+    spoken: Utterance
+    before: Row
+    after: Row
 
 
 def deduplicate(items: Sequence[Hashable]) -> tuple:

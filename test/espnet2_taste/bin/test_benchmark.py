@@ -157,7 +157,7 @@ def test_weights_of_a_step_are_those_of_its_products():
     taslm = parts.make_taslm(TINY, "cpu", torch.float32)
     taslm.backbone = taslm.backbone.merged()
     layer = 4 * 16 * 16 + 3 * 16 * 24
-    head = taslm.head.mu.weight.numel()
+    head = taslm.code_head.mu.weight.numel()
     weights = opponents.word_weights(taslm)
     assert sum(w.numel() for w in weights) == 2 * layer + 50 * 16 + head
     assert opponents.seconds_to_read(weights) > 0

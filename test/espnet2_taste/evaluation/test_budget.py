@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from espnet2_taste.bin import tables
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.evaluation.budget import (
-    TextAligned,
     count_rows,
     equal_flops_steps,
     scaled_steps,
@@ -48,8 +47,9 @@ def test_rows_and_padding_are_counted():
     st.sampled_from([WordDelayLayout, TokenDelayLayout]),
 )
 def test_rows_of_taslm_hold_every_token_and_every_word_once(sizes, delay, layout):
-    utterance = Utterance(tuple((2,) * size for size in sizes), ((0,),) * 9)
-    grid = TextAligned(layout(delay), codebooks=2).encode(utterance)
+    codes = tuple((word,) * 2 for word in range(len(sizes)))
+    utterance = Utterance(tuple((2,) * size for size in sizes), codes=codes)
+    grid = layout(Inventory(TEXT, 0), delay).encode(utterance)
     tokens, words = sum(sizes), len(sizes)
     assert grid.ids.shape == (tokens + max(delay, 1), 3)
     text, *codes = (~grid.padding).T

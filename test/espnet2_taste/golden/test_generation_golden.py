@@ -6,10 +6,13 @@ import pytest
 import torch
 from helper_modules import load_tests
 from transformers import PreTrainedTokenizerFast
+from word_cores import utterance
+from word_places import word_starts
 
 from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.layouts.streams import TextVocabulary
-from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, word_starts
+from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout
+from espnet2_taste.slm.layouts.utterance import Turn
 from espnet2_taste.slm.layouts.word_grammar import PublishedGrammar
 from espnet2_taste.slm.prompts import (
     empty_prompt,
@@ -53,18 +56,22 @@ def prompt_codes(golden):
     return golden["prompt_llm_indices"][0, starts[0]].long()
 
 
-def audio_prompt(golden, taslm):
+def prompt_words(golden):
     text, word_ids = (golden[f"llm_{name}_ids"][0].long() for name in ("token", "word"))
-    return spoken_prompt(taslm, text, word_ids, prompt_codes(golden))
+    return utterance(text, word_ids, prompt_codes(golden))
+
+
+def audio_prompt(golden, taslm):
+    return spoken_prompt(taslm, prompt_words(golden))
 
 
 def instruct_prompt(golden, taslm):
-    prefix, suffix = golden["instruct_prefix_ids"], golden["instruct_suffix_ids"]
-    return turn_prompt(taslm, prefix, audio_prompt(golden, taslm), suffix, True)
+    before, after = (golden[f"instruct_{n}_ids"].tolist() for n in ("prefix", "suffix"))
+    return turn_prompt(taslm, Turn(prompt_words(golden), before, after), True)
 
 
 def text_prompt(golden, taslm):
-    return written_prompt(taslm, golden["llm_token_ids"][0].long(), True)
+    return written_prompt(taslm, golden["llm_token_ids"][0].tolist(), True)
 
 
 PROMPTS = {
@@ -145,7 +152,7 @@ def test_continuation(golden, golden_check):
         z = torch.cat([trace.prediction.z for trace in traces])
         golden_check(z, golden["step.z"], "step.z")
     if "step.taste_logits" in golden.tensors:
-        head, quantizer = taslm.head, taslm.quantizer
+        head, quantizer = taslm.code_head, taslm.quantizer
         taste = [head.code_logits(trace.prediction, quantizer) for trace in traces]
         golden_check(torch.cat(taste), golden["step.taste_logits"], "taste_logits")
     golden_check(continuation.text[None], golden["generated_llm_token_ids"], "text")

@@ -8,10 +8,13 @@ import pytest
 import torch
 import yaml
 from reference_rules import load_quantizer, reference_word_ids
+from torch.nn.utils.rnn import pad_sequence
+from word_cores import grid_batch, utterance
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.reference import importing, names
 from espnet2_taste.reference.importing import MODEL_FILE
+from espnet2_taste.slm.scoring import utterance_scores
 from espnet2_taste.speech_decoder.unit_sampling import ArgmaxSampler, UtteranceNoise
 from espnet2_taste.structures import EncoderStates
 from espnet2_taste.tasks.taste import TasteTask
@@ -201,8 +204,11 @@ def test_reconstruction_of_predicted_codes(golden, golden_check, imported):
     text_lengths = golden["llm_token_lengths"].long()
     mask = length_mask(text_lengths, golden["llm_token_ids"].size(1))
     word_ids = golden["llm_word_ids"].long().masked_fill(~mask, -1)
-    output = taslm(golden["llm_token_ids"], text_lengths, word_ids, codes)
-    predicted = taslm.head.codes(output.prediction, taslm.quantizer)
+    items = spoken_words(golden["llm_token_ids"], text_lengths, word_ids, codes)
+    rows = grid_batch(taslm.layout, items)
+    prediction, _, mask = taslm.predicted_codes(rows, taslm.read(rows["grid"]))
+    each = taslm.code_head.codes(prediction, taslm.quantizer)
+    predicted = pad_sequence(each.split(mask.sum(dim=1).tolist()), True, -1)
     assert predicted.shape == codes.shape and len(num_words) == len(codes)
     spread = token_codes(predicted, batch["word_ids"])
     taste = load_quantizer(imported / importing.TASTE_EXP).decode(spread)
@@ -220,16 +226,18 @@ def test_scores_from_speech(golden, golden_check, imported):
     word_ids = golden["llm_word_ids"].long().masked_fill(~mask, -1)
     taslm = load_taslm(imported)
     singles = []
-    for row, length in enumerate(lengths.tolist()):
-        words = int(word_ids[row].max()) + 1
-        batch = {
-            "text": golden["llm_token_ids"][row : row + 1, :length],
-            "text_lengths": lengths[row : row + 1],
-            "word_ids": word_ids[row : row + 1, :length],
-            "codes": codes[row : row + 1, :words],
-        }
-        singles.append(taslm.scores(batch).both_mean())
+    for item in spoken_words(golden["llm_token_ids"], lengths, word_ids, codes):
+        rows = grid_batch(taslm.layout, [item])
+        singles.append(utterance_scores(taslm, rows).both_mean())
     golden_check(-torch.cat(singles), golden["loss_single"], "loss_single (from mel)")
+
+
+def spoken_words(text, lengths, word_ids, codes):
+    """Words with codes, one utterance a row of padded tensors."""
+    return [
+        utterance(ids[:count], words[:count], own[: int(words[:count].max()) + 1])
+        for ids, words, own, count in zip(text, word_ids, codes, lengths.tolist())
+    ]
 
 
 def load_taslm(imported):

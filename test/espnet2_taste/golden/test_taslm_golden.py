@@ -2,14 +2,16 @@
 
 import pytest
 import torch
+import word_places
 from slow_losses import kl_to_base
+from word_cores import grid_batch, inventory, utterance, word_core
 
 from espnet2_taste.masks import length_mask
 from espnet2_taste.reference.spoken_lm_names import from_reference, to_reference
 from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
-from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.scoring import utterance_scores
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 
 LAYOUTS = {
@@ -101,15 +103,17 @@ def make_taslm(golden):
     backbone = make_backbone(golden, spoken)
     size = backbone.hidden_size
     head = HEADS[spoken["out_llm_module"]](size, backbone.num_states, quantizer)
-    taslm = Taslm(
-        backbone=backbone,
-        quantizer=quantizer,
-        layout=LAYOUTS[spoken["delay_level"]](spoken["delay"], reference_compat=True),
-        code_embedding=CODE_EMBEDDINGS[spoken["audio_embed_conv_mode"]](quantizer),
-        input_fusion=FUSIONS[spoken["in_llm_module"]](size, quantizer.dim),
-        head=head,
-        bos_id=spoken["sos_id"],
-        eos_id=spoken["sos_id"] + 1,
+    layout = LAYOUTS[spoken["delay_level"]]
+    written = golden.tensors.get("llm_token_ids", torch.zeros(0)).unique().tolist()
+    end_id = next(i for i in range(1, backbone.vocab_size) if i not in written)
+    taslm = word_core(
+        backbone,
+        quantizer,
+        layout(inventory(backbone.vocab_size, end_id), spoken["delay"], True),
+        CODE_EMBEDDINGS[spoken["audio_embed_conv_mode"]](quantizer),
+        FUSIONS[spoken["in_llm_module"]](size, quantizer.dim),
+        head,
+        spoken["sos_id"],
     )
     load(taslm, weights_for(golden, spoken))
     return taslm.eval(), spoken
@@ -118,85 +122,92 @@ def make_taslm(golden):
 def load(taslm, state):
     """Strict about everything but the tied embedding and the published leftovers."""
     missing, unexpected = taslm.load_state_dict(state, strict=False)
-    base = ("quantizer.", "backbone.frozen_base.")
+    base = ("embedding.quantizer.", "backbone.frozen_base.")
     own = [name for name in missing if not name.startswith(base)]
     assert all(name.endswith("lm_head.weight") for name in own), own
-    assert set(unexpected) <= {"head.logvar"}, unexpected
+    assert set(unexpected) <= {"code_head.logvar"}, unexpected
     taslm.backbone.causal_lm.tie_weights()
     if isinstance(taslm.backbone, FullBackbone):
         trained = taslm.backbone.lm.state_dict()
         taslm.backbone.frozen_base.load_state_dict(trained)
 
 
-def batch_of(golden):
-    """Inputs of a case with word-level codes, (B, W, Q)."""
+def utterances_of(golden):
+    """Inputs of a case, words with codes."""
     text, lengths = golden["llm_token_ids"], golden["llm_token_lengths"].long()
     word_ids = golden["llm_word_ids"].long()
-    starts, _ = text_aligned.word_starts(word_ids, lengths)
+    starts, _ = word_places.word_starts(word_ids, lengths)
     index = starts.clamp(min=0)[..., None]
     indices = golden["llm_indices"]
     codes = indices.gather(1, index.expand(-1, -1, indices.size(-1)))
-    return {
-        "text": text,
-        "text_lengths": lengths,
-        "word_ids": word_ids,
-        "codes": codes.masked_fill((starts == text_aligned.IGNORE)[..., None], -1),
-    }
+    return [
+        utterance(ids[:count], words[:count], own[: int(words[:count].max()) + 1])
+        for ids, words, own, count in zip(text, word_ids, codes, lengths.tolist())
+    ]
+
+
+def batch_of(golden, layout):
+    """The same in rows."""
+    return grid_batch(layout, utterances_of(golden))
+
+
+def to_rows(labels, rows):
+    """Labels (B, T, ...) of as many rows as published, -1 behind them."""
+    more = labels.new_full((len(labels), 1, *labels.shape[2:]), -1)
+    return torch.cat([labels, more], dim=1)[:, :rows]
 
 
 def check_inputs(golden, golden_check, taslm):
-    batch = batch_of(golden)
-    codes = batch.pop("codes")
-    grid = taslm.layout.encode(**batch, eos_id=taslm.eos_id)
+    batch = batch_of(golden, taslm.layout)
+    rows = taslm.rows(batch["grid"])
     num_rows = golden["inputs_embeds"].size(1)
-    extra = grid.text.size(1) - num_rows
-    assert extra == int(taslm.layout.delay == 0), "published delay 0 lacks the last row"
-    mask = length_mask(grid.lengths - extra, num_rows)
-    inputs = taslm.inputs(grid, codes)[:, :num_rows] * mask[..., None]
+    extra = rows.size(1) - num_rows
+    assert extra == 2 * (taslm.layout.delay == 0), "published: no row behind the text"
+    lengths = batch["grid_lengths"] + 1 - extra
+    mask = length_mask(lengths, num_rows)
+    inputs = rows[:, :num_rows] * mask[..., None]
     golden_check(inputs, golden["inputs_embeds"], "inputs_embeds")
-    golden_check(grid.lengths - extra, golden["output_lengths"], "output_lengths")
-    labels = text_aligned.gather_words(codes, grid.word_labels, -1)[:, :num_rows]
+    golden_check(lengths, golden["output_lengths"], "output_lengths")
+    labels = to_rows(batch["grid"][..., 1:], num_rows)
     golden_check(labels, golden["taste_labels"], "taste_labels")
     if "attention_mask" in golden.tensors:
         golden_check(mask, golden["attention_mask"], "attention_mask")
-    return grid
+    return batch
 
 
 @pytest.mark.golden("G4a_*", "G4b_*/*")
 def test_input_rows(golden, golden_check):
     taslm, _ = make_taslm(golden)
-    grid = check_inputs(golden, golden_check, taslm)
+    batch = check_inputs(golden, golden_check, taslm)
     if "audio_embeds_0" not in golden.tensors:
         return
-    speech = taslm.code_embedding(
-        batch_of(golden)["codes"], grid.words, grid.arrivals, taslm.quantizer
-    )
-    for row, length in enumerate(grid.lengths.tolist()):
+    codes = batch["grid"][..., 1:]
+    speech = taslm.embedding.code_embedding(codes, taslm.quantizer)
+    for row, length in enumerate(batch["grid_lengths"].tolist()):
         want = golden[f"audio_embeds_{row}"]
-        golden_check(speech[row, 1:length], want, f"audio_embeds_{row}")
+        golden_check(speech[row, :length], want, f"audio_embeds_{row}")
 
 
 @pytest.mark.golden("G4a_*")
 def test_codes_move_from_asr_tokens_to_text_tokens(golden, golden_check):
     """A word's code lies at its first ASR token and goes to its first text token."""
     lengths = golden["asr_token_lengths"].long()
-    starts, _ = text_aligned.word_starts(golden["asr_word_ids"].long(), lengths)
+    starts, _ = word_places.word_starts(golden["asr_word_ids"].long(), lengths)
     index = starts.clamp(min=0)[..., None].expand(-1, -1, golden["asr_indices"].size(2))
     codes = golden["asr_indices"].gather(1, index)
     text_lengths = golden["llm_token_lengths"].long()
-    first, _ = text_aligned.word_starts(golden["llm_word_ids"].long(), text_lengths)
-    placed = text_aligned.place_words(first, golden["llm_token_ids"].size(1))
-    moved = text_aligned.gather_words(codes, placed, -1)
+    first, _ = word_places.word_starts(golden["llm_word_ids"].long(), text_lengths)
+    placed = word_places.place_words(first, golden["llm_token_ids"].size(1))
+    moved = word_places.gather_words(codes, placed, -1)
     golden_check(moved, golden["llm_indices"], "llm_indices")
 
 
-def noise_of(golden, grid):
+def noise_of(golden, batch):
     """Recorded noise at the rows that predict words."""
     if "eps" not in golden.tensors:
         return None
-    positions, _ = text_aligned.unplace_words(grid.word_labels)
-    eps = golden["eps"]
-    return eps.gather(1, positions.clamp(min=0)[..., None].expand(-1, -1, eps.size(2)))
+    arrives = (batch["grid"][..., 1:] >= 0).any(dim=-1)
+    return golden["eps"][:, : arrives.size(1)][arrives]
 
 
 def check_rows(golden, golden_check, taslm, spoken):
@@ -213,50 +224,49 @@ def check_rows(golden, golden_check, taslm, spoken):
         golden_check(hidden.states[layer][mask], want, f"hidden_{layer}")
     logits = taslm.backbone.logits(hidden.last)
     golden_check(logits[mask], golden["text_logits"][mask], "text_logits")
-    states = [hidden.states[layer] for layer in taslm.head.layers]
-    prediction = taslm.head(states, golden.tensors.get("eps"))
+    head = taslm.code_head
+    states = [hidden.states[layer] for layer in head.layers]
+    prediction = head(states, golden.tensors.get("eps"))
     if "mu" in golden.tensors:
         golden_check(prediction.mu[mask], golden["mu"][mask], "mu")
         golden_check(prediction.z[mask], golden["z"][mask], "z")
         golden_check(prediction.logvar, golden["logvar"], "logvar")
-        codes = taslm.head.codes(prediction, taslm.quantizer)
+        codes = head.codes(prediction, taslm.quantizer)
         golden_check(codes[mask], golden["taste_indices_pred"][mask], "codes")
     if "agg_code" in golden.tensors:
-        expected = taslm.head.expected_latent(prediction, taslm.quantizer)
+        expected = head.expected_latent(prediction, taslm.quantizer)
         golden_check(expected[mask], golden["agg_code"][mask], "agg_code")
-    code_logits = taslm.head.code_logits(prediction, taslm.quantizer)
+    code_logits = head.code_logits(prediction, taslm.quantizer)
     golden_check(code_logits[mask], golden["taste_logits"][mask], "taste_logits")
 
 
-def text_terms(golden, golden_check, taslm, batch, output):
-    logits = taslm.backbone.logits(output.text_states)
-    ce = losses.cross_entropy(logits, output.text_labels)
-    ce = losses.masked_mean(ce, output.text_labels != -1)
+def text_terms(golden, golden_check, taslm, cells):
+    logits = taslm.logits(0, cells.states)
+    ce = losses.cross_entropy(logits, cells.labels)
+    ce = losses.masked_mean(ce, cells.labels != -1)
     golden_check(ce, golden["loss.text_ce"], "loss.text_ce")
     if "loss.text_kl" not in golden.tensors:
         return ce
-    base = taslm.backbone.base_logits(taslm.base_states(batch["text"]))
+    base = taslm.base_logits(taslm.base_states(cells.text))
     golden_check(base, golden["ref_logits"], "ref_logits")
-    rows = output.grid.base_rows[:, : base.size(1)]
-    kl = losses.masked_mean(kl_to_base(logits, base), rows)
+    rows = cells.is_text[:, : base.size(1)]
+    kl = losses.masked_mean(kl_to_base(logits[:, : base.size(1)], base), rows)
     golden_check(kl, golden["loss.text_kl"], "loss.text_kl")
     return 0.9 * kl + 0.1 * ce
 
 
-def taste_terms(golden, golden_check, taslm, output):
-    result = taslm.head.loss(output.prediction, output.codes, taslm.quantizer)
-    taste = losses.masked_mean(result.per_word, output.word_mask)
+def taste_terms(golden, golden_check, taslm, prediction, codes):
+    result = taslm.code_head.loss(prediction, codes, taslm.quantizer)
+    taste = result.per_word.mean()
     golden_check(taste, golden["loss.taste"], "loss.taste")
     if "loss.taste_ce_layers" in golden.tensors:
-        mask = output.word_mask[..., None].expand_as(result.parts["code_ce"])
-        layers = [
-            losses.masked_mean(result.parts["code_ce"][..., q], mask[..., q])
-            for q in range(mask.size(-1))
-        ]
-        want = golden["loss.taste_ce_layers"]
-        golden_check(torch.stack(layers), want, "loss.taste_ce_layers")
+        layers, want = (
+            result.parts["code_ce"].mean(dim=0),
+            golden["loss.taste_ce_layers"],
+        )
+        golden_check(layers, want, "loss.taste_ce_layers")
     if "latent_mse" in result.parts:
-        mse = losses.masked_mean(result.parts["latent_mse"], output.word_mask)
+        mse = result.parts["latent_mse"].mean()
         golden_check(mse, golden["loss.taste_mse_part"], "loss.taste_mse_part")
     return taste
 
@@ -265,14 +275,17 @@ def taste_terms(golden, golden_check, taslm, output):
 def test_taslm(golden, golden_check):
     taslm, spoken = make_taslm(golden)
     taslm.train(bool(golden.config["case"].get("train_mode", False)))
-    grid = check_inputs(golden, golden_check, taslm)
+    batch = check_inputs(golden, golden_check, taslm)
     check_rows(golden, golden_check, taslm, spoken)
-    batch = batch_of(golden)
-    output = taslm(**batch, noise=noise_of(golden, grid))
-    golden_check(grid.text_labels, golden["text_labels"], "text_labels")
-    text = text_terms(golden, golden_check, taslm, batch, output)
+    found = taslm.read(batch["grid"])
+    cells = taslm.text_cells(batch, found)
+    wanted = golden["text_labels"]
+    golden_check(to_rows(cells.labels, wanted.size(1)), wanted, "text_labels")
+    text = text_terms(golden, golden_check, taslm, cells)
     golden_check(text, golden["loss.text"], "loss.text")
-    taste = taste_terms(golden, golden_check, taslm, output)
+    noise = noise_of(golden, batch)
+    prediction, codes, _ = taslm.predicted_codes(batch, found, noise)
+    taste = taste_terms(golden, golden_check, taslm, prediction, codes)
     text_weight, taste_weight = map(float, spoken["loss_weights"].split("-"))
     loss = text_weight * text + taste_weight * taste
     golden_check(loss, golden["loss"], "loss")
@@ -295,24 +308,22 @@ def check_gradients(golden, golden_check, taslm, loss):
 def test_correct_labels_by_default(golden, golden_check):
     """Without the published padding targets: the corrected loss of the golden set."""
     taslm, _ = make_taslm(golden)
-    batch = batch_of(golden)
-    output = taslm(**batch)
     compat = taslm.layout
-    taslm.layout = type(compat)(compat.delay)
-    grid = taslm.layout.encode(
-        batch["text"], batch["text_lengths"], batch["word_ids"], taslm.eos_id
-    )
-    labels = grid.text_labels.masked_fill(~grid.base_rows, -1)
-    golden_check(labels, golden["extra.text_labels_fixed"], "extra.text_labels_fixed")
-    labels = labels[:, : output.text_labels.size(1)]
-    logits = taslm.backbone.logits(output.text_states)
+    taslm.layout = type(compat)(compat.inventory, compat.delay)
+    batch = batch_of(golden, taslm.layout)
+    cells = taslm.text_cells(batch, taslm.read(batch["grid"]))
+    labels = cells.labels.masked_fill(~cells.is_text, -1)
+    wanted = golden["extra.text_labels_fixed"]
+    fixed = to_rows(labels, wanted.size(1))
+    golden_check(fixed, wanted, "extra.text_labels_fixed")
+    logits = taslm.logits(0, cells.states)
     ce = losses.cross_entropy(logits, labels)
     ce = losses.masked_mean(ce, labels != -1)
     golden_check(ce, golden["extra.text_ce_fixed"], "extra.text_ce_fixed")
     if "extra.text_kl_fixed" in golden.tensors:
-        base = taslm.backbone.base_logits(taslm.base_states(batch["text"]))
-        kl = kl_to_base(logits, base)
-        kl = losses.masked_mean(kl, grid.base_rows[:, : base.size(1)])
+        base = taslm.base_logits(taslm.base_states(cells.text))
+        kl = kl_to_base(logits[:, : base.size(1)], base)
+        kl = losses.masked_mean(kl, cells.is_text[:, : base.size(1)])
         golden_check(kl, golden["extra.text_kl_fixed"], "extra.text_kl_fixed")
 
 
@@ -333,17 +344,17 @@ def test_predicted_codes_reach_the_asr_tokens(golden, golden_check):
         "audio_unit_embeds_from_llm_indices": ("llm_indices", "llm_indices"),
     }
     lengths = golden["asr_token_lengths"].long()
-    starts, _ = text_aligned.word_starts(golden["asr_word_ids"].long(), lengths)
+    starts, _ = word_places.word_starts(golden["asr_word_ids"].long(), lengths)
     size = golden["asr_token_ids"].size(1)
-    words = text_aligned.fill_forward(text_aligned.place_words(starts, size))
+    words = word_places.fill_forward(word_places.place_words(starts, size))
     words = words.masked_fill(~length_mask(lengths, size), -1)
     for name, (source, targets) in cases.items():
         mask = golden[targets][..., 0] != -1
         labels = torch.where(mask, mask.cumsum(dim=1) - 1, -1)
-        rows, _ = text_aligned.unplace_words(labels)
+        rows, _ = word_places.unplace_words(labels)
         index = rows.clamp(min=0)[..., None].expand(-1, -1, golden[source].size(-1))
         vectors = quantizer.decode(golden[source].gather(1, index))
-        got = text_aligned.gather_words(vectors, words, torch.zeros(()))
+        got = word_places.gather_words(vectors, words, torch.zeros(()))
         golden_check(got, golden[name], name)
 
 
@@ -354,26 +365,13 @@ def test_scoring(golden, golden_case, golden_check):
     if not torch.equal(source["llm_token_ids"], golden["llm_token_ids"]):
         pytest.skip("the codes of this case are not those of G5a_taslm_embed")
     taslm, _ = make_taslm(source)
-    batch = batch_of(source)
     single = []
-    scores = taslm.scores(batch)
-    for row in range(len(batch["text"])):
-        alone = taslm.scores(utterance(batch, row))
+    scores = utterance_scores(taslm, batch_of(source, taslm.layout))
+    for row, item in enumerate(utterances_of(source)):
+        alone = utterance_scores(taslm, grid_batch(taslm.layout, [item]))
         single.append(alone.both_mean())
         golden_check(scores.speech_mean[row : row + 1], alone.speech_mean, "padding")
     golden_check(-torch.cat(single), golden["loss_single"], "loss_single")
     text = scores.text.sum() / scores.text_mask.sum()
     speech = scores.speech.sum() / scores.speech_mask.sum()
     golden_check(-0.5 * (text + speech), golden["loss_batch"], "loss_batch")
-
-
-def utterance(batch, row):
-    """One utterance of a batch without padding."""
-    length = int(batch["text_lengths"][row])
-    words = int(batch["word_ids"][row, :length].max()) + 1
-    return {
-        "text": batch["text"][row : row + 1, :length],
-        "text_lengths": batch["text_lengths"][row : row + 1],
-        "word_ids": batch["word_ids"][row : row + 1, :length],
-        "codes": batch["codes"][row : row + 1, :words],
-    }

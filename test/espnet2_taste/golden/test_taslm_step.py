@@ -7,14 +7,15 @@ section 7.1); the text LM and the quantizer stay. Legend: B utterances, W words.
 import pytest
 import torch
 import yaml
+from helper_modules import load_tests
 
 from espnet2_taste.reference import importing, layout
 from espnet2_taste.reference.importing import MODEL_FILE
 from espnet2_taste.reference.spoken_lm_names import from_reference
-from espnet2_taste.slm.layouts import text_aligned
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
-TRAINED = ("pad_text", "code_embedding.pad", "input_fusion.", "head.")
+ROWS = ("pad_text", "code_embedding.pad", "input_fusion.")
+TRAINED = (*(f"embedding.{name}" for name in ROWS), "code_head.")
 
 
 def load_model(golden, imported):
@@ -27,7 +28,7 @@ def load_model(golden, imported):
     state = layout.read_tensors(exp / MODEL_FILE)
     own = {k[6:]: v for k, v in golden.tensors.items() if k.startswith("param.")}
     if any(name.startswith("extract_") for name in own):
-        state = {k: v for k, v in state.items() if not k.startswith("core.head.")}
+        state = {k: v for k, v in state.items() if not k.startswith("core.code_head.")}
     state |= {f"core.{name}": t for name, t in from_reference(own).items()}
     changed = imported / "changed_taslm.yaml"
     changed.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -36,20 +37,7 @@ def load_model(golden, imported):
     return model
 
 
-def batch_of(golden):
-    """Inputs of a case with word-level codes, (B, W, Q)."""
-    lengths = golden["llm_token_lengths"].long()
-    word_ids = golden["llm_word_ids"].long()
-    starts, _ = text_aligned.word_starts(word_ids, lengths)
-    indices = golden["llm_indices"]
-    index = starts.clamp(min=0)[..., None].expand(-1, -1, indices.size(-1))
-    codes = indices.gather(1, index).masked_fill((starts == -1)[..., None], -1)
-    return {
-        "text": golden["llm_token_ids"],
-        "text_lengths": lengths,
-        "word_ids": word_ids,
-        "codes": codes,
-    }
+batch_of = load_tests("golden", "test_taslm_golden.py").batch_of
 
 
 @pytest.mark.golden("G5b_*", "G5c_*")
@@ -58,7 +46,7 @@ def test_one_step_changes_what_is_trained(golden, imported):
     before = {name: x.clone() for name, x in everything(model).items()}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-3)
-    loss, _, _ = model(**batch_of(golden))
+    loss, _, _ = model(**batch_of(golden, model.core.layout))
     loss.backward()
     optimizer.step()
     after = everything(model)

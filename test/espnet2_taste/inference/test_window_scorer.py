@@ -26,9 +26,10 @@ def scorer(tmp_path_factory, lm_tokenizer_dir):
 
 def alone(scorer, fields):
     """Entries of one utterance: text tokens with their words, one speech a word."""
-    data = scorer.preprocessor("utt", fields)
-    scores = scorer.scores([data])
-    return data["word_ids"], scores.text[0], scores.speech[0]
+    sizes = [len(word) for word in scorer.preprocessor.reader("utt", fields).words]
+    scores = scorer.scores([scorer.preprocessor("utt", fields)])
+    ids = np.repeat(np.arange(len(sizes)), sizes)
+    return ids, scores.text[scores.text_mask], scores.speech[scores.speech_mask]
 
 
 @pytest.mark.parametrize("window, shared", [(1, [2, 1]), (0, [1, 0]), (9, [3, 1])])

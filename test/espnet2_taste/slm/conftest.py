@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from word_cores import utterance
 
 
 class TableQuantizer(nn.Module):
@@ -65,12 +66,10 @@ def tiny_lm():
 
 
 @pytest.fixture
-def batch():
+def pair():
     """Two utterances of 5 and 3 tokens, 3 and 1 words."""
-    generator = torch.Generator().manual_seed(1)
-    return {
-        "text": torch.tensor([[4, 5, 6, 7, 8], [9, 10, 11, -1, -1]]),
-        "text_lengths": torch.tensor([5, 3]),
-        "word_ids": torch.tensor([[0, 0, 1, 2, 2], [0, 0, 0, -1, -1]]),
-        "codes": torch.randint(0, 7, (2, 3, 3), generator=generator),
-    }
+    codes = torch.randint(0, 7, (2, 3, 3), generator=torch.Generator().manual_seed(1))
+    return [
+        utterance([4, 5, 6, 7, 8], [0, 0, 1, 2, 2], codes[0]),
+        utterance([9, 10, 11], [0, 0, 0], codes[1, :1]),
+    ]

@@ -7,7 +7,8 @@ import torch
 from lm_types import TYPES, random_lm
 
 from espnet2_taste.slm.backbone import FrozenBackbone, LoraBackbone
-from espnet2_taste.slm.causal_lm import build_causal_lm, load_tokenizer
+from espnet2_taste.slm.causal_lm import build_causal_lm
+from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 
 TINY = {
     "model_type": "llama",

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_taste.slm.abs_core import comparison_weights
+from espnet2_taste.slm.group_losses import comparison_weights
 
 
 @given(count=st.integers(1, 9), every=st.integers(1, 6), seed=st.integers(0, 99))

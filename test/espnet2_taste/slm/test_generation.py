@@ -2,11 +2,11 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import NamedTuple
 
 import pytest
 import torch
 from slow_guidance import base_logits, slow_mix
+from word_cores import grid_batch, inventory, utterance, word_core
 
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.generator import Generator
@@ -22,6 +22,7 @@ from espnet2_taste.slm.input_fusion import (
 )
 from espnet2_taste.slm.layouts.streams import TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
+from espnet2_taste.slm.layouts.utterance import Turn, Utterance
 from espnet2_taste.slm.layouts.word_grammar import WordGrammar
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.prompts import (
@@ -31,7 +32,6 @@ from espnet2_taste.slm.prompts import (
     written_prompt,
 )
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
-from espnet2_taste.slm.taslm import Taslm
 from espnet2_taste.slm.vocabulary import VocabularyMasks
 
 BOS, EOS, VOCABULARY = 0, 1, 40
@@ -47,23 +47,29 @@ def make_taslm(tiny_lm, quantizer):
     def make(layout, embedding=FillForwardEmbedding, head=LinearLastHead, lora=False):
         torch.manual_seed(3)
         backbone = LoraBackbone(tiny_lm, 2, 4) if lora else FullBackbone(tiny_lm)
-        taslm = Taslm(
-            backbone=backbone,
-            quantizer=quantizer,
-            layout=layout,
-            code_embedding=embedding(quantizer),
-            input_fusion=WeightedSumFusion(16, quantizer.dim, 0.0, 0.0),
-            head=head(16, backbone.num_states, quantizer),
-            bos_id=BOS,
-            eos_id=EOS,
+        parts = (
+            embedding(quantizer),
+            WeightedSumFusion(16, quantizer.dim, 0.0, 0.0),
+            head(16, backbone.num_states, quantizer),
         )
+        taslm = word_core(backbone, quantizer, layout, *parts, BOS)
         with torch.no_grad():
-            for parameter in taslm.parameters():
+            for parameter in in_former_order(taslm):
                 if parameter.dim() > 1 or not parameter.abs().sum():
                     parameter.copy_(0.5 * torch.randn_like(parameter))
         return taslm.eval()
 
     return make
+
+
+def in_former_order(core):
+    """Parameters as they stood when the frozen tokens were made."""
+    rows = core.embedding
+    parts = (core.backbone, rows.quantizer, rows.code_embedding, rows.input_fusion)
+    return [
+        rows.pad_text,
+        *(p for part in (*parts, core.code_head) for p in part.parameters()),
+    ]
 
 
 def make_masks():
@@ -78,38 +84,28 @@ def make_generator(taslm, options=GenerationOptions(), masks=None):
     return Generator(taslm, options, RULES, grammar=grammar)
 
 
-class Spoken(NamedTuple):
-    """Spoken words before they are embedded."""
-
-    text: torch.Tensor
-    word_ids: torch.Tensor
-    codes: torch.Tensor
-
-
 def audio(seed, words):
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 4, (words,), generator=generator)
     word_ids = torch.repeat_interleave(torch.arange(words), lengths)
     text = torch.randint(3, VOCABULARY, (len(word_ids),), generator=generator)
     codes = torch.randint(0, 7, (words, 3), generator=generator)
-    return Spoken(text, word_ids, codes)
+    return utterance(text, word_ids, codes)
 
 
 def prompts(taslm):
-    written = torch.tensor([5, 9, 12])
-    turn = spoken_prompt(taslm, *audio(2, 3))
     return [
-        spoken_prompt(taslm, *audio(0, 5)),
+        spoken_prompt(taslm, audio(0, 5)),
         empty_prompt(taslm),
-        spoken_prompt(taslm, *audio(1, 1)),
-        written_prompt(taslm, written),
-        turn_prompt(taslm, written, turn, torch.tensor([7])),
-        spoken_prompt(taslm, *audio(3, 2)),
+        spoken_prompt(taslm, audio(1, 1)),
+        written_prompt(taslm, (5, 9, 12)),
+        turn_prompt(taslm, Turn(audio(2, 3), (BOS, 5, 9, 12), (7,))),
+        spoken_prompt(taslm, audio(3, 2)),
     ]
 
 
 def spoken(taslm, count):
-    return [spoken_prompt(taslm, *audio(seed, 2)) for seed in range(count)]
+    return [spoken_prompt(taslm, audio(seed, 2)) for seed in range(count)]
 
 
 def streams(names):
@@ -120,12 +116,12 @@ def plain_loop(generator, prompt, name):
     """One prompt, everything computed again for every token."""
     taslm, numbers = generator.core, streams([name])
     rows = prompt
-    inputs, current = rows.inputs, rows.current
+    inputs, current, embedding = rows.inputs, rows.current, taslm.embedding
     seen = torch.zeros(1, VOCABULARY, dtype=torch.bool)
     seen[0, rows.text] = True
     starts, text, codes, waiting = [], [], [], None
     while waiting is None or waiting > 0:
-        output = taslm.backbone(inputs[None], layers=taslm.head.layers)
+        output = taslm.backbone(inputs[None], layers=taslm.layers)
         logits = taslm.backbone.logits(output.last[:, -1])[0].clone()
         if generator.mixture.share:
             known = [i for i in rows.text.tolist() if i != BOS] + text
@@ -157,26 +153,35 @@ def plain_loop(generator, prompt, name):
         new = rows.pending[due] if due is not None and due < 0 else None
         if due is not None and due >= 0:
             states = [state[:, -1] for state in output.states]
-            logits = taslm.head.code_logits(taslm.head(states), taslm.quantizer)
+            head = taslm.code_head
+            logits = head.code_logits(head(states), taslm.quantizer)
             new = generator.speech_sampler(logits, numbers, everyone)[0]
             codes.append(new)
         fresh = new is not None and bool((new >= 0).any())
         current = new if fresh else current
-        heard = taslm.code_embedding.embed(current, taslm.quantizer)
+        heard = embedding.code_embedding.embed(current, taslm.quantizer)
         if not fresh:
-            heard = taslm.code_embedding.hold(heard)
+            heard = embedding.code_embedding.hold(heard)
         if not (current >= 0).any():
-            heard = taslm.code_embedding.pad
-        word = taslm.pad_text if ends else taslm.backbone.embed(torch.tensor(token))
-        inputs = torch.cat([inputs, taslm.fuse(word, heard)[None]])
+            heard = embedding.code_embedding.pad
+        word = embedding.pad_text if ends else taslm.backbone.embed(torch.tensor(token))
+        inputs = torch.cat([inputs, embedding.fuse(word, heard)[None]])
     return text, torch.stack(codes)
 
 
+def word_delay(delay):
+    return WordDelayLayout(inventory(VOCABULARY, EOS), delay)
+
+
+def token_delay(delay):
+    return TokenDelayLayout(inventory(VOCABULARY, EOS), delay)
+
+
 CASES = [
-    (WordDelayLayout(1), FillForwardEmbedding, ContinueLatentLinearLastHead),
-    (WordDelayLayout(3), ArrivalEmbedding, LinearLastHead),
-    (TokenDelayLayout(2), ArrivalEmbedding, WeightedLayerHead),
-    (TokenDelayLayout(1), FillForwardEmbedding, LinearLastHead),
+    (word_delay(1), FillForwardEmbedding, ContinueLatentLinearLastHead),
+    (word_delay(3), ArrivalEmbedding, LinearLastHead),
+    (token_delay(2), ArrivalEmbedding, WeightedLayerHead),
+    (token_delay(1), FillForwardEmbedding, LinearLastHead),
 ]
 
 
@@ -196,8 +201,15 @@ def test_a_cached_batch_equals_the_plain_loop(
         assert len(found.codes) == int(found.word_ids[-1]) + 1
 
 
+def joined(prompt, words, codes):
+    """A prompt and what was added to it."""
+    codes = tuple(map(tuple, codes.tolist()))
+    return Utterance(prompt.words + words, codes=prompt.codes + codes)
+
+
 def saying(prompt, item):
-    return prompt.with_text(item.text.tolist(), item.word_ids.tolist(), EOS)
+    words = utterance(item.text, item.word_ids, item.codes).words
+    return prompt.with_text(words, EOS)
 
 
 @pytest.mark.parametrize("layout, embedding, head", CASES)
@@ -225,24 +237,21 @@ def test_codes_of_a_given_text_are_those_of_training_s_rows(
 ):
     taslm, prompt, said = make_taslm(layout, embedding, head), audio(0, 2), audio(4, 9)
     generator = make_generator(taslm)
-    (found,) = generator([saying(spoken_prompt(taslm, *prompt), said)], streams([0]))
-    assert torch.equal(found.text, said.text) and len(found.codes) == 9
-    text = torch.cat([prompt.text, said.text])[None]
-    word_ids = torch.cat([prompt.word_ids, said.word_ids + 2])[None]
-    codes = torch.cat([prompt.codes, found.codes])[None]
-    grid = taslm.layout.encode(text, torch.tensor([text.size(1)]), word_ids, EOS)
-    output = taslm.backbone(taslm.inputs(grid, codes), layers=taslm.head.layers)
-    prediction = taslm.head([state[0] for state in output.states])
-    wanted = taslm.head.code_logits(prediction, taslm.quantizer).argmax(dim=-1)
-    labels = grid.word_labels[0]
-    assert torch.equal(wanted[labels >= 2], found.codes[labels[labels >= 2] - 2])
+    given = spoken_prompt(taslm, prompt).with_text(said.words, EOS)
+    (found,) = generator([given], streams([0]))
+    assert tuple(found.text.tolist()) == said.tokens and len(found.codes) == 9
+    batch = grid_batch(taslm.layout, [joined(prompt, said.words, found.codes)])
+    prediction, codes, _ = taslm.predicted_codes(batch, taslm.read(batch["grid"]))
+    logits = taslm.code_head.code_logits(prediction, taslm.quantizer)
+    assert torch.equal(logits.argmax(dim=-1)[2:], found.codes)
+    assert torch.equal(codes[2:], found.codes)
 
 
 def test_a_text_longer_than_the_positions_is_refused_before_it_is_read(make_taslm):
-    taslm = make_taslm(WordDelayLayout(1))
+    taslm = make_taslm(word_delay(1))
     rows = taslm.backbone.causal_lm.config.max_position_embeddings
     generator = make_generator(taslm)
-    given = empty_prompt(taslm).with_text([4] * rows, list(range(rows)), EOS)
+    given = empty_prompt(taslm).with_text([[4]] * rows, EOS)
     with pytest.raises(ValueError, match=f"language model has {rows} positions"):
         generator([given], streams([0]))
 
@@ -256,27 +265,26 @@ def test_generation_reads_the_rows_that_training_reads(
     taslm = make_taslm(layout, embedding, head)
     generator = make_generator(taslm, SAMPLED)
     prompt = audio(words, words)
-    rows = [spoken_prompt(taslm, *prompt)]
+    rows = [spoken_prompt(taslm, prompt)]
     heard, due = [], []
     for batch in generator.trace(rows, streams([words])):
         heard.append(batch.inputs)
         due.append(generator.grammar.due(batch.items[0].state))
     found = generator(rows, streams([words]))[0]
-    text = torch.cat([prompt.text, found.text])[None]
-    word_ids = torch.cat([prompt.word_ids, found.word_ids + words])[None]
-    codes = torch.cat([prompt.codes, found.codes])[None]
-    grid = taslm.layout.encode(text, torch.tensor([text.size(1)]), word_ids, EOS)
-    wanted = taslm.inputs(grid, codes)[0, len(prompt.text) : -1]
+    said = utterance(found.text, found.word_ids, found.codes)
+    batch = grid_batch(taslm.layout, [joined(prompt, said.words, found.codes)])
+    wanted = taslm.rows(batch["grid"])[0, len(prompt.tokens) : -1]
     heard = torch.cat(heard)
     torch.testing.assert_close(heard, wanted, atol=1e-5, rtol=1e-5)
-    labels = grid.word_labels[0, len(prompt.text) : -1] - words
+    arrives = (batch["grid"][0, :, 1:] >= 0).any(dim=-1)
+    labels = torch.where(arrives, arrives.cumsum(dim=0) - 1 - words, -1)
     sampled = [-1 if d is None or d < 0 else d for d in due]
-    assert sampled == labels.clamp(min=-1).tolist()
+    assert sampled == labels[len(prompt.tokens) :].clamp(min=-1).tolist()
 
 
 @torch.no_grad()
 def test_without_delay_every_word_gets_its_code(make_taslm):
-    taslm = make_taslm(WordDelayLayout(0))
+    taslm = make_taslm(word_delay(0))
     generator = make_generator(taslm, SAMPLED)
     for found in generator(prompts(taslm), streams(range(6))):
         assert len(found.codes) == int(found.word_ids[-1]) + 1
@@ -284,7 +292,7 @@ def test_without_delay_every_word_gets_its_code(make_taslm):
 
 @torch.no_grad()
 def test_merged_adapters_generate_the_same(make_taslm):
-    taslm = make_taslm(WordDelayLayout(1), lora=True)
+    taslm = make_taslm(word_delay(1), lora=True)
     before = make_generator(taslm)(prompts(taslm), streams(range(6)))
     taslm.backbone = taslm.backbone.merged()
     assert not any("lora" in name for name, _ in taslm.named_parameters())
@@ -296,7 +304,7 @@ def test_merged_adapters_generate_the_same(make_taslm):
 
 def test_a_compiled_lm_generates_the_same(make_taslm):
     """Traced by the compiler and run without what it would generate, which is slow."""
-    found, made = [], make_taslm(WordDelayLayout(1), lora=True)
+    found, made = [], make_taslm(word_delay(1), lora=True)
     for backend in (None, "eager"):
         taslm, chosen = deepcopy(made), replace(SAMPLED, compile=backend)
         chosen.prepare(taslm)
@@ -310,7 +318,7 @@ def test_a_compiled_lm_generates_the_same(make_taslm):
 def test_a_backend_that_there_is_not_is_refused(make_taslm):
     options = GenerationOptions(compile="nothing")
     with pytest.raises(ValueError, match="compile is 'nothing'.*inductor"):
-        options.prepare(make_taslm(WordDelayLayout(1)))
+        options.prepare(make_taslm(word_delay(1)))
 
 
 def test_int8_is_not_compiled(make_taslm):
@@ -318,12 +326,12 @@ def test_int8_is_not_compiled(make_taslm):
     with pytest.raises(
         ValueError, match="compile: inductor does nothing for dtype: in"
     ):
-        options.prepare(make_taslm(WordDelayLayout(1)))
+        options.prepare(make_taslm(word_delay(1)))
 
 
 @torch.no_grad()
 def test_banned_tokens_never_come_and_limits_hold(make_taslm):
-    taslm = make_taslm(WordDelayLayout(1))
+    taslm = make_taslm(word_delay(1))
     generator = make_generator(taslm, SAMPLED)
     banned = set(make_masks().banned.nonzero()[:, 0].tolist())
     for found in generator(spoken(taslm, 12), streams(range(12))):
@@ -334,33 +342,31 @@ def test_banned_tokens_never_come_and_limits_hold(make_taslm):
 
 def test_words_and_codes_of_a_prompt_must_agree(make_taslm):
     prompt = audio(0, 3)
-    taslm, short = make_taslm(WordDelayLayout(1)), prompt.codes[:2]
-    with pytest.raises(ValueError, match="3 words but 2 rows of codes"):
-        spoken_prompt(taslm, prompt.text, prompt.word_ids, short)
+    taslm, short = make_taslm(word_delay(1)), replace(prompt, codes=prompt.codes[:2])
+    with pytest.raises(ValueError, match="the codes of 3 words, found 2"):
+        spoken_prompt(taslm, short)
 
 
-@pytest.mark.parametrize("bos", [(), (BOS,)])
 @torch.no_grad()
-def test_the_text_around_a_turn_is_read_as_text_is_in_training(make_taslm, bos):
-    taslm = make_taslm(WordDelayLayout(1))
-    before, after = torch.tensor([5, 9]), torch.tensor([7, 12])
-    spoken = spoken_prompt(taslm, *audio(2, 3))
-    prefix = torch.cat([torch.tensor(bos, dtype=torch.int64), before])
-    rows = turn_prompt(taslm, prefix, spoken, after).inputs
-    written = written_prompt(taslm, torch.cat([before, after])).inputs
+def test_the_text_around_a_turn_is_read_as_text_is_in_training(make_taslm):
+    taslm = make_taslm(word_delay(1))
+    spoken = spoken_prompt(taslm, audio(2, 3))
+    turn = Turn(audio(2, 3), (BOS, 5, 9), (7, 12))
+    rows = turn_prompt(taslm, turn).inputs
+    written = written_prompt(taslm, (5, 9, 7, 12)).inputs
     torch.testing.assert_close(rows[:3], written[:3])
     torch.testing.assert_close(rows[-2:], written[-2:])
     own = spoken.inputs[1:]
     torch.testing.assert_close(rows[3 : 3 + len(own)], own)
     assert len(rows) == 3 + len(own) + 1 + 2  # one row takes in the last code
-    bare = turn_prompt(taslm, prefix, spoken, after, reference_compat=True)
-    embedded = taslm.backbone.embed(after)
+    bare = turn_prompt(taslm, turn, reference_compat=True)
+    embedded = taslm.backbone.embed(torch.tensor([7, 12]))
     torch.testing.assert_close(bare.inputs[-2:], embedded)
 
 
 @torch.no_grad()
 def test_letters_of_several_tokens_are_written_whole(make_taslm):
-    taslm, letter = make_taslm(WordDelayLayout(1)), {11: b"\xe8", 13: b"\xaa\x9e"}
+    taslm, letter = make_taslm(word_delay(1)), {11: b"\xe8", 13: b"\xaa\x9e"}
     index = torch.arange(VOCABULARY)
     banned = (index < 3) | (index == 17)
     masks = VocabularyMasks(
@@ -410,7 +416,7 @@ FROZEN = [
 @pytest.mark.parametrize("options, wanted", zip([GenerationOptions(), SAMPLED], FROZEN))
 @torch.no_grad()
 def test_tokens_stay_what_they_were(make_taslm, options, wanted):
-    taslm = make_taslm(WordDelayLayout(1))
+    taslm = make_taslm(word_delay(1))
     generator = make_generator(taslm, options)
     given = prompts(taslm)
     given.pop(4)  # the turn

@@ -11,12 +11,11 @@ from slow_losses import kl_to_base
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.window_scorer import WindowScorer
-from espnet2_taste.slm import abs_core, losses
+from espnet2_taste.slm import group_losses, losses
 from espnet2_taste.slm.backbone import FullBackbone
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.generator import Generator
-from espnet2_taste.slm.grid_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.grid_heads import DepthGridHead, LinearGridHead
-from espnet2_taste.slm.grid_lm import GridLM
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.frame_aligned import FrameAlignedLayout
 from espnet2_taste.slm.layouts.interleave import InterleaveLayout
@@ -34,10 +33,12 @@ from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.layouts.utterance import Utterance
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.losses import compact
+from espnet2_taste.slm.row_embedding import GridEmbedding, SumStreams
 from espnet2_taste.slm.sampling import GenerationOptions, UniformStreams
+from espnet2_taste.slm.scoring import text_mask, utterance_scores
 from espnet2_taste.slm.tail_heads import CtcTail, NoTail
 from espnet2_taste.slm.vocabulary import PieceRules, VocabularyMasks
-from espnet2_taste.slm.word_parts import GridParts
+from espnet2_taste.slm.word_parts import WordParts
 
 INDEX = torch.arange(40)
 BANNED = torch.isin(INDEX, torch.tensor([0, 1, 6, 9, 22])).numpy()
@@ -76,7 +77,7 @@ def model_of(tiny_lm):
         if keep_base:  # training has moved the LM away from its base
             for parameter in backbone.lm.parameters():
                 parameter.data += 0.2 * torch.randn_like(parameter)
-        model = GridLM(backbone, layout, embedding, head, tail, 0)
+        model = SpokenLMCore(backbone, layout, embedding, head, tail, 0)
         for output in model.outputs.values():
             torch.nn.init.normal_(output.weight)
         return ESPnetSpokenLMModel(model).eval()
@@ -189,7 +190,7 @@ def slow_continuation(model, prompt, limits, streams, share=0.0):
                 continue
             filler = [0] * (count - index)
             grid = torch.tensor([[*rows, row + filler]])
-            logits = grid_lm(grid)[0][index][:, -1]
+            logits = grid_lm(grid)[index][:, -1]
             text = written(layout, rows)
             logits[0] = guided(model, share, stream, text, logits[0])
             amount = generated(layout, prompt, rows)
@@ -338,8 +339,8 @@ def test_rows_before_the_first_hole_are_read_at_once(model_of, name):
         count = len(prompt.rows)
         assert [*prompt.rows, *prompt.known] == grid.tolist()
         assert (grid[:count] != HOLE).all() and (grid[count:][:1] == HOLE).any()
-        wanted = core.embed_rows(torch.from_numpy(grid[:count])[None])[0]
-        torch.testing.assert_close(prompt.inputs[1:], wanted)
+        wanted = core.rows(torch.from_numpy(grid[:count])[None])[0]
+        torch.testing.assert_close(prompt.inputs, wanted)
         text = [cell for cell in grid[:count, 0].tolist() if 1 < cell < 40]
         assert prompt.text.tolist() == text
 
@@ -368,9 +369,9 @@ def test_scores_equal_a_loop_over_cells(model_of, name, masked, share):
     layout = model.core.layout
     utterances = [spoken(name, 0, 3, 8), spoken(name, 1, 1, 3), spoken(name, 2, 2, 12)]
     batch, grids = batch_of(layout, utterances)
-    table = model.core.scores(batch, masked, share).table()
+    table = utterance_scores(model.core, batch, masked, share).table()
     for row, grid in enumerate(grids):
-        logits = model.core(torch.from_numpy(grid.ids)[None])[0]
+        logits = model.core(torch.from_numpy(grid.ids)[None])
         sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}
         for cell in np.argwhere(~grid.padding):
             stream = layout.streams[cell[1]]
@@ -414,7 +415,7 @@ class Given:
 def test_cells_of_words_are_what_longer_prompts_add(name, first, last):
     layout = LAYOUTS[name](Inventory(TEXT, 6, BOOKS.get(name, 1)))
     utterance = spoken(name, 5, 4, 25)
-    parts = GridParts(Given(layout), "utt", {"utterance": utterance})
+    parts = WordParts(Given(layout), "utt", {"utterance": utterance})
     cells, speech = parts.entries(first, last)
     grid = layout.encode(utterance)
     assert speech.tolist() == cells.tolist() + [False] * len(grid.tail)
@@ -449,7 +450,7 @@ def test_a_tail_without_a_path_is_impossible(model_of):
     utterances = [spoken("text_ctc", 0, 4, 8), spoken("text_ctc", 1, 1, 60)]
     batch, grids = batch_of(model.core.layout, utterances)
     assert len(grids[1].tail) > 3 * 2
-    table = model.core.scores(batch).table()
+    table = utterance_scores(model.core, batch).table()
     assert torch.isfinite(table["speech_sum"][0])
     assert table["speech_sum"][1] == -torch.inf
 
@@ -527,7 +528,7 @@ def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
     def forward(grid):
         raise AssertionError("the LM ran for units that no tail gives")
 
-    monkeypatch.setattr(grid_lm, "forward", forward)
+    monkeypatch.setattr(grid_lm, "rows", forward)
     lengths = torch.tensor([2, 1])
     grid = torch.zeros(2, 2, 3, dtype=torch.int64)
     assert grid_lm.tail_units(grid, lengths, lengths - 1) == [(), ()]
@@ -536,9 +537,9 @@ def test_rows_that_hold_everything_are_not_read_again(model_of, monkeypatch):
 def slow_divergence(core, grid):
     """Sum over the text of one utterance, cell by cell."""
     stream, total = core.layout.streams[0], 0.0
-    logits = core(torch.from_numpy(grid.ids)[None])[0][0][0, :, : stream.text_size]
+    logits = core(torch.from_numpy(grid.ids)[None])[0][0, :, : stream.text_size]
     for place, ident in enumerate(grid.ids[:, 0]):
-        if stream.is_text[ident] and ident < 40 and not grid.padding[place, 0]:
+        if 1 < ident < 40 and not grid.padding[place, 0]:
             known = written(core.layout, grid.ids[:place])
             base = base_logits(core.backbone, 0, known)[None]
             total = total + kl_to_base(logits[place : place + 1], base)[0]
@@ -556,20 +557,21 @@ def test_the_text_of_every_design_is_compared_with_the_base(
     batch["weights"] = torch.nn.utils.rnn.pad_sequence(weights, True)
     base = lambda text, lengths: core.base_states(text)  # noqa: E731
     group = core.layout.streams[0].group
-    plain = core.losses(batch, 0.0, base).groups[group]
-    nats = losses.cell_nats(core(batch["grid"])[0], batch["grid"])[..., 0]
+    plain = group_losses.group_losses(core, batch, 0.0, base).groups[group]
+    nats = losses.cell_nats(core(batch["grid"]), batch["grid"])[..., 0]
     first = batch["weights"][..., 0]
     torch.testing.assert_close(plain, losses.weighted_mean(nats, first))
-    found = core.losses(batch, 1.0, base)
+    found = group_losses.group_losses(core, batch, 1.0, base)
     sums = [slow_divergence(core, grid) for grid in grids]
-    is_text = core.text_mask(batch["grid"])[..., 0] & (batch["grid"][..., 0] < 40)
+    ids = batch["grid"][..., 0]
+    is_text = text_mask(core, batch["grid"])[..., 0] & (1 < ids) & (ids < 40)
     count = (is_text & (batch["padding"][..., 0] == 0)).sum()
     if name != "interleave":  # all is speech there
         torch.testing.assert_close(found.groups[group], sum(sums) / count)
     rarer = []
     for drawn in ([3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]):
         drawn = torch.tensor(drawn)
-        monkeypatch.setattr(abs_core, "comparison_weights", lambda *_: drawn)
-        rarer.append(core.losses(batch, 1.0, base, 3).groups[group])
+        monkeypatch.setattr(group_losses, "comparison_weights", lambda *_: drawn)
+        rarer.append(group_losses.group_losses(core, batch, 1.0, base, 3).groups[group])
     torch.testing.assert_close(sum(rarer) / 3, found.groups[group])
     assert all(torch.isfinite(value) for value in found.stats.values())

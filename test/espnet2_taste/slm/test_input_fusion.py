@@ -5,14 +5,14 @@ import torch
 
 from espnet2_taste.slm import input_fusion
 
-WORDS = torch.tensor([[-1, -1, 0, 0, 1]])
-ARRIVALS = torch.tensor([[False, False, True, False, True]])
+WORDS = torch.tensor([[[1, 2, 3], [4, 5, 6]]])
+ROWS = torch.full((1, 5, 3), -1)
+ROWS[:, [2, 4]] = WORDS
 
 
 def rows_of(embedding, quantizer):
     torch.nn.init.normal_(embedding.pad)
-    codes = torch.tensor([[[1, 2, 3], [4, 5, 6]]])
-    return embedding(codes, WORDS, ARRIVALS, quantizer)[0], quantizer.decode(codes)[0]
+    return embedding(ROWS, quantizer)[0], quantizer.decode(WORDS)[0]
 
 
 def test_fill_forward_repeats_a_word(quantizer):

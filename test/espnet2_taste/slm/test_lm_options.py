@@ -9,8 +9,9 @@ from lm_types import random_lm
 from espnet2_taste.optional import require
 from espnet2_taste.slm import lm_options
 from espnet2_taste.slm.backbone import FrozenBackbone, FullBackbone, LoraBackbone
-from espnet2_taste.slm.causal_lm import build_causal_lm, load_tokenizer
+from espnet2_taste.slm.causal_lm import build_causal_lm
 from espnet2_taste.slm.lm_options import LmOptions
+from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 
 ADAPTATIONS = [FrozenBackbone, FullBackbone, LoraBackbone]
 

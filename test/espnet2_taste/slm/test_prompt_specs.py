@@ -44,9 +44,8 @@ def assert_same(found, wanted):
 def test_spoken_words_keep_their_codes(loaded):
     core, preprocessor = loaded
     found = rows_of(SpokenPrompt(SPOKEN).first(2), loaded)
-    data = preprocessor("utt", SPOKEN.first(2).fields)
-    given = (torch.from_numpy(data[key]) for key in ("text", "word_ids", "codes"))
-    assert_same(found, prompts.spoken_prompt(core, *given))
+    given = preprocessor.reader("utt", SPOKEN.first(2).fields)
+    assert_same(found, prompts.spoken_prompt(core, given))
     assert found.current.tolist() == [0, 1] and found.pending.tolist() == [[2, 3]]
 
 
@@ -54,7 +53,7 @@ def test_spoken_words_keep_their_codes(loaded):
 def test_written_words_are_tokenised_as_spoken_ones(loaded):
     spoken = rows_of(SpokenPrompt(SPOKEN), loaded)
     found = rows_of(WrittenPrompt(SPOKEN.words), loaded, reference_compat=True)
-    assert_same(found, prompts.written_prompt(loaded[0], spoken.text, True))
+    assert_same(found, prompts.written_prompt(loaded[0], spoken.text.tolist(), True))
     with pytest.raises(ValueError, match="'utt': empty text"):
         rows_of(WrittenPrompt(()), loaded)
 
@@ -67,7 +66,7 @@ def test_nothing_begins_with_a_word(loaded):
 
 def test_turns_stand_in_their_frame(loaded):
     core, preprocessor = loaded
-    tokenizer = preprocessor.tokenizer.tokenizer
+    tokenizer = preprocessor.reader.tokenizer.tokenizer
     found = rows_of(SpokenTurn(SPOKEN, ("[user]", "[end]")), loaded)
     spoken = rows_of(SpokenPrompt(SPOKEN), loaded).text.tolist()
     before, after = (
@@ -80,7 +79,7 @@ def test_turns_stand_in_their_frame(loaded):
 
 
 def test_the_frame_is_that_of_the_chat_template(loaded, monkeypatch):
-    tokenizer = loaded[1].tokenizer.tokenizer
+    tokenizer = loaded[1].reader.tokenizer.tokenizer
     with pytest.raises(RuntimeError, match="no chat template.*--turn_frame"):
         rows_of(SpokenTurn(SPOKEN), loaded)
     monkeypatch.setattr(tokenizer, "chat_template", TEMPLATE)

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from espnet2_taste.slm import sampling
 from espnet2_taste.slm.sampling import (
     NEVER,
-    GreedyTextSampler,
-    NucleusTextSampler,
-    ReferenceTextSampler,
     SpeechSampler,
+    TextSampler,
     UniformStreams,
     choose,
     nucleus,
@@ -106,8 +104,8 @@ def test_streams_go_on_across_blocks():
 def test_the_published_order_differs_from_ours():
     logits = torch.tensor([[2.0, 1.9, 1.0]])
     seen = torch.tensor([[True, False, False]])
-    ours, theirs = NucleusTextSampler(0.4, 0.5, 3.0), ReferenceTextSampler(
-        0.4, 0.5, 3.0
+    ours, theirs = (
+        TextSampler(0.4, 0.5, 3.0, published) for published in (False, True)
     )
     assert ours.shape(logits, seen)[0, 0] == NEVER  # the penalty came first
     assert theirs.shape(logits, seen)[0].tolist() == pytest.approx(
@@ -119,13 +117,13 @@ def test_greedy_draws_nothing_and_bad_values_are_refused():
     streams = UniformStreams.from_ids(["a"], 0)
     before = streams.used.clone()
     everyone, row = torch.tensor([True]), torch.tensor([[0.0, 3.0]])
-    assert int(GreedyTextSampler()(row, None, streams, everyone)) == 1
+    assert int(TextSampler()(row, None, streams, everyone)) == 1
     assert int(SpeechSampler()(row[None], streams, everyone)) == 1
     assert torch.equal(streams.used, before)
     with pytest.raises(ValueError, match="text_top_p must be above 0"):
-        NucleusTextSampler(top_p=1.2)
+        TextSampler(top_p=1.2)
     with pytest.raises(ValueError, match="text_temperature"):
-        NucleusTextSampler(temperature=0.0)
+        TextSampler(top_p=0.9, temperature=0.0)
     for wrong in ({"top_p": 1.2}, {"temperature": 0.0}, {"top_k": -1}):
         with pytest.raises(ValueError, match="speech needs 0 <= speech_top_p"):
             SpeechSampler(**wrong)

@@ -1,17 +1,29 @@
 """TASLM: padding, the frozen base, what one step changes, scores, the cache."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from slow_losses import kl_to_base
+from word_cores import grid_batch, inventory, word_core
 
 from espnet2_taste.dropout import Dropout
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
-from espnet2_taste.slm import abs_core
 from espnet2_taste.slm import backbone as backbones
-from espnet2_taste.slm import heads, input_fusion, losses
+from espnet2_taste.slm import group_losses, heads, input_fusion, losses
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
-from espnet2_taste.slm.taslm import Taslm
+from espnet2_taste.slm.scoring import utterance_scores
+
+
+def LAYOUT(delay):
+    return WordDelayLayout(inventory(40, 2), delay)
+
+
+@pytest.fixture
+def batch(pair):
+    return grid_batch(LAYOUT(1), pair)
+
 
 BACKBONES = {
     "lora": lambda lm: backbones.LoraBackbone(lm, r=2, alpha=4, dropout=0.1),
@@ -26,39 +38,30 @@ def build(tiny_lm, quantizer):
         torch.manual_seed(2)
         wrapped = BACKBONES[backbone](tiny_lm)
         size = wrapped.hidden_size
-        model = Taslm(
-            backbone=wrapped,
-            quantizer=quantizer,
-            layout=WordDelayLayout(delay),
-            code_embedding=input_fusion.FillForwardEmbedding(quantizer),
-            input_fusion=input_fusion.WeightedSumFusion(size, quantizer.dim),
-            head=head(size, wrapped.num_states, quantizer),
+        model = word_core(
+            wrapped,
+            quantizer,
+            LAYOUT(delay),
+            input_fusion.FillForwardEmbedding(quantizer),
+            input_fusion.WeightedSumFusion(size, quantizer.dim),
+            head(size, wrapped.num_states, quantizer),
             bos_id=1,
-            eos_id=2,
         )
-        torch.nn.init.normal_(model.pad_text)
-        torch.nn.init.normal_(model.code_embedding.pad)
+        torch.nn.init.normal_(model.embedding.pad_text)
+        torch.nn.init.normal_(model.embedding.code_embedding.pad)
         return model
 
     return build
 
 
-def alone(batch, row, tokens, words):
-    return {
-        "text": batch["text"][row : row + 1, :tokens],
-        "text_lengths": batch["text_lengths"][row : row + 1],
-        "word_ids": batch["word_ids"][row : row + 1, :tokens],
-        "codes": batch["codes"][row : row + 1, :words],
-    }
-
-
 def loss_of(model, batch):
-    output = model(**batch)
-    logits = model.backbone.logits(output.text_states)
-    text = losses.cross_entropy(logits, output.text_labels)
-    taste = model.head.loss(output.prediction, output.codes, model.quantizer)
-    taste = losses.masked_mean(taste.per_word, output.word_mask)
-    return losses.masked_mean(text, output.text_labels != -1) + taste
+    found = model.read(batch["grid"])
+    (logits,) = model.stream_logits(found)
+    labels = batch["grid"][..., 0]
+    text = losses.cross_entropy(logits, labels)
+    prediction, codes, _ = model.predicted_codes(batch, found)
+    taste = model.code_head.loss(prediction, codes, model.quantizer).per_word.mean()
+    return losses.masked_mean(text, labels != -1) + taste
 
 
 def base_logits(model, text):
@@ -68,10 +71,10 @@ def base_logits(model, text):
 
 @pytest.mark.parametrize("delay", [1, 2])
 @pytest.mark.parametrize("head", [heads.LinearLastHead, heads.WeightedLayerHead])
-def test_padding_never_changes_a_score(build, batch, head, delay):
+def test_padding_never_changes_a_score(build, pair, head, delay):
     model = build(head=head, delay=delay).eval()
-    together = model.scores(batch)
-    single = model.scores(alone(batch, 1, tokens=3, words=1))
+    together = utterance_scores(model, grid_batch(model.layout, pair))
+    single = utterance_scores(model, grid_batch(model.layout, pair[1:]))
     for name, value in single.table().items():
         torch.testing.assert_close(together.table()[name][1:], value)
     assert together.text_mask.sum(1).tolist() == [6, 4]  # tokens and EOS
@@ -79,8 +82,9 @@ def test_padding_never_changes_a_score(build, batch, head, delay):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_gradients_reach_what_trains_and_nothing_else(build, batch, name):
-    model = build(name, delay=2).train()  # the last row predicts nothing
+def test_gradients_reach_what_trains_and_nothing_else(build, pair, name):
+    model = build(name, delay=2).train()
+    batch = grid_batch(model.layout, pair)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.1)
@@ -90,7 +94,7 @@ def test_gradients_reach_what_trains_and_nothing_else(build, batch, name):
         optimizer.step()
     after = model.state_dict()
     changed = {key for key in after if not torch.equal(before[key], after[key])}
-    around = {k for k in after if k.split(".")[0] not in ("backbone", "quantizer")}
+    around = {k for k in after if not k.startswith(("backbone", "embedding.quantizer"))}
     assert around <= changed
     inner = changed - around
     if name == "lora":
@@ -106,7 +110,7 @@ def test_gradients_reach_what_trains_and_nothing_else(build, batch, name):
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_the_base_stays_what_it_was(build, batch, name):
     model = build(name).train()
-    text = batch["text"].clamp(min=0)
+    text = batch["grid"][..., 0].clamp(min=0)
     bos = torch.full_like(text[:, :1], model.bos_id)
     before = base_logits(model, text)
     torch.testing.assert_close(
@@ -125,15 +129,13 @@ def test_the_base_stays_what_it_was(build, batch, name):
 def test_only_adapters_are_in_training_mode(build):
     model = build("lora").train()
     modes = {name: module.training for name, module in model.backbone.named_modules()}
-    assert not model.quantizer.training and model.head.training
+    assert not model.quantizer.training and model.code_head.training
     assert all(mode == (".lora_" in n) for n, mode in modes.items() if n)
 
 
-def test_rows_one_by_one_with_a_cache(build, batch):
+def test_rows_one_by_one_with_a_cache(build, pair):
     model = build().eval()
-    data = alone(batch, 0, tokens=5, words=3)
-    codes = data.pop("codes")
-    inputs = model.inputs(model.layout.encode(**data, eos_id=2), codes)
+    inputs = model.rows(grid_batch(model.layout, pair[:1])["grid"])
     whole = model.backbone(inputs).last
     cache, rows = None, []
     for row in inputs.split(1, dim=1):
@@ -143,10 +145,10 @@ def test_rows_one_by_one_with_a_cache(build, batch):
     torch.testing.assert_close(torch.cat(rows, dim=1), whole, atol=1e-5, rtol=1e-4)
 
 
-def test_too_few_codes_are_refused(build, batch):
-    batch["codes"] = batch["codes"][:, :2]
-    with pytest.raises(ValueError, match="up to 3 words but only 2 rows"):
-        build()(**batch)
+def test_too_few_codes_are_refused(pair):
+    short = replace(pair[0], codes=pair[0].codes[:2])
+    with pytest.raises(ValueError, match="the codes of 3 words, found 2"):
+        LAYOUT(1).encode(short)
 
 
 def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm):
@@ -160,10 +162,10 @@ def test_the_base_costs_a_pass_and_runs_only_for_its_term(build, batch, tiny_lm)
     }
     output = linear.pop("lm_head").weight.numel()
     weights = sum(layer.weight.numel() for layer in linear.values())
-    rows = batch["text"].size(1) + 1
-    size = len(batch["text"]) * rows
+    rows = 5 + 1  # tokens and BOS
+    size = 2 * rows
     scores = size * rows * tiny_lm.config.hidden_size * len(tiny_lm.model.layers)
-    targets = int(batch["text_lengths"].sum()) + len(batch["text"])  # EOS too
+    targets = 5 + 3 + 2  # EOS too
     # two operations a product of a row and a weight, or of two rows of attention
     assert cost - without == 2 * (weights * size + output * targets + 2 * scores)
     assert stats - fewer == {"loss_text_kl", "base_text_ppl"} and fewer < stats
@@ -178,20 +180,22 @@ def shuffled(batch):
 @pytest.mark.parametrize("backbone", ["lora", "full"])
 @pytest.mark.parametrize("kept", [0, 1])
 @pytest.mark.parametrize("kl_weight", [0.0, 0.4, 1.0])
-def test_the_text_loss_is_what_its_terms_say(build, batch, kl_weight, kept, backbone):
+def test_the_text_loss_is_what_its_terms_say(build, pair, kl_weight, kept, backbone):
     model = build(backbone, delay=2).train()
-    output = model(**batch)
-    logits, labels = model.backbone.logits(output.text_states), output.text_labels
-    rows = output.grid.base_rows[:, : labels.size(1)]
+    batch = grid_batch(model.layout, pair)
+    output = model.read(batch["grid"])
+    labels = batch["grid"][:, :6, 0]
+    logits = model.stream_logits(output)[0][:, :6]
+    rows = torch.arange(6) < torch.tensor([[5], [3]])
     nll = losses.cross_entropy(logits, labels)
-    kl = kl_to_base(logits, base_logits(model, batch["text"]))
+    kl = kl_to_base(logits, base_logits(model, labels[:, :5]))
     expected = kl_weight * losses.masked_mean(kl, rows)
     expected = expected + (1 - kl_weight) * losses.masked_mean(nll, labels != -1)
     trained = [p for p in model.backbone.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(expected, trained, retain_graph=True)
     base = ESPnetSpokenLMModel(model, kl_weight=kl_weight, base_cache_mb=kept).base_rows
     cells = model.text_cells(batch, output)
-    found, stats = model.text_loss(cells, kl_weight, base)
+    found, stats = group_losses.text_group(model, cells, kl_weight, base)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for slope, same in zip(torch.autograd.grad(found, trained), slopes):
         torch.testing.assert_close(slope, same, atol=1e-5, rtol=1e-5)
@@ -228,7 +232,7 @@ def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(
     )
     for weights in ([2.0, 0.0], [0.0, 2.0]):
         drawn = torch.tensor(weights)
-        monkeypatch.setattr(abs_core, "comparison_weights", lambda *_: drawn)
+        monkeypatch.setattr(group_losses, "comparison_weights", lambda *_: drawn)
         found.append(model(**batch))
     assert read == ([] if kept else [1, 1])
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -237,7 +241,7 @@ def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(
         for loss in (expected, sum(loss for loss, _, _ in found) / 2)
     ]
     torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-5)
-    lengths = (batch["text_lengths"] / batch["text_lengths"].sum()).tolist()
+    lengths = [5 / 8, 3 / 8]
     for name in ("loss_text_kl", "base_text_ppl"):
         one, other = (stats[name] for _, stats, _ in found)
         mean = lengths[0] * one + lengths[1] * other
@@ -247,10 +251,17 @@ def test_the_mean_of_rarer_comparisons_is_the_comparison_of_all(
     assert set(whole) == set(found[0][1])
 
 
-def test_validation_compares_all_and_training_as_many_as_asked_for(build, batch):
+def test_validation_compares_all_and_training_as_many_as_asked_for(
+    build, batch, monkeypatch
+):
     model = ESPnetSpokenLMModel(build(), kl_weight=0.5, kl_every=2)
-    every, losses_of = [], model.core.losses
-    model.core.losses = lambda *given: every.append(given[-1]) or losses_of(*given)
+    every, weights = [], group_losses.comparison_weights
+
+    def drawn(count, number, device):
+        every.append(number)
+        return weights(count, number, device)
+
+    monkeypatch.setattr(group_losses, "comparison_weights", drawn)
     model.train()(**batch)
     model.eval()(**batch)
     assert every == [2, 1]
@@ -277,7 +288,7 @@ def test_the_base_reads_texts_that_are_not_cached(build, batch, monkeypatch):
     )
     found, _, _ = model(**batch)
     (text,) = read
-    assert text.tolist() == batch["text"][1:, : batch["text_lengths"][1]].tolist()
+    assert text.tolist() == batch["grid"][1:, :3, 0].tolist()
     torch.testing.assert_close(found, expected)
 
 

@@ -7,8 +7,9 @@ from espnet2.train.collate_fn import CommonCollateFn
 from tiny_models import tiny_spoken_lm, write_taslm_parts
 
 from espnet2_taste.slm.grid_data import GridPreprocessor
+from espnet2_taste.slm.layouts.text_aligned import NOTHING
+from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.prompt_specs import SpokenTurn
-from espnet2_taste.slm.turns import TurnFrame, turn_rows
 from espnet2_taste.structures import WordCodes
 
 SPOKEN = {"a": ("the red dog runs", 1), "b": ("the dog runs home", 3)}
@@ -17,10 +18,7 @@ SPOKEN = {"a": ("the red dog runs", 1), "b": ("the dog runs home", 3)}
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, lm_tokenizer_dir):
     parts = write_taslm_parts(tmp_path_factory.mktemp("turns"), lm_tokenizer_dir)
-    model, preprocessor = tiny_spoken_lm(*parts)
-    frame = TurnFrame.of(preprocessor.tokenizer, ("the", "dog"))
-    model.core.turn_frame = frame
-    model.kl_weight = 0.0
+    model, preprocessor = tiny_spoken_lm(*parts, turn_frame=["the", "dog"])
     return model.eval(), preprocessor
 
 
@@ -43,57 +41,85 @@ def batch_of(preprocessor, names, shift=0):
 @torch.no_grad()
 def test_training_reads_turns_as_generation_does(loaded):
     model, preprocessor = loaded
-    batch = batch_of(preprocessor, "ab")
-    for name, rows in zip("ab", turn_rows(model.core, batch)):
+    core, batch = model.core, batch_of(preprocessor, "ab")
+    rows = core.rows(batch["grid"])
+    for row, name in zip(rows, "ab"):
         text, count = SPOKEN[name]
         words = WordCodes(tuple(text.split()), codes_of(text)).first(count)
-        wanted = SpokenTurn(words).rows(model.core, preprocessor, name)
-        torch.testing.assert_close(rows, wanted.inputs)
+        wanted = SpokenTurn(words).rows(core, preprocessor, name).inputs
+        torch.testing.assert_close(row[: len(wanted)], wanted)
 
 
 @torch.no_grad()
-def test_states_are_those_behind_the_turn_whatever_the_padding(loaded):
-    model, preprocessor = loaded
-    core, batch = model.core, batch_of(preprocessor, "ab")
-    output = core.read(batch)
-    turns = turn_rows(core, batch)
-    for row, name in enumerate("ab"):
-        own = batch_of(preprocessor, name)
-        inputs = core.inputs(core.read(own).grid, own["codes"])
-        whole = torch.cat([turns[row][None], inputs[:, 1:]], dim=1)
-        first, count = len(turns[row]) - 1, int(own["text_lengths"]) + 1
-        wanted = core.backbone(whole).last[0, first : first + count]
-        found = output.text_states[row, :count]
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+def test_answers_are_read_as_if_no_word_had_come_before(loaded):
+    core, preprocessor = loaded[0].core, loaded[1]
+    for name in "ab":
+        text, count = SPOKEN[name]
+        turn = SpokenTurn(WordCodes(tuple(text.split()), codes_of(text)).first(count))
+        first = len(turn.rows(core, preprocessor, name).inputs)
+        alone = {
+            "text": " ".join(text.split()[count:]),
+            "codes": codes_of(text)[count:],
+        }
+        _, answer = CommonCollateFn(0.0, -1)([(name, preprocessor(name, alone))])
+        found = core.rows(batch_of(preprocessor, name)["grid"])[:, first:]
+        torch.testing.assert_close(found, core.rows(answer["grid"])[:, 1:])
+
+
+@torch.no_grad()
+def test_the_end_of_text_is_a_token_around_turns_alone(loaded):
+    core = loaded[0].core
+    rows = torch.tensor([[core.eos_id, NOTHING, NOTHING], [core.eos_id, -1, -1]])
+    (written, end), rows = core.embedding.cells(rows, core.backbone)[0], core.embedding
+    torch.testing.assert_close(written, core.backbone.embed(torch.tensor(core.eos_id)))
+    torch.testing.assert_close(end, rows.pad_text)
 
 
 def test_answers_alone_have_targets_but_turns_have_a_gradient(loaded):
     model, preprocessor = loaded
-    output = model.core.read(batch_of(preprocessor, "ab"))
-    words = [len(text.split()) - count for text, count in SPOKEN.values()]
-    assert output.word_mask.sum(1).tolist() == words
-    tokens = batch_of(preprocessor, "ab")["text_lengths"] + 1  # and the end
-    assert ((output.text_labels >= 0).sum(1) == tokens).all()
+    core, batch = model.core, batch_of(preprocessor, "ab")
+    _, codes, mask = core.predicted_codes(batch, core.read(batch["grid"]))
+    assert mask.sum(1).tolist() == [
+        len(text.split()) - count for text, count in SPOKEN.values()
+    ]
+    tokens = [len(preprocessor.reader(n, answer(n)).tokens) + 1 for n in "ab"]
+    assert (batch["weights"][..., 0] > 0).sum(1).tolist() == tokens  # and the end
     torch.manual_seed(0)
-    loss, _, _ = model(**batch_of(preprocessor, "ab"))
+    loss, _, _ = model(**batch)
     torch.manual_seed(0)
     other, _, _ = model(**batch_of(preprocessor, "ab", shift=1))
     assert torch.isfinite(loss) and loss != other
     loss.backward()
-    assert model.core.pad_text.grad.abs().sum() > 0
+    assert core.embedding.pad_text.grad.abs().sum() > 0
 
 
-def test_what_cannot_be_answered_is_refused(loaded, monkeypatch):
+def answer(name):
+    text, count = SPOKEN[name]
+    return {"text": " ".join(text.split()[count:])}
+
+
+def test_the_base_lm_reads_turns_and_is_compared_in_answers(loaded, monkeypatch):
     model, preprocessor = loaded
-    batch, text = batch_of(preprocessor, "a"), SPOKEN["a"][0]
+    read, base_states = [], model.core.base_states
+    monkeypatch.setattr(
+        model.core, "base_states", lambda text: read.append(text) or base_states(text)
+    )
+    model(**batch_of(preprocessor, "a"))
+    frame, turn = preprocessor.turn_frame, {"text": SPOKEN["a"][0].split()[0]}
+    said = [preprocessor.reader("a", each).tokens for each in (turn, answer("a"))]
+    assert read[0][0].tolist() == [*frame[0][1:], *said[0], *frame[1], *said[1]]
+
+
+def test_what_cannot_be_answered_is_refused(loaded):
+    preprocessor, text = loaded[1], SPOKEN["a"][0]
     for count in (0, 4):
         data = {"text": text, "codes": codes_of(text), "turn_words": [count]}
         with pytest.raises(ValueError, match=f"'a': {count} words of 4 are a turn"):
             preprocessor("a", data)
-    with pytest.raises(ValueError, match="kl_weight is 0.5"):
-        model.core.losses(batch, 0.5, None)
+    reader, layout = preprocessor.reader, preprocessor.layout
     with pytest.raises(ValueError, match="text_aligned layouts only"):
-        GridPreprocessor(None, None, True)("a", {"turn_words": [1]})
-    monkeypatch.setattr(model.core, "turn_frame", None)
-    with pytest.raises(RuntimeError, match="give --turn_frame"):
-        model.core.read(batch)
+        units = UnitLayout(layout.inventory)
+        GridPreprocessor(reader, units, True)("a", {"turn_words": [1]})
+    data["turn_words"] = [1]
+    with pytest.raises(RuntimeError, match="--turn_frame"):
+        GridPreprocessor(reader, layout, True)("a", data)

@@ -16,7 +16,8 @@ from espnet2_taste.tasks.parts import keyword_names
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 from espnet2_taste.tasks.taste import TasteTask
 from espnet2_taste.tasks.unit_vocoder import UnitVocoderTask
-from espnet2_taste.text.preprocessor import TaslmPreprocessor
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
+from espnet2_taste.text.preprocessor import TextPreprocessor
 from espnet2_taste.tokenizer.quantizers.rvq import ResidualQuantizer
 from espnet2_taste.tokenizer.word_pooling import word_means
 
@@ -269,9 +270,11 @@ def test_a_vector_for_each_token_of_the_language_model(taste, tiny_llm):
             assert torch.equal(aggregator.state_dict()[name], value)
     trained = {n for n, p in aggregator.named_parameters() if p.requires_grad}
     assert trained == {"embed.weight", "norm.weight", "norm.bias"}
-    tokens = TaslmPreprocessor(str(tiny_llm))("utt", {"text": "elephant considers"})
+    tokens = TextPreprocessor(HuggingFaceTokenizer(str(tiny_llm)))(
+        "utt", {"text": "elephant considers"}
+    )
     ids, words = (torch.tensor(tokens[k])[None] for k in ("text", "word_ids"))
-    bos = TaslmPreprocessor(str(tiny_llm)).tokenizer.special_id("bos")
+    bos = HuggingFaceTokenizer(str(tiny_llm)).special_id("bos")
     assert aggregator.prefix.tolist() == [bos]
     count = torch.tensor([ids.size(1)])
     assert count > words.max() + 1

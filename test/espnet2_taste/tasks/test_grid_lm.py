@@ -141,9 +141,9 @@ def test_padding_of_a_batch_changes_no_cell(data, design):
     model, args = built(data, design)
     model.eval()
     batch = batch_of(data, args, 4)
-    together = model.core(batch["grid"])[0]
+    together = model.core(batch["grid"])
     for row, size in enumerate(batch["grid_lengths"].tolist()):
-        alone = model.core(batch["grid"][row : row + 1, :size])[0]
+        alone = model.core(batch["grid"][row : row + 1, :size])
         for stream, logits in enumerate(alone):
             expected = together[stream][row : row + 1, :size]
             torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
@@ -240,7 +240,7 @@ def test_data_that_do_not_fit_are_named(data):
         ValueError, match="utterance 'utt00': units must lie in 0 .. 11"
     ):
         preprocess(name, {**item, "units": np.array([99])})
-    with pytest.raises(ValueError, match="utterance 'utt00': expected words and units"):
+    with pytest.raises(ValueError, match="utterance 'utt00': expected units of"):
         preprocess(name, {**item, "units": np.array([], dtype=np.int64)})
     item.pop("word_times")
     with pytest.raises(ValueError, match="utterance 'utt00': expected the times of"):

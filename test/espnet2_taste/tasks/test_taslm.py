@@ -11,6 +11,7 @@ from half_precision import DTYPES, check_half_precision
 from reference_rules import load_quantizer
 from tiny_models import write_lm, write_quantizer_exp
 from two_processes import train_in_two
+from word_cores import grid_batch, utterance
 
 from espnet2_taste.bin import slm_train
 from espnet2_taste.slm.layouts.abs_layout import AbsGridLayout
@@ -31,12 +32,14 @@ CONFIG = {
     "best_model_criterion": [["valid", "loss", "min"]],
 }
 
-BATCH = {
-    "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
-    "text_lengths": torch.tensor([3, 2]),
-    "word_ids": torch.tensor([[0, 1, 1], [0, 0, -1]]),
-    "codes": torch.tensor([[[1, 2], [3, 4]], [[5, 6], [-1, -1]]]),
-}
+SAID = [
+    utterance([5, 6, 7], [0, 1, 1], [[1, 2], [3, 4]]),
+    utterance([8, 9], [0, 0], [[5, 6]]),
+]
+
+
+def batch_for(model):
+    return grid_batch(model.core.layout, SAID)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +86,8 @@ def shapes(recipe):
     stats = recipe / "stats"
     keys = ["--train_shape_file", f"{recipe}/text", "--valid_shape_file"]
     train(recipe, stats, "--collect_stats", "true", *keys, f"{recipe}/text")
-    first = ["--train_shape_file", f"{stats}/train/text_shape"]
-    return [*first, "--valid_shape_file", f"{stats}/valid/text_shape"]
+    first = ["--train_shape_file", f"{stats}/train/grid_shape"]
+    return [*first, "--valid_shape_file", f"{stats}/valid/grid_shape"]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_resumed_training_reloads_without_the_taste_experiment(recipe, trained):
     assert all(torch.equal(model.state_dict()[name], state[name]) for name in state)
     quantizer = load_quantizer(recipe / "taste")
     for name, value in quantizer.state_dict().items():
-        assert torch.equal(state[f"core.quantizer.{name}"], value)
+        assert torch.equal(state[f"core.embedding.quantizer.{name}"], value)
 
 
 def test_checkpoints_leave_the_frozen_lm_out(trained):
@@ -161,7 +164,7 @@ def built(recipe, *options):
 )
 def test_every_registered_part_trains(recipe, option, name):
     model = built(recipe, f"--{option}", name)
-    loss, stats, weight = model(**BATCH)
+    loss, stats, weight = model(**batch_for(model))
     loss.backward()
     assert torch.isfinite(loss) and weight == 2
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -173,7 +176,8 @@ def test_every_registered_part_trains(recipe, option, name):
 @DTYPES
 @pytest.mark.parametrize("head", slm_choices.head_choices.classes)
 def test_half_precision_changes_little(recipe, head, dtype):
-    check_half_precision(built(recipe, "--head", head), BATCH, dtype)
+    model = built(recipe, "--head", head)
+    check_half_precision(model, batch_for(model), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -186,7 +190,7 @@ def test_the_lm_keeps_the_dtype_asked_for(recipe, adaptation, dtype):
     model.to(dtype=torch.float32, device="cpu")  # what ESPnet does before it trains
     table = model.core.backbone.causal_lm.get_input_embeddings().weight
     assert table.dtype == getattr(torch, dtype)
-    loss, exact = model.eval()(**BATCH)[0], wide(**BATCH)[0]
+    loss, exact = model.eval()(**batch_for(model))[0], wide(**batch_for(wide))[0]
     loss.backward()
     assert loss.dtype == torch.float32
     assert abs(loss - exact) < 0.01 * exact
@@ -236,7 +240,9 @@ def test_experiments_of_former_versions_are_read(recipe):
     model = built(recipe, "--model_conf", "taste_weight=2.0")
     assert model.weights["speech"] == 2.0
     state = {
-        name.replace("core.", "taslm.", 1): torch.zeros_like(value)
+        name.replace("core.", "taslm.", 1)
+        .replace(".embedding.", ".", 1)
+        .replace(".code_head.", ".head."): torch.zeros_like(value)
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(state)

@@ -78,7 +78,7 @@ def test_every_file_for_taslm_builds(changes, tiny_llm, tmp_path):
     args = SpokenLMTask.get_parser().parse_args(options)
     assert_changed(args, changes)
     model = SpokenLMTask.build_model(args)
-    assert any(p.requires_grad for p in model.core.head.parameters())
+    assert any(p.requires_grad for p in model.core.code_head.parameters())
 
 
 def test_files_are_listed_and_cover_the_choices():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from espnet2_taste.text.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
+from espnet2_taste.text.preprocessor import TastePreprocessor, TextPreprocessor
 
 
 @pytest.fixture
@@ -14,8 +15,8 @@ def taste(bpe_dir):
 
 
 @pytest.fixture
-def taslm(lm_tokenizer_dir):
-    return TaslmPreprocessor(str(lm_tokenizer_dir))
+def words(lm_tokenizer_dir):
+    return TextPreprocessor(HuggingFaceTokenizer(str(lm_tokenizer_dir)))
 
 
 def test_taste_fields(taste):
@@ -32,39 +33,16 @@ def test_input_is_left_alone(taste):
     assert data == {"text": "the red dog"}
 
 
-def test_taslm_codes_become_integers(taslm):
-    codes = np.array([[1.0, 2.0], [3.0, -1.0]], dtype=np.float32)
-    result = taslm("utt1", {"text": "red dog", "codes": codes})
-    assert result["codes"].dtype == np.int64
-    assert result["codes"].tolist() == [[1, 2], [3, -1]]
-
-
-def test_text_alone_and_speech_alone_pass(taste, taslm):
-    assert set(taslm("utt1", {"text": "red dog"})) == {"text", "word_ids"}
+def test_what_is_not_text_passes(taste, words):
+    assert set(words("utt1", {"text": "red dog"})) == {"text", "word_ids"}
     assert set(taste("utt1", {"speech": np.zeros(3)})) == {"speech"}
-    assert taslm("utt1", {"codes": np.zeros((3, 2))})["codes"].shape == (3, 2)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\r\n"])
-def test_empty_text_names_the_utterance(taste, taslm, text):
-    for preprocessor in (taste, taslm):
+def test_empty_text_names_the_utterance(taste, words, text):
+    for preprocessor in (taste, words):
         with pytest.raises(ValueError, match="utterance 'utt7': empty text"):
             preprocessor("utt7", {"text": text})
-
-
-@pytest.mark.parametrize(
-    "codes, message",
-    [
-        (np.zeros((3, 2)), "2 words in the text but 3 rows"),
-        (np.zeros((0, 2)), "2 words in the text but 0 rows"),
-        (np.zeros(2), "words x codebooks"),
-        (np.zeros((2, 0)), "words x codebooks"),
-        (np.full((2, 2), 0.5), "whole numbers"),
-    ],
-)
-def test_wrong_codes(taslm, codes, message):
-    with pytest.raises(ValueError, match=f"utterance 'utt7': .*{message}"):
-        taslm("utt7", {"text": "red dog", "codes": codes})
 
 
 def test_word_times_become_pairs(taste):

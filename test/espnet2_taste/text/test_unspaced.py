@@ -2,8 +2,9 @@
 
 import pytest
 
+from espnet2_taste.text.huggingface_tokenizer import HuggingFaceTokenizer
 from espnet2_taste.text.preparation import TextRules
-from espnet2_taste.text.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.text.preprocessor import TastePreprocessor, TextPreprocessor
 from espnet2_taste.text.training import train_lm_tokenizer
 
 TEXTS = {
@@ -53,7 +54,7 @@ def test_both_vocabularies_index_the_same_words(name, tokenizer_dir):
     words = words_of(name)
     tokens = ["<blank>", "<unk>", *sorted(set("".join(words))), "<sos/eos>"]
     speech = TastePreprocessor("char", tokens, word_space=False)
-    language = TaslmPreprocessor(tokenizer_dir, word_space=False)
+    language = TextPreprocessor(HuggingFaceTokenizer(tokenizer_dir), word_space=False)
     data = {"text": " ".join(words)}
     one, two = speech("utt", data), language("utt", data)
     assert one["word_ids"][-1] == two["word_ids"][-1] == len(words) - 1

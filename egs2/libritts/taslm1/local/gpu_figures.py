@@ -35,8 +35,8 @@ import yaml
 from espnet2_taste.evaluation import benchmark, opponents
 from espnet2_taste.evaluation.training_benchmark import KL_WEIGHT, training_batch
 from espnet2_taste.evaluation.training_cost import count_flops
+from espnet2_taste.slm.core import SpokenLMCore
 from espnet2_taste.slm.sampling import GenerationOptions
-from espnet2_taste.slm.taslm import Taslm
 
 COLUMNS = ("what", "value", "unit", "goal", "peak GB")
 SAMPLE_RATE, TOKENS_A_SECOND = 16000, 4
@@ -112,7 +112,7 @@ class Figures:
             GenerationOptions(compile=args.compile).prepare(taslm)
             self.words(taslm, f"TASLM {args.lm_size}, {args.compile}", limit)
 
-    def words(self, taslm: Taslm, name: str, limit: float) -> None:
+    def words(self, taslm: SpokenLMCore, name: str, limit: float) -> None:
         """Words a second, and a row of them against the time that it takes at least."""
         args = self.args
         first, last = (benchmark.make_generator(taslm, n) for n in args.words)

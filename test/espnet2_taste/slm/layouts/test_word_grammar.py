@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from espnet2_taste.slm.layouts.abs_layout import HOLE, run_grammar
 from espnet2_taste.slm.layouts.streams import END as END_KIND
-from espnet2_taste.slm.layouts.streams import TextVocabulary
+from espnet2_taste.slm.layouts.streams import Inventory, TextVocabulary
 from espnet2_taste.slm.layouts.text_aligned import TokenDelayLayout, WordDelayLayout
 from espnet2_taste.slm.layouts.word_grammar import (
     CODES,
@@ -27,6 +27,7 @@ MASKS = VocabularyMasks(
     banned=torch.zeros(4, dtype=torch.bool),
 )
 TEXT = TextVocabulary.of(MASKS, (), END)
+INVENTORY = Inventory(TEXT, 0)
 
 
 def walk(grammar, ids, limits=None, state=WordState()):
@@ -60,7 +61,10 @@ def sampled(grammar, states):
 @pytest.mark.parametrize("delay", [0, 1, 2, 3])
 def test_every_word_gets_its_code_at_the_end(delay):
     ids = [DOG, S, DOG, DOG, S, S, END, *[DOG] * 5]
-    for layout in (WordDelayLayout(delay), TokenDelayLayout(delay)):
+    for layout in (
+        WordDelayLayout(INVENTORY, delay),
+        TokenDelayLayout(INVENTORY, delay),
+    ):
         grammar = WordGrammar(layout, TEXT)
         rows, states = walk(grammar, ids)
         assert [token for token, _ in rows] == ids[:6] + [END] * max(1, delay)
@@ -70,19 +74,19 @@ def test_every_word_gets_its_code_at_the_end(delay):
 
 
 def test_word_delay_takes_the_open_words_of_the_prompt_first():
-    grammar = WordGrammar(WordDelayLayout(2), TEXT)
+    grammar = WordGrammar(WordDelayLayout(INVENTORY, 2), TEXT)
     _, states = walk(grammar, [DOG, S, DOG, DOG, END, END])
     assert dues(grammar, states) == [-2, None, -1, 0, 1, 2]
 
 
 def test_token_delay_takes_the_open_rows_of_the_prompt_first():
-    grammar = WordGrammar(TokenDelayLayout(2), TEXT)
+    grammar = WordGrammar(TokenDelayLayout(INVENTORY, 2), TEXT)
     _, states = walk(grammar, [DOG, S, DOG, END, END])
     assert dues(grammar, states) == [-2, -1, 0, None, 1]
 
 
 def test_the_word_after_the_limit_is_not_begun():
-    grammar = WordGrammar(WordDelayLayout(1), TEXT)
+    grammar = WordGrammar(WordDelayLayout(INVENTORY, 1), TEXT)
     rows, states = walk(grammar, [DOG, DOG, S, DOG, S], Limits(max_words=2))
     assert [token for token, _ in rows] == [DOG, DOG, S, END]
     assert dues(grammar, states) == [-1, 0, None, 1]
@@ -92,19 +96,21 @@ def test_the_word_after_the_limit_is_not_begun():
 def test_a_full_stop_ends_speech_after_enough_words():
     limits = Limits(max_words=99, sentence_end_after=2)
     ids = [DOG, STOP, DOG, STOP, DOG, DOG]
-    rows, states = walk(WordGrammar(WordDelayLayout(1), TEXT), ids, limits)
+    rows, states = walk(WordGrammar(WordDelayLayout(INVENTORY, 1), TEXT), ids, limits)
     assert [token for token, _ in rows] == [DOG, STOP, DOG, STOP, END]
     assert states[-1].drained == 1
 
 
 def test_a_word_without_end_is_cut():
     limits = Limits(max_words=1)
-    rows, _ = walk(WordGrammar(WordDelayLayout(1), TEXT), [DOG] + [S] * 100, limits)
+    rows, _ = walk(
+        WordGrammar(WordDelayLayout(INVENTORY, 1), TEXT), [DOG] + [S] * 100, limits
+    )
     assert len(rows) == limits.max_tokens + 1 and rows[-1][0] == END
 
 
 def test_the_published_limit_cuts_the_next_word():
-    grammar = PublishedGrammar(WordDelayLayout(1), TEXT, 1)
+    grammar = PublishedGrammar(WordDelayLayout(INVENTORY, 1), TEXT, 1)
     rows, states = walk(grammar, [DOG, DOG, DOG, DOG, S, S])
     assert [token for token, _ in rows] == [DOG, DOG, DOG, DOG, S]
     assert [state.drained for state in states] == [0, 0, 0, 0, 1]
@@ -112,24 +118,24 @@ def test_the_published_limit_cuts_the_next_word():
 
 
 def test_the_published_full_stop_ends_speech_after_words_before_it():
-    grammar = PublishedGrammar(WordDelayLayout(1), TEXT, 2)
+    grammar = PublishedGrammar(WordDelayLayout(INVENTORY, 1), TEXT, 2)
     rows, _ = walk(grammar, [DOG, STOP, DOG, STOP, S, S])
     assert [token for token, _ in rows] == [DOG, STOP, DOG, STOP, S]
 
 
 def test_the_published_stop_begins_no_word():
     ids = [DOG, DOG, S]
-    published = PublishedGrammar(WordDelayLayout(1), TEXT, 5, stop_id=S)
+    published = PublishedGrammar(WordDelayLayout(INVENTORY, 1), TEXT, 5, stop_id=S)
     _, states = walk(published, ids)
     assert published.final(states[-1]) and published.due(states[-1]) is None
-    ours = WordGrammar(WordDelayLayout(1), TextVocabulary.of(MASKS, (), S))
+    ours = WordGrammar(WordDelayLayout(INVENTORY, 1), TextVocabulary.of(MASKS, (), S))
     _, states = walk(ours, ids)
     assert ours.final(states[-1]) and ours.due(states[-1]) == 1
 
 
 def test_the_published_end_needs_a_number_of_words():
     with pytest.raises(ValueError, match="say how many .--sentence_end_after 8"):
-        PublishedGrammar(WordDelayLayout(1), TEXT, None)
+        PublishedGrammar(WordDelayLayout(INVENTORY, 1), TEXT, None)
 
 
 @settings(deadline=None, max_examples=100)
@@ -140,7 +146,7 @@ def test_the_published_end_needs_a_number_of_words():
     st.booleans(),
 )
 def test_codes_come_once_a_word_in_order(ids, delay, layout_class, starts_word):
-    grammar = WordGrammar(layout_class(delay), TEXT)
+    grammar = WordGrammar(layout_class(INVENTORY, delay), TEXT)
     state = (
         grammar.start() if starts_word else WordState(frozenset(("start", "inside")))
     )
@@ -156,12 +162,15 @@ def test_codes_come_once_a_word_in_order(ids, delay, layout_class, starts_word):
 
 @pytest.mark.parametrize("delay", [0, 1, 2, 3])
 def test_a_given_text_is_written_to_its_end(delay):
-    tokens, word_ids = [S, STOP, DOG, S, DOG, END], [0, 1, 2, 2, 3, 3]
+    tokens, words = [S, STOP, DOG, S, DOG, END], [[S], [STOP], [DOG, S], [DOG, END]]
     bare = PromptRows(torch.zeros(0), torch.zeros(0), WordState())
-    prompt = bare.with_text(tokens, word_ids, END)
+    prompt = bare.with_text(words, END)
     assert prompt.state.given == (True, True, True, False, True, False)
     assert prompt.known == [[token, HOLE] for token in (*tokens, END)]
-    for layout in (WordDelayLayout(delay), TokenDelayLayout(delay)):
+    for layout in (
+        WordDelayLayout(INVENTORY, delay),
+        TokenDelayLayout(INVENTORY, delay),
+    ):
         grammar, state, states = WordGrammar(layout, TEXT), prompt.state, []
         for token in [*tokens, *[END] * max(1, delay)]:
             state = grammar.advance(state, [token])
@@ -174,10 +183,9 @@ def test_a_given_text_is_written_to_its_end(delay):
         assert END_KIND in kinds and not states[5].drained
 
 
-@given(st.lists(st.booleans(), max_size=8))
-def test_words_of_a_given_text_begin_where_their_number_changes(starts):
-    starts = [True, *starts]
-    word_ids = [sum(starts[: n + 1]) - 1 for n in range(len(starts))]
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=8))
+def test_words_of_a_given_text_begin_with_their_first_token(sizes):
     bare = PromptRows(torch.zeros(0), torch.zeros(0), WordState())
-    prompt = bare.with_text([DOG] * len(starts), word_ids, END)
+    prompt = bare.with_text([[DOG] * size for size in sizes], END)
+    starts = [number == 0 for size in sizes for number in range(size)]
     assert prompt.state.given == tuple(starts)
