@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from espnet2_taste.metrics.statistics import (
     bootstrap_interval,
     center_by_group,
+    mean_interval,
     pearson,
     pearson_given,
     pearson_within,
@@ -58,3 +59,10 @@ def test_interval_holds_the_mean_and_is_repeatable():
     assert all(map(math.isnan, bootstrap_interval([])))
     assert bootstrap_interval([3.0]) == (3.0, 3.0)
     assert bootstrap_interval([1.0, 1.0]) == (1.0, 1.0)
+
+
+def test_means_come_with_their_interval():
+    found = mean_interval(iter([1.0, 2.0, 6.0]))
+    assert found["mean"] == 3 and found["utterances"] == 3
+    assert (found["low"], found["high"]) == bootstrap_interval([1.0, 2.0, 6.0])
+    assert math.isnan(mean_interval([])["mean"])

@@ -10,6 +10,7 @@ from espnet2_taste.metrics.tables import (
     format_number,
     markdown_table,
     provenance,
+    results_table,
     write_json,
 )
 from espnet2_taste.metrics.wer import WordErrors
@@ -35,6 +36,14 @@ def test_tables_write_missing_numbers_as_a_dash():
     assert format_number(True) == "True"
     with pytest.raises(ValueError, match="expected 2 cells"):
         markdown_table(["a", "b"], [[1]])
+
+
+def test_results_are_set_by_columns_shares_in_percent():
+    results = {"a": {"wer": {"rate": 0.123}, "n": 3}, "b": {"wer": None}}
+    columns = {"WER %": "wer.rate", "words": "n"}
+    table = results_table("set", results, columns)
+    assert table.splitlines()[0] == "| set | WER % | words |"
+    assert table.splitlines()[2:] == ["| a | 12.3 | 3 |", "| b | - | - |"]
 
 
 def test_provenance_names_command_and_versions():
