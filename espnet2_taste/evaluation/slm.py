@@ -183,17 +183,12 @@ def score_rates(prompts: Path, continuation: Path, aligner) -> dict:
     spoken = read_table(continuation / "full" / "text")
     texts = {name: text for name, text in spoken.items() if added.get(name)}
     aligned, _ = align_rendition(continuation / "full", texts, aligner)
-    first = prompt_rates(prompts)
-    second = {
+    spoken_rates = {
         name: speaking_rate(words[-added[name] :])
         for name, words in aligned.timings.items()
         if added.get(name)
     }
-    names = sorted(first)
-    missing = float("nan")
-    return follow_rates(
-        [first[name] for name in names], [second.get(name, missing) for name in names]
-    )
+    return follow_rates(prompt_rates(prompts), spoken_rates)
 
 
 def score_words(continuation: Path, aligner) -> dict:

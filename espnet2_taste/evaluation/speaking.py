@@ -115,8 +115,8 @@ def score_spoken(
     scores, _ = score_rendition(original, aligned, wavs)
     names = [name for name in followed if name in aligned.timings]
     rates = (
-        [speaking_rate(original.timings[followed[name]]) for name in names],
-        [speaking_rate(aligned.timings[name]) for name in names],
+        {name: speaking_rate(original.timings[followed[name]]) for name in names},
+        {name: speaking_rate(aligned.timings[name]) for name in names},
     )
     by_speaker: dict[str, list[np.ndarray]] = {}
     for name, speaker in original.speakers.items():

@@ -75,11 +75,6 @@ def score_continuations(
     texts = [(before[name], recognized.get(name, "")) for name in words]
     names = [name for name, count in words.items() if count]
     tempo = {n: words[n] / read_header(wavs[n]).duration for n in names}
-    first = prompt_rates(prompts)
-    rates = follow_rates(
-        [first[name] for name in sorted(first)],
-        [tempo.get(name, math.nan) for name in sorted(first)],
-    )
     return {
         "perplexity": measure_perplexity(texts, reader)["perplexity"],
         "other_lms": {
@@ -88,7 +83,7 @@ def score_continuations(
         },
         "words": sum(words.values()),
         "silent": len(wavs) - len(names),
-        "rate": rates,
+        "rate": follow_rates(prompt_rates(prompts), tempo),
     }
 
 

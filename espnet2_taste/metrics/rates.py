@@ -4,7 +4,7 @@ Enters: number of words and seconds of prompts and continuations. Leaves: words 
 second of each and their correlation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,21 +26,22 @@ def speaking_rate(timings: Sequence[WordTiming]) -> float:
 
 
 def follow_rates(
-    prompts: Sequence[float], continuations: Sequence[float]
+    prompts: Mapping[str, float], continuations: Mapping[str, float]
 ) -> dict[str, float]:
     """Correlate the tempo of prompts and continuations.
 
     Args:
-        prompts: Words per second of each prompt, (n,), nan where unknown.
-        continuations: The same of each continuation, (n,).
+        prompts: Words per second of each prompt, nan where unknown.
+        continuations: The same of each continuation; may lack some.
 
     Returns:
         Over the ``utterances`` whose tempo is known on both sides: correlation
         ``pearson``, ``prompt_mean`` and ``continuation_mean`` in words per second; and
         how many are ``left_out``.
     """
-    first = np.asarray(prompts, dtype=np.float64)
-    second = np.asarray(continuations, dtype=np.float64)
+    names = sorted(prompts)
+    first = np.array([prompts[name] for name in names], dtype=np.float64)
+    second = np.array([continuations.get(name, np.nan) for name in names])
     known = np.isfinite(first) & np.isfinite(second)
     first, second = first[known], second[known]
     return {

@@ -45,6 +45,8 @@ def test_tempo_of_words():
 
 
 def test_unknown_tempi_are_left_out():
-    result = follow_rates([1, 2, 3, float("nan")], [2, 4, 6, 1])
+    prompts = {"a": 1, "b": 2, "c": 3, "d": float("nan")}
+    result = follow_rates(prompts, {"a": 2, "b": 4, "c": 6, "d": 1, "e": 9})
     assert result["pearson"] == pytest.approx(1)
     assert (result["utterances"], result["left_out"]) == (3, 1)
+    assert follow_rates(prompts, {"a": 2})["left_out"] == 3
