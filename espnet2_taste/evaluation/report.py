@@ -61,8 +61,6 @@ ABLATION = {
     TEXT_ONLY: "text only",
 }
 """Rows of the unit accuracies, as the paper's ablation names its parts."""
-
-
 RENDITION_NOTE = """\
 Epochs are those of all steps of a training: a row with fewer has had less of it. F0 r \
 is mostly the difference between voices, which the speaker embedding brings; see the \
@@ -87,15 +85,11 @@ BITRATE_COLUMNS = {
     "bit/s (entropy)": "entropy_bits_per_second",
     "text bit/s": "text_bits_per_second",
 }
-
-
 RATES = {
     "rate follows, r": "pearson",
     "words a second, prompt": "prompt_mean",
     "words a second, continuation": "continuation_mean",
 }
-
-
 REPORTED = "reported"
 """In the place of a target."""
 
