@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from operation_counts import repeated, step_operations
 
 from espnet2_taste.espnet_taste_model import (
     ESPnetTasteModel,
@@ -241,3 +242,12 @@ def test_every_word_tells_its_duration():
 
 def test_without_their_weights_there_are_no_heads():
     assert not any("_head" in name for name in build("vq").state_dict())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_calls_nothing_for_each_utterance(step):
+    model = build(step).train()
+    few, many = batch() | {"utt_id": UTTERANCES}, repeated(batch(), 4)
+    step_operations(model, few)  # starts the codebooks
+    found = step_operations(model, many | {"utt_id": UTTERANCES * 4})
+    assert found == step_operations(model, few)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from operation_counts import repeated, step_operations
 from slow_losses import kl_to_base
 from word_cores import grid_batch, inventory, word_core
 
@@ -304,3 +305,17 @@ def test_a_base_that_trains_is_not_cached(build):
     taslm.backbone.frozen_base = None
     with pytest.raises(ValueError, match="base_cache_mb is 5.*keep_base to true"):
         ESPnetSpokenLMModel(taslm, base_cache_mb=5)
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 0.5])
+def test_a_step_calls_nothing_for_each_utterance(build, batch, kl_weight):
+    model = ESPnetSpokenLMModel(build(), kl_weight=kl_weight).train()
+    many = step_operations(model, repeated(batch, 4))
+    assert many == step_operations(model, batch)
+
+
+def test_what_is_kept_of_the_base_costs_few_operations(build, batch):
+    model = ESPnetSpokenLMModel(build(), kl_weight=0.5, base_cache_mb=1).train()
+    step_operations(model, batch)  # is kept
+    few, many = (step_operations(model, x) for x in (batch, repeated(batch, 4)))
+    assert many <= few + 2 * 6  # of the 6 further utterances
