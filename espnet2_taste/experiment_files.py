@@ -185,6 +185,31 @@ def _resolved(options: Mapping, root: Path, config: Path) -> dict[str, Any]:
     return result
 
 
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with some of them changed.
+
+    Args:
+        base: A complete configuration.
+        changes: Options that differ. Tables are merged entry by entry, but a part that
+            is chosen anew (``x``) forgets the options of the old one (``x_conf``).
+
+    Returns:
+        The complete configuration.
+
+    Example:
+        >>> base = {"part": "a", "part_conf": {"n": 1}, "conf": {"m": 1, "k": 2}}
+        >>> merged(base, {"part": "b", "conf": {"m": 3}})
+        {'part': 'b', 'conf': {'m': 3, 'k': 2}}
+    """
+    anew = {f"{name}_conf" for name in changes if changes[name] != base.get(name)}
+    result = {name: value for name, value in base.items() if name not in anew}
+    for name, value in changes.items():
+        old = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        result[name] = merged(old, value) if both else value
+    return result
+
+
 def is_inside(path: str | Path, root: str | Path) -> bool:
     """Whether a path stays below a folder, ``..`` taken into account.
 

@@ -1,7 +1,8 @@
 """Options of commands that are the fields of a dataclass, with its words for help.
 
 Enters: a dataclass whose docstring describes its fields under ``Attributes:``, and an
-argparse parser. Leaves: an option for each field, of its type and with its default.
+argparse parser. Leaves: an option for each field, of its type and with its default;
+later the dataclass with what was given.
 """
 
 import argparse
@@ -10,11 +11,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from espnet2.utils.types import str2bool
 
 _FIELD = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+Fields = TypeVar("Fields")
 SAME_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -54,3 +56,19 @@ def add_field_options(
             default=field.default,
             help=described[field.name],
         )
+
+
+def from_options(
+    class_: type[Fields],
+    options: Mapping[str, Any],
+    names: Mapping[str, str] = SAME_NAMES,
+) -> Fields:
+    """An instance of a dataclass; what is missing has its default.
+
+    Args:
+        class_: The dataclass.
+        options: By name; those that mean something else are left out.
+        names: Options of fields that are called otherwise.
+    """
+    known = {field.name: names.get(field.name, field.name) for field in fields(class_)}
+    return class_(**{f: options[key] for f, key in known.items() if key in options})

@@ -12,14 +12,11 @@ Example:
 
 from espnet2_taste.tasks.asr import AsrTask
 
-
-def get_parser():
-    """The options of ESPnet's ASR task."""
-    return AsrTask.get_parser()
+get_parser = AsrTask.get_parser
 
 
 def main(cmd=None):
-    """Train, as the options say."""
+    """Collect statistics or train, as the options say."""
     AsrTask.main(cmd=cmd)
 
 

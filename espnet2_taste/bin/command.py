@@ -18,6 +18,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.data.parts import set_names
 from espnet2_taste.data.recording_writer import FORMATS
+from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.metrics.tables import provenance, write_json
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -39,6 +40,13 @@ SHARED = {
         "help": "Of what is made: a file each, or all recordings of a set (or of a "
         "part) in one ark",
     },
+    "seed": {"type": int, "default": 0, "help": "Of all that is drawn at random"},
+    "fs": {"type": int, "default": 16000, "help": "Samples a second of what is made"},
+    "ctm": {"default": "ctm", "help": "File with word times in the sets"},
+    "model_file": {"help": "Checkpoint, default: the best one"},
+    "continuation_dir": {"type": Path, "required": True, "help": "Parent of the sets"},
+    "transcripts": {"default": "text_recognized", "help": "Table with what was said"},
+    "transcript_source": {"help": "Who wrote the transcripts, if they do not say"},
     "batch_size": {"type": int, "default": 16, "help": "Utterances at once"},
     "ngpu": {"type": int, "default": 0, "help": "0 for the CPU"},
     "log_level": {
@@ -74,8 +82,9 @@ class Command:
     """One command: ``main`` of a module, or a sub-command of a :class:`Program`.
 
     Args:
-        run: Does the work; gets the options, in ``argv`` the words they come from, and
-            in ``module`` the command, which the file it is defined in names.
+        run: Does the work; gets the options, in ``argv`` the words they come from, in
+            ``title`` the name of the command, in ``module`` its module, and in
+            ``device`` what ``--ngpu`` asks for.
         add_options: Adds the options to a parser.
         description: Shown by ``--help``; the docstring of ``run`` when None.
     """
@@ -151,6 +160,29 @@ class Program:
         _run(f"{command.name} {args.command}", command, args)
 
 
+def finish(
+    args: argparse.Namespace,
+    is_done: Callable[[Path], bool],
+    load: Callable[[], Any],
+    work: Callable[[Any, Path], str],
+    join: Callable[[Sequence[Path], Path], str],
+    parent: Path | None = None,
+) -> None:
+    """Do the work on the sets of a command that are not finished, or join their parts.
+
+    Args:
+        args: Options of the command, with ``sets`` and ``parts_dir``.
+        is_done: See ``data.set_loop.finish_sets``.
+        load: Likewise.
+        work: Likewise.
+        join: Likewise.
+        parent: Of the folders of the sets; ``dump_dir`` when None.
+    """
+    parent = args.dump_dir if parent is None else parent
+    folders = [parent / name for name in args.sets.split()]
+    finish_sets(args.title, folders, is_done, load, work, args.parts_dir, join)
+
+
 def save_study(
     args: argparse.Namespace,
     path: Path,
@@ -185,7 +217,9 @@ def _parse(parser: argparse.ArgumentParser, cmd: Sequence[str] | None):
 
 def _run(name: str, command: Command, args: argparse.Namespace) -> None:
     logging.basicConfig(level=args.log_level)
-    args.module = f"{__package__}.{command.name}"
+    if hasattr(args, "ngpu"):
+        args.device = "cuda" if args.ngpu else "cpu"
+    args.module, args.title = f"{__package__}.{command.name}", name
     try:
         command.run(args)
     except (ValueError, RuntimeError, OSError) as error:

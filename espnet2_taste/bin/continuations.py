@@ -17,11 +17,8 @@ from espnet2_taste.evaluation.transcripts import read_transcripts
 def judge_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_judge`."""
     add = parser.add_argument
-    add("--continuation_dir", type=Path, required=True, help="Parent of the sets")
     add("--dump_dir", type=Path, default=Path("dump/raw"), help="The prompts' sets")
     add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
-    add("--transcripts", default="text_recognized", help="Table with what was said")
-    add("--transcript_source", help="Who wrote the transcripts, if they do not say")
     add("--model", required=True, help="Id of the judge, with its version")
     add("--base_url", default="https://api.openai.com/v1", help="Of the endpoint")
     add("--api_key_env", default="OPENAI_API_KEY", help="Variable that holds the key")
@@ -31,7 +28,7 @@ def judge_options(parser: ArgumentParser) -> None:
     add("--timeout", type=float, default=120.0, help="Seconds for one answer")
     add("--retries", type=int, default=6, help="Repetitions of a failed request")
     add("--output_dir", type=Path, required=True, help="Where the results go")
-    add_shared(parser, "sets")
+    add_shared(parser, "sets", "continuation_dir", "transcripts", "transcript_source")
 
 
 def build_rules(args: argparse.Namespace):
@@ -132,11 +129,8 @@ def answers_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_answers`."""
     add = parser.add_argument
     add("--data_dir", type=Path, default=Path("data"), help="Has <set>/answers.tsv")
-    add("--continuation_dir", type=Path, required=True, help="Parent of the sets")
-    add("--transcripts", default="text_recognized", help="Table with what was said")
-    add("--transcript_source", help="Who wrote the transcripts, if they do not say")
     add("--output_dir", type=Path, required=True, help="Where the results go")
-    add_shared(parser, "sets")
+    add_shared(parser, "sets", "continuation_dir", "transcripts", "transcript_source")
 
 
 def score_set(name: str, args: argparse.Namespace) -> dict:

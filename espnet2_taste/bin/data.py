@@ -8,7 +8,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, finish
 from espnet2_taste.data import formatting
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.copying import copy_set
@@ -21,7 +21,6 @@ from espnet2_taste.data.parts import (
     set_names,
     split_sets,
 )
-from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.data.shapes import DataTable, measure_lengths
 from espnet2_taste.data.speed import (
     join_perturbed,
@@ -66,10 +65,9 @@ def run_copy(args: argparse.Namespace) -> None:
 def add_form(parser: ArgumentParser) -> None:
     """Add the fields of ``formatting.AudioForm``."""
     add = parser.add_argument
-    add("--fs", type=int, default=16000, help="Samples a second")
     add("--min_duration", type=float, default=0.3, help="Shortest utterance, s")
     add("--max_duration", type=float, default=30.0, help="Longest utterance, s")
-    add_shared(parser, "audio_format")
+    add_shared(parser, "audio_format", "fs")
 
 
 def read_form(args: argparse.Namespace) -> formatting.AudioForm:
@@ -272,11 +270,8 @@ def run_pitch(args: argparse.Namespace) -> None:
     def work(_, folder: Path) -> str:
         return f"F0 of {extract(folder, args.fmin, args.fmax)} utterances"
 
-    folders = [args.dump_dir / name for name in args.sets.split()]
-    finish_sets(
-        *("data pitch", folders, is_measured, lambda: None, work),
-        *(args.parts_dir, partial(join_parts, tables=["pitch.scp"])),
-    )
+    join = partial(join_parts, tables=["pitch.scp"])
+    finish(args, is_measured, lambda: None, work, join)
 
 
 def speed_options(parser: ArgumentParser) -> None:
@@ -315,14 +310,11 @@ def run_speed(args: argparse.Namespace) -> None:
 def noise_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_noise`."""
     add = parser.add_argument
-    add("--dump_dir", type=Path, default="dump/raw", help="Where the sets are, and go")
     add("--noise", default="white", help="white, speech_shaped or recorded")
     add("--noise_wavs", default="", help="wav.scp or folder of recorded noise")
     add("--snr", default="20 15 10 5", help="Ratios in dB, one string")
     add("--tag", default="", help="Part of the names: test_<tag>_snr20")
-    add("--fs", type=int, default=16000, help="Sample rate of the results")
-    add("--seed", type=int, default=0, help="Of the noise")
-    add_shared(parser, "sets", "audio_format")
+    add_shared(parser, "dump_dir", "sets", "audio_format", "fs", "seed")
 
 
 def run_noise(args: argparse.Namespace) -> None:
@@ -352,10 +344,8 @@ def run_noise(args: argparse.Namespace) -> None:
 def mistakes_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_mistakes`."""
     add = parser.add_argument
-    add("--dump_dir", type=Path, default="dump/raw", help="Where the sets are, and go")
     add("--percent", default="5 10 20", help="Words that become wrong, one string")
-    add("--seed", type=int, default=0, help="Of the mistakes")
-    add_shared(parser, "sets")
+    add_shared(parser, "dump_dir", "sets", "seed")
 
 
 def run_mistakes(args: argparse.Namespace) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command, Program
-from espnet2_taste.data.files import read_yaml
-from espnet2_taste.experiment_files import load_weights
+from espnet2_taste.experiment_files import load_model
 from espnet2_taste.inference.packages import check_archive
 from espnet2_taste.text.training import write_directory
 
@@ -115,21 +114,13 @@ def export(train_config: Path, model_file: Path, output_dir: Path) -> None:
         output_dir: Directory to write, replaced when it exists.
 
     Raises:
-        ValueError: The checkpoint is of another model.
+        RuntimeError: The checkpoint is of another model.
     """
     from espnet2_taste.tasks.build_text_lm import build_text_lm
     from espnet2_taste.text.huggingface_tokenizer import load_tokenizer
 
-    config = read_yaml(train_config)
-    model = build_text_lm(argparse.Namespace(**config))
-    state = load_weights(model_file)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"'{model_file}' does not fit '{train_config}': {error}"
-        ) from error
-    tokenizer = load_tokenizer(config["tokenizer_path"])
+    model, options = load_model(build_text_lm, train_config, model_file)
+    tokenizer = load_tokenizer(options.tokenizer_path)
 
     def fill(directory: Path) -> None:
         model.lm.save_pretrained(directory)

@@ -127,8 +127,7 @@ def questions_options(parser: ArgumentParser) -> None:
         "accepted for one another",
     )
     add("--output_dir", type=Path, required=True, help="The set's folder")
-    add("--fs", type=int, default=16000, help="Sample rate of what is cut")
-    add_shared(parser, "audio_format")
+    add_shared(parser, "audio_format", "fs")
 
 
 def run_questions(args: argparse.Namespace) -> None:
@@ -186,8 +185,7 @@ def continuations_options(parser: ArgumentParser) -> None:
     add("--ctm", default="ctm", help="Word times of the sets, for --true_endings")
     add("--prompt_words", type=int, default=4, help="Without a prompt_words table")
     add("--output_dir", required=True, help="Parent of the results")
-    add("--fs", type=int, default=16000, help="Sample rate of the results")
-    add_shared(parser, "dump_dir", "sets", "audio_format")
+    add_shared(parser, "dump_dir", "sets", "audio_format", "fs")
 
 
 def run_continuations(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, Program, save_study
+from espnet2_taste.bin.command import Command, Program, add_shared, save_study
 from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.files import read_json, read_lines
 from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE, TESTS
@@ -112,7 +112,7 @@ def scores_options(parser: ArgumentParser) -> None:
         default=0.15,
         help="Share of missed references that is still accepted",
     )
-    add("--seed", type=int, default=0, help="Of the bootstrap")
+    add_shared(parser, "seed")
 
 
 def show(result: dict) -> None:

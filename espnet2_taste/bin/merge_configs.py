@@ -20,6 +20,7 @@ from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.bin.command import Command
 from espnet2_taste.data.files import read_yaml
+from espnet2_taste.experiment_files import merged
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -28,31 +29,6 @@ def add_options(parser: ArgumentParser) -> None:
     add("configs", type=Path, nargs="+", help="Complete configurations")
     add("--changes", type=Path, required=True, help="YAML of the options that differ")
     add("--output_dir", type=Path, required=True, help="Receives <config>_<changes>")
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with some of them changed.
-
-    Args:
-        base: A complete configuration.
-        changes: Options that differ. Tables are merged entry by entry, but a part that
-            is chosen anew (``x``) forgets the options of the old one (``x_conf``).
-
-    Returns:
-        The complete configuration.
-
-    Example:
-        >>> base = {"part": "a", "part_conf": {"n": 1}, "conf": {"m": 1, "k": 2}}
-        >>> merged(base, {"part": "b", "conf": {"m": 3}})
-        {'part': 'b', 'conf': {'m': 3, 'k': 2}}
-    """
-    anew = {f"{name}_conf" for name in changes if changes[name] != base.get(name)}
-    result = {name: value for name, value in base.items() if name not in anew}
-    for name, value in changes.items():
-        old = result.get(name)
-        both = isinstance(value, Mapping) and isinstance(old, Mapping)
-        result[name] = merged(old, value) if both else value
-    return result
 
 
 def write(configs: list[Path], changes: Path, output_dir: Path) -> list[str]:

@@ -11,27 +11,20 @@ also loads designs that write units.
 import argparse
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste import inference
-from espnet2_taste.bin.command import Command, Program
+from espnet2_taste.bin.command import Command, Program, add_shared
 from espnet2_taste.data.files import read_text
 from espnet2_taste.evaluation.pictures import pictures_of, with_links
 from espnet2_taste.experiment_files import MODEL_FILE, read_config
-from espnet2_taste.inference.card_facts import (
-    TASLM_SETTINGS,
-    TASTE_SETTINGS,
-    UNIT_LM_SETTINGS,
-    PackedExperiment,
-    collect_facts,
-)
-from espnet2_taste.inference.loading import find_weights
-from espnet2_taste.inference.model_card import model_card
-from espnet2_taste.inference.packing import Package, find_license, image_folders
+from espnet2_taste.inference.loading import best_weights
+from espnet2_taste.inference.model_card import PackedExperiment, model_card
+from espnet2_taste.inference.packing import Package, find_license
 
 _TASTE = """TASTE tokenizer with its unit vocoder.
 
@@ -53,15 +46,38 @@ Example, in the recipe's directory:
 """
 
 
-def taste_options(parser: ArgumentParser) -> None:
-    """Add the options of a package with a tokenizer."""
-    shared_options(parser)
-    parser.set_defaults(add=add_taste, loader="TasteTokenizer", trained="taste_exp")
-    parser.add_argument("--taste_exp", required=True, help="TASTE experiment directory")
-    parser.add_argument("--taste_model_file", help="Checkpoint, default: the best one")
+KINDS = {
+    "taste": ("taste", "quantizer", "speech_encoder"),
+    "taslm": ("slm", "head", "head"),
+    "unit_lm": ("slm", "layout", "layout"),
+}
+"""Trained models: what the constructors of inference call them, the option that says
+which class one is, and an option that experiments of the kind alone have."""
 
 
-def shared_options(parser: ArgumentParser) -> None:
+def options_of(loader: str, parts: Sequence[str]) -> Callable[[ArgumentParser], None]:
+    """What adds the options of a package.
+
+    Args:
+        loader: Class of ``espnet2_taste.inference`` that loads it.
+        parts: Trained models beside the unit vocoder, of ``KINDS``; the text of the
+            last one is prepared as the package's will be.
+    """
+
+    def add_options(parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        parser.set_defaults(loader=loader, parts=parts)
+        for part in parts:
+            add(f"--{part}_exp", required=True, help="Experiment directory")
+            add(f"--{part}_model_file", help="Checkpoint, default: the best one")
+        if "unit_lm" in parts:
+            add("--durations", help="Folder of units durations, for deduplicated units")
+        add_shared_options(parser)
+
+    return add_options
+
+
+def add_shared_options(parser: ArgumentParser) -> None:
     """Add the options of every package."""
     add = parser.add_argument
     add("--expdir", default="exp", help="Where unit_vocoder, units, RESULTS.md are")
@@ -70,7 +86,7 @@ def shared_options(parser: ArgumentParser) -> None:
     add("--units_dir", help="Default: <expdir>/units")
     add("--resynthesis_config", help="How stage 9 drew units, default: published")
     add("--inference_config", help="How stage 12 drew text and codes, likewise")
-    add("--seed", type=int, default=0, help="Of all sampling")
+    add_shared(parser, "seed")
     add("--option", action="append", default=[], help="More files or folders")
     add("--lang", default="en", help="Languages of the data, e.g. 'en zh'")
     add("--license", default="apache-2.0", help="Of the weights, SPDX identifier")
@@ -82,26 +98,7 @@ def shared_options(parser: ArgumentParser) -> None:
     add("--outpath", required=True, help="The archive: .zip, .tgz ...")
 
 
-def taslm_options(parser: ArgumentParser) -> None:
-    """Add the options of a spoken language model's package."""
-    taste_options(parser)
-    parser.set_defaults(add=add_taslm, loader="SpokenLM")
-    parser.add_argument("--taslm_exp", required=True, help="TASLM experiment directory")
-    parser.add_argument("--taslm_model_file", help="Checkpoint, default: the best one")
-
-
-def units_options(parser: ArgumentParser) -> None:
-    """Add the options of a package of a design that writes units."""
-    shared_options(parser)
-    parser.set_defaults(add=add_unit_lm, loader="SpokenLM", trained="unit_lm_exp")
-    parser.add_argument("--unit_lm_exp", required=True, help="Experiment directory")
-    parser.add_argument("--unit_lm_model_file", help="Checkpoint, default: the best")
-    parser.add_argument(
-        "--durations", help="Folder of units durations, for deduplicated units"
-    )
-
-
-def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -> None:
+def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]):
     """Add a trained network of the kind that is meant.
 
     Args:
@@ -111,6 +108,9 @@ def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -
         mark: Option that experiments of this kind alone have.
         keys: Constructor arguments that take its ``config.yaml`` and its weights.
 
+    Returns:
+        ``item``.
+
     Raises:
         ValueError: A file is missing, or the experiment is of another kind.
     """
@@ -119,43 +119,23 @@ def add_experiment(package, item, option: str, mark: str, keys: Sequence[str]) -
             f"{option} {item.config.parent} is an experiment of another kind: its "
             f"config.yaml has no option '{mark}', as every {item.name} has"
         )
-    package.add_model(keys[0], item.config, keys[1], item.weights, item.name)
-
-
-def add_trained(
-    package,
-    args: argparse.Namespace,
-    name: str,
-    kind: str,
-    choice: str,
-    mark: str,
-    settings: Sequence[str],
-):
-    """Add a trained model and its configuration.
-
-    Args:
-        package: ``Package``.
-        args: Options, with ``<name>_exp`` and ``<name>_model_file``.
-        name: Of the model in the package.
-        kind: What the constructors of inference call it.
-        choice: Option that says which class it is.
-        mark: An option that every such experiment has.
-        settings: What the model card describes.
-
-    Returns:
-        What the model card describes.
-    """
-    exp = Path(getattr(args, f"{name}_exp"))
-    weights = getattr(args, f"{name}_model_file") or exp / MODEL_FILE
-    config = exp / "config.yaml"
-    item = PackedExperiment(name, choice, config, Path(weights), settings)
-    keys = (f"{kind}_train_config", f"{kind}_model_file")
-    add_experiment(package, item, f"--{name}_exp", mark, keys)
+    package.yaml_files[keys[0]] = package.add_config(item.config, item.name)
+    package.files[keys[1]] = package.add_file(item.weights, item.name)
     return item
 
 
-def add_taste(package, args: argparse.Namespace) -> list:
-    """Add the tokenizer, its unit vocoder, its units and the speaker embedder.
+def add_trained(package, args: argparse.Namespace, name: str):
+    """Add one of ``KINDS``, by its name, as :func:`add_experiment` does."""
+    argument, choice, mark = KINDS[name]
+    exp = Path(getattr(args, f"{name}_exp"))
+    weights = Path(getattr(args, f"{name}_model_file") or exp / MODEL_FILE)
+    item = PackedExperiment(name, choice, exp / "config.yaml", weights)
+    keys = (f"{argument}_train_config", f"{argument}_model_file")
+    return add_experiment(package, item, f"--{name}_exp", mark, keys)
+
+
+def add_models(package, args: argparse.Namespace) -> list:
+    """Add the trained models, the unit vocoder, the units and the speaker embedder.
 
     Args:
         package: ``Package``.
@@ -164,78 +144,25 @@ def add_taste(package, args: argparse.Namespace) -> list:
     Returns:
         What the model card describes, and whose pictures belong to the model.
     """
-    names = ("taste", "taste", "quantizer", "speech_encoder")
-    taste = add_trained(package, args, *names, TASTE_SETTINGS)
-    return [taste, add_vocoder(package, args)]
-
-
-def add_vocoder(package, args: argparse.Namespace):
-    """Add the unit vocoder, the units and the speaker embedder.
-
-    Args:
-        package: ``Package``.
-        args: Options.
-
-    Returns:
-        What the model card describes.
-    """
+    from espnet2_taste.slm.unit_durations import CONFIG, WEIGHTS
     from espnet2_taste.units.unit_exp import SPEMBS, UNITS
 
-    expdir = Path(args.expdir)
+    experiments = [add_trained(package, args, part) for part in args.parts]
+    expdir, given = Path(args.expdir), getattr(args, "durations", None)
     vocoder = Path(args.unit_vocoder_exp or expdir / "unit_vocoder")
-    units = Path(args.units_dir or expdir / "units")
-    speaker = PackedExperiment(
-        "unit_vocoder",
-        "vocoder",
-        vocoder / "config.yaml",
-        Path(args.unit_vocoder_file or find_weights(vocoder)),
-    )
+    weights = Path(args.unit_vocoder_file or best_weights(vocoder))
+    name, mark = "unit_vocoder", "vocoder"
+    item = PackedExperiment(name, mark, vocoder / "config.yaml", weights)
     keys = ("unit_vocoder_config", "unit_vocoder_file")
-    add_experiment(package, speaker, "--unit_vocoder_exp", "vocoder", keys)
-    package.yaml_files["units_config"] = package.add_config(
-        units / "config.yaml", "units"
-    )
-    for name in (UNITS, SPEMBS):
-        package.add_file(units / name, "units")
-    return speaker
-
-
-def add_unit_lm(package, args: argparse.Namespace) -> list:
-    """Add a design that writes units, its text LM, and what ``add_vocoder`` adds.
-
-    Args:
-        package: ``Package``.
-        args: Options.
-
-    Returns:
-        What the model card describes, and whose pictures belong to the model.
-    """
-    from espnet2_taste.slm import unit_durations
-
-    names = ("unit_lm", "slm", "layout", "layout")
-    lm = add_trained(package, args, *names, UNIT_LM_SETTINGS)
-    if args.durations:
-        place = Path(args.durations)
-        package.yaml_files["durations_config"] = package.add_config(
-            place / unit_durations.CONFIG, "durations"
-        )
-        package.add_file(place / unit_durations.WEIGHTS, "durations")
-    return [lm, add_vocoder(package, args)]
-
-
-def add_taslm(package, args: argparse.Namespace) -> list:
-    """Add the spoken language model, its text LM, and what ``add_taste`` adds.
-
-    Args:
-        package: ``Package``.
-        args: Options.
-
-    Returns:
-        What the model card describes, and whose pictures belong to the model.
-    """
-    names = ("taslm", "slm", "head", "head")
-    taslm = add_trained(package, args, *names, TASLM_SETTINGS)
-    return [taslm, *add_taste(package, args)]
+    add_experiment(package, item, "--unit_vocoder_exp", mark, keys)
+    units = Path(args.units_dir or expdir / "units")
+    folders = [("units", units, "config.yaml", UNITS, SPEMBS)]
+    folders += [("durations", Path(given), CONFIG, WEIGHTS)] if given else []
+    for part, folder, config, *files in folders:
+        package.yaml_files[f"{part}_config"] = package.add_config(folder / config, part)
+        for name in files:
+            package.add_file(folder / name, part)
+    return [*experiments, item]
 
 
 def add_settings(package, args: argparse.Namespace) -> None:
@@ -251,13 +178,14 @@ def add_settings(package, args: argparse.Namespace) -> None:
         read_config(path) if path else {}
         for path in (args.resynthesis_config, args.inference_config)
     )
-    config = read_config(Path(getattr(args, args.trained)) / "config.yaml")
+    config = read_config(Path(getattr(args, f"{args.parts[-1]}_exp")) / "config.yaml")
     rows = config.get("train_data_path_and_name_and_type") or []
     folders = [Path(path).parent for path, name, *_ in rows if name == "text"]
     settings = InferenceSettings.from_recipe(
         resynthesis, inference, folders[0] if folders else None, args.seed
     )
-    package.add_settings("inference_config", "inference.yaml", settings.as_yaml())
+    package.add_text("inference.yaml", settings.as_yaml())
+    package.yaml_files["inference_config"] = "inference.yaml"
 
 
 def check_archive(loader: str, cache: Path, archive: Path) -> None:
@@ -290,8 +218,8 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
     """
     results = Path(args.expdir) / "RESULTS.md"
     page = read_text(results) if results.is_file() else ""
-    own = image_folders(item.config.parent for item in experiments)
-    paths = [path for folder in own for path in sorted(folder.iterdir())]
+    folders = [item.config.parent for item in experiments]
+    paths = [path for exp in folders for path in sorted(exp.rglob("images/*"))]
     links = [os.path.relpath(path, args.expdir) for path in paths]
     places: dict[str, str] = {}
     for link in dict.fromkeys([*links, *pictures_of(page)]):
@@ -299,10 +227,8 @@ def add_papers(package, args: argparse.Namespace, experiments: list) -> None:
         places[link] = "/".join(["images", *kept])
         package.add_option(Path(args.expdir) / link, places[link])
     page = with_links(page, places)
-    facts = collect_facts(
-        experiments, args.loader, args.lang.split(), args.license, page
-    )
-    package.add_text("README.md", model_card(facts))
+    about = (args.loader, args.lang.split(), args.license, page)
+    package.add_text("README.md", model_card(experiments, *about))
     if page:
         package.add_text(results.name, page)
     package.add_option(find_license(), "LICENSE")
@@ -320,7 +246,7 @@ def run(args: argparse.Namespace) -> None:
     folder.mkdir(parents=True)
     try:
         package = Package(folder, args.include_public)
-        experiments = args.add(package, args)
+        experiments = add_models(package, args)
         add_settings(package, args)
         add_papers(package, args, experiments)
         package.write(outpath, partial(check_archive, args.loader, folder / "loaded"))
@@ -331,9 +257,9 @@ def run(args: argparse.Namespace) -> None:
 
 main = Program(
     __doc__,
-    taste=Command(run, taste_options, _TASTE),
-    taslm=Command(run, taslm_options, _TASLM),
-    units=Command(run, units_options, _UNITS),
+    taste=Command(run, options_of("TasteTokenizer", ["taste"]), _TASTE),
+    taslm=Command(run, options_of("SpokenLM", ["taslm", "taste"]), _TASLM),
+    units=Command(run, options_of("SpokenLM", ["unit_lm"]), _UNITS),
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, finish
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.ctm import read_ctm, word_time_rows
 from espnet2_taste.data.kaldi_dir import read_table
@@ -34,32 +34,6 @@ def align_options(parser: ArgumentParser) -> None:
         help="The sets are speech that a model made: maybe nothing can be aligned",
     )
     add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
-
-
-def summarize(result, folder: Path, texts: dict[str, str], transcribe: bool) -> dict:
-    """Word errors of a set and, where the truth is known, errors of its word times.
-
-    Args:
-        result: ``AlignedSet``.
-        folder: The set; its ``ctm`` is the truth.
-        texts: Transcripts.
-        transcribe: Whether there are word errors.
-
-    Returns:
-        Numbers for ``asr_align.json``.
-    """
-    from dataclasses import asdict
-
-    from espnet2_taste.metrics.durations import pair_words, score_durations
-
-    summary = {"utterances": len(texts), "not_aligned": len(result.problems)}
-    if transcribe:
-        errors = result.errors(texts)
-        summary |= {"wer": errors.rate, **asdict(errors)}
-    if (folder / "ctm").is_file():
-        pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
-        summary["durations_against_truth"] = score_durations(pairs)
-    return summary
 
 
 def is_done(folder: Path, output: str, transcribe: bool) -> bool:
@@ -133,18 +107,29 @@ def read_texts(folder: Path) -> dict[str, str]:
 def write_summary(result, folder: Path, texts: dict[str, str], transcribe: bool):
     """Write ``asr_align.json``, which marks a set or a part as done.
 
+    It holds word errors and, where the truth is known, errors of the word times.
+
     Args:
         result: ``AlignedSet``.
-        folder: The set.
+        folder: The set; its ``ctm`` is the truth.
         texts: Transcripts.
         transcribe: Whether there are word errors.
 
     Returns:
         The summary.
     """
-    from espnet2_taste.align.sets import PROBLEMS
+    from dataclasses import asdict
 
-    summary = summarize(result, folder, texts, transcribe)
+    from espnet2_taste.align.sets import PROBLEMS
+    from espnet2_taste.metrics.durations import pair_words, score_durations
+
+    summary = {"utterances": len(texts), "not_aligned": len(result.problems)}
+    if transcribe:
+        errors = result.errors(texts)
+        summary |= {"wer": errors.rate, **asdict(errors)}
+    if (folder / "ctm").is_file():
+        pairs = pair_words(read_ctm(folder / "ctm"), result.timings)
+        summary["durations_against_truth"] = score_durations(pairs)
     write_json(folder / "asr_align.json", summary)
     if result.problems:
         print(f"{folder / PROBLEMS}: {len(result.problems)} utterances left out")
@@ -194,15 +179,10 @@ def run_align(args: argparse.Namespace) -> None:
         summary = join_folder(parts, folder, args.output, transcribed(folder))
         return describe(summary, folder, args.made_speech)
 
-    finish_sets(
-        "recognize align",
-        [dump_dir / name for name in args.sets.split()],
-        lambda folder: is_done(folder, args.output, transcribed(folder)),
-        lambda: LazyAligner.from_args(args),
-        work,
-        args.parts_dir,
-        join,
-    )
+    def done(folder: Path) -> bool:
+        return is_done(folder, args.output, transcribed(folder))
+
+    finish(args, done, lambda: LazyAligner.from_args(args), work, join)
 
 
 def transcribe_options(parser: ArgumentParser) -> None:
@@ -308,19 +288,19 @@ def run_refine(args: argparse.Namespace) -> None:
     def describe_refined(summary: dict) -> str:
         return f"{summary['utterances']} utterances, {summary['not_refined']} as before"
 
-    finish_sets(
-        "recognize refine",
-        [args.dump_dir / name for name in args.sets.split()],
-        lambda folder: refined_sets.is_refined(folder, record(folder)),
-        lambda: LetterModels.load(args.models),
-        lambda models, folder: describe_refined(
-            refined_sets.refine_set(models, folder, record(folder))
-        ),
-        args.parts_dir,
-        lambda parts, folder: describe_refined(
+    def is_done(folder: Path) -> bool:
+        return refined_sets.is_refined(folder, record(folder))
+
+    def work(models, folder: Path) -> str:
+        summary = refined_sets.refine_set(models, folder, record(folder))
+        return describe_refined(summary)
+
+    def join(parts: Sequence[Path], folder: Path) -> str:
+        return describe_refined(
             refined_sets.join_refined(parts, folder, record(folder))
-        ),
-    )
+        )
+
+    finish(args, is_done, lambda: LetterModels.load(args.models), work, join)
 
 
 main = Program(

@@ -63,8 +63,8 @@ def ways_of_saying(
     import numpy as np
     import torch
 
-    from espnet2_taste.inference.resynthesis import UnitBatch
     from espnet2_taste.inference.results import decoded_speech
+    from espnet2_taste.inference.resynthesis import UnitBatch
     from espnet2_taste.inference.taste_encoder import TasteEncoder
 
     taste = lm.tokenizer
@@ -172,10 +172,10 @@ def run(args: argparse.Namespace) -> None:
     """Say, score and write."""
     from espnet2_taste.inference import SpokenLM
 
-    device = "cuda" if args.ngpu else "cpu"
     words = args.streamed_words
     limits = {"max_words": words, "min_words": words}  # of continuations
-    lm = SpokenLM.from_pretrained(args.model, args.cache_dir, device=device, **limits)
+    place = (args.model, args.cache_dir)
+    lm = SpokenLM.from_pretrained(*place, device=args.device, **limits)
     settings = {"recognizer": args.recognizer, "text_only": args.text_only}
     result = {"sets": {name: score_set(args, lm, name) for name in args.sets.split()}}
     result["streaming"] = score_streaming(args, lm)

@@ -45,76 +45,37 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, finish
 from espnet2_taste.data.parts import only_listed, set_of
-from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.inference import continued_sets
-from espnet2_taste.inference.loading import (
-    build_untrained,
-    load_spoken_lm,
-    load_unit_vocoder,
-)
-from espnet2_taste.inference.prompt_sets import PROMPT_KINDS, AudioPrompts
-from espnet2_taste.inference.sampling_options import (
-    UnitSampling,
-    add_unit_sampling_arguments,
-)
+from espnet2_taste.inference.prompt_sets import PROMPT_KINDS, add_prompt_arguments
+from espnet2_taste.inference.sampling_options import add_unit_sampling_arguments
 from espnet2_taste.option_fields import add_field_options
-from espnet2_taste.tasks.fitting import check_speakable
-
-_OF_TASLM = {
-    "prompt_kind": "audio",
-    "stop_token": None,
-    "reference_compat": False,
-}
-"""Options that other designs cannot follow, with their defaults."""
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--exp", required=True, help="Experiment, or the YAML of the cascade")
-    add("--model_file", help="Checkpoint, default: the best one")
     add("--lm", help="Text LM of the cascade")
     add("--taste_exp", help="TASTE experiment: of TASLM's codes, or the cascade's")
     add("--taste_model_file", help="TASTE checkpoint, default: the best one")
     add("--durations", help="Folder of units durations, for deduplicated units")
     add("--unit_vocoder_exp", required=True, help="Its experiment directory")
     add("--codes_dir", help="Parent of <set>/codes.scp, default: <taste_exp>/codes")
-    add("--ctm", default="ctm", help="File with word times in the sets")
     add("--output_dir", type=Path, required=True, help="Parent of the results")
     add("--batch_size", type=int, default=16, help="Prompts at once")
-    add("--seed", type=int, default=0, help="Of text, codes and units")
-    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu")
+    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "seed")
+    add_shared(parser, "model_file", "ctm")
     add_shared(parser, "audio_format")
     add_prompt_arguments(parser)
-    add_sampling_arguments(parser)
-
-
-def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is continued."""
-    add = parser.add_argument
-    add(
-        "--prompt_kind",
-        choices=list(PROMPT_KINDS),
-        default="audio",
-        help="audio: first words as spoken; text: lines of the set's text; "
-        "unconditional: nothing; instruct: utterances as turns that are answered",
-    )
-    add(
+    parser.add_argument(
         "--prompt_words",
         type=int,
         help="Words of a prompt without a prompt_words table, 0 for all; default: 4 of "
         "audio, all of other kinds",
     )
-    add("--num_samples", type=int, default=8, help="With unconditional")
-    add(
-        "--turn_frame",
-        nargs=2,
-        metavar=("BEFORE", "AFTER"),
-        help="Text around each utterance with instruct; default: the chat "
-        "template of the text LM's tokenizer",
-    )
+    add_sampling_arguments(parser)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,123 +90,13 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add_unit_sampling_arguments(parser)
 
 
-def stop_id(token: str | None, tokenizer) -> int | None:
-    """Id of the text token that ends TASLM's speech; None for the one of training.
-
-    Args:
-        token: It as text, or None.
-        tokenizer: The text LM's, of ``transformers``.
-
-    Raises:
-        ValueError: It does not exist.
-    """
-    found = None if token is None else tokenizer.get_vocab().get(token)
-    if token is not None and found is None:
-        raise ValueError(
-            f"--stop_token {token}: expected a token of the text LM; its special ones "
-            f"are {tokenizer.all_special_tokens}"
-        )
-    return found
-
-
-def options_of(args: argparse.Namespace, class_: type):
-    """An instance of a dataclass whose fields are options."""
-    from dataclasses import fields
-
-    return class_(**{field.name: getattr(args, field.name) for field in fields(class_)})
-
-
-def build_unit_generator(args: argparse.Namespace, device: str):
-    """Load the unit decoder of ``--taste_exp``.
-
-    Raises:
-        ValueError: It was not given.
-    """
-    from espnet2_taste.inference.taste_encoder import TasteEncoder
-
-    if not args.taste_exp:
-        raise ValueError(
-            f"{args.exp} writes no units: give --taste_exp, the experiment whose codes "
-            "it writes, for the cascade a text-only one"
-        )
-    encoder = TasteEncoder.from_exp(args.taste_exp, args.taste_model_file, device)
-    return UnitSampling.from_options(vars(args)).generator(encoder)
-
-
-def build_taslm(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
-    """TASLM with the decoder of its codes: ``TaslmDesign``."""
-    from espnet2_taste.inference.continuer import TaslmContinuer
-    from espnet2_taste.inference.designs import TaslmDesign
-    from espnet2_taste.inference.speakers import CodeSpeaker
-    from espnet2_taste.slm.limits import Limits
-    from espnet2_taste.slm.sampling import GenerationOptions
-
-    end = stop_id(args.stop_token, preprocessor.reader.tokenizer.tokenizer)
-    how = (options_of(args, Limits), options_of(args, GenerationOptions))
-    continuer = TaslmContinuer(model, preprocessor, *how, args.seed, end)
-    generator = build_unit_generator(args, device)
-    unit_decoder = generator.encoder.model.unit_decoder
-    check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
-    frame = tuple(args.turn_frame) if args.turn_frame else None
-    kind = PROMPT_KINDS[args.prompt_kind]
-    prompt_set = kind(args.prompt_words, args.num_samples, frame)
-    codes_dir = Path(args.codes_dir or Path(args.taste_exp) / "codes")
-    speaker = CodeSpeaker(vocoder, generator, args.audio_format)
-    return TaslmDesign(continuer, speaker, prompt_set, codes_dir)
-
-
-def build_writer(args: argparse.Namespace, layout, device: str):
-    """Load what makes units of what a design writes: an ``AbsUnitWriter``.
-
-    Raises:
-        ValueError: Something that the design needs was not given.
-    """
-    from espnet2_taste.inference.unit_writers import UnitsFromText, unit_writer
-
-    if args.lm:
-        return UnitsFromText(build_unit_generator(args, device))
-    return unit_writer(layout, args.durations, "--durations")
-
-
-def build_grid(args: argparse.Namespace, model, preprocessor, vocoder, device: str):
-    """A design that writes a grid: ``GridDesign``.
-
-    Raises:
-        ValueError: An option that has no effect on other designs than TASLM.
-    """
-    from espnet2_taste.inference.designs import GridDesign
-    from espnet2_taste.inference.speakers import UnitSpeaker
-    from espnet2_taste.inference.unit_continuer import UnitContinuer
-    from espnet2_taste.slm.limits import Limits
-    from espnet2_taste.slm.sampling import GenerationOptions
-
-    for name, default in _OF_TASLM.items():
-        if (value := getattr(args, name)) != default:
-            raise ValueError(
-                f"--{name} {value}: only TASLM knows it, {args.exp} is of another "
-                "design; leave it out for all that are compared"
-            )
-    how = (options_of(args, Limits), options_of(args, GenerationOptions))
-    writer = build_writer(args, preprocessor.layout, device)
-    speaker = UnitSpeaker(vocoder, args.audio_format)
-    count = AudioPrompts(args.prompt_words).words
-    continuer = UnitContinuer(model, preprocessor, *how, writer, args.seed)
-    return GridDesign(continuer, speaker, args.ctm, count)
-
-
-def build_design(args: argparse.Namespace, device: str):
-    """Load what the options describe: an ``AbsDesign``."""
-    if args.lm:
-        model, preprocessor = build_untrained(args.exp, args.lm, device)
-    else:
-        model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
-    build = build_taslm if "codes" in preprocessor.layout.needs else build_grid
-    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
-    return build(args, model, preprocessor, vocoder, device)
-
-
 def run(args: argparse.Namespace) -> None:
     """Continue the sets that are not done, with one model, or join their parts."""
+
+    def load():
+        from espnet2_taste.inference.designs import build_design
+
+        return build_design(args)
 
     def work(design, output: Path) -> str:
         part = str(output.relative_to(args.output_dir))
@@ -255,17 +106,13 @@ def run(args: argparse.Namespace) -> None:
         count = continued_sets.continue_set(design, folder, output, *options)
         return f"{count} continuations"
 
-    finish_sets(
-        "slm_inference",
-        [args.output_dir / name for name in args.sets.split()],
+    folders = PROMPT_KINDS[args.prompt_kind]
+    finish(
+        args,
         lambda output: (output / "speed.tsv").is_file(),
-        lambda: build_design(args, "cuda" if args.ngpu else "cpu"),
-        work,
-        args.parts_dir,
-        partial(
-            continued_sets.join_continuations,
-            folders=PROMPT_KINDS[args.prompt_kind].folders,
-        ),
+        *(load, work),
+        partial(continued_sets.join_continuations, folders=folders),
+        args.output_dir,
     )
 
 

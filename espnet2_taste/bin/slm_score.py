@@ -27,12 +27,12 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, finish
 from espnet2_taste.data.files import read_yaml
 from espnet2_taste.data.grid_sets import read_fields
 from espnet2_taste.data.pair_prefix import read_shared_words
 from espnet2_taste.data.parts import only_listed, set_of
-from espnet2_taste.data.set_loop import finish_sets, length_batches
+from espnet2_taste.data.set_loop import length_batches
 from espnet2_taste.data.spoken_sets import read_spoken_words
 from espnet2_taste.inference.loading import load_spoken_lm
 
@@ -41,9 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--exp", required=True, help="Experiment directory")
-    add("--model_file", help="Checkpoint, default: the best one")
     add("--codes_dir", help="Parent of <set>/codes.scp, for TASLM")
-    add("--ctm", default="ctm", help="File with word times in the sets")
     add("--output_dir", type=Path, required=True, help="Parent of the results")
     add("--mask_other_vocab", type=str2bool, default=False, help="See utterance_scores")
     add("--window", type=int, default=3, help="Words after a pair's common beginning")
@@ -52,15 +50,16 @@ def add_options(parser: ArgumentParser) -> None:
         help="YAML of continuations (stage 12): its guidance holds for likelihoods too",
     )
     add("--batch_size", type=int, default=32, help="Utterances at once")
-    add_shared(parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu")
+    add_shared(
+        parser, "dump_dir", "sets", "ids_dir", "parts_dir", "ngpu", "model_file", "ctm"
+    )
 
 
-def build_scorer(args: argparse.Namespace, device: str):
+def build_scorer(args: argparse.Namespace):
     """Load the model.
 
     Args:
         args: Options.
-        device: Where it goes.
 
     Returns:
         A function of names and items that scores them, and one that reads the items of
@@ -71,7 +70,7 @@ def build_scorer(args: argparse.Namespace, device: str):
     """
     from espnet2_taste.inference.scorer import Scorer
 
-    model, preprocessor = load_spoken_lm(args.exp, args.model_file, device)
+    model, preprocessor = load_spoken_lm(args.exp, args.model_file, args.device)
     decoding = read_yaml(args.decode_config) if args.decode_config else {}
     guidance = decoding.get("guidance", 0.0)
     scorer = Scorer(model, preprocessor, args.mask_other_vocab, guidance)
@@ -113,7 +112,7 @@ def add_windows(
     scores: dict, scorer, items: dict, folder: Path, args: argparse.Namespace
 ) -> None:
     """Add what follows the common beginning of pairs to a set's scores, in place."""
-    from espnet2_taste.inference.window_scorer import WindowScorer
+    from espnet2_taste.inference.scorer import WindowScorer
 
     if not (folder / "pairs.tsv").is_file():
         return
@@ -150,14 +149,11 @@ def run(args: argparse.Namespace) -> None:
         write_scores(output / "scores.tsv", scores)
         return f"{len(scores)} utterances"
 
-    finish_sets(
-        "slm_score",
-        [args.output_dir / name for name in args.sets.split()],
+    finish(
+        args,
         lambda output: (output / "scores.tsv").is_file(),
-        lambda: build_scorer(args, "cuda" if args.ngpu else "cpu"),
-        work,
-        args.parts_dir,
-        join,
+        lambda: build_scorer(args),
+        *(work, join, args.output_dir),
     )
 
 

@@ -22,18 +22,11 @@ Examples, TASLM (stage 11) and another design (stage 16):
 
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
-
-def get_parser():
-    """Return the options of ESPnet's trainer and those of the task."""
-    return SpokenLMTask.get_parser()
+get_parser = SpokenLMTask.get_parser
 
 
 def main(cmd=None):
-    """Collect statistics or train, as the options say.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
+    """Collect statistics or train, as the options say."""
     SpokenLMTask.main(cmd=cmd)
 
 

@@ -23,12 +23,11 @@ from pathlib import Path
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.types import str2bool
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, finish
 from espnet2_taste.data.ctm import write_ctm
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import join_parts
 from espnet2_taste.data.recording_writer import RecordingWriter
-from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.inference.loading import load_unit_vocoder
 from espnet2_taste.inference.sampling_options import (
     UnitSampling,
@@ -45,11 +44,9 @@ def add_options(parser: ArgumentParser) -> None:
     source.add_argument(
         "--from_units", type=str2bool, default=False, help="Speak the true units"
     )
-    add("--model_file", help="TASTE checkpoint, default: the best one")
     add("--codes_dir", help="Parent of <set>/codes.scp to speak")
     add("--unit_vocoder_exp", required=True, help="Its experiment")
     add("--output_dir", required=True, help="Parent of the results")
-    add("--seed", type=int, default=0, help="Of the unit sampling")
     add(
         "--given_times",
         help="File of each set with word times, e.g. word_times, that take the place "
@@ -63,16 +60,16 @@ def add_options(parser: ArgumentParser) -> None:
         "lost, the vectors were worth",
     )
     add_unit_sampling_arguments(parser)
-    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
+    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu", "seed")
+    add_shared(parser, "model_file")
     add_shared(parser, "audio_format")
 
 
-def build_source(args: argparse.Namespace, device: str):
+def build_source(args: argparse.Namespace):
     """The source of units that the options ask for.
 
     Args:
         args: Options.
-        device: Where the networks go.
 
     Returns:
         An ``AbsUnitSource``.
@@ -85,7 +82,7 @@ def build_source(args: argparse.Namespace, device: str):
 
     if not args.taste_exp:
         return resynthesis.RecordedUnits(args.batch_size)
-    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, args.device)
     if args.exchange_words and not encoder.model.use_taste:
         raise ValueError(
             f"--exchange_words: {args.taste_exp} was trained on text alone and has no "
@@ -144,22 +141,16 @@ def run(args: argparse.Namespace) -> None:
         count = resynthesize_set(*tools, folder, output, args.audio_format)
         return f"{count} utterances"
 
-    finish_sets(
-        "taste_resynthesize",
-        [output_dir / name for name in args.sets.split()],
-        lambda folder: (folder / "wav.scp").is_file(),
-        lambda: load_tools(args),
-        work,
-        args.parts_dir,
-        join_speech,
-    )
+    def is_done(folder: Path) -> bool:
+        return (folder / "wav.scp").is_file()
+
+    finish(args, is_done, lambda: load_tools(args), work, join_speech, output_dir)
 
 
 def load_tools(args: argparse.Namespace) -> tuple:
     """Source of units and vocoder that the options name, after a look if they fit."""
-    device = "cuda" if args.ngpu else "cpu"
-    source = build_source(args, device)
-    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    source = build_source(args)
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, args.device)
     if args.taste_exp:
         fitting.check_speakable(
             source.generator.encoder.model.unit_decoder,

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
 
-from espnet2_taste.bin.command import Command, add_shared
+from espnet2_taste.bin.command import Command, add_shared, finish
 from espnet2_taste.data.arks import ArkTable, write_ark
 from espnet2_taste.data.files import read_json
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.data.parts import join_parts
-from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.metrics.tables import write_json
 
 
@@ -29,9 +28,10 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run`."""
     add = parser.add_argument
     add("--taste_exp", required=True, help="TASTE experiment directory")
-    add("--model_file", help="Checkpoint, default: the best one")
     add("--output_dir", required=True, help="Parent of the results")
-    add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu")
+    add_shared(
+        parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu", "model_file"
+    )
 
 
 def tokenize_set(encoder, folder: Path, batch_size: int) -> dict:
@@ -126,8 +126,7 @@ def run(args: argparse.Namespace) -> None:
     def load():
         from espnet2_taste.inference.taste_encoder import TasteEncoder
 
-        device = "cuda" if args.ngpu else "cpu"
-        return TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+        return TasteEncoder.from_exp(args.taste_exp, args.model_file, args.device)
 
     def work(encoder, output: Path) -> str:
         source = args.dump_dir / output.relative_to(output_dir)
@@ -135,15 +134,10 @@ def run(args: argparse.Namespace) -> None:
         write_codes(output, codes, encoder.model.tokenizer.quantizer.codebook_size)
         return f"{len(codes)} utterances"
 
-    finish_sets(
-        "taste_tokenize",
-        [output_dir / name for name in args.sets.split()],
-        lambda folder: (folder / "codes.json").is_file(),
-        load,
-        work,
-        args.parts_dir,
-        join_codes,
-    )
+    def is_done(folder: Path) -> bool:
+        return (folder / "codes.json").is_file()
+
+    finish(args, is_done, load, work, join_codes, output_dir)
 
 
 main = Command(run, add_options, __doc__)

@@ -16,10 +16,7 @@ Example:
 
 from espnet2_taste.tasks.taste import TasteTask
 
-
-def get_parser():
-    """The options of ESPnet's trainer and those of the task."""
-    return TasteTask.get_parser()
+get_parser = TasteTask.get_parser
 
 
 def main(cmd=None):

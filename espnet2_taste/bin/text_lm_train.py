@@ -7,18 +7,11 @@ Example:
 
 from espnet2_taste.tasks.text_lm import TextLmTask
 
-
-def get_parser():
-    """Return the parser of all options of ESPnet's trainer and this task."""
-    return TextLmTask.get_parser()
+get_parser = TextLmTask.get_parser
 
 
 def main(cmd=None):
-    """Train.
-
-    Args:
-        cmd: Arguments; those of the process when None.
-    """
+    """Collect statistics or train, as the options say."""
     TextLmTask.main(cmd=cmd)
 
 

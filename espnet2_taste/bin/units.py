@@ -10,14 +10,13 @@ import yaml
 from espnet2.utils.config_argparse import ArgumentParser
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from espnet2_taste.bin.command import Command, Program, add_shared
+from espnet2_taste.bin.command import Command, Program, add_shared, finish
 from espnet2_taste.data.arks import write_numbers
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.files import read_yaml, whole_file
 from espnet2_taste.data.grid_sets import read_word_times
 from espnet2_taste.data.kaldi_dir import read_table, sort_keys
 from espnet2_taste.data.parts import join_parts
-from espnet2_taste.data.set_loop import finish_sets
 from espnet2_taste.recognizers.options import add_recognizer_arguments
 
 EXPRESSION = ("pitch_tokens", "style_tokens")
@@ -51,8 +50,7 @@ def fit_options(parser: ArgumentParser) -> None:
         type=int,
         help="Fit on so many utterances, drawn at random; default: all",
     )
-    add("--seed", type=int, default=0, help="Of the first centroids")
-    add_shared(parser, "batch_size", "ngpu")
+    add_shared(parser, "batch_size", "ngpu", "seed")
 
 
 def unit_config(args: argparse.Namespace) -> dict:
@@ -127,12 +125,11 @@ def run_fit(args: argparse.Namespace) -> None:
 
     wavs = read_table(Path(args.data_dir) / "wav.scp")
     wavs = drawn(wavs, args.max_utterances, args.seed)
-    device = "cuda" if args.ngpu else "cpu"
-    extractor = unit_exp.build_unit_extractor(config).to(device)
-    embedder = unit_exp.build_speaker_embedder(config).to(device)
+    extractor = unit_exp.build_unit_extractor(config).to(args.device)
+    embedder = unit_exp.build_speaker_embedder(config).to(args.device)
 
     def batches(rate: int, label: str):
-        return speech_batches(wavs, rate, args.batch_size, label, device)
+        return speech_batches(wavs, rate, args.batch_size, label, args.device)
 
     facts = extractor.fit(batches(extractor.sample_rate, "units"), args.seed)
     embedder.fit(batches(embedder.sample_rate, "speakers"))
@@ -183,26 +180,17 @@ def run_extract(args: argparse.Namespace) -> None:
     def load():
         from espnet2_taste.units import unit_exp
 
-        device = "cuda" if args.ngpu else "cpu"
-        extractor = unit_exp.load_unit_extractor(units_dir).to(device)
-        return extractor, unit_exp.load_speaker_embedder(units_dir).to(device), device
+        extractor = unit_exp.load_unit_extractor(units_dir).to(args.device)
+        return extractor, unit_exp.load_speaker_embedder(units_dir).to(args.device)
 
     def work(tools, folder: Path) -> str:
         from espnet2_taste.units.unit_exp import extract_set
 
-        extractor, embedder, device = tools
-        count = extract_set(extractor, embedder, folder, args.batch_size, device)
+        count = extract_set(*tools, folder, args.batch_size, args.device)
         return f"units and embeddings of {count} utterances"
 
-    finish_sets(
-        "units extract",
-        [args.dump_dir / name for name in args.sets.split()],
-        lambda folder: is_extracted(folder, units_dir),
-        load,
-        work,
-        args.parts_dir,
-        partial(join_parts, tables=["spembs.scp", "units.scp", "units"]),
-    )
+    join = partial(join_parts, tables=["spembs.scp", "units.scp", "units"])
+    finish(args, lambda folder: is_extracted(folder, units_dir), load, work, join)
 
 
 def durations_options(parser: ArgumentParser) -> None:
@@ -214,7 +202,7 @@ def durations_options(parser: ArgumentParser) -> None:
     add("--output_dir", required=True, help="Folder to write")
     add("--steps", type=int, default=600, help="Number of batches")
     add("--batch_size", type=int, default=32, help="Utterances of a batch")
-    add("--seed", type=int, default=0, help="Of weights and batches")
+    add_shared(parser, "seed")
 
 
 def read_units(folder: Path) -> list[list[int]]:
@@ -255,7 +243,6 @@ def run_durations(args: argparse.Namespace) -> None:
 def expression_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_expression`."""
     add = parser.add_argument
-    add("--ctm", default="ctm", help="File with word times in the sets")
     add("--train_set", default="train", help="Set that the tables are learned from")
     add("--num_pitch", type=int, default=0, help="Pitch tokens, 0 for none")
     add("--num_style", type=int, default=0, help="Style tokens, 0 for none")
@@ -265,8 +252,7 @@ def expression_options(parser: ArgumentParser) -> None:
         type=int,
         help="Learn from so many utterances, drawn at random; default: all",
     )
-    add("--seed", type=int, default=0, help="Of the k-means")
-    add_shared(parser, "dump_dir", "sets")
+    add_shared(parser, "dump_dir", "sets", "seed", "ctm")
 
 
 def times_file(ctm: str) -> str:
@@ -387,11 +373,7 @@ def run_tokens(args: argparse.Namespace) -> None:
         return ExpressionTables.load(args.tables)
 
     files = [file for name in EXPRESSION for file in (f"{name}.scp", name)]
-    finish_sets(
-        *("units tokens", [args.dump_dir / name for name in args.sets.split()]),
-        *(is_done, load, write_tokens),
-        *(args.parts_dir, partial(join_parts, tables=files)),
-    )
+    finish(args, is_done, load, write_tokens, partial(join_parts, tables=files))
 
 
 main = Program(

@@ -22,11 +22,10 @@ FORMATS = (".wav", ".flac")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
+    arguments.add(parser, *arguments.MODEL, "voice", *arguments.SAMPLING)
     parser.add_argument("input", metavar="INPUT", help="Recording")
     parser.add_argument("output", metavar="OUTPUT", help="File to write, .wav or .flac")
     parser.add_argument("--text", help="Transcript (default: it is recognised)")
-    arguments.add_voice_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -56,10 +55,10 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     name = output.stem
     texts = None if args.text is None else {name: args.text}
-    source = sources.WavSource({name: args.input}, texts)
-    (item,) = source.tokens(tokenizer, [name])
-    speaker = sources.WavSource({name: args.voice or args.input}, None)
-    spoken = tokenizer.decode(item, speaker.voices(tokenizer, [name])[0], name)
+    source = sources.WavSource({name: args.input}, texts, voice=args.voice)
+    (item,) = source.items(tokenizer, [name])
+    (speaker,) = source.voices(tokenizer, [name])
+    spoken = tokenizer.decode(item, speaker, name)
     write_audio(output, spoken.wave, spoken.sample_rate)
     print(f"{output}  {item.text}")
     return Outcome(output, 1, {})

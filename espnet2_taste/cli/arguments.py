@@ -63,85 +63,72 @@ SAMPLING = {
 """Type of options that are fields of ``UnitSampling`` of the same names."""
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the model and how the work is done."""
-    add = parser.add_argument
-    add("--model", required=True, help="Archive, unpacked folder or name on a hub")
-    add("--cache_dir", help="Folder for unpacked archives (default: ESPnet's cache)")
-    add(
-        "--ngpu",
-        type=number(int, 0),
-        default=0,
-        help="GPUs that are used; 0 is the CPU",
-    )
-    add(
-        "--log_level",
-        choices=LEVELS,
-        default="WARNING",
-        help="Least important messages that are shown",
-    )
+OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"required": True, "help": "Archive, unpacked folder or name on a hub"},
+    "cache_dir": {"help": "Folder for unpacked archives (default: ESPnet's cache)"},
+    "ngpu": {
+        "type": number(int, 0),
+        "default": 0,
+        "help": "GPUs that are used; 0 is the CPU",
+    },
+    "log_level": {
+        "choices": LEVELS,
+        "default": "WARNING",
+        "help": "Least important messages that are shown",
+    },
+    "output": {"required": True, "help": "Folder of the results; made when absent"},
+    "batch_size": {
+        "type": COUNT,
+        "default": 8,
+        "help": "Utterances computed together; more is faster and takes more memory",
+    },
+    "nj": {
+        "type": COUNT,
+        "default": 1,
+        "help": "Processes, each with a copy of the model",
+    },
+    "part_size": {
+        "type": COUNT,
+        "default": 64,
+        "help": "Utterances per checkpoint, at most: a stopped command that is "
+        "repeated loses no more than these in each process",
+    },
+    "wav": {
+        "nargs": "+",
+        "metavar": "FILE",
+        "help": "Recordings; their names are the ids",
+    },
+    "wav_scp": {"metavar": "FILE", "help": "List of recordings: 'id path' lines"},
+    "text": {"help": "Transcript of a single --wav (default: it is recognised)"},
+    "text_file": {
+        "metavar": "FILE",
+        "help": "Transcripts: 'id word word ...' lines (default: they are recognised)",
+    },
+    "codes": {
+        "metavar": "DIR",
+        "help": "Folder that 'tokenize' or 'continue' wrote, instead of recordings",
+    },
+    "voice": {
+        "metavar": "FILE",
+        "help": "Recording of the voice (default: the one of each utterance)",
+    },
+}
+"""Options that mean the same in several sub-commands."""
+_HELP = field_help(UnitSampling)
+for _name, _kind in SAMPLING.items():
+    OPTIONS[_name] = {"type": _kind, "help": f"{_HELP[_name]} ({_MODEL})"}
+MODEL = ("model", "cache_dir", "ngpu", "log_level")
+OUTPUT = ("output", "batch_size", "nj", "part_size")
+WAVS = ("wav", "wav_scp", "text", "text_file")
+SPEECH = (*MODEL, *OUTPUT, *WAVS, "codes")
+SPOKEN = (*SPEECH, "voice", *SAMPLING)
+"""Of sub-commands that speak what they are given."""
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the output and how the work is divided."""
-    add = parser.add_argument
-    add("--output", required=True, help="Folder of the results; made when absent")
-    add(
-        "--batch_size",
-        type=COUNT,
-        default=8,
-        help="Utterances computed together; more is faster and takes more memory",
-    )
-    add(
-        "--nj",
-        type=COUNT,
-        default=1,
-        help="Processes, each with a copy of the model",
-    )
-    add(
-        "--part_size",
-        type=COUNT,
-        default=64,
-        help="Utterances per checkpoint, at most: a stopped command that is repeated "
-        "loses no more than these in each process",
-    )
-
-
-def add_wav_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add single recordings and lists of them."""
-    add = parser.add_argument
-    add("--wav", nargs="+", metavar="FILE", help="Recordings; their names are the ids")
-    add("--wav_scp", metavar="FILE", help="List of recordings: 'id path' lines")
-    add("--text", help="Transcript of a single --wav (default: it is recognised)")
-    add(
-        "--text_file",
-        metavar="FILE",
-        help="Transcripts: 'id word word ...' lines (default: they are recognised)",
-    )
-
-
-def add_codes_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add tokenized speech."""
-    parser.add_argument(
-        "--codes",
-        metavar="DIR",
-        help="Folder that 'tokenize' or 'continue' wrote, instead of recordings",
-    )
-
-
-def add_voice_arguments(
-    parser: argparse.ArgumentParser, otherwise: str = "the one of each utterance"
-) -> None:
-    """Add who speaks (``otherwise`` without --voice), and how units are drawn."""
-    add = parser.add_argument
-    add(
-        "--voice",
-        metavar="FILE",
-        help=f"Recording of the voice (default: {otherwise})",
-    )
-    described = field_help(UnitSampling)
-    for name, kind in SAMPLING.items():
-        add(f"--{name}", type=kind, help=f"{described[name]} ({_MODEL})")
+def add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options of :data:`OPTIONS`."""
+    for name in names:
+        parser.add_argument(f"--{name}", **OPTIONS[name])
 
 
 def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -183,12 +170,6 @@ def settings_of(args: argparse.Namespace, inputs: Sequence[str] = ()) -> dict:
         if settings.get(name) and Path(settings[name]).exists():
             settings[name] += f" (digest {digest_files(settings[name])})"
     return settings
-
-
-def division(args: argparse.Namespace) -> dict:
-    """Where results go and how the work is divided, for ``run_job``."""
-    names = ("part_size", "nj", "ngpu")
-    return {"output": Path(args.output)} | {name: getattr(args, name) for name in names}
 
 
 def digest_files(place: str | Path) -> str:

@@ -24,7 +24,7 @@ It needs the extra 'demo': pip install 'espnet2_taste[demo]'.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
+    arguments.add(parser, *arguments.MODEL)
     add = parser.add_argument
     add(
         "--host",

@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from espnet2_taste.cli import arguments, results, sources
-from espnet2_taste.cli.parts import Job
+from espnet2_taste.cli import arguments, results
+from espnet2_taste.cli.parts import Job, Outcome, run_job
+from espnet2_taste.cli.sources import Source
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -24,24 +28,60 @@ class ModelJob(Job):
     Attributes:
         model: What ``from_pretrained`` takes.
         cache_dir: Where archives are unpacked.
+        given: The utterances.
+        options: What else ``from_pretrained`` is given.
+        kind: Class of ``espnet2_taste.inference`` that is loaded.
     """
 
     model: str
     cache_dir: str | None
+    given: Source
+    options: Mapping[str, Any]
+    kind: ClassVar[str] = "TasteTokenizer"
 
     @classmethod
     def from_args(
-        cls, args: argparse.Namespace, inputs: Sequence[str] = (), **fields: Any
+        cls,
+        args: argparse.Namespace,
+        given: Source,
+        options: Mapping[str, Any] = NO_OPTIONS,
+        inputs: Sequence[str] = (),
+        **fields: Any,
     ):
         """The job that options describe.
 
         Args:
             args: Options of a command.
+            given: The utterances.
+            options: Of ``from_pretrained``.
             inputs: See ``arguments.settings_of``.
             **fields: Those of the subclass.
         """
         settings = arguments.settings_of(args, inputs)
-        return cls(settings, args.batch_size, args.model, args.cache_dir, **fields)
+        place = (args.batch_size, args.model, args.cache_dir)
+        return cls(settings, *place, given, dict(options), **fields)
+
+    def run(
+        self, args: argparse.Namespace, inputs: Mapping[str, str] | None = None
+    ) -> Outcome:
+        """Do it to all utterances, or to those of ``inputs``; show what is spoken.
+
+        Args:
+            args: Options of a command.
+            inputs: See ``run_job``; those of the given utterances when None.
+        """
+        inputs = self.given.inputs if inputs is None else inputs
+        how = (args.part_size, args.nj, args.ngpu)
+        outcome = run_job(self, inputs, Path(args.output), *how)
+        results.show_speech(outcome.output)
+        return outcome
+
+    def load(self, device):
+        """See ``Job.load``."""
+        from espnet2_taste import inference
+
+        load = getattr(inference, self.kind).from_pretrained
+        return load(self.model, self.cache_dir, device=device, **self.options)
 
     def work(self, model, names: Sequence[str], folder: Path) -> None:
         """See ``Job.work``."""
@@ -70,14 +110,3 @@ class ModelJob(Job):
         results.write_tokens(folder, {n: row[0] for n, row in found.items()}, voices)
         if spoken:
             results.write_speech(folder, spoken)
-
-
-@dataclass(frozen=True)
-class SourceJob(ModelJob):
-    """Does something to utterances that arguments name.
-
-    Attributes:
-        source: The utterances.
-    """
-
-    source: sources.Source

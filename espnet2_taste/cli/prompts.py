@@ -1,177 +1,31 @@
-"""What ``espnet2-taste continue`` is given to go on from, one class a kind.
+"""What ``espnet2-taste continue`` is given to go on from.
 
-Enters: parsed arguments. Leaves: prompts that can be sent to other processes and are
-made when they are asked for. Legend: B utterances, E speaker features.
+Enters: parsed arguments. Leaves: a ``Source`` that can be sent to other processes.
 """
 
 import argparse
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from espnet2_taste.cli import arguments, sources
+from espnet2_taste.cli import sources
 from espnet2_taste.data.kaldi_dir import read_table
+from espnet2_taste.inference.prompt_sets import sample_names
 
 
-class Prompts(ABC):
-    """Beginnings by utterance id."""
+def prompts_of(args: argparse.Namespace) -> sources.Source:
+    """What the arguments say is continued.
 
-    @classmethod
-    @abstractmethod
-    def from_args(cls, args: argparse.Namespace) -> "Prompts":
-        """The prompts that the arguments name.
-
-        Raises:
-            ValueError: Something is missing, or belongs to another kind.
-        """
-
-    @property
-    @abstractmethod
-    def inputs(self) -> dict[str, str]:
-        """Digest of what each utterance is made from, by its id."""
-
-    @abstractmethod
-    def beginnings(self, tokenizer, names: Sequence[str]) -> list:
-        """``PromptSpec`` of utterances."""
-
-    @abstractmethod
-    def voices(self, tokenizer, names: Sequence[str]):
-        """Who speaks, (B, E)."""
-
-
-@dataclass(frozen=True)
-class SpokenPrompts(Prompts):
-    """Speech that stops.
-
-    Attributes:
-        source: The speech.
+    Raises:
+        ValueError: Something is missing, or belongs to another kind of prompt.
     """
-
-    source: sources.Source
-
-    @classmethod
-    def from_args(cls, args):
-        """See :meth:`Prompts.from_args`."""
-        return cls(sources.source_of(args))
-
-    @property
-    def inputs(self):
-        """See :attr:`Prompts.inputs`."""
-        return self.source.inputs
-
-    def beginnings(self, tokenizer, names):
-        """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.prompt_specs import SpokenPrompt
-
-        return [SpokenPrompt(item) for item in self.source.tokens(tokenizer, names)]
-
-    def voices(self, tokenizer, names):
-        """See :meth:`Prompts.voices`."""
-        return self.source.voices(tokenizer, names)
-
-
-@dataclass(frozen=True)
-class TurnPrompts(SpokenPrompts):
-    """Spoken turns of a dialogue, to be answered.
-
-    Attributes:
-        source: The speech.
-        frame: See ``SpokenTurn``.
-    """
-
-    frame: tuple[str, str] | None = None
-
-    @classmethod
-    def from_args(cls, args):
-        """See :meth:`Prompts.from_args`."""
-        frame = tuple(args.turn_frame) if args.turn_frame else None
-        return cls(sources.source_of(args), frame)
-
-    def beginnings(self, tokenizer, names):
-        """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.prompt_specs import SpokenTurn
-
-        tokens = self.source.tokens(tokenizer, names)
-        return [SpokenTurn(item, self.frame) for item in tokens]
-
-
-@dataclass(frozen=True)
-class WrittenPrompts(Prompts):
-    """Words that nobody spoke.
-
-    Attributes:
-        texts: Words by utterance id.
-        voice: Recording of who goes on.
-    """
-
-    texts: Mapping[str, str]
-    voice: str
-
-    @classmethod
-    def from_args(cls, args):
-        """See :meth:`Prompts.from_args`."""
-        voice = voice_alone(args)
-        table = texts_of(args, "words to go on from")
-        sources.check_recording(voice, "--voice")
-        return cls(table, voice)
-
-    @property
-    def inputs(self):
-        """See :attr:`Prompts.inputs`."""
-        return {n: arguments.digest_values(text) for n, text in self.texts.items()}
-
-    def beginnings(self, tokenizer, names):
-        """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.prompt_specs import WrittenPrompt
-
-        return [WrittenPrompt(tuple(self.texts[name].split())) for name in names]
-
-    def voices(self, tokenizer, names):
-        """See :meth:`Prompts.voices`."""
-        return sources.repeated_voice(self.voice, tokenizer, len(names))
-
-
-@dataclass(frozen=True)
-class NoPrompts(Prompts):
-    """Nothing, some times.
-
-    Attributes:
-        count: How often.
-        voice: Recording of who speaks.
-    """
-
-    count: int
-    voice: str
-
-    @classmethod
-    def from_args(cls, args):
-        """See :meth:`Prompts.from_args`."""
-        voice = voice_alone(args)
-        sources.check_recording(voice, "--voice")
-        return cls(args.num_samples, voice)
-
-    @property
-    def inputs(self):
-        """See :attr:`Prompts.inputs`."""
-        return {f"sample{index:04d}": "" for index in range(self.count)}
-
-    def beginnings(self, tokenizer, names):
-        """See :meth:`Prompts.beginnings`."""
-        from espnet2_taste.slm.prompt_specs import EmptyPrompt
-
-        return [EmptyPrompt() for _ in names]
-
-    def voices(self, tokenizer, names):
-        """See :meth:`Prompts.voices`."""
-        return sources.repeated_voice(self.voice, tokenizer, len(names))
-
-
-PROMPT_KINDS: dict[str, type[Prompts]] = {
-    "audio": SpokenPrompts,
-    "text": WrittenPrompts,
-    "unconditional": NoPrompts,
-    "instruct": TurnPrompts,
-}
+    if args.prompt_kind in ("audio", "instruct"):
+        return sources.source_of(args)
+    voice = voice_alone(args)
+    if args.prompt_kind == "text":
+        texts = texts_of(args, "words to go on from")
+    else:
+        texts = sample_names(args.num_samples)
+    sources.check_recording(voice, "--voice")
+    return sources.TextSource(texts, voice=voice)
 
 
 def texts_of(args: argparse.Namespace, purpose: str) -> Mapping[str, str]:
@@ -216,28 +70,3 @@ def voice_alone(args: argparse.Namespace) -> str:
             "--voice, a recording of the voice"
         )
     return args.voice
-
-
-def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the kind of prompts and what some kinds need."""
-    add = parser.add_argument
-    add(
-        "--prompt_kind",
-        choices=list(PROMPT_KINDS),
-        default="audio",
-        help="audio: speech; text: words of --text or --text_file in writing; "
-        "unconditional: nothing; instruct: spoken turns that are answered",
-    )
-    add(
-        "--num_samples",
-        type=arguments.COUNT,
-        default=8,
-        help="Samples of --prompt_kind unconditional",
-    )
-    add(
-        "--turn_frame",
-        nargs=2,
-        metavar=("BEFORE", "AFTER"),
-        help="Text around a turn of --prompt_kind instruct (default: the chat template "
-        "of the text LM's tokenizer)",
-    )

@@ -1,13 +1,13 @@
 """``espnet2-taste say``: written words -> codes that suit them, and speech."""
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from espnet2_taste.cli import arguments, continuation, sources
+from espnet2_taste.cli import arguments, sources
+from espnet2_taste.cli.continuation import add_generation_arguments, model_of
 from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.prompts import texts_of
-from espnet2_taste.cli.stream import add_stream_argument, run_spoken
+from espnet2_taste.cli.stream import SpokenJob, add_stream_argument
 
 SUMMARY = "text -> words with codes, and speech, in the manner of a recording"
 EXAMPLE = """examples:
@@ -26,50 +26,45 @@ times of the words (ctm); it can itself be given as --codes.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
-    arguments.add_output_arguments(parser)
+    arguments.add(parser, *arguments.MODEL, *arguments.OUTPUT)
     add = parser.add_argument
     add("--text", help="Words to say, as they are written")
     add("--text_file", metavar="FILE", help="Texts to say: 'id word word ...' lines")
     add("--style", metavar="FILE", help="Recording whose manner the texts are said in")
     add("--style_text", help="Transcript of --style (default: it is recognised)")
-    arguments.add_voice_arguments(parser, "the one of --style")
-    continuation.add_generation_arguments(parser, ["speech_top_p"])
+    add("--voice", metavar="FILE", help="Who speaks (default: the one of --style)")
+    arguments.add(parser, *arguments.SAMPLING)
+    add_generation_arguments(parser, ["speech_top_p"])
     add_stream_argument(parser)
 
 
 @dataclass(frozen=True)
-class SayJob(continuation.SpokenLmJob):
+class SayJob(SpokenJob):
     """Says texts.
 
     Attributes:
-        texts: By utterance id.
-        voice: Recording of who says them.
         style: Recording, under the id "style", whose manner is followed, or None.
     """
 
-    texts: Mapping[str, str]
-    voice: str
     style: sources.WavSource | None
 
-    def process(self, model, names):
-        """See ``ModelJob.process``."""
-        speakers = sources.repeated_voice(self.voice, model.tokenizer, len(names))
+    def speak(self, model, names):
+        """See ``SpokenJob.speak``."""
+        speakers = self.given.voices(model.tokenizer, names)
         styles = [self._style(model)] * len(names)
-        texts = [self.texts[name] for name in names]
-        said = model.say_batch(texts, speakers, styles, names)
+        said = model.say_batch(self.given.items(None, names), speakers, styles, names)
         return [(item, voice, speech) for voice, (item, speech) in zip(speakers, said)]
 
-    def stream(self, model, name):
-        """See ``SpokenLmJob.stream``."""
-        (voice,) = sources.repeated_voice(self.voice, model.tokenizer, 1)
-        return voice, model.stream_codes(self.texts[name], self._style(model), name)
+    def words(self, model, name):
+        """See ``SpokenJob.words``."""
+        (text,) = self.given.items(None, [name])
+        return model.stream_codes(text, self._style(model), name)
 
     def _style(self, model):
         """``SpeechTokens`` of the recording whose manner is followed, or None."""
         if self.style is None:
             return None
-        return self.style.tokens(model.tokenizer, ["style"])[0]
+        return self.style.items(model.tokenizer, ["style"])[0]
 
 
 def style_of(args: argparse.Namespace) -> sources.WavSource | None:
@@ -98,7 +93,5 @@ def run(args: argparse.Namespace) -> Outcome:
     for name in ("voice", "style"):
         if getattr(args, name):
             sources.check_recording(getattr(args, name), f"--{name}")
-    fields = continuation.model_of(args) | {"texts": texts, "voice": voice}
-    job = SayJob.from_args(args, style=style_of(args), **fields)
-    inputs = {name: arguments.digest_values(text) for name, text in texts.items()}
-    return run_spoken(args, job, inputs)
+    given, options = sources.TextSource(texts, voice=voice), model_of(args)
+    return SayJob.from_args(args, given, options, style=style_of(args)).run(args)

@@ -1,11 +1,11 @@
 """``espnet2-taste score``: how likely utterances are."""
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from espnet2_taste.cli import arguments, sources
-from espnet2_taste.cli.jobs import SourceJob
-from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.cli.jobs import ModelJob
+from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.data.ctm import write_rows
 
 SUMMARY = "utterances -> how likely their text and their codes are"
@@ -23,25 +23,17 @@ both and the means; speech_nats and both_nats are natural log-likelihoods or den
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
-    arguments.add_output_arguments(parser)
-    arguments.add_wav_arguments(parser)
-    arguments.add_codes_arguments(parser)
+    arguments.add(parser, *arguments.SPEECH)
 
 
-@dataclass(frozen=True)
-class ScoreJob(SourceJob):
+class ScoreJob(ModelJob):
     """Scores utterances."""
 
-    def load(self, device):
-        """See ``Job.load``."""
-        from espnet2_taste.inference import SpokenLM
-
-        return SpokenLM.from_pretrained(self.model, self.cache_dir, device=device)
+    kind = "SpokenLM"
 
     def process(self, model, names):
         """See ``ModelJob.process``; a ``SpeechScore`` each."""
-        return model.score_batch(self.source.tokens(model.tokenizer, names), names)
+        return model.score_batch(self.given.items(model.tokenizer, names), names)
 
     def write(self, model, found, folder):
         """See ``ModelJob.write``."""
@@ -53,9 +45,7 @@ class ScoreJob(SourceJob):
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source = sources.source_of(args)
-    job = ScoreJob.from_args(args, source=source)
-    outcome = run_job(job, source.inputs, **arguments.division(args))
+    outcome = ScoreJob.from_args(args, sources.source_of(args)).run(args)
     scores = outcome.output / "scores.tsv"
     if scores.is_file():
         print(scores)

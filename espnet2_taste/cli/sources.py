@@ -7,7 +7,7 @@ other processes. Legend: W words, Q codebooks, E speaker features, B utterances.
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,8 +21,15 @@ from espnet2_taste.data.spoken_sets import SpokenSet
 SHORTEST = 0.1  # seconds of a voice
 
 
+@dataclass(frozen=True)
 class Source(ABC):
-    """Tokenized speech by utterance id."""
+    """What is spoken, written or continued, by utterance id.
+
+    Attributes:
+        voice: Recording of who speaks; None for the speaker of each utterance.
+    """
+
+    voice: str | None = field(default=None, kw_only=True)
 
     @property
     @abstractmethod
@@ -30,16 +37,21 @@ class Source(ABC):
         """Digest of what each utterance is made from, by its id."""
 
     @abstractmethod
-    def __contains__(self, name: str) -> bool:
-        """Whether there is such an utterance."""
+    def items(self, tokenizer, names: Sequence[str]) -> list:
+        """``SpeechTokens`` of utterances, or their texts."""
 
-    @abstractmethod
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """``SpeechTokens`` of utterances."""
-
-    @abstractmethod
     def voices(self, tokenizer, names: Sequence[str]):
-        """Their speakers, (B, E)."""
+        """Who speaks, (B, E)."""
+        import numpy as np
+
+        if self.voice is None:
+            return self.own_voices(tokenizer, names)
+        vector = WavSource({"voice": self.voice}, None).own_voices(tokenizer, ["voice"])
+        return np.repeat(vector, len(names), axis=0)
+
+    def own_voices(self, tokenizer, names: Sequence[str]):
+        """The speakers of utterances, (B, E), if they have some."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,6 @@ class WavSource(Source):
             for name, path in self.wavs.items()
         }
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.wavs
-
     def waves(self, tokenizer, names: Sequence[str]) -> list:
         """Samples (S,) of utterances at the tokenizer's rate."""
         found = []
@@ -82,13 +91,13 @@ class WavSource(Source):
                 raise ValueError(f"utterance '{name}': {error}") from error
         return found
 
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
+    def items(self, tokenizer, names):
+        """See ``Source.items``."""
         texts = None if self.texts is None else [self._text(name) for name in names]
         return tokenizer.encode_batch(self.waves(tokenizer, names), texts, names)
 
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
+    def own_voices(self, tokenizer, names):
+        """See ``Source.own_voices``."""
         import numpy as np
 
         waves = self.waves(tokenizer, names)
@@ -126,9 +135,6 @@ class FolderSource(Source):
             return f"unusable: {error}"
         return digest_values(item.words, item.codes.tobytes(), voice)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.spoken
-
     @cached_property
     def spoken(self):
         """Words and codes by utterance id."""
@@ -149,15 +155,15 @@ class FolderSource(Source):
         """Speaker embeddings (E,) by utterance id; empty where the folder has none."""
         return ArkTable(self._spembs) if self._spembs.is_file() else {}
 
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
+    def items(self, tokenizer, names):
+        """See ``Source.items``."""
         from espnet2_taste.inference.results import SpeechTokens
 
         items = [(self.spoken[name], self.models.get(name, "")) for name in names]
         return [SpeechTokens(i.words, i.codes, model=model) for i, model in items]
 
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
+    def own_voices(self, tokenizer, names):
+        """See ``Source.own_voices``."""
         import numpy as np
 
         from espnet2_taste.inference.resynthesis import look_up
@@ -166,53 +172,30 @@ class FolderSource(Source):
 
 
 @dataclass(frozen=True)
-class VoicedSource(Source):
-    """A source that is spoken by one other voice.
+class TextSource(Source):
+    """Words that nobody spoke.
 
     Attributes:
-        source: Gives the tokens.
-        voice: Recording of the voice.
+        texts: Words by utterance id.
     """
 
-    source: Source
-    voice: str
+    texts: Mapping[str, str]
 
     @property
     def inputs(self) -> dict[str, str]:
         """See ``Source.inputs``."""
-        return self.source.inputs
+        return {name: digest_values(text) for name, text in self.texts.items()}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.source
-
-    def tokens(self, tokenizer, names: Sequence[str]) -> list:
-        """See ``Source.tokens``."""
-        return self.source.tokens(tokenizer, names)
-
-    def voices(self, tokenizer, names: Sequence[str]):
-        """See ``Source.voices``."""
-        return repeated_voice(self.voice, tokenizer, len(names))
-
-
-def repeated_voice(voice: str, tokenizer, count: int):
-    """One speaker for B utterances, (B, E).
-
-    Args:
-        voice: Recording.
-        tokenizer: A ``TasteTokenizer``.
-        count: B.
-    """
-    import numpy as np
-
-    vector = WavSource({"voice": voice}, None).voices(tokenizer, ["voice"])
-    return np.repeat(vector, count, axis=0)
+    def items(self, tokenizer, names):
+        """See ``Source.items``."""
+        return [self.texts[name] for name in names]
 
 
 def source_of(args: argparse.Namespace) -> Source:
     """The utterances that the arguments name.
 
     Args:
-        args: Of ``add_wav_arguments`` and, if the command has them, the others.
+        args: Options with ``WAVS`` and, if the command has them, the others.
 
     Returns:
         The source.
@@ -228,13 +211,13 @@ def source_of(args: argparse.Namespace) -> Source:
         raise ValueError(f"give one of {wanted}, found {len(given)} of them")
     if voice:
         check_recording(voice, "--voice")
-    source = FolderSource(codes) if codes else _recordings(args)
+    source = FolderSource(codes, voice=voice) if codes else _recordings(args, voice)
     if codes and hasattr(args, "voice") and not voice and not source.speakers:
         raise ValueError(
             f"{codes} has no speaker embeddings (spembs.scp): give --voice, a "
             "recording of the voice"
         )
-    return VoicedSource(source, voice) if voice else source
+    return source
 
 
 def check_recording(path: str, option: str) -> None:
@@ -253,14 +236,14 @@ def check_recording(path: str, option: str) -> None:
         raise ValueError(f"{option} {path}: {error}") from error
 
 
-def _recordings(args: argparse.Namespace) -> WavSource:
+def _recordings(args: argparse.Namespace, voice: str | None) -> WavSource:
     wavs = listed_wavs(args.wav_scp) if args.wav_scp else named_wavs(args.wav)
     texts = read_table(args.text_file) if args.text_file else None
     if args.text is not None:
         if len(wavs) != 1 or texts is not None:
             raise ValueError("--text is for a single --wav; give --text_file for more")
         texts = {name: args.text for name in wavs}
-    return WavSource(wavs, texts)
+    return WavSource(wavs, texts, voice=voice)
 
 
 def listed_wavs(wav_scp: str) -> dict[str, str]:

@@ -9,19 +9,15 @@ error.
 import argparse
 import contextlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from espnet2_taste.cli import arguments, results
 from espnet2_taste.cli.jobs import ModelJob
-from espnet2_taste.cli.parts import Outcome, run_job
 from espnet2_taste.data.audio import pcm16, read_audio, wav_header
 from espnet2_taste.data.kaldi_dir import read_table
-
-if TYPE_CHECKING:
-    from espnet2_taste.cli.continuation import SpokenLmJob
 
 FORMATS = ("wav", "pcm")
 
@@ -63,69 +59,59 @@ class SampleWriter:
 
 
 @dataclass(frozen=True)
-class StreamJob(ModelJob):
-    """Does a job and writes the samples while they are made.
+class SpokenJob(ModelJob):
+    """Lets a spoken language model make words with codes, and speaks them.
 
     Attributes:
-        job: What is said.
-        writer: Takes the samples.
+        writer: Takes the samples of the only utterance while they are made, or None.
     """
 
-    job: "SpokenLmJob"
-    writer: SampleWriter
+    kind = "SpokenLM"
+    writer: SampleWriter | None = field(default=None, kw_only=True)
 
-    def load(self, device):
-        """See ``Job.load``."""
-        return self.job.load(device)
+    @abstractmethod
+    def speak(self, model, names: Sequence[str]) -> list[tuple]:
+        """Tokens, speaker (E,) and speech of utterances."""
+
+    @abstractmethod
+    def words(self, model, name: str) -> Iterator:
+        """The ``StreamedWord`` of an utterance."""
 
     def process(self, model, names):
-        """See ``ModelJob.process``, for one utterance."""
+        """See ``ModelJob.process``."""
         from espnet2_taste.inference.results import joined_pieces
 
+        if self.writer is None:
+            return self.speak(model, names)
         (name,), pieces = names, []
-        voice, words = self.job.stream(model, name)
-        for piece in model.tokenizer.stream(words, voice, name):
+        (voice,) = self.given.voices(model.tokenizer, names)
+        for piece in model.tokenizer.stream(self.words(model, name), voice, name):
             self.writer.write(piece.wave, piece.sample_rate)
             pieces.append(piece)
         tokens, speech = joined_pieces(pieces, model.digest)
         return [(tokens, voice, speech)]
 
+    def run(self, args, inputs=None):
+        """See ``ModelJob.run``; on standard output too if that is asked for.
 
-def run_spoken(
-    args: argparse.Namespace, job: "SpokenLmJob", inputs: Mapping[str, str]
-) -> Outcome:
-    """Do a job, on standard output too if that is asked for.
-
-    Args:
-        args: Options of the command.
-        job: What is said.
-        inputs: See ``run_job``.
-
-    Returns:
-        What was done.
-
-    Raises:
-        ValueError: Several utterances are to be written to one stream.
-    """
-    division = arguments.division(args)
-    if args.stream is None:
-        outcome = run_job(job, inputs, **division)
-        results.show_speech(outcome.output)
+        Raises:
+            ValueError: Several utterances are to be written to one stream.
+        """
+        if args.stream is None:
+            return super().run(args, inputs)
+        inputs = self.given.inputs if inputs is None else inputs
+        if len(inputs) != 1:
+            raise ValueError(
+                f"--stream writes one utterance, found {len(inputs)}: name one of "
+                "them, or leave --stream out"
+            )
+        writer = SampleWriter(sys.stdout.buffer, args.stream)
+        with contextlib.redirect_stdout(sys.stderr):
+            job = replace(self, writer=writer)
+            outcome = super(SpokenJob, job).run(args, inputs)
+        if not (writer.written or outcome.dropped):
+            writer.write(*_kept_speech(outcome.output))
         return outcome
-    if len(inputs) != 1:
-        raise ValueError(
-            f"--stream writes one utterance, found {len(inputs)}: name one of them, or "
-            "leave --stream out"
-        )
-    writer = SampleWriter(sys.stdout.buffer, args.stream)
-    with contextlib.redirect_stdout(sys.stderr):
-        place = (job.model, job.cache_dir)
-        streamed = StreamJob(job.settings, 1, *place, job, writer)
-        outcome = run_job(streamed, inputs, **division)
-        results.show_speech(outcome.output)
-    if not (writer.written or outcome.dropped):
-        writer.write(*_kept_speech(outcome.output))
-    return outcome
 
 
 def _kept_speech(output: Path) -> tuple:

@@ -1,12 +1,12 @@
 """``espnet2-taste swap``: exchange word codes between utterances and speak them."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from espnet2_taste.cli import arguments, results, sources
+from espnet2_taste.cli import arguments, sources
 from espnet2_taste.cli.jobs import ModelJob
-from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.cli.resynthesize import SpeakJob
 from espnet2_taste.data.files import read_lines
 
@@ -24,11 +24,7 @@ exchanged where none is named). --output receives, for each pair, the utterances
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
-    arguments.add_output_arguments(parser)
-    arguments.add_wav_arguments(parser)
-    arguments.add_codes_arguments(parser)
-    arguments.add_voice_arguments(parser)
+    arguments.add(parser, *arguments.SPOKEN)
     add = parser.add_argument
     add("--first", metavar="ID", help="Utterance id")
     add("--second", metavar="ID", help="Utterance id of another reading of its text")
@@ -62,23 +58,24 @@ class SwapJob(SpeakJob):
 
     Attributes:
         pairs: By name of the result.
+        known: Ids of the given utterances.
     """
 
     pairs: Mapping[str, Pair]
+    known: Collection[str]
 
     def process(self, model, names):
         """See ``ModelJob.process``."""
         pairs = [self.pairs[name] for name in names]
         firsts, seconds = [p.first for p in pairs], [p.second for p in pairs]
         for name in (*firsts, *seconds):
-            if name not in self.source:
+            if name not in self.known:
                 raise ValueError(f"utterance '{name}' does not exist")
-        own = self.source.tokens(model, firsts)
-        other = self.source.tokens(model, seconds)
+        own, other = (self.given.items(model, each) for each in (firsts, seconds))
         mixed = [
             model.swap(a, b, pair.words)[0] for a, b, pair in zip(own, other, pairs)
         ]
-        voices = self.source.voices(model, firsts)
+        voices = self.given.voices(model, firsts)
         speech = model.decode_batch(mixed, voices, firsts)
         return [(item, None, spoken) for item, spoken in zip(mixed, speech)]
 
@@ -132,7 +129,5 @@ def run(args: argparse.Namespace) -> Outcome:
         for name, pair in pairs.items()
     }
     named = ["first", "second", "words", "pairs"]
-    job = SwapJob.from_args(args, named, source=source, sampling=sampling, pairs=pairs)
-    outcome = run_job(job, inputs, **arguments.division(args))
-    results.show_speech(outcome.output)
-    return outcome
+    options, fields = {"sampling": sampling}, {"pairs": pairs, "known": set(digests)}
+    return SwapJob.from_args(args, source, options, named, **fields).run(args, inputs)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.cli import arguments, sources
-from espnet2_taste.cli.jobs import SourceJob
-from espnet2_taste.cli.parts import Outcome, run_job
+from espnet2_taste.cli.jobs import ModelJob
+from espnet2_taste.cli.parts import Outcome
 from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.spoken_sets import SpokenSet
@@ -30,16 +30,13 @@ and dropped.tsv with the utterances that could not be used and why.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
-    arguments.add_model_arguments(parser)
-    arguments.add_output_arguments(parser)
-    arguments.add_wav_arguments(parser)
+    arguments.add(parser, *arguments.MODEL, *arguments.OUTPUT, *arguments.WAVS)
     parser.add_argument(
         "--recognizer",
         metavar="MODEL",
         help="Recognizes and times words: ESPnet experiment, Whisper or CTC model of "
         "Hugging Face, or a YAML file (default: that of the TASTE encoder)",
     )
-
     parser.add_argument(
         "--plot",
         action="store_true",
@@ -49,32 +46,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class TokenizeJob(SourceJob):
+class TokenizeJob(ModelJob):
     """Tokenizes recordings.
 
     Attributes:
-        recognizer: What times and recognizes words; None for that of the encoder.
         plot: Whether pictures are drawn.
     """
 
-    recognizer: str | None
     plot: bool
 
     def load(self, device):
         """See ``Job.load``."""
-        from espnet2_taste.inference import TasteTokenizer
-
-        model = TasteTokenizer.from_pretrained(
-            self.model, self.cache_dir, device=device, recognizer=self.recognizer
-        )
+        model = super().load(device)
         model.aligner  # noqa: B018  (an error in it is not one of an utterance)
         return model
 
     def process(self, model, names):
         """See ``ModelJob.process``."""
-        tokens, voices = self.source.tokens(model, names), [None] * len(names)
+        tokens, voices = self.given.items(model, names), [None] * len(names)
         if model.embedder is not None:
-            voices = self.source.voices(model, names)
+            voices = self.given.voices(model, names)
         return [(item, voice, None) for item, voice in zip(tokens, voices)]
 
     def write(self, model, found, folder):
@@ -89,7 +80,7 @@ class TokenizeJob(SourceJob):
         from espnet2_taste.evaluation.attention import draw_attention
 
         for name, item in items.items():
-            (wave,) = self.source.waves(model, [name])
+            (wave,) = self.given.waves(model, [name])
             if len(wave) <= model.window * model.sample_rate:
                 path = folder / f"{name}.png"
                 draw_attention(
@@ -99,11 +90,8 @@ class TokenizeJob(SourceJob):
 
 def run(args: argparse.Namespace) -> Outcome:
     """Run the sub-command."""
-    source = sources.source_of(args)
-    job = TokenizeJob.from_args(
-        args, source=source, recognizer=args.recognizer, plot=args.plot
-    )
-    outcome = run_job(job, source.inputs, **arguments.division(args))
+    source, options = sources.source_of(args), {"recognizer": args.recognizer}
+    outcome = TokenizeJob.from_args(args, source, options, plot=args.plot).run(args)
     if outcome.count == 1 and not outcome.dropped:
         print_tokens(outcome.output)
     return outcome

@@ -6,14 +6,15 @@ Legend: B utterances, N text tokens, W words, Q codebooks.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.inference.inputs import check_codes, model_digest, normal_text
-from espnet2_taste.inference.results import SpeechTokens
+from espnet2_taste.inference.results import SpeechTokens, StreamedWord
 from espnet2_taste.slm.continuation import Continuation
 from espnet2_taste.slm.generator import Generator
 from espnet2_taste.slm.grid_data import GridPreprocessor
@@ -212,3 +213,49 @@ class TaslmContinuer(AbsContinuer):
             tokens = item.text[item.word_ids == index].tolist()
             words.append("".join(self.tokenizer.decode(tokens).split()))
         return SpeechTokens(tuple(words), item.codes.numpy(), model=self.digest)
+
+    def stream(self, name: str, spec: PromptSpec) -> Iterator[StreamedWord]:
+        """Continue one utterance word by word.
+
+        A word comes at the first row where it and its codes are known: its last token
+        is followed by another word or by the end, and its codes, which come some words
+        later, have arrived.
+
+        Args:
+            name: Utterance id, on which the random numbers depend.
+            spec: What to continue.
+
+        Yields:
+            The words that a call would return together.
+        """
+        said, streams = 0, UniformStreams.from_ids([name], self.seed)
+        for batch in self.generator.trace([self.prompt(name, spec)], streams):
+            (item,) = batch.items
+            growing = not item.state.drained  # the last word may get another token
+            count = min(item.state.words - growing, len(item.codes))
+            if count > said:
+                words = self.words(self.generator.finish(item))
+                for word, codes in list(zip(words.words, words.codes))[said:count]:
+                    yield StreamedWord(word, codes)
+                said = count
+
+    def stream_codes(
+        self, name: str, spec: PromptSpec, text: str
+    ) -> Iterator[StreamedWord]:
+        """Give codes to given words, one by one.
+
+        Args:
+            name: Utterance id, on which the random numbers depend.
+            spec: What the words follow.
+            text: Words separated by spaces, normalised as in training.
+
+        Yields:
+            The words and codes that :meth:`say` would return together.
+        """
+        words, said = iter(text.split()), 0
+        streams = UniformStreams.from_ids([name], self.seed)
+        for batch in self.generator.trace([self.given(name, spec, text)], streams):
+            (item,) = batch.items
+            if len(item.codes) > said:
+                said = len(item.codes)
+                yield StreamedWord(next(words), np.array(item.codes[-1]))

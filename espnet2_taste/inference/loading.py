@@ -116,31 +116,18 @@ def load_unit_vocoder(
         The vocoder.
 
     Raises:
-        RuntimeError: The directory has no config or weights, or they do not fit.
+        ValueError: A file is missing.
+        RuntimeError: The weights do not fit.
     """
     from espnet2_taste.tasks.build_unit_vocoder import build_unit_vocoder
 
-    config = config_of(exp_dir)
-    if not config.is_file():
-        raise RuntimeError(
-            f"no unit vocoder at {exp_dir}: config.yaml is missing; train one with "
-            "stage 8"
-        )
-    weights = Path(model_file) if model_file else find_weights(config.parent)
-    model, _ = load_model(build_unit_vocoder, config, weights, device)
-    return model.vocoder
+    default = best_weights(config_of(exp_dir).parent).name
+    remedy = REMEDY.format("unit vocoder", "8")
+    config, weights = trained_files(exp_dir, model_file, default, remedy)
+    return load_model(build_unit_vocoder, config, weights, device)[0].vocoder
 
 
-def find_weights(exp_dir: Path) -> Path:
-    """The best weights file of a unit vocoder's experiment.
-
-    Raises:
-        RuntimeError: There is none.
-    """
-    for name in PREFERRED_WEIGHTS:
-        if (exp_dir / name).is_file():
-            return exp_dir / name
-    raise RuntimeError(
-        f"no weights in {exp_dir}: looked for {', '.join(PREFERRED_WEIGHTS)}; train "
-        "the vocoder with stage 8 or name a file"
-    )
+def best_weights(exp_dir: Path) -> Path:
+    """The best weights file of a unit vocoder's experiment, which need not exist."""
+    places = [exp_dir / name for name in PREFERRED_WEIGHTS]
+    return next((place for place in places if place.is_file()), places[0])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.data.audio_arks import file_of
+from espnet2_taste.data.files import read_yaml
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.experiment_files import load_weights
 from espnet2_taste.metrics.tables import markdown_table
@@ -38,186 +39,144 @@ LIMITS = """
 - A voice can be imitated from a recording. Do so only with the speaker's consent."""
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Data a model was trained on.
-
-    Attributes:
-        name: Of the set.
-        utterances: Number of them; None if the set is not here.
-        speakers: Number of them.
-        hours: Of audio.
-    """
-
-    name: str
-    utterances: int | None = None
-    speakers: int | None = None
-    hours: float | None = None
-
-    def row(self) -> tuple:
-        """Cells of the table."""
-        hours = None if self.hours is None else f"{self.hours:.2f}"
-        cells = (self.utterances, self.speakers, hours)
-        return (self.name, *("unknown" if cell is None else cell for cell in cells))
+_LM = ("layout", "layout_conf", "model_conf")
+_TOKENIZER = ("speech_encoder", "states_source", "word_timer", "aggregator")
+SETTINGS = {
+    "taste": (*_TOKENIZER, "quantizer", "quantizer_conf", "model_conf"),
+    "taslm": ("input_fusion", "head", *_LM),
+    "unit_lm": ("grid_head", "tail_head", *_LM),
+}
+"""Options of trained networks that the card lists."""
+FROZEN = ("asr_exp", "model", "init_lm", "codec_exp", "onnx_file")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A trained network of the package.
+class PackedExperiment:
+    """One trained network of a package.
 
     Attributes:
         name: What it is.
-        kind: Class that its configuration chose, or its model class.
-        parameters: Trained numbers in the checkpoint.
-        megabytes: Of the checkpoint, without frozen parts.
+        choice: Option that says which class it is.
+        config: Its ``config.yaml``.
+        weights: Its checkpoint.
     """
 
     name: str
-    kind: str
-    parameters: int
-    megabytes: float
-
-    def row(self) -> tuple:
-        """Cells of the table."""
-        size = f"{self.parameters / 1e6:.2f} M"
-        return self.name, self.kind, size, f"{self.megabytes:.1f} MB"
+    choice: str
+    config: Path
+    weights: Path
 
 
-@dataclass(frozen=True)
-class CardFacts:
-    """All that a card says.
+def model_card(
+    experiments: Sequence[PackedExperiment],
+    loader: str,
+    languages: Sequence[str],
+    license: str,
+    results: str,
+) -> str:
+    """Write the card.
 
-    Attributes:
-        title: First heading.
+    Args:
+        experiments: The networks; the first one names the package.
         loader: Class that loads the package.
         languages: ISO 639 codes.
         license: SPDX identifier of the weights, lower case, as the hub wants it.
-        sets: Training data.
-        parts: Trained networks.
-        frozen: Public or given models inside: option -> value.
-        settings: Options worth knowing: name -> value.
         results: Markdown of RESULTS.md, empty if there is none.
-    """
-
-    title: str
-    loader: str
-    languages: Sequence[str]
-    license: str
-    sets: Sequence[TrainingSet]
-    parts: Sequence[Part]
-    frozen: Mapping[str, str]
-    settings: Mapping[str, object]
-    results: str
-
-
-def training_sets(config: Mapping) -> list[TrainingSet]:
-    """Sets that the configuration of an experiment names, counted where they are here.
-
-    Args:
-        config: Options of the training.
 
     Returns:
-        Every set once.
+        Markdown with the hub's metadata.
     """
-    folders = []
-    for path, *_ in config.get("train_data_path_and_name_and_type") or []:
-        if Path(path).parent not in folders and Path(path).name == "wav.scp":
-            folders.append(Path(path).parent)
-    return [count_set(folder) for folder in folders]
+    parts, sets, frozen, settings = [], {}, {}, {}
+    for item in experiments:
+        config = read_yaml(item.config)
+        parts.append(count_part(item, str(config.get(item.choice) or "default")))
+        sets |= {folder.name: count_set(folder) for folder in _training_sets(config)}
+        frozen |= {f"{item.name}, {k}": v for k, v in _frozen(config).items()}
+        listed = [k for k in SETTINGS.get(item.name, ()) if config.get(k)]
+        settings |= {f"{item.name}, {key}": config[key] for key in listed}
+    results = results.strip() or "RESULTS.md was not there when this was packed."
+    sections = [
+        _metadata(languages, license),
+        f"# {loader} of {experiments[0].config.parent.name}",
+        _usage(loader),
+        "## Intended use\n\nResearch on speech tokens and spoken language models. It "
+        "is no product: check it on your own speech before you rely on it.",
+        "## Training data\n\n"
+        + markdown_table(("set", "utterances", "speakers", "hours"), sets.values()),
+        f"Languages: {', '.join(languages)}.",
+        "## Sizes\n\n"
+        + markdown_table(("part", "kind", "trained parameters", "checkpoint"), parts),
+        _list("Frozen parts", frozen),
+        _list("Settings", settings),
+        "## Results\n\n" + _demoted(results),
+        "## Limits\n" + LIMITS,
+        f"## Licence\n\nWeights: {license}. Code: Apache-2.0 (LICENSE).",
+        f"## Citation\n\n```bibtex\n{CITATION}\n```",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def count_set(folder: Path) -> TrainingSet:
+def _training_sets(config: Mapping) -> list[Path]:
+    """Folders of the sets that the configuration of an experiment names."""
+    rows = config.get("train_data_path_and_name_and_type") or []
+    return [Path(path).parent for path, *_ in rows if Path(path).name == "wav.scp"]
+
+
+def count_set(folder: Path) -> tuple[str, ...]:
     """Count utterances, speakers and hours of a formatted set (stage 2).
 
     Args:
         folder: With ``utt2spk`` and ``utt2num_samples``.
 
     Returns:
-        What is known.
+        Its name and what is known: cells of a table.
     """
     from espnet2_taste.data.audio import read_header
 
-    found: dict = {}
+    utterances = speakers = hours = "unknown"
     if (folder / "utt2spk").is_file():
-        speakers = read_table(folder / "utt2spk")
-        found |= {"utterances": len(speakers), "speakers": len(set(speakers.values()))}
+        known = read_table(folder / "utt2spk")
+        utterances, speakers = str(len(known)), str(len(set(known.values())))
     if (folder / "utt2num_samples").is_file() and (folder / "wav.scp").is_file():
         wav = next(iter(read_table(folder / "wav.scp").values()))
         if Path(file_of(wav)).is_file():
             samples = map(int, read_table(folder / "utt2num_samples").values())
-            found["hours"] = sum(samples) / read_header(wav).samplerate / 3600
-    return TrainingSet(folder.name, **found)
+            hours = f"{sum(samples) / read_header(wav).samplerate / 3600:.2f}"
+    return folder.name, utterances, speakers, hours
 
 
-def count_part(name: str, kind: str, weights: Path) -> Part:
-    """Count the numbers in a checkpoint.
+def count_part(item: PackedExperiment, kind: str) -> tuple[str, ...]:
+    """Count the numbers in a checkpoint, which holds no frozen parts.
 
     Args:
-        name: What it is.
+        item: A trained network.
         kind: Its class.
-        weights: A state dict.
 
     Returns:
-        The part.
+        Name, kind, numbers and size: cells of a table.
     """
-    state = load_weights(weights)
-    size = weights.stat().st_size / 1e6
-    return Part(name, kind, sum(t.numel() for t in state.values()), size)
+    count = sum(tensor.numel() for tensor in load_weights(item.weights).values())
+    size = item.weights.stat().st_size / 1e6
+    return item.name, kind, f"{count / 1e6:.2f} M", f"{size:.1f} MB"
 
 
-def model_card(facts: CardFacts) -> str:
-    """Write the card.
-
-    Args:
-        facts: What it says.
-
-    Returns:
-        Markdown with the hub's metadata.
-    """
-    results = facts.results.strip() or "RESULTS.md was not there when this was packed."
-    sections = [
-        _metadata(facts),
-        f"# {facts.title}",
-        _usage(facts),
-        "## Intended use\n\nResearch on speech tokens and spoken language models. It "
-        "is no product: check it on your own speech before you rely on it.",
-        "## Training data\n\n"
-        + markdown_table(
-            ("set", "utterances", "speakers", "hours"), [s.row() for s in facts.sets]
-        ),
-        f"Languages: {', '.join(facts.languages)}.",
-        "## Sizes\n\n"
-        + markdown_table(
-            ("part", "kind", "trained parameters", "checkpoint"),
-            [part.row() for part in facts.parts],
-        ),
-        _list("Frozen parts", facts.frozen),
-        _list("Settings", facts.settings),
-        "## Results\n\n" + _demoted(results),
-        "## Limits\n" + LIMITS,
-        f"## Licence\n\nWeights: {facts.license}. Code: Apache-2.0 (LICENSE).",
-        f"## Citation\n\n```bibtex\n{CITATION}\n```",
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _metadata(facts: CardFacts) -> str:
+def _metadata(languages: Sequence[str], license: str) -> str:
     import yaml
 
     content = {
         "tags": ["espnet", "audio", "speech-tokenization", "taste"],
-        "language": list(facts.languages),
-        "license": facts.license,
+        "language": list(languages),
+        "license": license,
     }
     return f"---\n{yaml.safe_dump(content, sort_keys=False)}---"
 
 
-def _usage(facts: CardFacts) -> str:
+def _usage(loader: str) -> str:
     return (
         "Text-aligned speech tokens ([arXiv 2504.07053]"
         "(https://arxiv.org/abs/2504.07053)) with `espnet2_taste`:\n\n```python\n"
-        f"from espnet2_taste.inference import {facts.loader}\n\n"
-        f'model = {facts.loader}.from_pretrained("this repository or archive")\n```'
+        f"from espnet2_taste.inference import {loader}\n\n"
+        f'model = {loader}.from_pretrained("this repository or archive")\n```'
     )
 
 
@@ -233,3 +192,15 @@ def _demoted(markdown: str) -> str:
         lines = lines[1:]
     moved = [f"#{line}" if line.startswith("#") else line for line in lines]
     return "\n".join(moved).strip()
+
+
+def _frozen(options: Mapping) -> dict[str, str]:
+    """Options that name frozen models, at any depth; only the ends of local paths."""
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found |= _frozen(value)
+        elif name in FROZEN and isinstance(value, str) and value:
+            place = Path(value)
+            found[name] = place.name if place.exists() else value
+    return found

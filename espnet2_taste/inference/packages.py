@@ -8,6 +8,7 @@ target directory, and links, are refused.
 import contextlib
 import hashlib
 import inspect
+import re
 import stat
 import struct
 import tarfile
@@ -16,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Self
 
 from espnet2_taste.data.files import parse_yaml, read_yaml
 from espnet2_taste.experiment_files import ARCHIVES, META, is_inside
@@ -25,6 +27,9 @@ DAMAGED_ARCHIVE = (
     *(NotImplementedError, RuntimeError, UnicodeDecodeError),
 )
 """What the archive readers raise: bytes, then methods, passwords and names."""
+
+FORMER = re.compile("^(taslm|unit_lm)_")
+"""Beginnings of names in packages of a time when each kind had its own class."""
 
 
 def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> dict:
@@ -41,20 +46,12 @@ def pretrained_files(model: str | Path, cache_dir: str | Path | None = None) -> 
         ValueError: It does not exist, is no package, or must not be unpacked.
     """
     place = Path(model)
+    if not place.exists():
+        place = _fetch(str(model), cache_dir)
     if place.is_dir():
         return directory_files(place)
-    if place.is_file():
-        check_archive(place)
-        return _unpacked(place, cache_dir)
-    from espnet_model_zoo.downloader import ModelDownloader
-
-    downloader = ModelDownloader(cache_dir)
-    fetched = _fetch(downloader, str(model))
-    if fetched.is_dir():
-        return directory_files(fetched)
-    check_archive(fetched)
-    with damaged_archives(fetched):
-        return downloader.download_and_unpack(str(model))
+    check_archive(place)
+    return _unpacked(place, cache_dir)
 
 
 def _unpacked(archive: Path, cache_dir: str | Path | None) -> dict[str, str]:
@@ -86,18 +83,18 @@ def _extract(archive: Path, folder: str) -> None:
             file.extractall(folder, filter="data")
 
 
-def _fetch(downloader, model: str) -> Path:
+def _fetch(model: str, cache_dir: str | Path | None) -> Path:
     """An archive, or a folder of the hub's cache."""
-    local = Path(model)
-    tag = model.count("/") == 1 and local.suffix not in ARCHIVES
-    named = "://" in model or tag
-    if not (local.exists() or named):
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    tag = model.count("/") == 1 and Path(model).suffix not in ARCHIVES
+    if not (tag or "://" in model):
         raise ValueError(
             f"{model}: no such file or folder; give a packed model, its folder, or "
             "the name of a published one (user/name)"
         )
     try:
-        return Path(downloader.download(model))
+        return Path(ModelDownloader(cache_dir).download(model))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
             f"{model} is no file or folder here, and it cannot be downloaded "
@@ -208,6 +205,31 @@ def constructor_arguments(cls: type, files: Mapping[str, str], source: str) -> d
         )
     known = {item.name for item in parameters}
     return {name: path for name, path in files.items() if name in known}
+
+
+class Pretrained:
+    """A class of users that a package loads."""
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, cache_dir: str | Path | None = None, **options
+    ) -> Self:
+        """Load a packed model.
+
+        Args:
+            model: Archive, unpacked directory, URL, or name on a hub.
+            cache_dir: Where archives are unpacked; ESPnet's cache by default.
+            **options: Other arguments of the constructor.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: No package, an unsafe one, or one of another class.
+        """
+        found = pretrained_files(model, cache_dir).items()
+        files = {FORMER.sub("slm_", name): path for name, path in found}
+        return cls(**constructor_arguments(cls, files, str(model)), **options)
 
 
 def _named_files(meta, source: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ are to be included.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +64,6 @@ class Package:
         self.options: list[str] = []
         self._names: dict[Path, str] = {}
 
-    def add_model(
-        self, config_key: str, config: Path, file_key: str, weights: Path, part: str
-    ) -> None:
-        """Add a trained model.
-
-        Args:
-            config_key: Constructor argument that takes the options.
-            config: Its ``config.yaml``.
-            file_key: Constructor argument that takes the weights.
-            weights: Its checkpoint.
-            part: Folder in the archive.
-
-        Raises:
-            ValueError: A file is missing, or an option names one that is.
-        """
-        self.yaml_files[config_key] = self.add_config(config, part)
-        self.files[file_key] = self.add_file(weights, part)
-
     def add_option(self, source: Path, name: str) -> None:
         """Add a file or folder that no constructor asks for, if it is there.
 
@@ -120,8 +102,6 @@ class Package:
         Raises:
             ValueError: There is no such file.
         """
-        if not source.is_file():
-            raise ValueError(f"{source} not found: nothing to pack; train it first")
         name = self._place(source, folder, source.name)
         if not (self.root / name).exists():
             shutil.copyfile(source, self.root / name)
@@ -140,8 +120,6 @@ class Package:
         Raises:
             ValueError: It is missing, or an option names a file that is.
         """
-        if not source.is_file():
-            raise ValueError(f"{source} not found: nothing to pack; train it first")
         name = self._place(source, folder, CONFIG)
         if not (self.root / name).exists():
             options = read_yaml(source)
@@ -153,6 +131,8 @@ class Package:
 
     def _place(self, source: Path, folder: str, name: str) -> str:
         """Name in the archive of a file, the same however often it is asked for."""
+        if not source.is_file():
+            raise ValueError(f"{source} not found: nothing to pack; train it first")
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         return self._names.setdefault(source.resolve(), f"{folder}/{name}")
 
@@ -211,17 +191,6 @@ class Package:
         }
         return next(names[marker] for marker in MARKERS if marker in names)
 
-    def add_settings(self, key: str, name: str, content: str) -> None:
-        """Add options that no experiment holds.
-
-        Args:
-            key: Constructor argument that takes them.
-            name: Name in the archive.
-            content: YAML.
-        """
-        (self.root / name).write_text(content, encoding="utf-8")
-        self.yaml_files[key] = name
-
     def write(self, outpath: Path, check: Callable[[Path], None]) -> None:
         """Write the archive; a file of that name is replaced at the end.
 
@@ -253,18 +222,6 @@ def _may_name_a_place(name: str, value: str, nested: bool) -> bool:
     if name in FILE_OPTIONS + PLACE_OPTIONS:
         return True
     return nested and (name.endswith(FILE_SUFFIXES) or Path(value).is_file())
-
-
-def image_folders(experiments: Iterable[Path]) -> list[Path]:
-    """Folders of pictures of experiments.
-
-    Args:
-        experiments: Their directories.
-
-    Returns:
-        Every ``images`` folder below them.
-    """
-    return [path for folder in experiments for path in sorted(folder.rglob("images"))]
 
 
 def fetch_public(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Prompts of a recipe's sets, one class a kind of prompt.
+"""Prompts of several kinds, and those of a recipe's sets.
 
 Enters: a set's folder and its codes. Leaves: what is to be continued, who speaks, and
 which parts of the result are written. Heavy packages are imported where they are used,
@@ -7,10 +7,12 @@ so that a command can list the kinds at once.
 Legend: E speaker features.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from espnet2_taste.data.kaldi_dir import read_table
 from espnet2_taste.data.prompt_words import TABLE, read_prompt_words
@@ -18,36 +20,100 @@ from espnet2_taste.data.spoken_sets import read_spoken_words
 
 CONTINUATION = "."
 """Folder of the continuations alone."""
+PROMPT_KINDS: dict[str, tuple[str, ...]] = {
+    "audio": ("prompt", "full", CONTINUATION),
+    "text": (CONTINUATION,),
+    "unconditional": (CONTINUATION,),
+    "instruct": ("prompt", CONTINUATION),
+}
+"""Folders of the results; the continuations come last, to mark the set as done."""
+AUDIO_WORDS = 4
+"""First words of an utterance that are its prompt unless something else is said."""
 
 
-class AbsPromptSet(ABC):
+def add_prompt_arguments(
+    parser: argparse.ArgumentParser, count: Callable[[str], int] = int
+) -> None:
+    """Add the kind of prompts and what some kinds need.
+
+    Args:
+        parser: Gets the options.
+        count: Type of ``--num_samples``.
+    """
+    add = parser.add_argument
+    add(
+        "--prompt_kind",
+        choices=list(PROMPT_KINDS),
+        default="audio",
+        help="audio: spoken words; text: written words; unconditional: nothing; "
+        "instruct: spoken turns that are answered",
+    )
+    add("--num_samples", type=count, default=8, help="Of --prompt_kind unconditional")
+    add(
+        "--turn_frame",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="Text around a turn of --prompt_kind instruct (default: the chat template "
+        "of the text LM's tokenizer)",
+    )
+
+
+def prompt_specs(
+    kind: str, items: Mapping[str, Any], frame: Sequence[str] | None
+) -> dict:
+    """What is continued.
+
+    Args:
+        kind: One of ``PROMPT_KINDS``.
+        items: ``WordCodes``, or texts, by utterance id.
+        frame: See ``SpokenTurn``.
+
+    Returns:
+        ``PromptSpec`` by utterance id.
+    """
+    from espnet2_taste.slm import prompt_specs as specs
+
+    make = {
+        "audio": specs.SpokenPrompt,
+        "text": lambda text: specs.WrittenPrompt(tuple(text.split())),
+        "unconditional": lambda _: specs.EmptyPrompt(),
+        "instruct": partial(specs.SpokenTurn, frame=tuple(frame) if frame else None),
+    }[kind]
+    return {name: make(item) for name, item in items.items()}
+
+
+def sample_names(count: int) -> dict[str, str]:
+    """Utterances without a prompt: empty texts by utterance id."""
+    return {f"sample{index:04d}": "" for index in range(count)}
+
+
+class PromptSet:
     """Reads prompts of one kind.
 
     Args:
+        kind: audio: first words of the utterances, as they were spoken; text: written
+            words of the table ``text``; unconditional: nothing, some times, as the set
+            only lends its speakers; instruct: utterances as turns of a dialogue, whose
+            continuations are the answers.
         words: First words of an utterance that are its prompt, where the set has no
-            table ``prompt_words``; None for :attr:`default_words`, 0 for all.
+            table ``prompt_words``; None for ``AUDIO_WORDS`` or all, 0 for all.
         num_samples: Prompts of a kind that needs no utterances.
         frame: See ``SpokenTurn``.
-
-    Attributes:
-        default_words: Used when ``words`` is None.
-        folders: Of the results; the continuations come last, to mark the set as done.
     """
-
-    default_words = 0
-    folders: tuple[str, ...] = (CONTINUATION,)
 
     def __init__(
         self,
+        kind: str,
         words: int | None = None,
         num_samples: int = 8,
-        frame: tuple[str, str] | None = None,
+        frame: Sequence[str] | None = None,
     ):
-        self.words = self.default_words if words is None else words
+        default = AUDIO_WORDS if kind == "audio" else 0
+        self.kind, self.folders = kind, PROMPT_KINDS[kind]
+        self.words = default if words is None else words
         self.num_samples = num_samples
         self.frame = frame
 
-    @abstractmethod
     def read(self, folder: Path, codes_dir: Path) -> dict:
         """Prompts of a set.
 
@@ -61,9 +127,16 @@ class AbsPromptSet(ABC):
         Raises:
             ValueError: A file is missing, or a prompt is longer than its utterance.
         """
+        if self.kind == "unconditional":
+            return prompt_specs(self.kind, sample_names(self.num_samples), None)
+        written = self.kind == "text"
+        items = read_table(folder / "text") if written else read_spoken_words(codes_dir)
+        return cut(prompt_specs(self.kind, items, self.frame), folder, self.words)
 
     def voices(self, folder: Path, names: Sequence[str]) -> Mapping:
-        """Speaker embeddings (E,) by utterance id: the utterance's own.
+        """Speaker embeddings (E,) by utterance id.
+
+        They are the utterances' own; what nobody spoke gets those of the set in turn.
 
         Args:
             folder: The set.
@@ -71,9 +144,11 @@ class AbsPromptSet(ABC):
         """
         from espnet2_taste.inference.resynthesis import read_spembs
 
-        return read_spembs(folder)
+        table = read_spembs(folder)
+        spoken = self.kind in ("audio", "instruct")
+        return table if spoken else voices_in_turn(table, names)
 
-    def parts(self, given: Sequence, added: Sequence) -> tuple[Sequence, ...]:
+    def parts(self, given: Sequence, added: Sequence) -> list[Sequence]:
         """What is spoken into each of :attr:`folders`.
 
         Args:
@@ -83,83 +158,12 @@ class AbsPromptSet(ABC):
         Returns:
             ``WordCodes`` of each folder.
         """
-        return (added,)
-
-
-class AudioPrompts(AbsPromptSet):
-    """First words of the utterances, as they were spoken."""
-
-    default_words = 4
-    folders = ("prompt", "full", CONTINUATION)
-
-    def read(self, folder, codes_dir):
-        """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.prompt_specs import SpokenPrompt
-
-        spoken = read_spoken_words(codes_dir)
-        items = {name: SpokenPrompt(item) for name, item in spoken.items()}
-        return cut(items, folder, self.words)
-
-    def parts(self, given, added):
-        """See :meth:`AbsPromptSet.parts`."""
+        if self.folders == (CONTINUATION,):
+            return [added]
         spoken = [item.spoken for item in given]
-        return spoken, [a + b for a, b in zip(spoken, added)], added
-
-
-class InstructPrompts(AbsPromptSet):
-    """Utterances as turns of a dialogue; the continuations are the answers."""
-
-    folders = ("prompt", CONTINUATION)
-
-    def read(self, folder, codes_dir):
-        """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.prompt_specs import SpokenTurn
-
-        spoken = read_spoken_words(codes_dir)
-        items = {name: SpokenTurn(item, self.frame) for name, item in spoken.items()}
-        return cut(items, folder, self.words)
-
-    def parts(self, given, added):
-        """See :meth:`AbsPromptSet.parts`."""
-        return [item.spoken for item in given], added
-
-
-class TextPrompts(AbsPromptSet):
-    """Written words of the table ``text``; codes are not needed."""
-
-    def read(self, folder, codes_dir):
-        """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.prompt_specs import WrittenPrompt
-
-        table = read_table(folder / "text")
-        items = {n: WrittenPrompt(tuple(text.split())) for n, text in table.items()}
-        return cut(items, folder, self.words)
-
-    def voices(self, folder, names):
-        """Their own, or where none is known the set's speakers in turn."""
-        return voices_in_turn(super().voices(folder, names), names)
-
-
-class UnconditionalPrompts(AbsPromptSet):
-    """Nothing, some times; the set only lends its speakers."""
-
-    def read(self, folder, codes_dir):
-        """See :meth:`AbsPromptSet.read`."""
-        from espnet2_taste.slm.prompt_specs import EmptyPrompt
-
-        return {f"sample{n:04d}": EmptyPrompt() for n in range(self.num_samples)}
-
-    def voices(self, folder, names):
-        """The set's speakers in turn."""
-        return voices_in_turn(super().voices(folder, names), names)
-
-
-PROMPT_KINDS: dict[str, type[AbsPromptSet]] = {
-    "audio": AudioPrompts,
-    "text": TextPrompts,
-    "unconditional": UnconditionalPrompts,
-    "instruct": InstructPrompts,
-}
+        whole = [before + after for before, after in zip(spoken, added)]
+        parts = {"prompt": spoken, "full": whole, CONTINUATION: added}
+        return [parts[folder] for folder in self.folders]
 
 
 def voices_in_turn(table: Mapping, names: Sequence[str]) -> dict:

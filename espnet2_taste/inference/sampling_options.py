@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Any
 
-from espnet2_taste.option_fields import add_field_options
+from espnet2_taste.option_fields import add_field_options, from_options
 
 UNIT_DTYPES = ("float32", "int8")
 NAMES = {"top_k": "unit_top_k", "temperature": "unit_temperature"}
@@ -74,9 +74,7 @@ class UnitSampling:
         Args:
             options: By name; those that mean something else are left out.
         """
-        names = {field.name: NAMES.get(field.name, field.name) for field in fields(cls)}
-        found = {name: options[key] for name, key in names.items() if key in options}
-        return cls(**found)
+        return from_options(cls, options, NAMES)
 
     def generator(self, encoder):
         """Build what draws units.

@@ -14,6 +14,7 @@ import yaml
 
 from espnet2_taste.data.files import read_yaml
 from espnet2_taste.inference.sampling_options import UnitSampling
+from espnet2_taste.option_fields import from_options
 from espnet2_taste.slm.limits import Limits
 from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.text.preparation import TextRules, read_rules
@@ -83,8 +84,8 @@ class InferenceSettings:
         rules = read_rules(train_set) if train_set else None
         return cls(
             UnitSampling.from_options({**resynthesis, "seed": seed}),
-            _fields_of(GenerationOptions, inference),
-            _fields_of(Limits, inference),
+            from_options(GenerationOptions, inference),
+            from_options(Limits, inference),
             rules or TextRules(),
         )
 
@@ -122,9 +123,3 @@ def changed(settings: Settings, given: Settings | Mapping[str, Any] | None) -> S
 def _plain(section: Mapping) -> dict[str, Any]:
     """Values of a section as dataclasses hold them."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
-
-
-def _fields_of(cls: type[Settings], options: Mapping) -> Settings:
-    """The fields of a dataclass among options."""
-    names = [item.name for item in fields(cls)]
-    return cls(**{name: options[name] for name in names if name in options})

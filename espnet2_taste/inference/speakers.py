@@ -8,7 +8,6 @@ short silence and is listed.
 Legend: B utterances, W words, Q codebooks, U units, E speaker features.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,33 +45,45 @@ class SpokenUnits:
     units: GeneratedUnits
 
 
-class AbsSpeaker(ABC):
-    """Speaks what was generated.
+class Speaker:
+    """Speaks what was generated: :class:`SpokenUnits`, or words with codes (W, Q).
 
     Args:
         vocoder: In evaluation mode.
         audio_format: One of ``recording_writer.FORMATS``.
+        generator: The unit decoder, for codes.
     """
 
-    def __init__(self, vocoder: AbsUnitVocoder, audio_format: str = "wav"):
+    def __init__(
+        self,
+        vocoder: AbsUnitVocoder,
+        audio_format: str = "wav",
+        generator: UnitGenerator | None = None,
+    ):
         self.vocoder = vocoder
         self.audio_format = audio_format
+        self.generator = generator
 
     def writer(self, folder: Path) -> RecordingWriter:
         """What writes the audio of a folder, which is made when absent."""
         return RecordingWriter(folder, self.vocoder.sample_rate, self.audio_format)
 
-    @abstractmethod
     def units(
         self, names: Sequence[str], items: Sequence, spembs: torch.Tensor
     ) -> list[GeneratedUnits]:
-        """Give the units of each item, with their prosody where that is known.
+        """The units of each item, with their prosody where that is known.
 
         Args:
             names: B utterance ids.
             items: Of each.
             spembs: (B, E).
         """
+        if self.generator is None:
+            return [item.units for item in items]
+        ids = self.generator.encoder.texts(names, [item.text for item in items])
+        codes = [item.codes for item in items]
+        taste = self.generator.taste_from_codes(names, ids, codes)
+        return self.generator(names, ids, taste, spembs)
 
     def __call__(
         self,
@@ -113,6 +124,9 @@ class AbsSpeaker(ABC):
             folder: Of the writer.
             results: What :meth:`__call__` gave.
         """
+        if self.generator is not None:
+            codes = {name: item.codes for name, (item, *_) in results.items()}
+            write_ark(folder, "codes", codes)
         texts = {name: item.text for name, (item, *_) in results.items()}
         write_table(folder / "text", texts)
         units = {n: " ".join(map(str, u.tolist())) for n, (_, u, _) in results.items()}
@@ -121,42 +135,3 @@ class AbsSpeaker(ABC):
         write_rows(folder / "empty.tsv", ("utt", "reason"), empty)
         wavs = {name: entry for name, (*_, entry) in results.items()}
         write_table(folder / "wav.scp", wavs)
-
-
-class UnitSpeaker(AbsSpeaker):
-    """Speaks :class:`SpokenUnits`."""
-
-    def units(self, names, items, spembs):
-        """See :meth:`AbsSpeaker.units`: their own."""
-        return [item.units for item in items]
-
-
-class CodeSpeaker(AbsSpeaker):
-    """Speaks words with codes, which have ``text`` and ``codes`` (W, Q).
-
-    Args:
-        vocoder: In evaluation mode.
-        generator: The unit decoder.
-        audio_format: One of ``recording_writer.FORMATS``.
-    """
-
-    def __init__(
-        self,
-        vocoder: AbsUnitVocoder,
-        generator: UnitGenerator,
-        audio_format: str = "wav",
-    ):
-        super().__init__(vocoder, audio_format)
-        self.generator = generator
-
-    def units(self, names, items, spembs):
-        """See :meth:`AbsSpeaker.units`: of the unit decoder."""
-        ids = self.generator.encoder.texts(names, [item.text for item in items])
-        codes = [item.codes for item in items]
-        taste = self.generator.taste_from_codes(names, ids, codes)
-        return self.generator(names, ids, taste, spembs)
-
-    def write_tables(self, folder, results):
-        """See :meth:`AbsSpeaker.write_tables`; the codes as well."""
-        write_ark(folder, "codes", {n: item.codes for n, (item, *_) in results.items()})
-        super().write_tables(folder, results)

@@ -16,7 +16,6 @@ Example:
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 from espnet2_taste.inference.continuer import AbsContinuer, TaslmContinuer
 from espnet2_taste.inference.inputs import check_codes
 from espnet2_taste.inference.loading import load_spoken_lm
-from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
+from espnet2_taste.inference.packages import Pretrained
 from espnet2_taste.inference.results import (
     DecodedSpeech,
     SpeechPiece,
@@ -39,7 +38,6 @@ from espnet2_taste.inference.results import (
 )
 from espnet2_taste.inference.scorer import Scorer
 from espnet2_taste.inference.settings import InferenceSettings, changed
-from espnet2_taste.inference.streaming import stream_codes, stream_words
 from espnet2_taste.inference.taste_tokenizer import TasteTokenizer, UnitSampling
 from espnet2_taste.inference.unit_continuer import UnitContinuer
 from espnet2_taste.inference.unit_tokenizer import UnitTokenizer
@@ -49,11 +47,9 @@ from espnet2_taste.slm.sampling import GenerationOptions
 from espnet2_taste.structures import WordCodes
 
 Tokens = WordCodes | UnitTokens
-FORMER = re.compile("^(taslm|unit_lm)_")
-"""Beginnings of names in packages of a time when each kind had its own class."""
 
 
-class SpokenLM:
+class SpokenLM(Pretrained):
     """Continues and scores speech, with a model of any design.
 
     The language model is loaded when it is first used, once for continuing, where its
@@ -132,15 +128,6 @@ class SpokenLM:
         elif units_config is not None:
             side = (self.continuer.tokenizer, self.settings, units_config)
             self.tokenizer = UnitTokenizer(*side, *vocoder, recognizer, device)
-
-    @classmethod
-    def from_pretrained(
-        cls, model: str | Path, cache_dir: str | Path | None = None, **options
-    ) -> "SpokenLM":
-        """Load a packed model; see ``TasteTokenizer.from_pretrained``."""
-        found = pretrained_files(model, cache_dir).items()
-        files = {FORMER.sub("slm_", name): path for name, path in found}
-        return cls(**constructor_arguments(cls, files, str(model)), **options)
 
     @cached_property
     def continuer(self) -> AbsContinuer:
@@ -243,7 +230,7 @@ class SpokenLM:
         self, prompt: PromptSpec | WordCodes, name: str = "0"
     ) -> Iterator[StreamedWord]:
         """Continue one prompt word by word; see :meth:`continue_batch`."""
-        return stream_words(self._taslm, name, self._checked(name, prompt))
+        return self._taslm.stream(name, self._checked(name, prompt))
 
     def stream_codes(
         self, text: str, style: WordCodes | None = None, name: str = "0"
@@ -253,7 +240,7 @@ class SpokenLM:
         ``TasteTokenizer.stream`` speaks the words while they arrive.
         """
         taslm, words = self._taslm, self._speakable(name, text)
-        return stream_codes(taslm, name, self._style(name, style), words)
+        return taslm.stream_codes(name, self._style(name, style), words)
 
     def stream_speech(
         self, prompt: WordCodes, spembs: np.ndarray, name: str = "0"

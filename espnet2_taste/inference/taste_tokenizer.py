@@ -26,7 +26,7 @@ from espnet2_taste.inference.inputs import (
     word_times,
 )
 from espnet2_taste.inference.loading import load_unit_vocoder
-from espnet2_taste.inference.packages import constructor_arguments, pretrained_files
+from espnet2_taste.inference.packages import Pretrained
 from espnet2_taste.inference.results import (
     DecodedSpeech,
     SpeechPiece,
@@ -48,7 +48,7 @@ from espnet2_taste.units.batches import SpeechBatch
 from espnet2_taste.units.unit_exp import load_speaker_embedder
 
 
-class TasteTokenizer(AbsSpeechTokenizer):
+class TasteTokenizer(Pretrained, AbsSpeechTokenizer):
     """Speech and text <-> words with TASTE codes.
 
     Args:
@@ -103,26 +103,6 @@ class TasteTokenizer(AbsSpeechTokenizer):
             check_speakable(self.encoder.model.unit_decoder, self.vocoder, *places)
         if units_config is not None:
             self.embedder = load_speaker_embedder(units_config).to(device)
-
-    @classmethod
-    def from_pretrained(
-        cls, model: str | Path, cache_dir: str | Path | None = None, **options
-    ) -> "TasteTokenizer":
-        """Load a packed model.
-
-        Args:
-            model: Archive, unpacked directory, URL, or name on a hub.
-            cache_dir: Where archives are unpacked; ESPnet's cache by default.
-            **options: Other arguments of the constructor.
-
-        Returns:
-            The model.
-
-        Raises:
-            ValueError: No package, an unsafe one, or one of another class.
-        """
-        files = pretrained_files(model, cache_dir)
-        return cls(**constructor_arguments(cls, files, str(model)), **options)
 
     @cached_property
     def digest(self) -> str:

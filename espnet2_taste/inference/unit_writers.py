@@ -63,30 +63,26 @@ class AbsUnitWriter(ABC):
 
 
 class OwnUnits(AbsUnitWriter):
-    """The design's units, each as long as it is written."""
+    """The design's units, each as long as it is written or predicted.
+
+    Args:
+        durations: Predictor, for units without repetitions.
+        unit_rate: Units a second.
+    """
+
+    def __init__(
+        self, durations: UnitDurationPredictor | None = None, unit_rate: float = 1.0
+    ):
+        self.durations = durations
+        if durations is not None:
+            self.unit_seconds = (durations.mean_frames / unit_rate).tolist()
 
     def __call__(self, names, found, spembs):
         """See :meth:`AbsUnitWriter.__call__`."""
         rows = [torch.tensor(item.units, dtype=torch.int64) for item in found]
-        return [GeneratedUnits(row) for row in rows]
-
-
-class LengthenedUnits(AbsUnitWriter):
-    """The design's units without repetitions, each as long as predicted.
-
-    Args:
-        durations: Predictor.
-        unit_rate: Units a second.
-    """
-
-    def __init__(self, durations: UnitDurationPredictor, unit_rate: float):
-        self.durations = durations
-        self.unit_seconds = (durations.mean_frames / unit_rate).tolist()
-
-    def __call__(self, names, found, spembs):
-        """See :meth:`AbsUnitWriter.__call__`."""
-        rows = self.durations.expand([item.units for item in found])
-        return [GeneratedUnits(row) for row in rows]
+        if self.durations is not None:
+            rows = self.durations.expand([item.units for item in found])
+        return list(map(GeneratedUnits, rows))
 
 
 class UnitsFromText(AbsUnitWriter):
@@ -140,4 +136,4 @@ def unit_writer(
             f"this design leaves repeated units out: give {option} (units durations)"
         )
     predictor = UnitDurationPredictor.load(durations)
-    return LengthenedUnits(predictor, layout.inventory.unit_rate)
+    return OwnUnits(predictor, layout.inventory.unit_rate)

@@ -11,22 +11,47 @@ from typing import Any
 import torch
 
 FUSIONS = {"weighted_sum": "weighted_sum"}
-LAYOUTS = {"word": "text_aligned", "token": "text_aligned_token_delay"}
-CODE_EMBEDDINGS = {
+_INPUT_FUSIONS = ("weighted_sum", "simple_sum", "reference_mix")
+LATENT_HEAD = "continue_latent_linear_last"
+_HEADS = (LATENT_HEAD, "linear_last", "multi_linear_last", "weighted_layer")
+_CODE_EMBEDDINGS = {
     "fill_forward": "fill_forward",
     "pad": "arrival",
     "embed_a0_only": "first_codebook",
 }
-INPUT_FUSIONS = {name: name for name in ("weighted_sum", "simple_sum", "reference_mix")}
-HEADS = {
-    name: name
-    for name in (
-        "continue_latent_linear_last",
-        "linear_last",
-        "multi_linear_last",
-        "weighted_layer",
-    )
+_LAYOUTS = {"word": "text_aligned", "token": "text_aligned_token_delay"}
+CHOICES: dict[str, tuple[str, dict[str, str]]] = {
+    "layout": ("delay_level", _LAYOUTS),
+    "code_embedding": ("audio_embed_conv_mode", _CODE_EMBEDDINGS),
+    "input_fusion": ("in_llm_module", {name: name for name in _INPUT_FUSIONS}),
+    "head": ("out_llm_module", {name: name for name in _HEADS}),
 }
+"""Our choice -> entry of ``spoken_lm_config``, and its values -> ours."""
+QUANTIZER = {
+    "dim": "dim",
+    "num_codebooks": "num_quantizers",
+    "codebook_size": "codebook_size",
+    "latent_size": "codebook_dim",
+    "decay": "decay",
+    "kmeans_iterations": "kmeans_iters",
+    "quantize_dropout": "quantize_dropout",
+}
+"""Our option -> entry of ``kwargs_for_quantizer``."""
+UNIT_DECODER = {
+    "vocab_size": ("text_token_size",),
+    "num_units": ("speech_token_size",),
+    "spembs_size": ("spk_embed_dim",),
+    "embed_size": ("encoder_input_size",),
+    "hidden_size": ("llm_input_size", "llm_output_size"),
+    "text_blocks": ("encoder__num_blocks",),
+    "lm_blocks": ("llm__num_blocks",),
+    "attention_heads": ("encoder__attention_heads", "llm__attention_heads"),
+    "linear_units": ("encoder__linear_units", "llm__linear_units"),
+    "dropout_rate": ("encoder__dropout_rate", "llm__dropout_rate"),
+}
+"""Our option -> entries of ``speech_decoder_config``, which must be equal."""
+LORA = {"r": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
+"""Our option -> entry of ``kwargs_for_lora``."""
 PUBLISHED_PREFIX = (50258, 50259, 50360, 50364)
 """Start, English, transcribe, no timestamps, in the vocabulary of Whisper large-v3."""
 PUBLISHED_VALUE_LAYER = 6
@@ -56,17 +81,18 @@ def chosen(table: Mapping[str, str], config: Mapping, name: str) -> str:
     return table[value]
 
 
-def same(config: Mapping, first: str, second: str) -> Any:
-    """Value of two entries for which our unit decoder has one option.
+def same(config: Mapping, first: str, *others: str) -> Any:
+    """Value of entries for which our unit decoder has one option.
 
     Raises:
         ValueError: They differ.
     """
-    if config[first] != config[second]:
-        raise ValueError(
-            f"config.json: {first} is {config[first]} and {second} "
-            f"{config[second]}; only models where both are equal can be imported"
-        )
+    for other in others:
+        if config[first] != config[other]:
+            raise ValueError(
+                f"config.json: {first} is {config[first]} and {other} "
+                f"{config[other]}; only models where both are equal can be imported"
+            )
     return config[first]
 
 
@@ -113,15 +139,7 @@ def quantizer_options(sizes: Mapping) -> dict[str, Any]:
     Returns:
         Options.
     """
-    return {
-        "dim": sizes["dim"],
-        "num_codebooks": sizes["num_quantizers"],
-        "codebook_size": sizes["codebook_size"],
-        "latent_size": sizes["codebook_dim"],
-        "decay": sizes["decay"],
-        "kmeans_iterations": sizes["kmeans_iters"],
-        "quantize_dropout": sizes["quantize_dropout"],
-    }
+    return {ours: sizes[theirs] for ours, theirs in QUANTIZER.items()}
 
 
 def _aggregator(whisper: Mapping, word_level: bool) -> dict[str, Any]:
@@ -148,18 +166,7 @@ def _unit_decoder(config: Mapping, state: Mapping[str, torch.Tensor]) -> dict[st
         "fusion_conf": {"normalize": bool(normalize)},
         "unit_decoder": "taste",
         "unit_decoder_conf": {
-            "vocab_size": config["text_token_size"],
-            "num_units": config["speech_token_size"],
-            "spembs_size": config["spk_embed_dim"],
-            "embed_size": config["encoder_input_size"],
-            "hidden_size": same(config, "llm_input_size", "llm_output_size"),
-            "text_blocks": config["encoder__num_blocks"],
-            "lm_blocks": config["llm__num_blocks"],
-            "attention_heads": same(
-                config, "encoder__attention_heads", "llm__attention_heads"
-            ),
-            "linear_units": same(config, "encoder__linear_units", "llm__linear_units"),
-            "dropout_rate": same(config, "encoder__dropout_rate", "llm__dropout_rate"),
+            **{ours: same(config, *theirs) for ours, theirs in UNIT_DECODER.items()},
             **_taste_encoder(state),
         },
     }
@@ -192,24 +199,21 @@ def taslm_options(
         ValueError: A variant that our modules do not have.
     """
     spoken = config["spoken_lm_config"]
-    head = chosen(HEADS, spoken, "out_llm_module")
-    head_conf = {}
-    if head == "continue_latent_linear_last":
-        head_conf = {"reference_compat": reference_compat}
+    choices = {
+        ours: chosen(table, spoken, theirs) for ours, (theirs, table) in CHOICES.items()
+    }
+    latent = choices["head"] == LATENT_HEAD
     text_weight, speech_weight = map(float, spoken["loss_weights"].split("-"))
     return {
         "quantizer": "rvq",
         "quantizer_conf": dict(quantizer),
         **_adaptation(spoken),
-        "layout": chosen(LAYOUTS, spoken, "delay_level"),
+        **choices,
         "layout_conf": {
             "delay": spoken["delay"],
             "reference_compat": reference_compat,
         },
-        "code_embedding": chosen(CODE_EMBEDDINGS, spoken, "audio_embed_conv_mode"),
-        "input_fusion": chosen(INPUT_FUSIONS, spoken, "in_llm_module"),
-        "head": head,
-        "head_conf": head_conf,
+        "head_conf": {"reference_compat": reference_compat} if latent else {},
         "model_conf": {
             "text_weight": text_weight,
             "speech_weight": speech_weight,
@@ -222,11 +226,7 @@ def _adaptation(spoken: Mapping) -> dict[str, Any]:
     if not spoken["use_lora"]:
         return {"adaptation": "full", "adaptation_conf": {"keep_base": False}}
     lora = spoken["kwargs_for_lora"]
-    conf = {
-        "r": lora["lora_r"],
-        "alpha": lora["lora_alpha"],
-        "dropout": lora["lora_dropout"],
-    }
+    conf = {ours: lora[theirs] for ours, theirs in LORA.items()}
     if lora.get("lora_target_modules"):
         conf["target_modules"] = lora["lora_target_modules"]
     return {"adaptation": "lora", "adaptation_conf": conf}
@@ -290,12 +290,3 @@ def count_modules(state: Mapping[str, torch.Tensor], prefix: str) -> int:
     """How many numbered modules lie below a prefix."""
     own = (name[len(prefix) :] for name in state if name.startswith(prefix))
     return len({name.split(".")[0] for name in own})
-
-
-def merged(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with changes laid over them, section by section."""
-    result = dict(options)
-    for name, value in changes.items():
-        deeper = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = merged(result[name], value) if deeper else value
-    return result

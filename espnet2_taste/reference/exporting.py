@@ -8,13 +8,14 @@ trained since the import come back bit for bit.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from espnet2_taste.data.files import read_json, read_yaml
+from espnet2_taste.experiment_files import local_place
 from espnet2_taste.reference import (
     configs,
     importing,
@@ -75,23 +76,6 @@ class ExportSources:
     vocoder: Experiment | None
 
 
-@dataclass(frozen=True)
-class ExportRecord:
-    """What experiments do not hold of a published folder.
-
-    Attributes:
-        config: ``config.json``.
-        unused: Weights that only the published code saves.
-        places: File of each weight; None for a single file.
-        voice_file: Name of the voice generator, or None.
-    """
-
-    config: Mapping[str, Any]
-    unused: State
-    places: Mapping[str, str] | None
-    voice_file: str | None
-
-
 def imported(root: Path) -> ExportSources:
     """Find the experiments that an import wrote.
 
@@ -123,16 +107,14 @@ def export_folder(sources: ExportSources, output_dir: Path):
             published layout.
     """
     record = new_record(sources) if sources.root is None else kept_record(sources.root)
-    state = record.unused | _taste(sources.taste, record.config)
+    state = record.state | _taste(sources.taste, record.config)
     state |= _taslm(sources, record.config)
-    voice = _vocoder(sources.vocoder) if record.voice_file else {}
     places = record.places or dict.fromkeys(sorted(state), layout.WEIGHTS)
-    content = PublishedFolder(
-        dict(record.config),
-        {name: state[name] for name in places},
-        dict(places),
-        voice,
-        record.voice_file,
+    content = replace(
+        record,
+        state={name: state[name] for name in places},
+        places=places,
+        voice=_vocoder(sources.vocoder) if record.voice_file else {},
     )
     layout.write_folder(output_dir, content)
     if sources.root is not None:
@@ -140,14 +122,14 @@ def export_folder(sources: ExportSources, output_dir: Path):
             shutil.copyfile(path, output_dir / path.name)
 
 
-def kept_record(root: Path) -> ExportRecord:
-    """What an import kept for the export.
+def kept_record(root: Path) -> PublishedFolder:
+    """What an import kept for the export: a folder without what experiments hold.
 
     Args:
         root: Output directory of the import.
 
     Returns:
-        The record.
+        The folder; its weights are those that only the published code saves.
 
     Raises:
         ValueError: The directory was not written by an import.
@@ -161,22 +143,20 @@ def kept_record(root: Path) -> ExportRecord:
                 "name the experiments to export models trained here"
             )
     files = read_json(record / importing.FILES_FILE)
-    return ExportRecord(
-        read_json(record / layout.CONFIG),
-        layout.read_tensors(record / importing.UNUSED_FILE),
-        files["places"],
-        files["voice_file"],
-    )
+    unused = layout.read_tensors(record / importing.UNUSED_FILE)
+    config = read_json(record / layout.CONFIG)
+    return PublishedFolder(config, unused, files["places"], {}, files["voice_file"])
 
 
-def new_record(sources: ExportSources) -> ExportRecord:
+def new_record(sources: ExportSources) -> PublishedFolder:
     """Describe experiments that were trained here.
 
     Args:
         sources: The experiments.
 
     Returns:
-        The record; weights that nobody uses are zeros.
+        A folder without what they hold and without places; weights that nobody uses
+        are zeros.
 
     Raises:
         ValueError: They have parts that the published model does not have.
@@ -184,13 +164,13 @@ def new_record(sources: ExportSources) -> ExportRecord:
     taste, taslm = sources.taste.options(), sources.taslm.options()
     publishing.check_parts(taste, taslm)
     weights = names.taste_to_published(sources.taste.weights())
-    text_config = read_json(_directory(taslm["init_lm"]) / layout.CONFIG)
+    text_config = read_json(Path(local_place(taslm["init_lm"]), layout.CONFIG))
     config = publishing.published_config(taste, weights, taslm, text_config)
     options = _taslm_options(config)
     unused = skeleton.unused_weights(options)
     zeros = {name: torch.zeros(tensor.shape) for name, tensor in unused.items()}
     voice_file = layout.VOICES[0] if sources.vocoder else None
-    return ExportRecord(config, zeros, None, voice_file)
+    return PublishedFolder(config, zeros, {}, {}, voice_file)
 
 
 def _taslm_options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,13 +181,8 @@ def _taslm_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return configs.taslm_options(config, False, quantizer)
 
 
-def _directory(place: str) -> Path:
-    """Directory of a part; configurations may name its ``config.json`` instead."""
-    return Path(place).parent if Path(place).is_file() else Path(place)
-
-
 def _taste(experiment: Experiment, config: Mapping[str, Any]) -> State:
-    whisper = _directory(experiment.options()["speech_encoder_conf"]["model"])
+    whisper = Path(local_place(experiment.options()["speech_encoder_conf"]["model"]))
     state = names.taste_to_published(experiment.weights())
     frozen = layout.read_tensors(whisper / layout.WEIGHTS)
     state |= names.under(names.below(frozen, "encoder."), names.ENCODER)
@@ -226,7 +201,7 @@ def _taslm(sources: ExportSources, config: Mapping[str, Any]) -> State:
     own = {n: t for n, t in weights.items() if n.startswith(names.TASLM)}
     state = names.taslm_to_published(own, simple_sum)
     wanted = skeleton.taslm_weights(_taslm_options(config), config["text_config"])
-    lm = layout.read_tensors(_directory(options["init_lm"]) / layout.WEIGHTS)
+    lm = layout.read_tensors(Path(local_place(options["init_lm"]), layout.WEIGHTS))
     for name in wanted:
         if names.is_text_lm(name) and name not in state:
             plain = next(iter(names.text_lm_from_published({name: wanted[name]})))

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from espnet2_taste.data.files import read_json
+from espnet2_taste.experiment_files import merged
 from espnet2_taste.reference import configs, layout, names, skeleton
 from espnet2_taste.reference.layout import PublishedFolder
 from espnet2_taste.reference.names import State
@@ -35,7 +36,6 @@ MODEL_FILE = "valid.loss.best.pth"
 UNUSED_FILE = "unused.safetensors"
 FILES_FILE = "files.json"
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5")
-LATENT_HEAD = "continue_latent_linear_last"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _vocoder_plan(content: PublishedFolder, changes: Mapping[str, Any]) -> dict:
     """What to write of the voice generator; nothing when there is none."""
     if not content.voice:
         return {}
-    options = configs.merged(configs.vocoder_options(content.voice), changes)
+    options = merged(configs.vocoder_options(content.voice), changes)
     wanted = skeleton.vocoder_weights(options)
     layout.compare(content.voice, wanted, content.voice_file)
     return {VOCODER_EXP: partial(_fill_vocoder, content.voice, options)}
@@ -128,7 +128,7 @@ def _carry_out(plan: Mapping[str, Callable[[Path], None]], root: Path) -> list[P
 
 def taslm_exp(options: Mapping[str, Any]) -> str:
     """Name of the spoken LM's directory, by the kind of its head."""
-    return TASLM_EXPS[options["head"] != LATENT_HEAD]
+    return TASLM_EXPS[options["head"] != configs.LATENT_HEAD]
 
 
 def _whisper_config(directory: Path) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def read_folder(folder: Path) -> PublishedFolder:
     absent = [name for name in SECTIONS if name not in config]
     if absent:
         raise ValueError(f"'{folder / CONFIG}' has no section {shown(absent)}")
-    listed = _listed_places(folder)
+    index = folder / INDEX
+    listed = read_json(index)["weight_map"] if index.is_file() else {}
     state, places = {}, {}
     for file in sorted(set(listed.values())) or [WEIGHTS]:
         for name, tensor in read_tensors(folder / file).items():
@@ -84,13 +85,6 @@ def read_folder(folder: Path) -> PublishedFolder:
     voice_file = next((name for name in VOICES if (folder / name).is_file()), None)
     voice = read_tensors(folder / voice_file) if voice_file else {}
     return PublishedFolder(config, state, places, voice, voice_file)
-
-
-def _listed_places(folder: Path) -> dict[str, str]:
-    index = folder / INDEX
-    if not index.is_file():
-        return {}
-    return read_json(index)["weight_map"]
 
 
 def read_tensors(path: Path) -> State:

@@ -13,11 +13,9 @@ Published parts and where they go:
   never used; they are kept aside for the export.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
-
-from espnet2_taste.reference.spoken_lm_names import from_reference, to_reference
 
 State = dict[str, torch.Tensor]
 
@@ -35,6 +33,7 @@ OUR_QUANTIZER = "tokenizer.quantizer."
 TASLM = "core."
 TASLM_QUANTIZER = "core.embedding.quantizer."
 
+Rules = Sequence[tuple[str, str, Sequence[tuple[str, str]]]]
 FEED_FORWARD = ((".fc", ".feed_forward.fc"),)
 CODEBOOK = (
     ("._codebook.embed_avg", ".sums"),
@@ -43,7 +42,7 @@ CODEBOOK = (
     ("._codebook.initted", ".initialized"),
 )
 TRAINING_ONLY = ("speaker_head.", "duration_head.")  # heads of additional losses
-RULES = (
+TASTE_RULES: Rules = (
     (ENCODER, "tokenizer.encoder.backbone.", ()),
     (DECODER + "embed_tokens.", "tokenizer.aggregator.embed.", ()),
     (DECODER + "embed_positions.", "tokenizer.aggregator.positions.", ()),
@@ -54,7 +53,57 @@ RULES = (
     (UNIT_DECODER, "unit_decoder.", ()),
 )
 """Beginning of a published name, of ours, and parts replaced behind it."""
+FUSION = SPOKEN_LM + "fuse_for_bridge_in_llm."
+HEAD = SPOKEN_LM + "extract_for_bridge_out_llm."
+MIX_LAYER = ((".mix_layers.", ".gate."), (".value_linear.", ".value."))
+SIMPLE_SUM = TASLM + "embedding.input_fusion.linear."
+TASLM_RULES: Rules = (
+    (PLAIN_LM, TASLM + "backbone.lm.", ()),
+    (SPOKEN_LM + "pad_text_unit_embed", TASLM + "embedding.pad_text", ()),
+    (SPOKEN_LM + "pad_audio_unit_embed", TASLM + "embedding.code_embedding.pad", ()),
+    (
+        SPOKEN_LM + "empty_audio_unit_embed",
+        TASLM + "embedding.code_embedding.empty",
+        (),
+    ),
+    (SPOKEN_LM + "a0_embedding.", TASLM + "embedding.code_embedding.table.", ()),
+    (FUSION + "in_linear.", SIMPLE_SUM, ()),
+    (FUSION + "layers.", TASLM + "embedding.input_fusion.layers.", MIX_LAYER),
+    (FUSION, TASLM + "embedding.input_fusion.", ()),
+    (HEAD + "fc_mu.", TASLM + "code_head.mu.", ()),
+    (VARIANCE, TASLM + "code_head.logvar", ()),
+    (HEAD + "weights", TASLM + "code_head.layer_weights", ()),
+    (HEAD, TASLM + "code_head.", ()),
+)
+TIED = "lm_head.weight"
+"""Left out of the published file: the input embedding again."""
 WITH_LEADING_ONE = (".vectors", ".sums", ".counts")
+
+
+def _renamed(name: str, rules: Rules) -> str | None:
+    """The other name, by the first rule that fits; None without one."""
+    for old, new, parts in rules:
+        if name.startswith(old):
+            rest = name.removeprefix(old)
+            for before, after in parts:
+                rest = rest.replace(before, after)
+            return new + rest
+    return None
+
+
+def _published(name: str, rules: Rules) -> str:
+    back = [(new, old, [(y, x) for x, y in parts]) for old, new, parts in rules]
+    found = _renamed(name, back)
+    if found is None:
+        raise ValueError(
+            f"'{name}' has no name in the published layout; only models of its kind "
+            "(Whisper aggregator, residual quantizer) can be exported"
+        )
+    return found
+
+
+def _has_leading_one(name: str) -> bool:
+    return name.startswith(OUR_QUANTIZER) and name.endswith(WITH_LEADING_ONE)
 
 
 def taste_from_published(state: Mapping[str, torch.Tensor]) -> State:
@@ -66,15 +115,12 @@ def taste_from_published(state: Mapping[str, torch.Tensor]) -> State:
     Returns:
         Our names, those of the frozen encoder included; codebooks (K, C).
     """
-    renamed = {}
-    for name, tensor in state.items():
-        for published, ours, parts in RULES:
-            if name.startswith(published):
-                key = ours + _replaced(name[len(published) :], parts)
-                lead = key.startswith(OUR_QUANTIZER) and key.endswith(WITH_LEADING_ONE)
-                renamed[key] = tensor[0] if lead else tensor
-                break
-    return renamed
+    pairs = ((_renamed(name, TASTE_RULES), tensor) for name, tensor in state.items())
+    return {
+        name: tensor[0] if _has_leading_one(name) else tensor
+        for name, tensor in pairs
+        if name
+    }
 
 
 def taste_to_published(state: Mapping[str, torch.Tensor]) -> State:
@@ -89,29 +135,13 @@ def taste_to_published(state: Mapping[str, torch.Tensor]) -> State:
     Raises:
         ValueError: A name without a published counterpart.
     """
-    renamed = {}
-    for name, tensor in state.items():
-        if name.startswith(TRAINING_ONLY):
-            continue
-        rule = next((rule for rule in RULES if name.startswith(rule[1])), None)
-        if rule is None:
-            raise ValueError(
-                f"'{name}' has no name in the published layout; only models of its "
-                "kind (Whisper aggregator, residual quantizer) can be exported"
-            )
-        published, ours, parts = rule
-        back = tuple((new, old) for old, new in parts)
-        lead = ours.startswith(OUR_QUANTIZER) and name.endswith(WITH_LEADING_ONE)
-        key = published + _replaced(name[len(ours) :], back)
-        renamed[key] = tensor.unsqueeze(0) if lead else tensor
-    return renamed
-
-
-def _replaced(name: str, parts: tuple) -> str:
-    for old, new in parts:
-        if old in name:
-            return name.replace(old, new)
-    return name
+    return {
+        _published(name, TASTE_RULES): (
+            tensor[None] if _has_leading_one(name) else tensor
+        )
+        for name, tensor in state.items()
+        if not name.startswith(TRAINING_ONLY)
+    }
 
 
 def is_text_lm(name: str) -> bool:
@@ -148,29 +178,42 @@ def taslm_from_published(state: Mapping[str, torch.Tensor]) -> State:
     Raises:
         ValueError: A name below ``spoken_lm.`` that the published model lacks.
     """
-    own = {
-        name[len(SPOKEN_LM) :]: tensor
-        for name, tensor in state.items()
-        if name.startswith(SPOKEN_LM)
-    }
-    return {TASLM + name: tensor for name, tensor in from_reference(own).items()}
+    own = {}
+    for name, tensor in state.items():
+        if name.startswith(SPOKEN_LM):
+            renamed = _renamed(name, TASLM_RULES)
+            if renamed is None:
+                raise ValueError(
+                    f"'{name}' is not a weight of the published spoken LM; expected a "
+                    f"name that begins with one of {[rule[0] for rule in TASLM_RULES]}"
+                )
+            own[renamed] = tensor
+    return own
 
 
 def taslm_to_published(
     state: Mapping[str, torch.Tensor], simple_sum: bool = False
 ) -> State:
-    """Inverse of ``taslm_from_published``; the quantizer is left out.
+    """Inverse of ``taslm_from_published``.
 
     Args:
-        state: Names of ``ESPnetSpokenLMModel``.
-        simple_sum: Whether the input fusion is the published ``simple_sum``.
+        state: Names of ``ESPnetSpokenLMModel``; the quantizer's and the tied output
+            embedding are left out.
+        simple_sum: The input fusion is the published ``simple_sum``, whose linear layer
+            has its own name.
 
     Returns:
         Published names.
+
+    Raises:
+        ValueError: A name without a published counterpart.
     """
-    own = {name.removeprefix(TASLM): tensor for name, tensor in state.items()}
-    back = to_reference(own, simple_sum)
-    return {SPOKEN_LM + name: tensor for name, tensor in back.items()}
+    rules = [rule for rule in TASLM_RULES if simple_sum or rule[1] != SIMPLE_SUM]
+    return {
+        _published(name, rules): tensor
+        for name, tensor in state.items()
+        if not (name.startswith(TASLM_QUANTIZER) or name.endswith(TIED))
+    }
 
 
 def below(state: Mapping[str, torch.Tensor], prefix: str) -> State:

@@ -26,12 +26,8 @@ TASTE_PARTS = {
 TASLM_PARTS = {
     "quantizer": ("rvq",),
     "adaptation": ("lora", "full"),
-    "layout": tuple(configs.LAYOUTS.values()),
-    "code_embedding": tuple(configs.CODE_EMBEDDINGS.values()),
-    "input_fusion": tuple(configs.INPUT_FUSIONS.values()),
-    "head": tuple(configs.HEADS.values()),
+    **{part: tuple(table.values()) for part, (_, table) in configs.CHOICES.items()},
 }
-LORA_NAMES = {"r": "lora_r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
 LORA_DEFAULTS = {"r": 64, "alpha": 128, "dropout": 0.05, "target_modules": "all-linear"}
 
 
@@ -99,6 +95,16 @@ def _audio_tower(options: Mapping[str, Any], state: State) -> dict[str, Any]:
     encoder = options["speech_encoder_conf"]
     latent_size, dim = state[names.QUANTIZER + "project_in.weight"].shape
     layers = names.QUANTIZER + "layers."
+    sizes = {
+        "decay": 0.99,
+        "kmeans_iterations": 10,
+        "quantize_dropout": True,
+        **quantizer,
+        "dim": dim,
+        "latent_size": latent_size,
+        "codebook_size": state[layers + "0._codebook.embed"].size(1),
+        "num_codebooks": count_modules(state, layers),
+    }
     return {
         "model_type": "taste",
         "quantization_on": True,
@@ -110,14 +116,8 @@ def _audio_tower(options: Mapping[str, Any], state: State) -> dict[str, Any]:
             "target_hidden_layer": encoder["value_layer"],
         },
         "kwargs_for_quantizer": {
-            "dim": dim,
-            "codebook_dim": latent_size,
-            "codebook_size": state[layers + "0._codebook.embed"].size(1),
-            "num_quantizers": count_modules(state, layers),
-            "decay": quantizer.get("decay", 0.99),
+            **{theirs: sizes[ours] for ours, theirs in configs.QUANTIZER.items()},
             "kmeans_init": True,
-            "kmeans_iters": quantizer.get("kmeans_iterations", 10),
-            "quantize_dropout": quantizer.get("quantize_dropout", True),
         },
     }
 
@@ -126,31 +126,29 @@ def _speech_decoder(options: Mapping[str, Any], state: State) -> dict[str, Any]:
     own = names.below(state, names.UNIT_DECODER)
     tokens, embed_size = own["text_embedding.weight"].shape
     units, hidden_size = own["speech_embedding.weight"].shape
-    fusion = options.get("fusion_conf", {})
-    config = {
+    block = names.below(own, "text_encoder.encoders.0.")
+    sizes = {
+        "vocab_size": tokens,
+        "num_units": units,
+        "spembs_size": own["spk_embed_affine_layer.weight"].size(1),
+        "embed_size": embed_size,
+        "hidden_size": hidden_size,
+        "text_blocks": count_modules(own, "text_encoder.encoders."),
+        "lm_blocks": count_modules(own, "llm.encoders."),
+        "attention_heads": len(block["self_attn.pos_bias_u"]),
+        "linear_units": len(block["feed_forward.w_1.bias"]),
+        "dropout_rate": options.get("unit_decoder_conf", {}).get("dropout_rate", 0.1),
+    }
+    rows = configs.UNIT_DECODER.items()
+    return {
         "model_type": "taste",
-        "encoder_input_size": embed_size,
-        "llm_input_size": hidden_size,
-        "llm_output_size": hidden_size,
-        "text_token_size": tokens,
-        "speech_token_size": units,
-        "spk_embed_dim": own["spk_embed_affine_layer.weight"].size(1),
+        **{theirs: sizes[ours] for ours, entries in rows for theirs in entries},
         "fuse_encoded_audio_text_type": options["fusion"],
         "fuse_encoded_audio_text_kwargs": {
-            "normalize": bool(fusion.get("normalize", False))
+            "normalize": bool(options.get("fusion_conf", {}).get("normalize", False))
         },
         "skip_prefix_idx": 4,
     }
-    rate = options.get("unit_decoder_conf", {}).get("dropout_rate", 0.1)
-    for name, stack in (("encoder", "text_encoder"), ("llm", "llm")):
-        blocks = f"{stack}.encoders."
-        config |= {
-            f"{name}__num_blocks": count_modules(own, blocks),
-            f"{name}__attention_heads": len(own[blocks + "0.self_attn.pos_bias_u"]),
-            f"{name}__linear_units": len(own[blocks + "0.feed_forward.w_1.bias"]),
-            f"{name}__dropout_rate": rate,
-        }
-    return config
 
 
 def _spoken_lm(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,20 +158,14 @@ def _spoken_lm(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model_type": "taste",
         "delay": options.get("layout_conf", {}).get("delay", 1),
-        "delay_level": _published(configs.LAYOUTS, options["layout"]),
-        "audio_embed_conv_mode": _published(
-            configs.CODE_EMBEDDINGS, options["code_embedding"]
-        ),
-        "in_llm_module": _published(configs.INPUT_FUSIONS, options["input_fusion"]),
-        "out_llm_module": _published(configs.HEADS, options["head"]),
+        **{
+            theirs: next(name for name, own in table.items() if own == options[ours])
+            for ours, (theirs, table) in configs.CHOICES.items()
+        },
         "loss_weights": "-".join(map(str, pair)),
         "use_lora": options["adaptation"] == "lora",
         "kwargs_for_lora": {
-            **{theirs: lora[ours] for ours, theirs in LORA_NAMES.items()},
+            **{theirs: lora[ours] for ours, theirs in configs.LORA.items()},
             "lora_target_modules": lora["target_modules"],
         },
     }
-
-
-def _published(table: Mapping[str, str], ours: str) -> str:
-    return next(theirs for theirs, name in table.items() if name == ours)

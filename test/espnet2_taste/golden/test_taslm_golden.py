@@ -7,7 +7,7 @@ from slow_losses import kl_to_base
 from word_cores import grid_batch, inventory, utterance, word_core
 
 from espnet2_taste.masks import length_mask
-from espnet2_taste.reference.spoken_lm_names import from_reference, to_reference
+from espnet2_taste.reference import names
 from espnet2_taste.slm import heads, input_fusion, losses
 from espnet2_taste.slm.backbone import FullBackbone, LoraBackbone
 from espnet2_taste.slm.layouts import text_aligned
@@ -85,6 +85,12 @@ def weights_for(golden, spoken):
     if not spoken["use_lora"]:
         state = without_lora(state)
     return from_reference(state)
+
+
+def from_reference(state):
+    """Weights below ``spoken_lm.`` under the names of ``Taslm``."""
+    ours = names.taslm_from_published(names.under(state, names.SPOKEN_LM))
+    return names.below(ours, names.TASLM)
 
 
 def without_lora(state):
@@ -329,8 +335,8 @@ def test_correct_labels_by_default(golden, golden_check):
 
 @pytest.mark.golden("G5[a-g]_*")
 def test_published_names_round_trip(golden):
-    state = golden.weights("spoken_lm.")
-    back = to_reference(from_reference(state))
+    state = names.under(golden.weights("spoken_lm."), names.SPOKEN_LM)
+    back = names.taslm_to_published(names.taslm_from_published(state))
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
 

@@ -9,9 +9,8 @@ import torch
 import yaml
 from helper_modules import load_tests
 
-from espnet2_taste.reference import importing, layout
+from espnet2_taste.reference import importing, layout, names
 from espnet2_taste.reference.importing import MODEL_FILE
-from espnet2_taste.reference.spoken_lm_names import from_reference
 from espnet2_taste.tasks.spoken_lm import SpokenLMTask
 
 ROWS = ("pad_text", "code_embedding.pad", "input_fusion.")
@@ -29,7 +28,7 @@ def load_model(golden, imported):
     own = {k[6:]: v for k, v in golden.tensors.items() if k.startswith("param.")}
     if any(name.startswith("extract_") for name in own):
         state = {k: v for k, v in state.items() if not k.startswith("core.code_head.")}
-    state |= {f"core.{name}": t for name, t in from_reference(own).items()}
+    state |= names.taslm_from_published(names.under(own, names.SPOKEN_LM))
     changed = imported / "changed_taslm.yaml"
     changed.write_text(yaml.safe_dump(config), encoding="utf-8")
     model, _ = SpokenLMTask.build_model_from_file(changed)

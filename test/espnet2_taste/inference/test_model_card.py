@@ -5,8 +5,11 @@ import soundfile
 import torch
 import yaml
 
-from espnet2_taste.inference.card_facts import PackedExperiment, collect_facts
-from espnet2_taste.inference.model_card import count_set, model_card
+from espnet2_taste.inference.model_card import (
+    PackedExperiment,
+    count_set,
+    model_card,
+)
 
 
 def write_set(folder):
@@ -34,7 +37,6 @@ def write_exp(folder, data):
         "quantizer",
         folder / "config.yaml",
         folder / "model.pth",
-        ("quantizer_conf",),
     )
 
 
@@ -42,8 +44,7 @@ def test_the_card_is_written_from_the_run(tmp_path):
     write_set(tmp_path / "dump" / "train")
     item = write_exp(tmp_path / "exp" / "taste_vq", tmp_path / "dump" / "train")
     results = "# Results\n\n## Targets\n\nCommand: `run`\n"
-    facts = collect_facts([item], "TasteTokenizer", ["en", "de"], "mit", results)
-    card = model_card(facts)
+    card = model_card([item], "TasteTokenizer", ["en", "de"], "mit", results)
     _, head, body = card.split("---\n", 2)
     meta = yaml.safe_load(head)
     assert meta["license"] == "mit" and meta["language"] == ["en", "de"]
@@ -62,7 +63,7 @@ def test_the_card_is_written_from_the_run(tmp_path):
 
 def test_what_is_gone_is_unknown(tmp_path):
     found = count_set(tmp_path / "train")
-    assert found.row() == ("train", "unknown", "unknown", "unknown")
+    assert found == ("train", "unknown", "unknown", "unknown")
     item = write_exp(tmp_path / "exp" / "taste_vq", tmp_path / "dump" / "train")
-    facts = collect_facts([item], "TasteTokenizer", ["en"], "mit", "")
-    assert "RESULTS.md was not there" in model_card(facts)
+    card = model_card([item], "TasteTokenizer", ["en"], "mit", "")
+    assert "RESULTS.md was not there" in card

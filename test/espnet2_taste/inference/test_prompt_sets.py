@@ -10,7 +10,7 @@ def test_voices_come_in_turn_where_none_is_known():
 
 def test_the_words_of_a_prompt_have_a_default_of_their_kind():
     kinds = prompt_sets.PROMPT_KINDS
-    words = {name: kind().words for name, kind in kinds.items()}
+    words = {kind: prompt_sets.PromptSet(kind).words for kind in kinds}
     assert words == {"audio": 4, "text": 0, "unconditional": 0, "instruct": 0}
-    assert all(kind(3).words == 3 for kind in kinds.values())
-    assert all(kind.folders[-1] == "." for kind in kinds.values())
+    assert all(prompt_sets.PromptSet(kind, 3).words == 3 for kind in kinds)
+    assert all(folders[-1] == "." for folders in kinds.values())

@@ -8,7 +8,7 @@ import torch
 
 from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.kaldi_dir import read_table
-from espnet2_taste.inference.speakers import CodeSpeaker
+from espnet2_taste.inference.speakers import Speaker
 from espnet2_taste.inference.unit_writers import SpokenText, UnitsFromText
 from espnet2_taste.speech_decoder.abs_unit_decoder import (
     GeneratedUnits,
@@ -45,7 +45,7 @@ def test_codes_are_spoken_with_the_prosody_that_is_predicted(tmp_path, audio_for
     )
     items = [SimpleNamespace(text=t, codes=np.zeros((1, 1))) for t in "abc"]
     spembs = {name: np.zeros(3, np.float32) for name in "xyz"}
-    speaker = CodeSpeaker(Loud(), generator, audio_format)
+    speaker = Speaker(Loud(), audio_format, generator)
     with speaker.writer(tmp_path) as write:
         found = speaker(write, list("xyz"), items, spembs)
     speaker.write_tables(tmp_path, found)

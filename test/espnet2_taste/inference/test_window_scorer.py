@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import tiny_spoken_lm, write_taslm_parts
 
-from espnet2_taste.inference.scorer import Scorer
-from espnet2_taste.inference.window_scorer import WindowScorer
+from espnet2_taste.inference.scorer import Scorer, WindowScorer
 from espnet2_taste.slm.layouts.utterance import Utterance
 
 CODES = np.array([[1, 2], [3, 4], [5, 6], [7, 0]])

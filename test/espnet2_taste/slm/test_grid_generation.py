@@ -9,8 +9,7 @@ from slow_guidance import base_logits, slow_mix
 from slow_losses import kl_to_base
 
 from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
-from espnet2_taste.inference.scorer import Scorer
-from espnet2_taste.inference.window_scorer import WindowScorer
+from espnet2_taste.inference.scorer import Scorer, WindowScorer
 from espnet2_taste.slm import group_losses, losses
 from espnet2_taste.slm.backbone import FullBackbone
 from espnet2_taste.slm.core import SpokenLMCore

@@ -147,11 +147,11 @@ def test_data_pitch_names_the_missing_file(tmp_path):
 
 
 def test_loading_names_what_is_missing(tmp_path, experiment):
-    with pytest.raises(RuntimeError, match="config.yaml is missing"):
+    with pytest.raises(ValueError, match="config.yaml not found: train the unit voc"):
         load_unit_vocoder(tmp_path)
     config = (experiment / "exp" / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(config)
-    with pytest.raises(RuntimeError, match="no weights in"):
+    with pytest.raises(ValueError, match="valid.loss.ave.pth not found"):
         load_unit_vocoder(tmp_path)
     torch.save({"a": torch.zeros(1)}, tmp_path / "latest.pth")
     with pytest.raises(RuntimeError, match="does not fit"):
