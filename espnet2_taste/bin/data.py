@@ -10,10 +10,9 @@ from espnet2.utils.types import str2bool
 
 from espnet2_taste.bin.command import Command, Program, add_shared, finish
 from espnet2_taste.data import formatting
-from espnet2_taste.data.audio import read_audio
 from espnet2_taste.data.copying import copy_set
-from espnet2_taste.data.files import read_yaml, whole_file
-from espnet2_taste.data.kaldi_dir import read_table, write_table
+from espnet2_taste.data.files import read_yaml
+from espnet2_taste.data.kaldi_dir import write_table
 from espnet2_taste.data.parts import (
     find_parts,
     is_part,
@@ -207,56 +206,6 @@ def pitch_options(parser: ArgumentParser) -> None:
     add_shared(parser, "dump_dir", "sets", "parts_dir")
 
 
-def is_measured(folder: Path) -> bool:
-    """Whether F0 of exactly the utterances of a set is there.
-
-    Raises:
-        ValueError: There is no ``wav.scp``.
-    """
-    if not (folder / "wav.scp").is_file():
-        raise ValueError(f"{folder / 'wav.scp'} is missing; run stage 2 first")
-    done = folder / "pitch.scp"
-    return done.is_file() and list(read_table(done)) == list(
-        read_table(folder / "wav.scp")
-    )
-
-
-def extract(folder: Path, fmin: float, fmax: float) -> int:
-    """Write ``pitch.ark`` and, last, ``pitch.scp``.
-
-    Args:
-        folder: Set with wav.scp.
-        fmin: Lowest F0, Hz.
-        fmax: Highest F0, Hz.
-
-    Returns:
-        Utterances measured.
-
-    Raises:
-        ValueError: Audio cannot be read.
-    """
-    import kaldiio
-    import tqdm
-
-    from espnet2_taste.metrics.pitch import track_pitch
-
-    wavs, scp = read_table(folder / "wav.scp"), folder / "pitch.scp"
-    with (
-        whole_file(scp) as part,
-        kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer,
-    ):
-        for utterance, path in tqdm.tqdm(wavs.items(), desc="pitch"):
-            try:
-                speech, rate = read_audio(path)
-            except ValueError as error:
-                raise ValueError(
-                    f"utterance {utterance}: {error}; run stage 2 again"
-                ) from error
-            pitch = track_pitch(speech, rate, fmin=fmin, fmax=fmax)
-            writer(utterance, pitch.astype("float32"))
-    return len(wavs)
-
-
 def run_pitch(args: argparse.Namespace) -> None:
     """Measure F0 of every utterance once, for TASTE and its vocoder (stages 6, 8).
 
@@ -267,8 +216,10 @@ def run_pitch(args: argparse.Namespace) -> None:
         python -m espnet2_taste.bin.data pitch --dump_dir dump/raw --sets "train dev"
     """
 
+    from espnet2_taste.metrics.pitch import is_measured, measure_set  # SciPy: slow
+
     def work(_, folder: Path) -> str:
-        return f"F0 of {extract(folder, args.fmin, args.fmax)} utterances"
+        return f"F0 of {measure_set(folder, args.fmin, args.fmax)} utterances"
 
     join = partial(join_parts, tables=["pitch.scp"])
     finish(args, is_measured, lambda: None, work, join)

@@ -1,6 +1,7 @@
 """Fundamental frequency of clean speech by normalised cross-correlation.
 
-Enters: a waveform (S,). Leaves: one value in Hz per hop, (F,), zero where unvoiced.
+Enters: a waveform (S,), or a set of recordings. Leaves: one value in Hz per hop, (F,),
+zero where unvoiced; of a set ``pitch.ark`` and ``pitch.scp``.
 
 The tracker follows Talkin, "A robust algorithm for pitch tracking" (1995), in its
 first half: formants are filtered out, then each frame is compared with itself shifted
@@ -12,9 +13,17 @@ disagrees with its neighbours by about an octave take the peak that agrees with 
 Legend: S samples, F frames, T candidate periods.
 """
 
+from pathlib import Path
+
+import kaldiio
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, sosfiltfilt
+from tqdm import tqdm
+
+from espnet2_taste.data.audio import read_audio
+from espnet2_taste.data.files import whole_file
+from espnet2_taste.data.kaldi_dir import read_table
 
 WINDOW_SECONDS = 0.025
 LOWPASS_HZ = 1000.0
@@ -170,3 +179,48 @@ def _interpolate(correlation: np.ndarray, lags: np.ndarray) -> np.ndarray:
     safe = np.where(curvature < 0, curvature, -1.0)
     shift = np.where(curvature < 0, 0.5 * (left - right) / safe, 0.0)
     return lags + np.clip(shift, -0.5, 0.5)
+
+
+def is_measured(folder: Path) -> bool:
+    """Whether F0 of exactly the utterances of a set is there.
+
+    Raises:
+        ValueError: There is no ``wav.scp``.
+    """
+    if not (folder / "wav.scp").is_file():
+        raise ValueError(f"{folder / 'wav.scp'} is missing; run stage 2 first")
+    done = folder / "pitch.scp"
+    return done.is_file() and list(read_table(done)) == list(
+        read_table(folder / "wav.scp")
+    )
+
+
+def measure_set(folder: Path, fmin: float, fmax: float) -> int:
+    """Write ``pitch.ark`` and, last, ``pitch.scp``: F0 in Hz every 10 ms, float32.
+
+    Args:
+        folder: Set with wav.scp.
+        fmin: Lowest F0, Hz.
+        fmax: Highest F0, Hz.
+
+    Returns:
+        Utterances measured.
+
+    Raises:
+        ValueError: Audio cannot be read.
+    """
+    wavs, scp = read_table(folder / "wav.scp"), folder / "pitch.scp"
+    with (
+        whole_file(scp) as part,
+        kaldiio.WriteHelper(f"ark,scp:{folder / 'pitch.ark'},{part}") as writer,
+    ):
+        for utterance, path in tqdm(wavs.items(), desc="pitch"):
+            try:
+                speech, rate = read_audio(path)
+            except ValueError as error:
+                raise ValueError(
+                    f"utterance {utterance}: {error}; run stage 2 again"
+                ) from error
+            pitch = track_pitch(speech, rate, fmin=fmin, fmax=fmax)
+            writer(utterance, pitch.astype("float32"))
+    return len(wavs)
