@@ -46,12 +46,12 @@ def text_vocabulary(
     with torch.device("cpu"):  # values, also where a model is only tried
         masks = vocabulary_masks(tokenizer.tokenizer, word_space)
         masks = masks if size is None else masks.resized(size)
-    return TextVocabulary.of(
-        masks,
-        tokenizer.tokenizer.all_special_ids,
-        tokenizer.special_id("eos"),
-        plain_first=not first_word_space,
-    )
+        return TextVocabulary.of(
+            masks,
+            tokenizer.tokenizer.all_special_ids,
+            tokenizer.special_id("eos"),
+            plain_first=not first_word_space,
+        )
 
 
 @dataclass(frozen=True)

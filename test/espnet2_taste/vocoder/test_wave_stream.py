@@ -116,7 +116,7 @@ def check_seams(pieces, joined, whole):
 
 
 def flow_vocoder(kind, **options):
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # loud: random HiFTs differ by a factor of 80
     conf = {**flows.COMMON, "num_units": 12, "spembs_size": 4} | options
     vocoder = kind(**conf).eval()
     with torch.no_grad():
