@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from espnet2.tasks.asr import ASRTask
 from half_precision import check_half_precision
@@ -40,8 +41,8 @@ def test_two_processes_train(tmp_path, tiny_asr_exp, bpe_dir, sentences):
     assert not (tmp_path / "exp/checkpoint.former.pth").exists()
 
 
-def test_half_precision_changes_little(tiny_asr_exp):
-    """In bfloat16: of float16, a CPU takes minutes for the conformer's convolution."""
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_changes_little(tiny_asr_exp, dtype):
     model, _ = ASRTask.build_model_from_file(tiny_asr_exp / "config.yaml")
     model.error_calculator = None  # as in the recipes
     torch.manual_seed(0)
@@ -51,4 +52,4 @@ def test_half_precision_changes_little(tiny_asr_exp):
         "text": torch.tensor([[5, 6, 7], [8, 9, -1]]),
         "text_lengths": torch.tensor([3, 2]),
     }
-    check_half_precision(model, batch, torch.bfloat16)
+    check_half_precision(model, batch, dtype)
