@@ -76,7 +76,7 @@ def match_files(folder: Path, pattern: re.Pattern, expected: str) -> dict[tuple,
         Files by the pattern's groups.
 
     Raises:
-        ValueError: There is none, or one has another name.
+        ValueError: There is none, one has another name, or two have the same.
     """
     found = {}
     for path in sorted(folder.glob("*")):
@@ -88,7 +88,11 @@ def match_files(folder: Path, pattern: re.Pattern, expected: str) -> dict[tuple,
                 f"{path}: expected names such as {expected}; move the file away or "
                 "choose another --layout"
             )
-        found[match.groups()] = path
+        other = found.setdefault(match.groups(), path)
+        if other != path:
+            raise ValueError(
+                f"{path}: it has the same name as {other.name}; move one of both away"
+            )
     if not found:
         raise ValueError(f"{folder}: expected {expected}, found no recording")
     return found
@@ -185,12 +189,12 @@ def read_numbered(source: Path) -> dict[str, list[SpokenPair]]:
             f"{source}: {len(found)} recordings have {len(numbers)} numbers; expected "
             "each number once, since pairs follow from the order"
         )
-    missing = set(range(numbers[0], numbers[-1])).difference(numbers)
-    if missing:
-        raise ValueError(
-            f"{source}: number {min(missing)} is missing; expected numbers without a "
-            "gap, since pairs follow from the order"
-        )
+    for place, number in enumerate(numbers, numbers[0]):
+        if number != place:
+            raise ValueError(
+                f"{source}: number {place} is missing; expected numbers without a gap, "
+                "since pairs follow from the order"
+            )
     if len(numbers) % 2:
         raise ValueError(
             f"{source}: {by_number[numbers[-1]].name} has no partner: expected an even "

@@ -181,8 +181,11 @@ def read_swaps(
     readings, left_out = [], {}
     for plan in plans:
         name, other = plan.name, plan.partner
-        problems = (own.problems.get(name), own.problems.get(other))
-        problem = next(filter(None, (*problems, swapped.problems.get(name))), None)
+        problem = (
+            own.problems.get(name)
+            or own.problems.get(other)
+            or swapped.problems.get(name)
+        )
         if problem:
             left_out[name] = problem
             continue

@@ -99,15 +99,10 @@ def score_durations(pairs: WordPairs, tolerance: float = 0.05) -> dict[str, floa
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(pairs.utterances):
         rows.setdefault(name, []).append(row)
-    lengths = np.array(
-        [
-            (timings[own[-1]].end - timings[own[0]].start)
-            for timings in (pairs.reference, pairs.rendition)
-            for own in rows.values()
-        ]
-    ).reshape(
-        2, -1
-    )  # from the begin of the first word to the end of the last one
+    lengths = [
+        [timings[own[-1]].end - timings[own[0]].start for own in rows.values()]
+        for timings in (pairs.reference, pairs.rendition)
+    ]
     letters, far = [len(t.word) for t in pairs.reference], np.abs(difference)
     return {
         "words": len(difference),

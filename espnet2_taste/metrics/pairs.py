@@ -62,7 +62,7 @@ def mean_accuracy(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """
     pairs, ties = (sum(result[key] for result in results) for key in ("pairs", "ties"))
     if not results or not all(result["pairs"] for result in results):
-        return _result(pairs, *(float("nan"), ties, float("nan"), float("nan")))
+        return _result(pairs, float("nan"), ties, float("nan"), float("nan"))
     rng = np.random.default_rng(0)
     resampled = []
     for result in results:

@@ -64,6 +64,7 @@ class ListeningTest:
     """A kind of listening test.
 
     Attributes:
+        name: By which studies are known.
         scale: How the page asks: ``low``, ``high`` and ``choices`` or ``bands``.
         instructions: Shown before the test, one paragraph an item.
         reference_below: A hidden reference rated lower than this counts as missed.
@@ -71,6 +72,7 @@ class ListeningTest:
             reference that is also hidden among them; else one recording a trial.
     """
 
+    name: str
     scale: dict
     instructions: tuple[str, ...]
     reference_below: float
@@ -103,6 +105,7 @@ class ListeningTest:
 
 
 MOS = ListeningTest(
+    "MosTest",
     {
         "low": 1,
         "high": 5,
@@ -118,6 +121,7 @@ MOS = ListeningTest(
     side_by_side=False,
 )
 MUSHRA = ListeningTest(
+    "MushraTest",
     {"low": 0, "high": 100, "bands": list(GRADES)},
     (
         "On each page you will hear a reference and several other recordings of the "

@@ -225,7 +225,7 @@ def _made_from(
 ) -> dict:
     """What a study depends on, in plain values."""
     return {
-        "scale": test.scale,
+        "test": test.name,
         "instructions": list(test.instructions),
         "options": vars(options) | {"anchors": list(options.anchors)},
         "systems": {name: str(folder) for name, folder in systems.items()},

@@ -144,6 +144,9 @@ def test_numbers_without_partner_are_refused(tmp_path):
     touch(tmp_path, "4_b.wav")
     with pytest.raises(ValueError, match="5 recordings have 4 numbers"):
         read_numbered(tmp_path)
+    touch(tmp_path, "4_b.flac")
+    with pytest.raises(ValueError, match="4_b.wav: it has the same name as 4_b.flac"):
+        read_numbered(tmp_path)
 
 
 def test_a_table_has_a_text_for_every_file():

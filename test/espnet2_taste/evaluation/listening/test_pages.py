@@ -9,6 +9,7 @@ from ark_sets import pack_audio
 
 from espnet2_taste.data.audio import read_audio, write_audio
 from espnet2_taste.data.ctm import read_rows
+from espnet2_taste.data.files import read_json
 from espnet2_taste.data.kaldi_dir import read_table, write_table
 from espnet2_taste.evaluation.listening.design import TESTS, choose_utterances
 from espnet2_taste.evaluation.listening.pages import (
@@ -92,6 +93,8 @@ def test_a_study_is_made_once_and_again_when_something_changes(systems, tmp_path
     assert write_study(target, TESTS["mos"], systems, ALL)
     first = read_study(target)[1]["id"]
     assert not write_study(target, TESTS["mos"], systems, ALL)
+    record = read_json(target / "study.json")
+    assert record["test"] == "MosTest"  # other names would void studies under way
     wav = read_table(systems["good"] / "wav.scp")["u1"]
     write_audio(wav, np.full(3200, 0.2), 16000)
     assert write_study(target, TESTS["mos"], systems, ALL)
