@@ -102,7 +102,7 @@ def test_the_ratio_is_exact_and_nothing_is_clipped(seed, snr_db, scale, noise_sc
     found = active_level(inside, RATE) - decibels(np.mean(added**2))
     assert found == pytest.approx(snr_db, abs=1e-6)
     assert np.abs(mixed).max() <= 0.999 + 1e-9
-    np.testing.assert_allclose(added / added.std(), noise / noise.std(), atol=1e-6)
+    np.testing.assert_allclose(added / added.std(), noise / noise.std(), atol=1e-9)
 
 
 def test_what_cannot_be_mixed_is_refused():
