@@ -125,7 +125,7 @@ def read_kaldi_dir(path: str | os.PathLike) -> KaldiDir:
         path: The set's folder.
 
     Returns:
-        The tables as they are; ``checks.split_usable`` says what can be used.
+        The tables as they are; ``checks.find_utterances`` says what can be used.
 
     Raises:
         ValueError: A table is missing or malformed.

@@ -223,15 +223,14 @@ class DecoderAggregator(AbsAggregator):
 
     def _inputs(
         self, text: torch.Tensor, states: EncoderStates, word_ids: torch.Tensor | None
-    ) -> tuple[torch.Tensor, EncoderStates, torch.Tensor]:
-        states = self.states_source(states)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         prefix = self.prefix.expand(text.size(0), -1)  # (B, P)
         x = self.embed_text(torch.cat([prefix, text], dim=1))  # (B, P + N, D)
         if self.word_lengths is not None:
             mask = frames_of_words(states, word_ids, self.prefix.numel())[:, None]
         else:
             mask = length_mask(states.lengths, states.keys.size(1))[:, None, None]
-        return self.dropout(x), states, mask  # mask (B, 1, 1 or P + N, F)
+        return self.dropout(x), mask  # (B, 1, 1 or P + N, F)
 
     def decode(
         self,
@@ -239,19 +238,22 @@ class DecoderAggregator(AbsAggregator):
         states: EncoderStates,
         word_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Features of prefix and text before pooling, (B, P + N, D)."""
-        x, states, mask = self._inputs(text, states, word_ids)
+        """Features of prefix and text before pooling, (B, P + N, D).
+
+        ``states`` are what the states source gives.
+        """
+        x, mask = self._inputs(text, states, word_ids)
         for block in self.blocks:
             x = block(x, states.keys, states.values, mask)
         return self.norm(x)
 
     def forward(self, text, text_lengths, word_ids, states):
         """See ``AbsAggregator.forward``."""
+        states = self.states_source(states)
         hidden = self.decode(text, states, word_ids)[:, self.prefix.numel() :]
         if self.running_scale is not None:
             hidden = self.running_scale(hidden, word_ids >= 0)
         if self.word_lengths is not None:
-            states = self.states_source(states)  # parts are made of the same values
             hidden = hidden + self.word_lengths(states, word_ids)  # (B, N, D)
         return word_means(hidden, word_ids) if self.word_level else hidden
 
@@ -296,7 +298,7 @@ class DecoderAggregator(AbsAggregator):
             (B, blocks, H, N, F), each row summing to one over valid frames.
         """
         with self.watched() as maps:
-            self.decode(text, states, word_ids)
+            self.decode(text, self.states_source(states), word_ids)
         return torch.stack(maps, dim=1)
 
 

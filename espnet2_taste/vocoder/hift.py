@@ -17,7 +17,7 @@ import numpy
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import weight_norm
+from torch.nn.utils.parametrizations import weight_norm
 
 from espnet2_taste.precision import in_float32
 from espnet2_taste.vocoder.abs_renderer import FURTHEST, lost_frames
@@ -28,7 +28,16 @@ def weight_normed(conv: nn.Module) -> nn.Module:
     """A convolution with weight norm, which starts with small kernels and no bias."""
     nn.init.normal_(conv.weight, 0.0, 0.01)
     nn.init.zeros_(conv.bias)
-    return weight_norm(conv)
+    conv = weight_norm(conv)
+    conv.register_state_dict_post_hook(_save_published_names)
+    return conv
+
+
+def _save_published_names(conv: nn.Module, state: dict, prefix: str, _) -> None:
+    """Name length and direction as they are published; torch reads both names."""
+    for index, name in enumerate(("weight_g", "weight_v")):
+        own = f"{prefix}parametrizations.weight.original{index}"
+        state[prefix + name] = state.pop(own)
 
 
 def same_length_conv(

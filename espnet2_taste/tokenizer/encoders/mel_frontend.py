@@ -53,6 +53,7 @@ class MelFrontend(DefaultFrontend):
         fmax: Upper edge of the last band, Hz; half the rate by default.
         htk: HTK's mel scale instead of Slaney's.
         frontend_conf: Options of ESPnet's dereverberation; none by default.
+        apply_stft: False where spectra enter, (B, T, bins, 2).
         **stft: Other options of ESPnet's ``Stft``.
     """
 
@@ -66,12 +67,15 @@ class MelFrontend(DefaultFrontend):
         fmax: float | None = None,
         htk: bool = False,
         frontend_conf: Mapping | None = None,
+        apply_stft: bool = True,
         **stft,
     ):
         nn.Module.__init__(self)
         rate = parse_size(fs) if isinstance(fs, str) else fs
         self.hop_length, self.n_mels = hop_length, n_mels
-        self.stft = Stft(n_fft, hop_length=hop_length, **stft)
+        self.apply_stft, self.stft = apply_stft, None
+        if apply_stft:
+            self.stft = Stft(n_fft, hop_length=hop_length, **stft)
         self.frontend = None
         if frontend_conf is not None:
             from espnet2.legacy.nets.pytorch_backend.frontends.frontend import Frontend

@@ -104,7 +104,7 @@ def test_aggregator(golden, golden_check):
     golden_check(states.keys, golden["states_for_key"], "states_for_key")
     golden_check(states.values, golden["states_for_val"], "states_for_val")
     text, lengths = golden["asr_token_ids"], golden["asr_token_lengths"]
-    hidden = model.decode(text, states)
+    hidden = model.decode(text, model.states_source(states))
     want = golden["dec_last_hidden"][:, : hidden.size(1)]
     golden_check(hidden, want, "dec_last_hidden")
     groups = reference_word_ids(golden["asr_word_ids"], lengths)

@@ -75,8 +75,17 @@ def test_long_utterances_keep_their_phase():
 def test_weight_norm_starts_as_the_direction_itself():
     torch.manual_seed(0)
     conv = same_length_conv(3, 4, 5)
-    torch.testing.assert_close(conv.weight, conv.weight_v)
-    assert set(conv.state_dict()) == {"weight_g", "weight_v", "bias"}
+    torch.testing.assert_close(conv.weight, conv.state_dict()["weight_v"])
+
+
+def test_weights_are_saved_and_read_under_the_published_names():
+    conv, other = same_length_conv(3, 4, 5), same_length_conv(3, 4, 5)
+    state = conv.state_dict()
+    assert set(state) == {"weight_g", "weight_v", "bias"}
+    state["weight_g"] = 2 * state["weight_g"]
+    other.load_state_dict(state)
+    torch.testing.assert_close(other.weight, 2 * conv.weight)
+    torch.testing.assert_close(other.state_dict(), state)
 
 
 def test_snake():

@@ -121,7 +121,7 @@ def flow_vocoder(kind, **options):
     vocoder = kind(**conf).eval()
     with torch.no_grad():
         for name, weight in vocoder.named_parameters():
-            if name.endswith("weight_g"):
+            if name.endswith("weight.original0"):  # lengths of the kernels
                 weight.mul_(3)  # sound instead of next to nothing
     return vocoder
 

@@ -1,5 +1,7 @@
 """The frontend gives what ESPnet's own does, whose filters come from librosa."""
 
+from inspect import signature
+
 import pytest
 import torch
 from espnet2.asr.frontend.default import DefaultFrontend
@@ -29,6 +31,16 @@ def test_filters_of_a_checkpoint_make_features_equal_to_the_bit(waves):
     own.load_state_dict(espnets.state_dict())
     found, expected = own(*waves(16000, 9000)), espnets(*waves(16000, 9000))
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("apply_stft", [True, False])
+def test_options_are_espnets(apply_stft):
+    own, espnets = (
+        kind(apply_stft=apply_stft).eval() for kind in (MelFrontend, DefaultFrontend)
+    )
+    assert (own.stft is None) == (espnets.stft is None) == (not apply_stft)
+    known = signature(DefaultFrontend).parameters.values()
+    MelFrontend(**{option.name: option.default for option in known})
 
 
 def test_dereverberation_can_be_chosen():
