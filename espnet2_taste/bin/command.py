@@ -83,7 +83,7 @@ class Command:
 
     Args:
         run: Does the work; gets the options, in ``argv`` the words they come from, in
-            ``title`` the name of the command, in ``module`` its module, and in
+            ``called`` the name of the command, in ``module`` its module, and in
             ``device`` what ``--ngpu`` asks for.
         add_options: Adds the options to a parser.
         description: Shown by ``--help``; the docstring of ``run`` when None.
@@ -180,7 +180,7 @@ def finish(
     """
     parent = args.dump_dir if parent is None else parent
     folders = [parent / name for name in args.sets.split()]
-    finish_sets(args.title, folders, is_done, load, work, args.parts_dir, join)
+    finish_sets(args.called, folders, is_done, load, work, args.parts_dir, join)
 
 
 def save_study(
@@ -219,7 +219,7 @@ def _run(name: str, command: Command, args: argparse.Namespace) -> None:
     logging.basicConfig(level=args.log_level)
     if hasattr(args, "ngpu"):
         args.device = "cuda" if args.ngpu else "cpu"
-    args.module, args.title = f"{__package__}.{command.name}", name
+    args.module, args.called = f"{__package__}.{command.name}", name
     try:
         command.run(args)
     except (ValueError, RuntimeError, OSError) as error:

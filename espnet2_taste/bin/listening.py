@@ -1,7 +1,7 @@
 """Listening tests: their pages, and the scores of their ratings."""
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from espnet2.utils.config_argparse import ArgumentParser
@@ -11,7 +11,7 @@ from espnet2_taste.data.ctm import read_rows, write_rows
 from espnet2_taste.data.files import read_json, read_lines
 from espnet2_taste.evaluation.listening.design import CONTEXT, REFERENCE, TESTS
 from espnet2_taste.evaluation.listening.pages import PageOptions, write_study
-from espnet2_taste.option_fields import add_field_options
+from espnet2_taste.option_fields import add_field_options, from_options
 
 NAMES = {"sample_rate": "fs"}
 """Options that are not called as the field of ``PageOptions``."""
@@ -27,8 +27,11 @@ def pages_options(parser: ArgumentParser) -> None:
     add("--anchors", type=int, nargs="*", default=[], help="Hz: low-passed references")
     add("--context", help="Folder of recordings that are played before, not rated")
     add("--instructions", type=Path, help="Text file, one paragraph a line")
+    add(
+        "--level", type=float, default=PageOptions.level, help="RMS in dB of full scale"
+    )
     add("--keep_level", action="store_true", help="Leave levels as they are")
-    add_field_options(parser, PageOptions, NAMES, ("anchors",))
+    add_field_options(parser, PageOptions, NAMES, ("anchors", "level"))
     add("--output_dir", type=Path, required=True, help="Folder of the study")
 
 
@@ -80,11 +83,9 @@ def run_pages(args: argparse.Namespace) -> None:
         if not args.instructions.is_file():
             raise ValueError(f"--instructions: no such file: '{args.instructions}'")
         test = replace(test, instructions=tuple(read_lines(args.instructions)))
-    given = {
-        f.name: getattr(args, NAMES.get(f.name, f.name)) for f in fields(PageOptions)
-    }
-    given["anchors"] = tuple(args.anchors)
-    options = PageOptions(**given | ({"level": None} if args.keep_level else {}))
+    level = None if args.keep_level else args.level
+    given = vars(args) | {"anchors": tuple(args.anchors), "level": level}
+    options = from_options(PageOptions, given, NAMES)
     made = write_study(args.output_dir, test, read_systems(args), options)
     recordings = len(read_rows(args.output_dir / "key.tsv"))
     left_out = len(read_rows(args.output_dir / "left_out.tsv"))

@@ -43,7 +43,13 @@ def add_options(parser: ArgumentParser) -> None:
     add("--exp", required=True, help="Experiment directory")
     add("--codes_dir", help="Parent of <set>/codes.scp, for TASLM")
     add("--output_dir", type=Path, required=True, help="Parent of the results")
-    add("--mask_other_vocab", type=str2bool, default=False, help="See utterance_scores")
+    add(
+        "--mask_other_vocab",
+        type=str2bool,
+        default=False,
+        help="Where one stream holds text and speech, a text token is weighed against "
+        "text alone, and a unit against units",
+    )
     add("--window", type=int, default=3, help="Words after a pair's common beginning")
     add(
         "--decode_config",

@@ -44,6 +44,7 @@ def add_options(parser: ArgumentParser) -> None:
     source.add_argument(
         "--from_units", type=str2bool, default=False, help="Speak the true units"
     )
+    add("--model_file", help="TASTE checkpoint, default: the best one")
     add("--codes_dir", help="Parent of <set>/codes.scp to speak")
     add("--unit_vocoder_exp", required=True, help="Its experiment")
     add("--output_dir", required=True, help="Parent of the results")
@@ -61,7 +62,6 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add_unit_sampling_arguments(parser)
     add_shared(parser, "dump_dir", "sets", "parts_dir", "batch_size", "ngpu", "seed")
-    add_shared(parser, "model_file")
     add_shared(parser, "audio_format")
 
 

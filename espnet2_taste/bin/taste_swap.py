@@ -79,7 +79,7 @@ def read_material(args: argparse.Namespace) -> tuple[list, dict, dict, dict]:
     return read_rows(folders[0] / "pairs.tsv"), texts, codes, spembs
 
 
-def build_tools(args: argparse.Namespace, spembs: dict, device: str):
+def build_tools(args: argparse.Namespace, spembs: dict):
     """Function from readings and codes to a batch of units, and the vocoder.
 
     The sampling noise of a reading depends on its name and the seed alone, so it is
@@ -88,9 +88,9 @@ def build_tools(args: argparse.Namespace, spembs: dict, device: str):
     from espnet2_taste.inference.resynthesis import UnitBatch, look_up_speakers
     from espnet2_taste.inference.taste_encoder import TasteEncoder
 
-    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, device)
+    encoder = TasteEncoder.from_exp(args.taste_exp, args.model_file, args.device)
     generator = UnitSampling.from_options(vars(args)).generator(encoder)
-    vocoder = load_unit_vocoder(args.unit_vocoder_exp, device)
+    vocoder = load_unit_vocoder(args.unit_vocoder_exp, args.device)
     unit_decoder = generator.encoder.model.unit_decoder
     check_speakable(unit_decoder, vocoder, args.taste_exp, args.unit_vocoder_exp)
 
@@ -111,10 +111,9 @@ def run(args: argparse.Namespace) -> None:
     from espnet2_taste.evaluation import swap
     from espnet2_taste.inference.resynthesis import speak
 
-    device = "cuda" if args.ngpu else "cpu"
     pairs, texts, codes, spembs = read_material(args)
     plans = swap.plan_swaps(pairs, texts, codes, args.seed, args.share)
-    generate, vocoder = build_tools(args, spembs, device)
+    generate, vocoder = build_tools(args, spembs)
     said, wavs = {}, {}
     for name in ("own", "swapped"):
         batches = swap.generate_condition(plans, name, generate, args.batch_size)

@@ -50,7 +50,8 @@ itself be given as --codes.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     arguments.add(parser, *arguments.SPOKEN)
-    add_prompt_arguments(parser, arguments.COUNT)
+    written = "words of --text or --text_file, which nobody spoke"
+    add_prompt_arguments(parser, written, arguments.COUNT)
     add_generation_arguments(parser, list(GENERATION))
     add_stream_argument(parser)
 

@@ -32,12 +32,15 @@ AUDIO_WORDS = 4
 
 
 def add_prompt_arguments(
-    parser: argparse.ArgumentParser, count: Callable[[str], int] = int
+    parser: argparse.ArgumentParser,
+    written: str = "lines of the set's text",
+    count: Callable[[str], int] = int,
 ) -> None:
     """Add the kind of prompts and what some kinds need.
 
     Args:
         parser: Gets the options.
+        written: Where written words come from.
         count: Type of ``--num_samples``.
     """
     add = parser.add_argument
@@ -45,8 +48,8 @@ def add_prompt_arguments(
         "--prompt_kind",
         choices=list(PROMPT_KINDS),
         default="audio",
-        help="audio: spoken words; text: written words; unconditional: nothing; "
-        "instruct: spoken turns that are answered",
+        help=f"audio: spoken words; text: {written}; unconditional: nothing; instruct: "
+        "spoken turns that are answered",
     )
     add("--num_samples", type=count, default=8, help="Of --prompt_kind unconditional")
     add(

@@ -9,6 +9,8 @@ import pytest
 from espnet2_taste import bin as commands
 from espnet2_taste.bin.command import Command, Program
 
+ADDED = ("argv", "called", "device", "module")
+"""What a command gets beside its options."""
 NAMES = [name for _, name, _ in pkgutil.iter_modules(commands.__path__)]
 
 
@@ -43,6 +45,7 @@ def test_every_option_says_what_it_means_and_its_default(command):
         parser = parser()
     for action in parser._actions:
         assert len((action.help or "").split()) >= 2, action.dest
+        assert action.dest not in ADDED  # it would be lost
     assert "(default: INFO)" in " ".join(parser.format_help().split())
 
 

@@ -72,7 +72,7 @@ def study(systems, tmp_path):
     listening.main(
         ["pages", "--test", "mushra", "--systems", *options, "--utterances", "3"]
         + ["--reference", str(systems["reference"])]
-        + ["--output_dir", str(tmp_path / "study")]
+        + ["--title", "Heard today", "--output_dir", str(tmp_path / "study")]
     )
     (tmp_path / "ratings").mkdir()
     return tmp_path / "study"
@@ -102,6 +102,8 @@ def analyze(study):
 
 
 def test_from_files_to_results(study, capsys):
+    page = (study / "page" / "index.html").read_text(encoding="utf-8")
+    assert "<title>Heard today</title>" in page
     hand_in(study, "anna", MARKS)
     hand_in(study, "bob", MARKS | {"good": 90})
     hand_in(study, "carl", MARKS | {"reference": 20})
