@@ -64,6 +64,13 @@ def test_the_best_prefix_is_the_best_of_all_paths(seed, num_frames, num_tokens):
     assert totals[found] == pytest.approx(max(totals.values()), abs=1e-5)
 
 
+def test_equal_tokens_are_not_read_without_a_blank_between():
+    """Though the token after them would suit the frames better."""
+    log_probs, target = np.full((3, SIZE), -9, dtype=np.float32), np.array([1, 1, 2])
+    log_probs[range(3), target] = 0
+    assert follows(best_prefix(log_probs, target, 0).tolist(), target)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 9999), st.integers(1, 30), st.integers(12, 60))
 def test_pieces_hold_everything_once_and_fit(seed, num_words, window):
