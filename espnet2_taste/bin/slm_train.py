@@ -8,7 +8,7 @@ Examples, TASLM (stage 11) and another design (stage 16):
         --taste_exp exp/taste_vq --resume true \
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \
         --train_data_path_and_name_and_type exp/taste_vq/codes/train/codes.scp,codes,kaldi_ark \
-        --train_shape_file exp/taslm_embed_stats/train/text_shape \
+        --train_shape_file exp/taslm_embed_stats/train/grid_shape \
         ... (the same with --valid_data_path_and_name_and_type and its shape file)
     python -m espnet2_taste.bin.slm_train \
         --config conf/systems/moshi.yaml --output_dir exp/moshi \

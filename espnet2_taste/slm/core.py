@@ -280,13 +280,12 @@ class SpokenLMCore(nn.Module):
     def text_cells(self, batch: Batch, found: Reading) -> TextCells:
         """The stream that holds the text."""
         labels = batch["grid"][..., 0]
-        weights = torch.ones_like(labels)
+        weights = filled = batch["padding"][..., 0] != 1
         if self.layout.reference_compat:
-            lengths = batch["grid_lengths"]
-            labels = self.layout.published_labels(labels, lengths)
+            published = self.layout.published_labels(labels, batch["grid_lengths"])
+            labels = published.where(filled, labels)
         elif "weights" in batch:
             weights = batch["weights"][..., 0]
-        filled = batch["padding"][..., 0] != 1
         ends = filled & (labels == self.eos_id)
         words = (labels >= 0) & (labels < self.text_size) & ~ends
         rows, exists = compact(words)

@@ -99,11 +99,12 @@ class UtteranceReader:
             The utterance.
 
         Raises:
-            ValueError: There is no word, words and times or codes differ in number,
-                units are cut, or a code is not a whole number.
+            ValueError: There are neither words nor units, words and times or codes
+                differ in number, units are cut, or a code is not a whole number.
         """
-        options = self.options
-        words = self.words(uid, data.get("text", ""))
+        options, text = self.options, data.get("text", "")
+        wordless = "units" in data and not text.split()  # written by a design of units
+        words = () if wordless else self.words(uid, text)
         units = np.asarray(data.get("units", ()), dtype=np.int64)
         if units.size % options.codebooks:
             raise ValueError(
@@ -284,8 +285,9 @@ class GridPreprocessor:
                         f"{name} must lie in 0 .. {limit - 1}, found {values.min()} .. "
                         f"{values.max()}: set num_{name} to the size of the inventory"
                     )
-        if "codes" not in self.layout.needs and not utterance.units:
-            raise ValueError(
-                f"expected units of {len(utterance.words)} words, found none: leave "
-                "the utterance out of the set"
-            )
+        if "codes" not in self.layout.needs:
+            if not utterance.words or not utterance.units:
+                raise ValueError(
+                    f"expected words and units, found {len(utterance.words)} and "
+                    f"{len(utterance.units)}: leave the utterance out of the set"
+                )

@@ -24,7 +24,7 @@ class BaseScores:
     """The same text by the base LM, which reads no speech.
 
     Attributes:
-        text: Log likelihood of each cell that holds text or its end, (B, T).
+        text: Log likelihood of each cell that is scored as text, (B, T).
         tokens: True at the text tokens, the end apart, (B, T).
     """
 
@@ -112,7 +112,8 @@ class UtteranceScores:
             for prefix, values in (("", own), ("base_", self.base.text)):
                 total = (values * self.base.tokens).sum(dim=1)
                 table[f"{prefix}tokens_sum"] = total
-                table[f"{prefix}tokens_mean"] = total / self.base.tokens.sum(dim=1)
+                count = self.base.tokens.sum(dim=1).clamp(min=1)
+                table[f"{prefix}tokens_mean"] = total / count
             total, count = self.base.text.sum(dim=1), self.text_mask.sum(dim=1)
             table["base_text_sum"] = total
             table["base_text_mean"] = total / count.clamp(min=1)
@@ -138,7 +139,7 @@ def utterance_scores(
     Returns:
         Scores; a tail without a CTC path is minus infinity.
     """
-    found, count, base = core.read(batch["grid"]), len(core.layout.streams), None
+    found, count, states = core.read(batch["grid"]), len(core.layout.streams), None
     grid, padding = batch["grid"][..., :count], batch["padding"][..., :count]
     logits = core.stream_logits(found)
     if core.text_size:
@@ -150,10 +151,13 @@ def utterance_scores(
     if core.text_size and not core.backbone.base_changes:
         states = core.base_states(cells.text)
         logits[0] = core.guided(logits[0], cells, states, guidance)
-        base = base_scores(core, cells, states)
     scores = -cell_nats(logits, grid)  # (B, T, S)
     filled, is_text = (grid >= 0) & (padding != 1), text_mask(core, grid)
-    text, spoken = (filled & is_text).flatten(1), filled & ~is_text
+    text, spoken = filled & is_text, filled & ~is_text
+    base = None
+    if states is not None:
+        tokens = cells.is_text & (batch["grid"][..., 0] >= 0)  # not published padding
+        base = BaseScores(base_likelihoods(core, cells, states, text[..., 0]), tokens)
     tail, units = tail_scores(core, batch, found)
     speech = [scores]
     if core.code_head:
@@ -163,8 +167,8 @@ def utterance_scores(
     mask = torch.cat([spoken.flatten(1), units], dim=1)
     speech = [torch.cat([each.flatten(1), tail], dim=1) for each in speech]
     return UtteranceScores(
-        text=scores.flatten(1).where(text, 0.0),
-        text_mask=text,
+        text=scores.where(text, 0.0).flatten(1),
+        text_mask=text.flatten(1),
         speech=speech[0].where(mask, 0.0),
         speech_mask=mask,
         speech_nats=speech[1].where(mask, 0.0) if core.code_head else None,
@@ -195,14 +199,15 @@ def code_scores(
     return rows, mask
 
 
-def base_scores(
-    core: SpokenLMCore, cells: TextCells, states: torch.Tensor
-) -> BaseScores:
-    """What the base LM says of the text, given its states (B, N + 1, H)."""
-    labels = cells.labels.where(cells.labels < core.text_size, -1)
+def base_likelihoods(
+    core: SpokenLMCore, cells: TextCells, states: torch.Tensor, scored: torch.Tensor
+) -> torch.Tensor:
+    """Log likelihood by the base LM, given its states (B, N + 1, H), of the cells that
+    are scored as text (B, T) and that it knows, (B, T); zero at others."""
+    labels = cells.labels.where(scored & (cells.labels < core.text_size), -1)
     index = cells.places[..., None].expand(-1, -1, states.size(-1))
     logits = core.base_logits(states.gather(1, index))
-    return BaseScores(-cross_entropy(logits, labels), cells.is_text)
+    return -cross_entropy(logits, labels)
 
 
 def text_mask(core: SpokenLMCore, grid: torch.Tensor) -> torch.Tensor:

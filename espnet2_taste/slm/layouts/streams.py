@@ -163,7 +163,8 @@ class Stream:
         text: The text LM's vocabulary, if the stream has its ids.
         extra: Added kinds with their sizes, in the order of their ids; none of the
             kinds of text where there is text.
-        text_kinds: Kinds that count as text when an utterance is scored.
+        text_kinds: Kinds that count as text when an utterance is scored; all ids do
+            where there are those of text alone.
 
     Attributes:
         text_size: Ids that are the text LM's own.
@@ -195,7 +196,7 @@ class Stream:
             mask[offset : offset + size] = True
             self.kinds[kind] = mask
             offset += size
-        self.is_text = np.zeros(self.size, dtype=bool)
+        self.is_text = np.full(self.size, bool(text) and not extra)
         for kind in text_kinds:
             self.is_text |= self.kinds[kind]
         self._mask = lru_cache(maxsize=256)(self._union)

@@ -26,6 +26,11 @@ def test_empty_text_names_the_utterance(reader, text):
         reader("utt7", {"text": text})
 
 
+def test_units_need_no_words(reader):
+    found = reader("utt1", {"text": "", "units": np.array([3, 1]), "word_times": []})
+    assert found.words == () and found.units == ((3,), (1,))
+
+
 @pytest.mark.parametrize(
     "codes, message",
     [

@@ -391,6 +391,30 @@ def test_scores_equal_a_loop_over_cells(model_of, name, masked, share):
             assert mean == pytest.approx(sums[False] / max(counts[False], 1), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", [*LAYOUTS, "padded with the end"])
+def test_the_base_scores_the_text_that_is_scored(model_of, monkeypatch, name):
+    made = "parallel" if name not in LAYOUTS else name
+    if made != name:
+        monkeypatch.setitem(LAYOUTS, made, lambda i: ParallelLayout(i, 1, 1, 0.0, True))
+    core = model_of(made, keep_base=True).core
+    utterances = [spoken(made, 0, 3, 8), spoken(made, 1, 1, 3), spoken(made, 2, 2, 12)]
+    batch, grids = batch_of(core.layout, utterances)
+    table = utterance_scores(core, batch).table()
+    assert all(torch.isfinite(values).all() for values in table.values())
+    stream = core.layout.streams[0]
+    assert ("base_text_sum" in table) == bool(stream.text_size)
+    for row, grid in enumerate(grids if stream.text_size else ()):
+        sums = {"base_text_sum": 0.0, "base_tokens_sum": 0.0}
+        for place, ident in enumerate(grid.ids[:, 0]):
+            if ident < 40 and stream.is_text[ident] and not grid.padding[place, 0]:
+                known = written(core.layout, grid.ids[:place])
+                logits = base_logits(core.backbone, 0, known).log_softmax(dim=-1)
+                sums["base_text_sum"] += float(logits[ident])
+                sums["base_tokens_sum"] += float(logits[ident]) * (ident != 1)
+        for column, wanted in sums.items():
+            assert float(table[column][row]) == pytest.approx(wanted, rel=1e-4)
+
+
 class Given:
     """A preprocessor whose utterances are given."""
 

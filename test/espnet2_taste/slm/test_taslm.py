@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from operation_counts import repeated, step_operations
@@ -13,6 +14,7 @@ from espnet2_taste.espnet_spoken_lm_model import ESPnetSpokenLMModel
 from espnet2_taste.evaluation.training_cost import count_flops
 from espnet2_taste.slm import backbone as backbones
 from espnet2_taste.slm import group_losses, heads, input_fusion, losses
+from espnet2_taste.slm.layouts.streams import Inventory
 from espnet2_taste.slm.layouts.text_aligned import WordDelayLayout
 from espnet2_taste.slm.scoring import utterance_scores
 
@@ -80,6 +82,20 @@ def test_padding_never_changes_a_score(build, pair, head, delay):
         torch.testing.assert_close(together.table()[name][1:], value)
     assert together.text_mask.sum(1).tolist() == [6, 4]  # tokens and EOS
     assert together.speech_mask.sum(1).tolist() == [3, 1]
+
+
+def test_every_token_of_a_text_is_scored_as_text(build, pair):
+    model = build().eval()
+    text = model.layout.inventory.text
+    special = text.special | (np.arange(40) == pair[0].tokens[1])  # an unknown letter
+    layout = WordDelayLayout(Inventory(replace(text, special=special), 0), 1)
+    batch, wanted = grid_batch(layout, pair), utterance_scores(
+        model, grid_batch(model.layout, pair)
+    )
+    model.layout = layout
+    for masked in (False, True):
+        found = utterance_scores(model, batch, mask_other_vocab=masked)
+        torch.testing.assert_close(found.table(), wanted.table())
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -10,6 +10,7 @@ from espnet2_taste.slm.grid_data import GridPreprocessor
 from espnet2_taste.slm.layouts.text_aligned import NOTHING
 from espnet2_taste.slm.layouts.unit import UnitLayout
 from espnet2_taste.slm.prompt_specs import SpokenTurn
+from espnet2_taste.slm.scoring import utterance_scores
 from espnet2_taste.structures import WordCodes
 
 SPOKEN = {"a": ("the red dog runs", 1), "b": ("the dog runs home", 3)}
@@ -108,6 +109,23 @@ def test_the_base_lm_reads_turns_and_is_compared_in_answers(loaded, monkeypatch)
     frame, turn = preprocessor.turn_frame, {"text": SPOKEN["a"][0].split()[0]}
     said = [preprocessor.reader("a", each).tokens for each in (turn, answer("a"))]
     assert read[0][0].tolist() == [*frame[0][1:], *said[0], *frame[1], *said[1]]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_answers_alone_are_scored_and_learnt(loaded, monkeypatch, published):
+    core, preprocessor = loaded[0].core, loaded[1]
+    monkeypatch.setattr(core.layout, "reference_compat", published)
+    batch = batch_of(preprocessor, "ab")
+    before = (batch["padding"] == 1).all(dim=-1).cummin(dim=1).values
+    assert (before.sum(dim=1) > 4).all()
+    scores = utterance_scores(core, batch)
+    assert not scores.text_mask[before].any()
+    assert not scores.base.text[before].any()
+    answers = [len(preprocessor.reader(n, answer(n)).tokens) for n in "ab"]
+    assert scores.base.tokens.sum(dim=1).tolist() == answers
+    cells = core.text_cells(batch, core.read(batch["grid"]))
+    assert not cells.weights[before].any()
+    assert torch.equal(cells.labels[before], batch["grid"][..., 0][before])
 
 
 def test_what_cannot_be_answered_is_refused(loaded):

@@ -241,7 +241,7 @@ def test_data_that_do_not_fit_are_named(data):
         ValueError, match="utterance 'utt00': units must lie in 0 .. 11"
     ):
         preprocess(name, {**item, "units": np.array([99])})
-    with pytest.raises(ValueError, match="utterance 'utt00': expected units of"):
+    with pytest.raises(ValueError, match="utterance 'utt00': expected words and units"):
         preprocess(name, {**item, "units": np.array([], dtype=np.int64)})
     item.pop("word_times")
     with pytest.raises(ValueError, match="utterance 'utt00': expected the times of"):
