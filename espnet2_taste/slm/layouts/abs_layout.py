@@ -58,6 +58,7 @@ class AbsLayout(ABC):
         inventory: What ids are drawn from.
         streams: The first columns of a grid.
         needs: Fields of an utterance that must be given besides words and units.
+        deduplicates: Decoded units stand for runs of unknown length.
         reference_compat: Whether labels are the published ones.
     """
 
@@ -65,7 +66,6 @@ class AbsLayout(ABC):
     streams: tuple[Stream, ...]
     needs: frozenset[str] = frozenset()
     deduplicates: bool = False
-    """Decoded units stand for runs of unknown length."""
     reference_compat = False
 
     @abstractmethod

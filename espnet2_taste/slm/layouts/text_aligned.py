@@ -28,16 +28,13 @@ before it, its words, text padding until all their codes have arrived, text afte
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from espnet2_taste.slm.layouts.abs_layout import AbsLayout, Grid
 from espnet2_taste.slm.layouts.streams import END, TEXT, TEXT_KINDS, Inventory, Stream
 from espnet2_taste.slm.layouts.utterance import Turn, Utterance
-
-if TYPE_CHECKING:
-    import torch
 
 IGNORE = -1
 """Id or code that carries nothing."""
@@ -142,8 +139,8 @@ class AbsTextAlignedLayout(AbsLayout):
         return np.array(utterance.tokens, dtype=np.int64).reshape(-1, 1)
 
     def published_labels(
-        self, labels: "torch.Tensor", lengths: "torch.Tensor"
-    ) -> "torch.Tensor":
+        self, labels: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
         """Labels of ``reference_compat``: 0 from the end of each text to that of the
         longest one, at most d + 1 times.
 
@@ -154,7 +151,7 @@ class AbsTextAlignedLayout(AbsLayout):
         Returns:
             (B, T).
         """
-        rows = (labels >= IGNORE).cumsum(dim=1) - 1
+        rows = torch.arange(labels.size(1), device=labels.device)
         inside = rows < lengths[:, None] + (self.delay > 0)
         inside &= rows < labels.size(1) - max(self.delay, 1)
         return labels.masked_fill(inside & (labels == IGNORE), 0)
